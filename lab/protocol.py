@@ -1,0 +1,204 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The two documents that cross between the host and the place a trial runs.
+
+The host sends one :class:`Job` (a resolved trial: every value concrete) and gets back one *record*: a
+directory whose ``record.json`` is a :class:`Record` and whose other files it names.  Nothing else is
+shared, so that a virtual machine, the host's own kernel or a later engine run exactly the same agent.
+
+This module is shipped into the guest: standard library only, no other import from ``lab``.
+
+Units: times are nanoseconds, rates bit/s, sizes bytes, probabilities fractions in [0, 1].
+"""
+
+from __future__ import annotations
+
+from typing import Any, Literal, NotRequired, TypedDict
+
+PROTOCOL_FORMAT = 1
+"""Version of both documents; a mismatch is refused, never guessed at."""
+
+ETHERNET_HEADER_BYTES = 14
+"""What ``tc`` counts per packet on top of the IP packet (no FCS, no preamble)."""
+
+
+class Queue(TypedDict):
+    """The queue in front of a rate limit, as ``tc`` builds it."""
+
+    discipline: str
+    """A ``tc`` qdisc name: ``bfifo``, ``pfifo``, ``fq_codel`` …"""
+    limit_bytes: int | None
+    limit_packets: int | None
+    parameters: dict[str, str | int | bool]
+    """Further ``tc`` parameters of the qdisc, in ``tc``'s own spelling."""
+
+
+class Netem(TypedDict):
+    """Propagation and impairment, applied where the packet *arrives* (see ``docs/architecture.md``)."""
+
+    delay_ns: int
+    loss: float
+    """Independent (Bernoulli) loss probability."""
+    limit_packets: int
+    """The delay line's capacity; chosen so that it never binds."""
+    seed: int
+
+
+class Direction(TypedDict):
+    """One direction of a link."""
+
+    rate_bps: int | None
+    """None: not limited."""
+    queue: Queue | None
+    """Given exactly when ``rate_bps`` is."""
+    netem: Netem | None
+
+
+class Link(TypedDict):
+    """A link between the nodes ``a`` and ``b``."""
+
+    name: str
+    a: str
+    b: str
+    ab: Direction
+    ba: Direction
+
+
+class Node(TypedDict):
+    name: str
+    role: Literal["host", "router"]
+
+
+class Flow(TypedDict):
+    """One iperf3 client and server pair."""
+
+    name: str
+    group: str
+    """The name of the flow in the experiment file; flows that it was multiplied into share it."""
+    source: str
+    destination: str
+    congestion_control: str
+    port: int
+    """The iperf3 server's port; also how the flow is told apart in traces."""
+    start_ns: int
+    """From the start of traffic."""
+    duration_ns: int
+
+
+class Calibration(TypedDict):
+    """What is checked on the path of every flow before its traffic starts."""
+
+    ping_count: int
+
+
+class Job(TypedDict):
+    """One trial, resolved."""
+
+    format: int
+    seed: int
+    ip: Literal["ipv4", "ipv6"]
+    duration_ns: int
+    nodes: list[Node]
+    links: list[Link]
+    flows: list[Flow]
+    mtu: int
+    offloads: bool
+    """False (the default of every experiment): TSO, GSO and GRO are switched off on every interface."""
+    ecn: Literal["off", "on", "passive"]
+    """tcp_ecn: 0, 1, 2."""
+    socket_buffer_bytes: int
+    """Upper limit of tcp_rmem and tcp_wmem."""
+    calibration: Calibration
+    collectors: dict[str, dict[str, Any]]
+    """Collector name → its options."""
+
+
+class Field(TypedDict):
+    """One field of a collector's fixed-size binary row."""
+
+    name: str
+    type: str
+    """A numpy type string: ``<u8``, ``<u4``, ``V16`` (raw bytes) …"""
+    offset: int
+
+
+class CollectorResult(TypedDict):
+    file: str
+    """Rows of ``row_bytes`` each, in the record's directory."""
+    rows: int
+    lost: int
+    """Events the kernel side had no room for."""
+    row_bytes: int
+    fields: list[Field]
+
+
+class FlowResult(TypedDict):
+    name: str
+    exit_status: int
+    client_json: str
+    server_json: str
+    source_address: str
+    source_port: int
+    destination_address: str
+    destination_port: int
+    congestion_control: str
+    """Read back from the socket in the kernel (INET_DIAG_CONG)."""
+    tcp_info: dict[str, int]
+    """The last ``struct tcp_info`` of the data socket before the flow's end, fields as in
+    ``include/uapi/linux/tcp.h`` without the ``tcpi_`` prefix; times in microseconds."""
+    tcp_info_at_ns: int
+    """When it was read, from the start of traffic."""
+
+
+class InterfaceResult(TypedDict):
+    node: str
+    interface: str
+    link: str
+    role: Literal["egress", "ingress"]
+    """``ingress``: the ifb that carries the netem of packets arriving here."""
+    offloads: dict[str, bool]
+    """As ``ethtool`` reads them back: tso, gso, gro. Empty for an ifb."""
+    mtu: int
+    qdiscs_before: list[dict[str, Any]]
+    """``tc -j -s qdisc show`` before the traffic, and after it."""
+    qdiscs_after: list[dict[str, Any]]
+
+
+class PathCalibration(TypedDict):
+    """One flow's path, measured before its traffic on the built topology."""
+
+    source: str
+    destination: str
+    rtt_ns: list[int]
+    """Round-trip times of the echo requests that were answered."""
+    sent: int
+    rate_bps: int | None
+    """Bits per second that the bottleneck's counters showed while it was kept busy."""
+
+
+class Cpu(TypedDict):
+    """The virtual (or real) processor over the traffic's time, from ``/proc/stat``."""
+
+    total_ns: int
+    busy_ns: int
+    processors: int
+
+
+class Record(TypedDict):
+    format: int
+    status: Literal["ok", "failed"]
+    error: NotRequired[str]
+    """Only when failed: what happened, in one line."""
+    traceback: NotRequired[str]
+    traffic_start_ns: int
+    """CLOCK_MONOTONIC at the start of traffic; collectors' times are relative to it."""
+    traffic_end_ns: int
+    """From the start of traffic."""
+    kernel: str
+    versions: dict[str, str]
+    sysctls: dict[str, str]
+    available_congestion_control: list[str]
+    flows: list[FlowResult]
+    interfaces: list[InterfaceResult]
+    calibration: list[PathCalibration]
+    cpu: Cpu
+    collectors: dict[str, CollectorResult]
