@@ -1,0 +1,197 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the flows: did each run as asked, and did congestion control set its rate?"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+
+from lab.analysis import agreement, iperf
+from lab.analysis.agreement import Agreement
+from lab.analysis.check import Check, Finding, Verdict, combine, graded, worst
+from lab.analysis.measured import MeasuredFlow, MeasuredTrial
+
+MIN_ROUND_TRIPS = 100
+
+
+def flow_checks(trial: MeasuredTrial) -> list[Check]:
+    """Return the checks of traffic and sockets."""
+    return [
+        congestion_control(trial),
+        iperf_finished(trial),
+        iperf_intervals(trial),
+        flow_duration(trial),
+        long_enough(trial),
+        receive_window(trial),
+        send_buffer(trial),
+        instruments(trial),
+    ]
+
+
+def congestion_control(trial: MeasuredTrial) -> Check:
+    """Pitfall 11."""
+    findings = []
+    for flow in trial.flows:
+        asked, found = flow.asked["congestion_control"], flow.result["congestion_control"]
+        findings.append(Finding("ok" if asked == found else "invalid", asked, found or "nothing read back"))
+    return combine(
+        "congestion-control",
+        "Congestion control of the socket",
+        findings,
+        threshold="invalid: another algorithm than asked",
+        meaning="The algorithm is read back from the socket in the kernel; with another one, the comparison is void.",
+    )
+
+
+def iperf_finished(trial: MeasuredTrial) -> Check:
+    """Pitfall 9."""
+    findings = []
+    for flow in trial.flows:
+        status, failure = flow.result["exit_status"], iperf.error(flow.client) or iperf.error(flow.server)
+        if status or failure:
+            findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {status}, {failure or 'no message'}"))
+        elif iperf.received(flow.server).bytes == 0:
+            findings.append(Finding("invalid", "data received", f"{flow.name}: nothing arrived"))
+        else:
+            findings.append(Finding("ok", "exit status 0", "0"))
+    return combine(
+        "iperf3-finished",
+        "iperf3 finished",
+        findings,
+        threshold="invalid: an exit status other than 0, an error, or no data",
+        meaning="A flow that ended early or never started has no goodput to compare.",
+    )
+
+
+def iperf_intervals(trial: MeasuredTrial) -> Check:
+    """Pitfall 9: no interval is missing."""
+    findings = []
+    for flow in trial.flows:
+        seconds, length = flow.asked["duration_ns"] / 1e9, iperf.asked_interval_seconds(flow.client)
+        reported = iperf.intervals(flow.client)
+        if length is None or not reported:
+            findings.append(Finding("invalid", "one or more", f"{flow.name}: none"))
+            continue
+        expected = max(1, int(seconds / length + 0.01))
+        gap = max((b.start_s - a.end_s for a, b in itertools.pairwise(reported)), default=0.0)
+        complete = len(reported) >= expected and gap < 0.1 * length
+        found = f"{len(reported)} of {length:g} s"
+        findings.append(
+            Finding(
+                "ok" if complete else "invalid",
+                f"{expected} of {length:g} s",
+                found if complete else f"{flow.name}: {found}",
+            )
+        )
+    return combine(
+        "iperf3-intervals",
+        "iperf3's intervals are complete",
+        findings,
+        threshold="invalid: fewer than asked, or a gap of a tenth of an interval",
+        meaning="Missing intervals show a client that stalled or was cut off.",
+    )
+
+
+def flow_duration(trial: MeasuredTrial) -> Check:
+    """The receiver read for as long as the sender was asked to send."""
+    findings = []
+    for flow in trial.flows:
+        asked = flow.asked["duration_ns"] / 1e9
+        found = iperf.received(flow.server).seconds
+        # The receiver stops when it hears of the end, about a (queued) round trip after it.
+        slack = max(0.05 * asked, 0.5, 4 * flow.path.rtt_ns / 1e9)
+        off = abs(found - asked)
+        findings.append(Finding(graded(off, slack, 4 * slack), f"{asked:g} s", f"{flow.name}: {found:.3f} s"))
+    return combine(
+        "flow-duration",
+        "Duration of the flows",
+        findings,
+        threshold="warn: off by more than 5 %, 0.5 s and 4 RTTs; invalid: four times that",
+        meaning="Goodput is bytes over the receiver's own time; a flow cut short or drawn out is not comparable.",
+    )
+
+
+def long_enough(trial: MeasuredTrial) -> Check:
+    """Are there enough round trips to speak of more than slow start?"""
+    findings = []
+    for flow in trial.flows:
+        base = flow.base_rtt_us
+        trips = flow.asked["duration_ns"] / 1000 / base if base else float("inf")
+        shown = f"{trips:.0f} round trips" if trips != float("inf") else "no delay declared"
+        findings.append(Finding("ok" if trips >= MIN_ROUND_TRIPS else "warn", f"{MIN_ROUND_TRIPS} or more", shown))
+    return combine(
+        "long-enough",
+        "Length in round trips",
+        findings,
+        threshold=f"warn: fewer than {MIN_ROUND_TRIPS} base round trips",
+        meaning="In a short flow slow start weighs much, and algorithms have not reached their steady state.",
+    )
+
+
+def receive_window(trial: MeasuredTrial) -> Check:
+    """Pitfall 10, the receiver's side."""
+    return _limited(
+        trial,
+        "rwnd_limited",
+        "receive-window",
+        "Not limited by the receive window",
+        "Part of the time the receiver's window, not congestion control, set the rate; it also misleads BBR.",
+    )
+
+
+def send_buffer(trial: MeasuredTrial) -> Check:
+    """Pitfall 10, the sender's side."""
+    return _limited(
+        trial,
+        "sndbuf_limited",
+        "send-buffer",
+        "Not limited by the send buffer",
+        "Part of the time the send buffer, not congestion control, set the rate.",
+    )
+
+
+def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str) -> Check:
+    findings = []
+    for flow in trial.flows:
+        info = flow.result["tcp_info"]
+        busy, limited = info.get("busy_time"), info.get(field)
+        if not busy or limited is None:
+            findings.append(Finding("warn", "0 %", f"{flow.name}: not read back"))
+            continue
+        share = limited / busy
+        findings.append(Finding(graded(share, 0.01, 0.10), "0 % of the busy time", f"{share:.1%} ({flow.name})"))
+    return combine(id, title, findings, threshold="warn: above 1 %; invalid: above 10 %", meaning=meaning)
+
+
+def instruments(trial: MeasuredTrial) -> Check:
+    """Pitfalls 9 and 12: the trace, iperf3 and tcp_info tell the same story."""
+    findings = [finding for flow in trial.flows for finding in _instruments_of(trial, flow)]
+    return combine(
+        "instruments-agree",
+        "Trace, iperf3 and tcp_info agree",
+        findings,
+        threshold="delivered bytes: warn above 1 % + one window, invalid above four times that; "
+        "retransmissions: warn above 5 % + 10; smoothed RTT: warn above 10 % + 1 ms",
+        meaning="Independent instruments that disagree mean that one of them misses or mixes up events.",
+    )
+
+
+def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
+    if flow.trace is not None and len(flow.trace) < 2:
+        return [Finding("invalid", "rows of every flow", f"{flow.name}: {len(flow.trace)} rows in the trace")]
+    readings: list[tuple[Agreement | None, Callable[[Agreement], Verdict]]] = [
+        (agreement.delivered_bytes(flow, trial.mss), lambda reading: graded(reading.excess, 1, 4)),
+        (agreement.retransmissions(flow), lambda reading: "ok" if reading.agrees else "warn"),
+        (agreement.smoothed_rtt(flow), lambda reading: "ok" if reading.agrees else "warn"),
+    ]
+    done = [(reading, judge(reading)) for reading, judge in readings if reading is not None]
+    verdict = worst(verdict for _, verdict in done)
+    return [
+        Finding(
+            verdict,
+            f"equal within ±{reading.tolerance:.6g}",
+            f"{reading.quantity}: {reading.first:.6g} and {reading.second:.6g} ({flow.name})",
+        )
+        for reading, found in done
+        if found == verdict
+    ]

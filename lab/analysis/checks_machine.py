@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the machine that ran the trial and of its kernel's settings."""
+
+from __future__ import annotations
+
+from lab.analysis.check import Check, Finding, Verdict, combine, graded
+from lab.analysis.measured import MeasuredTrial
+
+_TCP_ECN = {"off": 0, "on": 1, "passive": 2}
+
+
+def machine_checks(trial: MeasuredTrial) -> list[Check]:
+    """Return the checks of processor, collectors and sysctls."""
+    return [cpu(trial), lost_events(trial), metrics_cache(trial), ecn(trial), socket_buffers(trial)]
+
+
+def cpu(trial: MeasuredTrial) -> Check:
+    """Pitfalls 8 and 14."""
+    used = trial.record["cpu"]
+    if used["total_ns"] <= 0:
+        findings = [Finding("warn", "below 70 %", "not measured")]
+    else:
+        share = used["busy_ns"] / used["total_ns"]
+        findings = [Finding(graded(share, 0.70, 0.90), "below 70 %", f"{share:.0%} busy")]
+    return combine(
+        "cpu",
+        "Processor had time to spare",
+        findings,
+        threshold="warn: above 70 %; invalid: above 90 %",
+        meaning="One processor runs hosts, routers and instruments; when it is busy, it is the bottleneck.",
+    )
+
+
+def lost_events(trial: MeasuredTrial) -> Check:
+    """Pitfall 12."""
+    findings = []
+    for name, result in trial.record["collectors"].items():
+        total = result["rows"] + result["lost"]
+        share = result["lost"] / total if total else 0.0
+        verdict: Verdict = "ok" if not result["lost"] else graded(share, 0.0, 0.001)
+        findings.append(Finding(verdict, "none", f"{result['lost']} of {total} ({name})" if result["lost"] else "none"))
+    return combine(
+        "lost-events",
+        "No lost events",
+        findings,
+        threshold="warn: any; invalid: more than 0.1 %",
+        meaning="Events that found no room are missing from traces, most likely where the most happened.",
+    )
+
+
+def metrics_cache(trial: MeasuredTrial) -> Check:
+    """Pitfall 6."""
+    found = sysctl(trial, "tcp_no_metrics_save")
+    verdict: Verdict = "ok" if found == "1" else "warn" if found is None else "invalid"
+    return combine(
+        "metrics-cache",
+        "No memory of earlier connections",
+        [Finding(verdict, "tcp_no_metrics_save = 1", "not read back" if found is None else found)],
+        threshold="invalid: 0; warn: not read back",
+        meaning="A cached ssthresh or RTT of an earlier connection changes how the next one starts.",
+    )
+
+
+def ecn(trial: MeasuredTrial) -> Check:
+    """Is ECN negotiated as asked?"""
+    asked, found = _TCP_ECN[trial.job["ecn"]], sysctl(trial, "tcp_ecn")
+    verdict: Verdict = "ok" if found == str(asked) else "warn" if found is None else "invalid"
+    return combine(
+        "ecn",
+        "ECN setting",
+        [Finding(verdict, f"tcp_ecn = {asked}", "not read back" if found is None else found)],
+        threshold="invalid: another value; warn: not read back",
+        meaning="With ECN a queue marks instead of dropping, which some algorithms treat differently.",
+    )
+
+
+def socket_buffers(trial: MeasuredTrial) -> Check:
+    """Pitfall 10, from the settings: buffers hold twice the path's BDP and the queue."""
+    needs = []
+    for flow in trial.flows:
+        if flow.path.bdp_bytes is not None:
+            needs.append(2 * (flow.path.bdp_bytes + (flow.path.queue_bytes(trial.job["mtu"]) or 0)))
+    need = max(needs, default=0)
+    findings = []
+    for name in ("tcp_rmem", "tcp_wmem"):
+        values = (sysctl(trial, name) or "").split()
+        if len(values) != 3 or not values[2].isdigit():
+            findings.append(Finding("warn", f"at least {need} B", f"{name}: not read back"))
+            continue
+        most = int(values[2])
+        verdict: Verdict = "invalid" if most < need / 2 else "warn" if most < need else "ok"
+        findings.append(Finding(verdict, f"at least {need} B", f"{name} up to {most} B"))
+    return combine(
+        "socket-buffers",
+        "Socket buffers are large enough",
+        findings,
+        threshold="warn: below 2 × (BDP + queue); invalid: below BDP + queue",
+        meaning="Buffers smaller than what the path and its queue hold limit the flow before congestion control does.",
+    )
+
+
+def sysctl(trial: MeasuredTrial, name: str) -> str | None:
+    """Return the sysctl whose last component is *name*, with single spaces; None when it was not recorded."""
+    for key, value in sorted(trial.record["sysctls"].items()):
+        if key.replace("/", ".").rsplit(".", 1)[-1] == name:
+            return " ".join(str(value).split())
+    return None

@@ -1,0 +1,332 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Checks of the emulated network: was it built as asked, and did it behave so?"""
+
+from __future__ import annotations
+
+import math
+
+from lab.analysis import iperf, qdisc
+from lab.analysis.check import Check, Finding, Verdict, combine, graded
+from lab.analysis.measured import MeasuredFlow, MeasuredTrial
+from lab.analysis.path import Hop
+from lab.analysis.qdisc import Side
+from lab.protocol import ETHERNET_HEADER_BYTES, Netem, Queue
+
+
+def network_checks(trial: MeasuredTrial) -> list[Check]:
+    """Return the checks of interfaces, qdiscs and paths."""
+    sides = qdisc.sides(trial.job, trial.record["interfaces"])
+    return [
+        offloads(trial, sides),
+        mtu(trial, sides),
+        bottleneck_queue(trial, sides),
+        propagation(trial, sides),
+        netem_limit(trial, sides),
+        netem_drops(sides),
+        sender_netem(trial, sides),
+        sender_qdisc(trial, sides),
+        base_rtt(trial),
+        calibrated_rate(trial),
+        achieved_rate(trial),
+    ]
+
+
+def offloads(trial: MeasuredTrial, sides: list[Side]) -> Check:
+    """Pitfall 2."""
+    asked = "off"
+    findings = []
+    for side in (side for side in sides if side.result["role"] == "egress"):
+        on = sorted(name.upper() for name, enabled in side.result["offloads"].items() if enabled)
+        if trial.job["offloads"]:
+            findings.append(Finding("ok", "as the kernel sets them", f"on: {', '.join(on) or 'none'}"))
+        elif not side.result["offloads"]:
+            findings.append(Finding("warn", asked, f"not read back on {side.label}"))
+        else:
+            findings.append(
+                Finding("invalid" if on else "ok", asked, f"{', '.join(on)} on: {side.label}" if on else "off")
+            )
+    return combine(
+        "offloads",
+        "Segmentation offloads",
+        findings,
+        threshold="invalid: any of TSO, GSO, GRO on though asked to be off",
+        meaning="With offloads on, a “packet” in a queue is up to 64 kB: limits and loss mean something else.",
+    )
+
+
+def mtu(trial: MeasuredTrial, sides: list[Side]) -> Check:
+    """Part of pitfall 13."""
+    asked = trial.job["mtu"]
+    findings = [
+        Finding(
+            "ok" if side.result["mtu"] == asked else "invalid", f"{asked} B", f"{side.result['mtu']} B at {side.label}"
+        )
+        if side.result["mtu"] != asked
+        else Finding("ok", f"{asked} B", f"{asked} B")
+        for side in sides
+        if side.result["role"] == "egress"
+    ]
+    return combine(
+        "mtu",
+        "MTU",
+        findings,
+        threshold="invalid: any difference",
+        meaning="The MTU sets the segment size, in which congestion windows and packet limits are counted.",
+    )
+
+
+def bottleneck_queue(trial: MeasuredTrial, sides: list[Side]) -> Check:
+    """Pitfalls 4 and 5."""
+    findings = []
+    for side in (side for side in sides if side.result["role"] == "egress"):
+        rate, queue = side.direction["rate_bps"], side.direction["queue"]
+        if rate is not None and queue is not None:
+            findings.append(_rate_and_queue(side, rate, queue, trial.job["mtu"] + ETHERNET_HEADER_BYTES))
+        elif qdisc.find(side.result["qdiscs_after"], "tbf"):
+            findings.append(Finding("invalid", "no rate limit", f"tbf on {side.label}"))
+    return combine(
+        "rate-and-queue",
+        "Rate limit and queue as built",
+        findings,
+        threshold="invalid: other qdisc or limit, rate off by 0.1 %, or a burst of more than a packet and 2 ms; "
+        "warn: of more than a packet and 0.2 ms",
+        meaning="Rate and queue define the bottleneck; a large burst lets a flow exceed the rate for a while.",
+    )
+
+
+def _rate_and_queue(side: Side, rate_bps: int, queue: Queue, frame: int) -> Finding:
+    limit = queue["limit_bytes"] if queue["discipline"] == "bfifo" else queue["limit_packets"]
+    unit = "B" if queue["discipline"] == "bfifo" else "packets"
+    asked = f"tbf {rate_bps} bit/s over {queue['discipline']}" + (f" limit {limit} {unit}" if limit is not None else "")
+    shaper = qdisc.find(side.result["qdiscs_after"], "tbf")
+    child = qdisc.find(side.result["qdiscs_after"], queue["discipline"])
+    if shaper is None or child is None:
+        kinds = ", ".join(str(item.get("kind")) for item in side.result["qdiscs_after"]) or "nothing"
+        return Finding("invalid", asked, f"{kinds} on {side.label}")
+    found_rate = int(qdisc.options(shaper).get("rate", 0)) * 8
+    found_limit, burst = qdisc.options(child).get("limit"), int(qdisc.options(shaper).get("burst", 0))
+    found = f"tbf {found_rate} bit/s, burst {burst} B, over {queue['discipline']} limit {found_limit} on {side.label}"
+    if abs(found_rate - rate_bps) > max(8, 0.001 * rate_bps) or (limit is not None and found_limit != limit):
+        return Finding("invalid", asked, found)
+    bytes_per_ms = rate_bps / 8000
+    return Finding(graded(burst, frame + 0.2 * bytes_per_ms, frame + 2 * bytes_per_ms), asked, found)
+
+
+def propagation(trial: MeasuredTrial, sides: list[Side]) -> Check:
+    """Pitfall 13: what tc understood, seeds included."""
+    findings = []
+    for side in (side for side in sides if side.result["role"] == "ingress"):
+        netem = side.direction["netem"]
+        found = qdisc.find(side.result["qdiscs_after"], "netem")
+        if netem is None:
+            if found:
+                findings.append(Finding("invalid", "no netem", f"netem on {side.label}"))
+            continue
+        findings.append(_netem_as_asked(side, netem, found))
+    recorded = {(side.link["name"], side.result["node"]) for side in sides if side.result["role"] == "ingress"}
+    for link in trial.job["links"]:
+        for receiver, direction in ((link["b"], link["ab"]), (link["a"], link["ba"])):
+            if direction["netem"] and (link["name"], receiver) not in recorded:
+                findings.append(
+                    Finding("invalid", f"netem where {link['name']} arrives at {receiver}", "none recorded")
+                )
+    return combine(
+        "delay-and-loss",
+        "Delay and loss as built",
+        findings,
+        threshold="invalid: delay off by more than 1 µs, loss by more than 1 %, another limit or seed",
+        meaning="netem makes delay and random loss; if tc understood something else, this is another network.",
+    )
+
+
+def _netem_as_asked(side: Side, netem: Netem, found: dict[str, object] | None) -> Finding:
+    asked = f"delay {netem['delay_ns'] / 1e6:g} ms, loss {netem['loss']:g}, limit {netem['limit_packets']}"
+    if found is None:
+        return Finding("invalid", asked, f"no netem on {side.label}")
+    delay, loss, options = qdisc.netem_delay_ns(found), qdisc.netem_loss(found), qdisc.options(found)
+    limit, seed = options.get("limit"), options.get("seed")
+    text = f"delay {delay / 1e6:g} ms, loss {loss:g}, limit {limit} on {side.label}"
+    wrong = abs(delay - netem["delay_ns"]) > 1000 or abs(loss - netem["loss"]) > 0.01 * netem["loss"] + 1e-9
+    wrong = wrong or limit != netem["limit_packets"]
+    if netem["loss"] and seed != netem["seed"]:
+        wrong, asked, text = True, f"{asked}, seed {netem['seed']}", f"{text}, seed {seed}"
+    return Finding("invalid" if wrong else "ok", asked, text)
+
+
+def netem_limit(trial: MeasuredTrial, sides: list[Side]) -> Check:
+    """Pitfall 3, from the declaration: the delay line must hold what can be in flight."""
+    rates = [flow.path.rate_bps for flow in trial.flows if flow.path.rate_bps]
+    fastest = max(rates, default=0)
+    findings = []
+    for side in (side for side in sides if side.result["role"] == "ingress"):
+        netem = side.direction["netem"]
+        if netem is None:
+            continue
+        inflight = math.ceil(fastest * netem["delay_ns"] / 8e9 / (trial.job["mtu"] + ETHERNET_HEADER_BYTES))
+        backlog = max(int(item.get("qlen", 0)) for item in [{}, *side.result["qdiscs_after"]])
+        verdict: Verdict = "invalid" if max(inflight, backlog) >= netem["limit_packets"] else "ok"
+        findings.append(
+            Finding(verdict, f"more than {inflight} packets", f"limit {netem['limit_packets']} packets on {side.label}")
+        )
+    return combine(
+        "netem-limit",
+        "Delay line is long enough",
+        findings,
+        threshold="invalid: the limit is no more than rate × delay, in full packets",
+        meaning="A delay line that is too short drops packets unseen, or becomes the queue itself.",
+    )
+
+
+def netem_drops(sides: list[Side]) -> Check:
+    """Pitfalls 3 and 13, from the counters: netem dropped what was declared, no more and no less."""
+    findings = []
+    for side in (side for side in sides if side.result["role"] == "ingress" and side.direction["netem"]):
+        netem = side.direction["netem"]
+        if netem is None or qdisc.find(side.result["qdiscs_after"], "netem") is None:
+            continue
+        drops = qdisc.counted(side, "netem", "drops")
+        packets = drops + qdisc.counted(side, "netem", "packets")
+        expected = packets * netem["loss"]
+        # Five standard deviations of the binomial: one false alarm in a million; none at all when loss is 0.
+        band = 5 * math.sqrt(packets * netem["loss"] * (1 - netem["loss"])) + (1 if netem["loss"] else 0)
+        asked = f"{expected:.0f} ± {band:.0f} of {packets}" if netem["loss"] else "no drops"
+        verdict: Verdict = "ok" if abs(drops - expected) <= band else "invalid"
+        if netem["loss"] or drops:
+            findings.append(Finding(verdict, asked, f"{drops} dropped on {side.label}"))
+        else:
+            findings.append(Finding(verdict, asked, "no drops"))
+    return combine(
+        "netem-drops",
+        "Random loss as declared",
+        findings,
+        threshold="invalid: any drop where no loss was declared; elsewhere outside of 5 standard deviations",
+        meaning="Other drops come from a delay line that overflows, and would be taken for congestion.",
+    )
+
+
+def sender_netem(trial: MeasuredTrial, sides: list[Side]) -> Check:
+    """Pitfall 1."""
+    hosts = {node["name"] for node in trial.job["nodes"] if node["role"] == "host"}
+    findings = []
+    for side in (side for side in sides if side.result["role"] == "egress" and side.result["node"] in hosts):
+        netem = any(item.get("kind") == "netem" for item in side.result["qdiscs_before"] + side.result["qdiscs_after"])
+        findings.append(Finding("invalid" if netem else "ok", "none", f"netem on {side.label}" if netem else "none"))
+    return combine(
+        "sender-netem",
+        "No netem on a sending host",
+        findings,
+        threshold="invalid: netem on an interface through which a host sends",
+        meaning="TCP small queues and pacing react to a qdisc on their own host, so netem there changes the sender.",
+    )
+
+
+def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
+    """Pitfall 7: the sender's own qdisc is part of the experiment."""
+    sources = {flow.asked["source"] for flow in trial.flows}
+    senders = [side for side in sides if side.result["role"] == "egress" and side.result["node"] in sources]
+    kinds = {side.label: qdisc.root_kind(side.result["qdiscs_after"]) for side in senders}
+    findings = []
+    for side in senders:
+        kind = kinds[side.label] or ("noqueue" if not side.result["qdiscs_after"] else None)
+        if kind == "tbf":
+            findings.append(Finding("warn", "no queue of its own", f"the bottleneck is on {side.label}"))
+        elif kind == "fq":
+            findings.append(Finding("warn", "no queue of its own", f"fq on {side.label}: it paces every algorithm"))
+        else:
+            same = len(set(kinds.values()) - {"tbf", "fq"}) <= 1
+            findings.append(Finding("ok" if same else "warn", "the same for all senders", f"{kind or 'unknown'}"))
+    return combine(
+        "sender-qdisc",
+        "Qdisc of the senders",
+        findings,
+        threshold="warn: fq, a rate limit on the sending host itself, or different qdiscs",
+        meaning="fq paces CUBIC too, and TCP small queues feel a queue on their host; compare under equal qdiscs only.",
+    )
+
+
+def base_rtt(trial: MeasuredTrial) -> Check:
+    """Pitfall 14: the path without traffic has the declared round-trip time."""
+    findings = []
+    for flow in trial.flows:
+        declared = flow.path.rtt_ns / 1e6
+        asked = f"{declared:g} ms"
+        if flow.calibration is None or not flow.calibration["rtt_ns"]:
+            findings.append(Finding("warn", asked, f"{flow.name}: not measured"))
+            continue
+        measured = min(flow.calibration["rtt_ns"]) / 1e6
+        off = abs(measured - declared)
+        lost = flow.calibration["sent"] - len(flow.calibration["rtt_ns"])
+        verdict: Verdict = "ok" if off <= 0.01 * declared + 0.2 + _ping_milliseconds(flow) else "invalid"
+        found = f"{measured:.3f} ms"
+        if lost and not flow.path.round_trip_loss:
+            verdict, found = "invalid", f"{found}, {lost} of {flow.calibration['sent']} echoes lost"
+        findings.append(Finding(verdict, asked, f"{flow.name}: {found}" if verdict != "ok" else found))
+    return combine(
+        "base-rtt",
+        "Round-trip time before the traffic",
+        findings,
+        threshold="invalid: off by more than 1 % + 0.2 ms + the echo's own sending time; warn: not measured",
+        meaning="If the empty path is not as declared, every delay and every bandwidth-delay product is off.",
+    )
+
+
+def _ping_milliseconds(flow: MeasuredFlow) -> float:
+    """Return the time to send an echo request of 98 bytes, and its answer, at the declared rates."""
+    hops = flow.path.forward + flow.path.backward
+    return sum(98 * 8e3 / hop.direction["rate_bps"] for hop in hops if hop.direction["rate_bps"])
+
+
+def calibrated_rate(trial: MeasuredTrial) -> Check:
+    """Pitfalls 5 and 14: the bottleneck, kept busy, runs at the declared rate."""
+    findings = []
+    for flow in trial.flows:
+        rate = flow.path.rate_bps
+        measured = flow.calibration["rate_bps"] if flow.calibration else None
+        if rate is None or measured is None:
+            continue
+        off = abs(measured / rate - 1)
+        findings.append(
+            Finding(
+                graded(off, 0.01, 0.05),
+                f"{rate / 1e6:g} Mbit/s",
+                f"{measured / 1e6:.3f} Mbit/s ({flow.asked['source']} to {flow.asked['destination']})",
+            )
+        )
+    return combine(
+        "calibrated-rate",
+        "Bottleneck rate before the traffic",
+        findings,
+        threshold="warn: off by more than 1 %; invalid: 5 %",
+        meaning="If a busy bottleneck does not carry its declared rate, shares of the link mean nothing.",
+    )
+
+
+def achieved_rate(trial: MeasuredTrial) -> Check:
+    """Pitfall 5: nothing went faster than its link."""
+    per_hop: dict[tuple[str, str], tuple[Hop, list[MeasuredFlow]]] = {}
+    for flow in trial.flows:
+        for hop in flow.path.forward:
+            if hop.direction["rate_bps"]:
+                per_hop.setdefault((hop.link, hop.way), (hop, []))[1].append(flow)
+    findings = [_hop_load(trial, hop, flows) for hop, flows in per_hop.values()]
+    return combine(
+        "achieved-rate",
+        "Nothing faster than its link",
+        findings,
+        threshold="invalid: more than 1 % above the link's rate",
+        meaning="More than the link can carry means that the rate limit or a clock was wrong.",
+    )
+
+
+def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Finding:
+    """Compare the least rate the hop must have carried with its limit."""
+    rate = hop.direction["rate_bps"] or 0
+    transfers = [iperf.received(flow.server) for flow in flows]
+    starts = [flow.asked["start_ns"] / 1e9 for flow in flows]
+    ends = [start + transfer.seconds for start, transfer in zip(starts, transfers, strict=True)]
+    span = max(ends) - min(starts)
+    together = sum(transfer.bytes for transfer in transfers) * 8 / span if span > 0 else 0.0
+    fastest = max([together, *(transfer.bps for transfer in transfers)])
+    wire = fastest * (trial.job["mtu"] + ETHERNET_HEADER_BYTES) / trial.mss
+    verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
+    return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")

@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Reading ``iperf3 --json``: the few figures that are used, by name."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """What one end of a flow says about the whole of it."""
+
+    bytes: int
+    seconds: float
+
+    @property
+    def bps(self) -> float:
+        return self.bytes * 8 / self.seconds if self.seconds > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class SenderStatistics:
+    """What the sending end reports from its socket, over the whole test."""
+
+    retransmits: int | None
+    mean_rtt_us: float | None
+    """Mean of the smoothed RTTs at the ends of the intervals."""
+    min_rtt_us: float | None
+    max_rtt_us: float | None
+    """Smallest and largest of those."""
+
+
+@dataclass(frozen=True)
+class Interval:
+    start_s: float
+    end_s: float
+    bytes: int
+    rtt_us: float | None
+    """Smoothed RTT at the end of the interval; None at the receiver."""
+
+
+def received(server: dict[str, Any]) -> Transfer:
+    """Return what the *receiver* got: its own bytes over its own time.
+
+    Raises:
+        ValueError: The server's output has no total.
+    """
+    return _transfer(server, "sum_received", "server")
+
+
+def sent(client: dict[str, Any]) -> Transfer:
+    """Return what the *sender* wrote into its socket, which is more than what arrived.
+
+    Raises:
+        ValueError: The client's output has no total.
+    """
+    return _transfer(client, "sum_sent", "client")
+
+
+def sender_statistics(client: dict[str, Any]) -> SenderStatistics:
+    """Return what the client's output says about its socket; what it does not say is None."""
+    end = client.get("end", {})
+    streams = [stream.get("sender", {}) for stream in end.get("streams", [])]
+    stream = streams[0] if streams else {}
+    return SenderStatistics(
+        retransmits=end.get("sum_sent", {}).get("retransmits"),
+        mean_rtt_us=stream.get("mean_rtt"),
+        min_rtt_us=stream.get("min_rtt"),
+        max_rtt_us=stream.get("max_rtt"),
+    )
+
+
+def intervals(document: dict[str, Any]) -> list[Interval]:
+    """Return the intervals that either end reported; omitted ones are left out."""
+    found = []
+    for interval in document.get("intervals", []):
+        total, streams = interval.get("sum", {}), interval.get("streams", [])
+        if total.get("omitted"):
+            continue
+        rtt = streams[0].get("rtt") if streams else None
+        found.append(Interval(total.get("start", 0.0), total.get("end", 0.0), total.get("bytes", 0), rtt))
+    return found
+
+
+def asked_interval_seconds(document: dict[str, Any]) -> float | None:
+    """Return the reporting interval: what the output says, else the length of the first one; None if there is none."""
+    said = document.get("start", {}).get("test_start", {}).get("interval")
+    if isinstance(said, int | float) and said > 0:
+        return float(said)
+    first = next(iter(intervals(document)), None)
+    return round(first.end_s - first.start_s, 1) or None if first else None
+
+
+def error(document: dict[str, Any]) -> str | None:
+    """Return the error that iperf3 reported, if any."""
+    return document.get("error")
+
+
+def _transfer(document: dict[str, Any], key: str, end: str) -> Transfer:
+    total = document.get("end", {}).get(key)
+    if not isinstance(total, dict) or "bytes" not in total or "seconds" not in total:
+        reason = document.get("error") or f"no end.{key}"
+        raise ValueError(f"iperf3's {end} output has no result: {reason}")
+    return Transfer(int(total["bytes"]), float(total["seconds"]))

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Everything that a trial measured, in memory: the input of metrics and checks."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lab.analysis.path import FlowPath, flow_path, mss_bytes
+from lab.analysis.trace import FlowTrace
+from lab.protocol import Flow, FlowResult, Job, PathCalibration, Record
+
+
+@dataclass(frozen=True)
+class MeasuredFlow:
+    """One flow: what was asked and what came back."""
+
+    asked: Flow
+    result: FlowResult
+    client: dict[str, Any]
+    server: dict[str, Any]
+    """iperf3's complete output of both ends."""
+    trace: FlowTrace | None
+    """The data socket's rows from the flow's start to its end; None when tcp_probe was not asked for."""
+    path: FlowPath
+    calibration: PathCalibration | None
+
+    @property
+    def name(self) -> str:
+        return self.asked["name"]
+
+    @property
+    def base_rtt_us(self) -> float | None:
+        """The smallest calibrated round-trip time; the sum of the declared delays where nothing was calibrated."""
+        if self.calibration and self.calibration["rtt_ns"]:
+            return min(self.calibration["rtt_ns"]) / 1000
+        return self.path.rtt_ns / 1000 if self.path.rtt_ns else None
+
+
+@dataclass(frozen=True)
+class MeasuredTrial:
+    """One trial that was carried out."""
+
+    job: Job
+    record: Record
+    flows: tuple[MeasuredFlow, ...]
+    unmatched_rows: int = 0
+    """tcp_probe rows of sockets that are no flow's data socket."""
+
+    @cached_property
+    def mss(self) -> int:
+        return mss_bytes(self.job)
+
+
+def measured_flow(
+    job: Job,
+    record: Record,
+    name: str,
+    client: dict[str, Any],
+    server: dict[str, Any],
+    trace: FlowTrace | None,
+) -> MeasuredFlow:
+    """Put together what is known about the flow *name*.
+
+    Raises:
+        ValueError: The job and the record disagree about the flow.
+    """
+    asked = next((flow for flow in job["flows"] if flow["name"] == name), None)
+    result = next((flow for flow in record["flows"] if flow["name"] == name), None)
+    if asked is None or result is None:
+        raise ValueError(f"flow {name!r} is missing from the {'job' if asked is None else 'record'}")
+    ends = (asked["source"], asked["destination"])
+    calibration = next((path for path in record["calibration"] if (path["source"], path["destination"]) == ends), None)
+    return MeasuredFlow(asked, result, client, server, trace, flow_path(job, asked), calibration)

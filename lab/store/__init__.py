@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Results on disk: run folders, trials in them, and the cache of raw records.
+
+A run is a folder that anyone can read without this package::
+
+    results/<experiment>/<run-id>/
+        experiment.yaml        as given, byte for byte
+        plan.json              the resolved trials
+        provenance.json        what made these results
+        metrics.parquet        one row per flow and trial (derived)
+        trials/<trial-id>/
+            trial.json         identity, the job, the record, status
+            iperf3/*.json      complete iperf3 output of both ends
+            <collector>.parquet
+            log.txt
+            validity.json      the checks of this trial (derived)
+        report/                (derived)
+
+Everything but what is marked *derived* is written once.  Whatever exists under its final name is whole:
+folders and files are written under a temporary name, synced and renamed.
+"""
+
+from lab.store.cache import TrialCache
+from lab.store.digest import record_digest, results_digest
+from lab.store.run import Run, create_run, list_runs, open_run
+from lab.store.trial import TrialIdentity, TrialResult
+
+__all__ = [
+    "Run",
+    "TrialCache",
+    "TrialIdentity",
+    "TrialResult",
+    "create_run",
+    "list_runs",
+    "open_run",
+    "record_digest",
+    "results_digest",
+]

@@ -1,0 +1,240 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run: all trials of one ``lab run``."""
+
+from __future__ import annotations
+
+import datetime
+import os
+import secrets
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from lab.errors import InputError, StoreError
+from lab.protocol import Job
+from lab.store.collected import write_table
+from lab.store.digest import results_digest
+from lab.store.files import (
+    TEMPORARY_PREFIX,
+    check_name,
+    new_folder,
+    read_json,
+    sync_file,
+    sync_folder,
+    temporary_name,
+    to_json,
+    write_file,
+    writing,
+)
+from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_document
+
+LATEST = "latest"
+
+_REQUIRED = ("experiment.yaml", "plan.json", "trials")
+
+
+class Run:
+    """A run's folder.  Made by :func:`create_run` or :func:`open_run`.
+
+    Trials may be put from several threads or processes at a time, each trial by one.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def id(self) -> str:
+        """The run's name within its experiment: UTC time of its start and a random part."""
+        return self.path.name
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name."""
+        return self.path.parent.name
+
+    @property
+    def experiment_text(self) -> bytes:
+        """The experiment file as it was given."""
+        return (self.path / "experiment.yaml").read_bytes()
+
+    @property
+    def plan(self) -> dict[str, Any]:
+        """The plan as it was given to :func:`create_run`."""
+        return cast(dict[str, Any], read_json(self.path / "plan.json"))
+
+    @property
+    def report_dir(self) -> Path:
+        return self.path / "report"
+
+    # --- trials ---------------------------------------------------------------------------------------
+
+    def put_trial(self, identity: TrialIdentity, job: Job, record_dir: Path) -> TrialResult:
+        """Convert the raw record *record_dir* and store it as the trial *identity*.
+
+        The trial appears whole or not at all; an earlier failure of the same trial makes way for it.  A record
+        that says ``failed`` is stored as a failed trial.
+
+        Raises:
+            StoreError: The record is damaged, or the disk cannot take it.
+        """
+        final = self._trial_path(identity.id)
+        with new_folder(final, replace=True) as folder:
+            convert_record(identity, job, record_dir, folder)
+        return TrialResult(final)
+
+    def put_failure(
+        self,
+        identity: TrialIdentity,
+        reason: str,
+        *,
+        kind: str = "TrialError",
+        job: Job | None = None,
+        log: Path | None = None,
+    ) -> TrialResult:
+        """Store that the trial *identity* failed, why (*reason*, one line; *kind*, the error's class), and its log."""
+        final = self._trial_path(identity.id)
+        document = trial_document(identity, job, error=reason, error_kind=kind)
+        with new_folder(final, replace=True) as folder:
+            (folder / "trial.json").write_bytes(to_json(document))
+            if log is not None and log.is_file():
+                shutil.copyfile(log, folder / "log.txt")
+        return TrialResult(final)
+
+    def trial(self, trial_id: str) -> TrialResult:
+        """Return the stored trial *trial_id*.
+
+        Raises:
+            StoreError: There is none, or it is damaged.
+        """
+        return TrialResult(self._trial_path(trial_id))
+
+    def trials(self) -> Iterator[TrialResult]:
+        """Yield every stored trial, failed ones too: in the plan's order, then by name."""
+        order = {trial_id: number for number, trial_id in enumerate(self.planned_ids())}
+        names = [path.name for path in self._trial_folders()]
+        for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
+            yield TrialResult(self.path / "trials" / name)
+
+    def planned_ids(self) -> list[str]:
+        """Return the ids of the plan's trials, in its order; empty when the plan lists none."""
+        trials = self.plan.get("trials", [])
+        return [trial["id"] for trial in trials if isinstance(trial, dict) and "id" in trial]
+
+    def finished_ids(self) -> set[str]:
+        """Return the ids of the trials that were carried out; failed ones are not among them."""
+        return {trial.id for trial in self.trials() if trial.ok}
+
+    def results_digest(self) -> str:
+        """Return the digest over all raw records of this run."""
+        return results_digest(
+            (trial.id, trial.record_digest) for trial in self.trials() if trial.ok and trial.record_digest
+        )
+
+    def _trial_path(self, trial_id: str) -> Path:
+        return self.path / "trials" / check_name(trial_id, "trial id")
+
+    def _trial_folders(self) -> list[Path]:
+        return [
+            path
+            for path in (self.path / "trials").iterdir()
+            if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
+        ]
+
+    # --- provenance and metrics -----------------------------------------------------------------------
+
+    @property
+    def provenance(self) -> dict[str, Any]:
+        """The stored provenance; empty when none has been put yet."""
+        path = self.path / "provenance.json"
+        return cast(dict[str, Any], read_json(path)) if path.exists() else {}
+
+    def put_provenance(self, provenance: Mapping[str, Any]) -> None:
+        """Store what made these results, atomically; it replaces what was there."""
+        write_file(self.path / "provenance.json", to_json(dict(provenance)))
+
+    def put_metrics(self, rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> None:
+        """Store ``metrics.parquet``, one row per flow and trial; it replaces what was there."""
+        final = self.path / "metrics.parquet"
+        temporary = temporary_name(self.path)
+        with writing(final):
+            try:
+                write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), temporary)
+                sync_file(temporary)
+                temporary.replace(final)
+            finally:
+                temporary.unlink(missing_ok=True)
+            sync_folder(self.path)
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows of ``metrics.parquet``.
+
+        Raises:
+            StoreError: It has not been written yet, or is damaged.
+        """
+        path = self.path / "metrics.parquet"
+        try:
+            return cast(list[dict[str, Any]], pq.read_table(path).to_pylist())
+        except (OSError, pa.ArrowException) as exc:
+            raise StoreError(f"cannot read {path}: {exc}") from exc
+
+
+def create_run(root: Path, experiment_name: str, experiment_text: bytes, plan: Mapping[str, Any]) -> Run:
+    """Make a new run folder ``<root>/<experiment_name>/<run-id>`` and point ``latest`` at it.
+
+    Raises:
+        StoreError: It cannot be written.
+    """
+    parent = root / check_name(experiment_name, "experiment name")
+    now = datetime.datetime.now(datetime.UTC)
+    final = parent / f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
+    with writing(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+    with new_folder(final) as folder:
+        (folder / "experiment.yaml").write_bytes(experiment_text)
+        (folder / "plan.json").write_bytes(to_json(dict(plan)))
+        (folder / "trials").mkdir()
+    _point_latest(parent, final.name)
+    return Run(final)
+
+
+def open_run(path: Path) -> Run:
+    """Open an existing run folder; *path* may be the folder, or a link to it such as ``latest``.
+
+    Raises:
+        InputError: It is no run folder; the message says what is missing.
+    """
+    resolved = path.resolve()
+    if not resolved.is_dir():
+        raise InputError(f"{path} is no run folder: there is no such folder")
+    missing = [name for name in _REQUIRED if not (resolved / name).exists()]
+    if missing:
+        hint = f"; did you mean {path / LATEST}?" if (resolved / LATEST).exists() else ""
+        raise InputError(f"{path} is no run folder: it has no {', '.join(missing)}{hint}")
+    run = Run(resolved)
+    try:
+        plan = run.plan
+    except StoreError as exc:
+        raise InputError(f"{path} is no usable run folder: {exc}") from exc
+    if not isinstance(plan, dict):
+        raise InputError(f"{path} is no usable run folder: plan.json holds no object")
+    return run
+
+
+def list_runs(root: Path, experiment_name: str) -> list[Run]:
+    """Return the runs of an experiment, oldest first."""
+    parent = root / check_name(experiment_name, "experiment name")
+    if not parent.is_dir():
+        return []
+    folders = (path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
+    return [Run(path) for path in sorted(folders) if all((path / name).exists() for name in _REQUIRED)]
+
+
+def _point_latest(parent: Path, name: str) -> None:
+    link, temporary = parent / LATEST, temporary_name(parent)
+    with writing(link):
+        os.symlink(name, temporary)
+        temporary.replace(link)
