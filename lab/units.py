@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read and write quantities: rates, durations, sizes, queue limits, probabilities.
+
+===========  =====================================  =============  =================================
+quantity     written                                value          notes
+===========  =====================================  =============  =================================
+rate         ``20mbit``, ``1.5 Gbit/s``             int, bit/s     decimal; the case does not matter
+duration     ``100us``, ``20ms``, ``1.5s``          int, ns        ns us ms s min h
+size         ``1500B``, ``64kB``, ``16MiB``         int, bytes     kB is 1000 bytes, KiB is 1024
+queue limit  ``1bdp``, ``50ms``, ``100p``, ``64kB`` QueueLimit     see :class:`QueueLimit`
+probability  ``0.1%``, ``0.001``                    float, 0 to 1
+===========  =====================================  =============  =================================
+
+What tools read in two ways is refused: a number without its unit, ``bps`` (bytes per second to ``tc``, bits per
+second to everyone else) and ``kb`` (1024 bytes to ``tc``, kilobits to others).  Arithmetic is exact; a quantity that
+is not a whole number of bit/s, nanoseconds or bytes is refused, never rounded.
+
+All ``parse_*`` functions raise :class:`ValueError` whose text says what was found and what is allowed.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
+from operator import itemgetter
+from typing import Literal
+
+__all__ = [
+    "DURATION_PATTERN",
+    "PERCENT_PATTERN",
+    "QUEUE_LIMIT_PATTERN",
+    "RATE_PATTERN",
+    "SIZE_PATTERN",
+    "QueueLimit",
+    "format_duration",
+    "format_percent",
+    "format_rate",
+    "format_size",
+    "parse_duration",
+    "parse_probability",
+    "parse_queue_limit",
+    "parse_rate",
+    "parse_size",
+    "show",
+    "tc_duration",
+    "tc_rate",
+    "tc_size",
+]
+
+_RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
+_DURATION_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
+_SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+_SHOWN_RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9, "Tbit/s": 10**12}
+_SHOWN_DURATIONS = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
+_SHOWN_SIZES = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9}
+_BINARY_SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+_RATE_EXPECTED = "a rate such as '20mbit' or '1.5gbit' (units: bit, kbit, mbit, gbit, tbit)"
+_DURATION_EXPECTED = "a duration such as '20ms' or '1.5s' (units: ns, us, ms, s, min, h)"
+_SIZE_EXPECTED = "a size such as '1500B', '64kB' or '16MiB' (units: B, kB, MB, GB of 1000; KiB, MiB, GiB of 1024)"
+_LIMIT_EXPECTED = "a queue limit such as '1bdp', '64kB', '100p' (packets) or '50ms' (at the link's rate)"
+_PROBABILITY_EXPECTED = "a probability such as '0.1%' or 0.001, at most 100%"
+
+_MAX_RESULT = 2**63 - 1
+"""Everything below us (the kernel, Parquet, numpy) counts in signed 64-bit integers."""
+
+# At most 18 digits on either side: enough for every quantity, and no input can make the arithmetic slow.
+_NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
+_QUANTITY = re.compile(rf"({_NUMBER}) ?([A-Za-zµ%/]*)")
+
+
+def _any_case(word: str) -> str:
+    """Return a regular expression for ``word`` in any case that also editors' (ECMAScript) engines accept."""
+    return "".join(f"[{c.lower()}{c.upper()}]" if c.isascii() and c.isalpha() else c for c in word)
+
+
+def _pattern(*units: str) -> str:
+    return rf"^{_NUMBER} ?(?:{'|'.join(units)})$"
+
+
+RATE_PATTERN = _pattern("[kKmMgGtT]?[bB][iI][tT](?:/[sS])?")
+DURATION_PATTERN = _pattern(*map(_any_case, _DURATION_UNITS))
+SIZE_PATTERN = _pattern(*_SIZE_UNITS)
+PERCENT_PATTERN = _pattern("%")
+QUEUE_LIMIT_PATTERN = _pattern(_any_case("bdp"), "p", *_SIZE_UNITS, *map(_any_case, _DURATION_UNITS))
+
+
+@dataclass(frozen=True)
+class QueueLimit:
+    """How much a queue holds, in the terms it was written.
+
+    ``bdp``: multiples of the bandwidth-delay product; ``bytes``; ``packets`` of full size; ``time``: nanoseconds that
+    a full queue takes to drain at the link's rate.
+    """
+
+    unit: Literal["bdp", "bytes", "packets", "time"]
+    amount: Fraction
+
+    def __str__(self) -> str:
+        if self.unit == "bytes":
+            return format_size(int(self.amount))
+        if self.unit == "time":
+            return format_duration(int(self.amount))
+        return f"{_plain(self.amount)} {'BDP' if self.unit == 'bdp' else 'packets'}"
+
+
+def show(value: object, limit: int = 60) -> str:
+    """Return ``value`` as an error message quotes it: short, on one line."""
+    if value is None:
+        return "nothing"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, Mapping):
+        return "a mapping" if value else "an empty mapping"
+    if isinstance(value, list | tuple):
+        return "a list" if value else "an empty list"
+    # Cut first: the text of one huge value must not be built only to be thrown away.
+    text = repr(value[: limit + 1] if isinstance(value, str) else value)
+    return text if len(text) <= limit else f"{text[: limit - 1]}…"
+
+
+def parse_rate(text: object) -> int:
+    """Return bit/s from ``20mbit``, ``1.5gbit`` or ``20 Mbit/s``."""
+    number, unit = _split(text, _RATE_EXPECTED)
+    lowered = unit.lower()
+    if lowered.endswith("bps"):
+        hint = "'bps' is bytes per second to tc and bits per second to others"
+        raise ValueError(f"{_found(text, _RATE_EXPECTED)}; {hint}")
+    return _whole(text, number, _RATE_UNITS.get(lowered.removesuffix("/s")), "bit/s", _RATE_EXPECTED)
+
+
+def parse_duration(text: object) -> int:
+    """Return nanoseconds from ``100us``, ``20ms``, ``1.5s`` or ``2min``."""
+    number, unit = _split(text, _DURATION_EXPECTED)
+    return _whole(text, number, _DURATION_UNITS.get(unit.lower()), "nanoseconds", _DURATION_EXPECTED)
+
+
+def parse_size(text: object) -> int:
+    """Return bytes from ``1500B``, ``64kB`` (1000) or ``16MiB`` (1024²)."""
+    number, unit = _split(text, _SIZE_EXPECTED)
+    _refuse_ambiguous_size(text, unit, _SIZE_EXPECTED)
+    return _whole(text, number, _SIZE_UNITS.get(unit), "bytes", _SIZE_EXPECTED)
+
+
+def parse_queue_limit(text: object) -> QueueLimit:
+    """Return the limit from ``1bdp``, ``64kB``, ``100p`` or ``50ms``; it is more than 0."""
+    number, unit = _split(text, _LIMIT_EXPECTED)
+    if number == 0:
+        raise ValueError(_found(text, f"{_LIMIT_EXPECTED}, more than 0"))
+    if unit.lower() == "bdp":
+        return QueueLimit("bdp", number)
+    if unit == "p":
+        return QueueLimit("packets", Fraction(_whole(text, number, 1, "packets", _LIMIT_EXPECTED)))
+    if unit.lower() in _DURATION_UNITS:
+        return QueueLimit("time", Fraction(parse_duration(text)))
+    _refuse_ambiguous_size(text, unit, _LIMIT_EXPECTED)
+    return QueueLimit("bytes", Fraction(_whole(text, number, _SIZE_UNITS.get(unit), "bytes", _LIMIT_EXPECTED)))
+
+
+def parse_probability(value: object) -> float:
+    """Return a fraction in [0, 1] from ``0.1%``, ``0.001`` or a number."""
+    if isinstance(value, bool):
+        raise ValueError(_found(value, _PROBABILITY_EXPECTED))
+    if isinstance(value, int | float):
+        # NaN fails both comparisons.
+        if not 0 <= value <= 1:
+            raise ValueError(_found(value, _PROBABILITY_EXPECTED))
+        return float(value)
+    number, unit = _split(value, _PROBABILITY_EXPECTED)
+    if unit not in ("", "%"):
+        raise ValueError(_found(value, _PROBABILITY_EXPECTED))
+    fraction = number / 100 if unit else number
+    if fraction > 1:
+        raise ValueError(_found(value, _PROBABILITY_EXPECTED))
+    return float(fraction)
+
+
+def format_rate(rate_bps: float, digits: int | None = None) -> str:
+    """Return ``20 Mbit/s``; exact, or rounded to ``digits`` significant digits."""
+    return _format(rate_bps, _SHOWN_RATES, digits)
+
+
+def format_duration(duration_ns: float, digits: int | None = None) -> str:
+    """Return ``20 ms``; exact, or rounded to ``digits`` significant digits."""
+    return _format(duration_ns, _SHOWN_DURATIONS, digits)
+
+
+def format_size(size_bytes: float, digits: int | None = None) -> str:
+    """Return ``64 kB``, or ``16 MiB`` where that is the round number; exact unless ``digits`` are given."""
+    if digits is None and size_bytes % 1024 == 0 and size_bytes % 1000 != 0:
+        unit, scale = max(
+            ((unit, scale) for unit, scale in _BINARY_SIZES.items() if size_bytes % scale == 0), key=itemgetter(1)
+        )
+        return f"{int(size_bytes) // scale} {unit}"
+    return _format(size_bytes, _SHOWN_SIZES, digits)
+
+
+def format_percent(probability: float, digits: int | None = None) -> str:
+    """Return ``0.1%`` for 0.001."""
+    return f"{_plain(_rounded(Fraction(repr(float(probability))) * 100, digits))}%"
+
+
+def tc_rate(rate_bps: int) -> str:
+    """Return the rate as ``tc`` reads it."""
+    return f"{rate_bps}bit"
+
+
+def tc_duration(duration_ns: int) -> str:
+    """Return the duration as ``tc`` reads it."""
+    return f"{duration_ns}ns"
+
+
+def tc_size(size_bytes: int) -> str:
+    """Return the size as ``tc`` reads it: there, ``b`` is bytes."""
+    return f"{size_bytes}b"
+
+
+def _found(value: object, expected: str) -> str:
+    return f"found {show(value)}; expected {expected}"
+
+
+def _split(text: object, expected: str) -> tuple[Fraction, str]:
+    match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
+    if match is None:
+        hint = "; a number needs its unit" if type(text) in (int, float) else ""
+        raise ValueError(_found(text, expected) + hint)
+    return Fraction(match[1]), match[2]
+
+
+def _whole(text: object, number: Fraction, scale: int | None, base: str, expected: str) -> int:
+    if scale is None:
+        raise ValueError(_found(text, expected))
+    result = number * scale
+    if result.denominator != 1:
+        raise ValueError(_found(text, f"a whole number of {base}"))
+    if result > _MAX_RESULT:
+        raise ValueError(_found(text, f"at most {_MAX_RESULT} {base}"))
+    return int(result)
+
+
+def _refuse_ambiguous_size(text: object, unit: str, expected: str) -> None:
+    if unit not in _SIZE_UNITS and unit.lower() in ("b", "kb", "mb", "gb"):
+        hint = "'b' may mean bits or bytes and 'k' 1000 or 1024: write B for bytes, kB for 1000 bytes, KiB for 1024"
+        raise ValueError(f"{_found(text, expected)}; {hint}")
+
+
+def _rounded(value: Fraction, digits: int | None) -> Fraction:
+    return value if digits is None else Fraction(f"{float(value):.{digits}g}")
+
+
+def _plain(value: Fraction) -> str:
+    """Return a decimal without exponent or trailing zeros; exact if ``value`` is a finite decimal."""
+    if value.denominator == 1:
+        return str(value.numerator)
+    text = f"{Decimal(value.numerator) / Decimal(value.denominator):f}"
+    return text.rstrip("0").rstrip(".")
+
+
+def _format(value: float, units: Mapping[str, int], digits: int | None) -> str:
+    exact = _rounded(Fraction(value) if isinstance(value, int) else Fraction(repr(value)), digits)
+    shown, scale = next(iter(units.items()))
+    for unit, factor in units.items():
+        if abs(exact) >= factor:
+            shown, scale = unit, factor
+    return f"{_plain(exact / scale)} {shown}"
