@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold between the fields of one cell's experiment (its matrix left aside).  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from lab.spec.fields import Path
+from lab.spec.models import Dumbbell, Experiment, Queue
+from lab.spec.problems import Problem, nearest
+from lab.spec.sizes import base_rtt_ns, bdp_bytes, frame_bytes, queue_size, reverse_of
+from lab.units import format_duration, format_rate, format_size, show
+
+__all__ = ["check", "hosts"]
+
+_IPV6_MIN_MTU = 1280  # RFC 8200, section 5
+
+_BOTTLENECK: Path = ("topology", "bottleneck")
+_ACCESS: Path = ("topology", "access")
+
+
+def hosts(topology: Dumbbell) -> list[str]:
+    """Return the names of the hosts: senders, then receivers."""
+    return [f"{side}{number}" for side in "sd" for number in range(1, topology.pairs + 1)]
+
+
+def check(experiment: Experiment) -> list[Problem]:
+    """Return everything that does not fit together; the message of each says what was found and what is allowed."""
+    return [*_flows(experiment), *_queues(experiment), *_path(experiment)]
+
+
+def _flows(experiment: Experiment) -> Iterator[Problem]:
+    known = hosts(experiment.topology)
+    for name, flow in experiment.flows.items():
+        here: Path = ("flows", name)
+        for key, host in (("from", flow.source), ("to", flow.destination)):
+            if host not in known:
+                yield Problem((*here, key), _unknown_host(host, known, experiment.topology.pairs))
+        if flow.source == flow.destination:
+            yield Problem((*here, "to"), f"found {show(flow.destination)}; expected another host than 'from'")
+        yield from _times(experiment, name)
+
+
+def _unknown_host(host: str, known: list[str], pairs: int) -> str:
+    last = "" if pairs == 1 else f" to s{pairs} and d1 to d{pairs}"
+    allowed = "s1 or d1" if pairs == 1 else f"s1{last}"
+    close = nearest(host, known)
+    return f"found {show(host)}; expected a host, {allowed}" + (f"; did you mean '{close}'?" if close else "")
+
+
+def _times(experiment: Experiment, name: str) -> Iterator[Problem]:
+    flow = experiment.flows[name]
+    latest = flow.start + experiment.start_jitter
+    jitter = f" and start_jitter {format_duration(experiment.start_jitter)}" if experiment.start_jitter else ""
+    total = format_duration(experiment.duration)
+    if latest >= experiment.duration:
+        yield Problem(
+            ("flows", name, "start"),
+            f"found start {format_duration(flow.start)}{jitter}; expected less than the experiment's duration, {total}",
+        )
+    elif flow.duration is not None and latest + flow.duration > experiment.duration:
+        yield Problem(
+            ("flows", name, "duration"),
+            f"found {format_duration(flow.duration)} after start {format_duration(flow.start)}{jitter}; "
+            f"expected an end within the experiment's duration, {total}",
+        )
+
+
+def _queues(experiment: Experiment) -> Iterator[Problem]:
+    topology = experiment.topology
+    bottleneck, access = topology.bottleneck, topology.access
+    yield from _queue(experiment, (*_BOTTLENECK, "queue"), bottleneck.queue, bottleneck.rate)
+    reverse = reverse_of(bottleneck)
+    if bottleneck.reverse.queue is not None or reverse.rate_bps != bottleneck.rate:
+        yield from _queue(experiment, (*_BOTTLENECK, "reverse", "queue"), reverse.queue, reverse.rate_bps)
+    if access.rate is not None:
+        yield from _queue(experiment, (*_ACCESS, "queue"), access.queue or Queue(), access.rate)
+    elif access.queue is not None:
+        yield Problem((*_ACCESS, "queue"), "found a queue without a rate; expected access.rate as well", "key")
+
+
+def _queue(experiment: Experiment, here: Path, queue: Queue, rate_bps: int) -> Iterator[Problem]:
+    if "limit" in queue.parameters:
+        yield Problem((*here, "parameters", "limit"), "found limit; expected it as the queue's own 'limit'", "key")
+    rtt_ns = base_rtt_ns(experiment.topology)
+    size = queue_size(queue, rate_bps, rtt_ns, experiment.mtu)
+    packet = frame_bytes(experiment.mtu)
+    too_short = size.limit_packets == 0 or (size.limit_bytes is not None and size.limit_bytes < packet)
+    if too_short:
+        bdp = f"the BDP is {format_size(bdp_bytes(rate_bps, rtt_ns))}" if rtt_ns else "without delay the BDP is 0"
+        yield Problem(
+            (*here, "limit"),
+            f"found {queue.limit or '1 BDP'}, which at {format_rate(rate_bps)} is shorter than one packet "
+            f"({packet} B with its Ethernet header); expected more ({bdp})",
+        )
+
+
+def _path(experiment: Experiment) -> Iterator[Problem]:
+    if experiment.ip == "ipv6" and experiment.mtu < _IPV6_MIN_MTU:
+        yield Problem(("mtu",), f"found {experiment.mtu} with ip: ipv6; expected at least {_IPV6_MIN_MTU}")
+    rtt_ns = base_rtt_ns(experiment.topology)
+    if rtt_ns >= experiment.duration:
+        yield Problem(
+            ("duration",),
+            f"found {format_duration(experiment.duration)}; expected more than the path's base RTT, "
+            f"{format_duration(rtt_ns)}",
+        )

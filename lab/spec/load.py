@@ -1,0 +1,193 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Read an experiment file, and say of every mistake in it where it stands and what is allowed there.
+
+This is the only module of the package that touches the file system.
+"""
+
+from __future__ import annotations
+
+import codecs
+import stat
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any
+
+from lab.errors import SpecError
+from lab.spec.document import Document, Place, parse_yaml
+from lab.spec.fields import Path, blocked, get, replaced
+from lab.spec.matrix import path_problem, split_path
+from lab.spec.models import Experiment
+from lab.spec.problems import Problem, nearest, path_text
+from lab.spec.validate import examine
+from lab.units import show
+
+__all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "load_experiment"]
+
+MAX_FILE_BYTES = 128 * 1024
+"""Some fifty times the longest experiment that we ship."""
+
+_MAX_PROBLEMS = 40
+
+
+@dataclass(frozen=True)
+class LoadedExperiment:
+    """An experiment file that was read and checked."""
+
+    path: FilePath
+    text: bytes
+    """The file as it is, without overrides."""
+    raw: dict[str, Any]
+    """Its plain values, overrides applied: what :func:`lab.plan.make_plan` takes."""
+    experiment: Experiment
+    overrides: tuple[str, ...] = ()
+    """As given: ``PATH=VALUE``."""
+
+
+def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExperiment:
+    """Read, override and check an experiment file.
+
+    ``overrides`` are ``PATH=VALUE`` with the value in YAML, such as ``duration=5s`` or
+    ``matrix.flows.bulk.cc=[cubic]``; they replace what the file says, or add to it.
+
+    Raises :class:`SpecError` with one line for each problem: file, line and column (or the override), field path, what
+    was found, what is allowed.
+    """
+    data = _read(path)
+    source = _Source(path, parse_yaml(_decoded(path, data)))
+    source.stop_at_faults()
+    for override in overrides:
+        source.apply(override)
+    source.stop_at_faults()
+    experiment, problems = examine(source.root)
+    source.lines += [(source.place(problem), str(problem)) for problem in problems]
+    source.stop_at_faults()
+    assert experiment is not None, "examine() returns an experiment or at least one problem"
+    return LoadedExperiment(path, data, source.root, experiment, tuple(overrides))
+
+
+def _read(path: FilePath) -> bytes:
+    try:
+        mode = path.stat().st_mode
+        if not stat.S_ISREG(mode):
+            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
+            raise SpecError(
+                f"{path}: this is {kind}; expected an experiment file, such as experiments/cubic_vs_bbr.yaml"
+            )
+        with path.open("rb") as file:
+            data = file.read(MAX_FILE_BYTES + 1)
+    except FileNotFoundError:
+        raise SpecError(f"{path}: there is no such file{_similar(path)}") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise SpecError(f"{path}: cannot be read: {reason}") from error
+    if len(data) > MAX_FILE_BYTES:
+        raise SpecError(f"{path}: found more than {MAX_FILE_BYTES // 1024} KiB; expected an experiment file")
+    return data
+
+
+def _similar(path: FilePath) -> str:
+    try:
+        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
+    except (OSError, ValueError):
+        return ""
+    close = nearest(path.name, names)
+    return f"; did you mean '{path.parent / close}'?" if close else ""
+
+
+def _decoded(path: FilePath, data: bytes) -> str:
+    data = data.removeprefix(codecs.BOM_UTF8)
+    try:
+        return data.decode("utf-8")
+    except UnicodeDecodeError as error:
+        before = data[: error.start].decode("utf-8")
+        place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
+        found = f"found byte 0x{data[error.start]:02x}; expected text in UTF-8"
+        raise SpecError(f"{path}:{place.line}:{place.column}: {found}") from None
+
+
+@dataclass
+class _Source:
+    """The document under construction: the file's values, then overrides, and where each comes from."""
+
+    path: FilePath
+    document: Document
+    overridden: dict[Path, str] = field(default_factory=dict)
+    """Path → the override that set it."""
+    lines: list[tuple[Place | str, str]] = field(default_factory=list)
+    """Problems: place in the file or override, and text."""
+
+    def __post_init__(self) -> None:
+        self.root: Any = self.document.root
+        for fault in self.document.faults:
+            self.lines.append((fault.place, str(Problem(fault.path, fault.message))))
+
+    def stop_at_faults(self) -> None:
+        if not self.lines:
+            return
+        in_file = sorted((line for line in self.lines if isinstance(line[0], Place)), key=lambda line: line[0])
+        lines = [*in_file, *(line for line in self.lines if isinstance(line[0], str))]
+        texts = [f"{self._shown(place)}: {text}" for place, text in lines]
+        unique = list(dict.fromkeys(texts))
+        if len(unique) > _MAX_PROBLEMS:
+            unique[_MAX_PROBLEMS:] = [f"{self.path}: and {len(unique) - _MAX_PROBLEMS} more problems"]
+        raise SpecError("\n".join(unique))
+
+    def _shown(self, place: Place | str) -> str:
+        return place if isinstance(place, str) else f"{self.path}:{place.line}:{place.column}"
+
+    def place(self, problem: Problem) -> Place | str:
+        """Return where the problem's field, or the nearest part around it that is written, stands."""
+        document = self.document
+        if problem.child is not None:
+            problem = Problem((*problem.path, problem.child), problem.message, "key")
+        for depth in range(len(problem.path), -1, -1):
+            path = problem.path[:depth]
+            if path in self.overridden:
+                return self.overridden[path]
+            exact = depth == len(problem.path)
+            # Of a part around it, the name is the better place: its value begins with some other field.
+            first, second = (
+                (document.values, document.keys)
+                if exact and problem.at == "value"
+                else (document.keys, document.values)
+            )
+            if found := first.get(path) or second.get(path):
+                return found
+        return Place(1, 1)
+
+    def apply(self, override: str) -> None:
+        """Set what ``PATH=VALUE`` says, or note why not."""
+        where = f"--set {override if override.isprintable() and len(override) <= 200 else show(override, 200)}"
+        name, equals, text = override.partition("=")
+        path = split_path(name.strip())
+        if not equals or not name.strip():
+            self.lines.append((where, "expected PATH=VALUE, such as duration=5s"))
+            return
+        value = parse_yaml(text)
+        if value.faults:
+            self.lines += [(where, f"{path_text(path)}: {fault.message}") for fault in value.faults]
+            return
+        if message := self._refusal(path):
+            self.lines.append((where, f"{path_text(path)}: {message}"))
+            return
+        self.root = replaced(self.root, path, value.root)
+        self.overridden = {known: by for known, by in self.overridden.items() if known[: len(path)] != path}
+        self.overridden[path] = where
+
+    def _refusal(self, path: Path) -> str | None:
+        if not isinstance(self.root, Mapping):
+            return None
+        if path[0] == "matrix":
+            # The axis itself is checked with the matrix.
+            return None
+        if message := path_problem(path, self.root, new_names=True):
+            return message
+        if blocked(self.root, path):
+            return "the file holds a single value on the way there; expected a mapping"
+        matrix = get(self.root, ("matrix",))
+        for key in matrix if isinstance(matrix, Mapping) else ():
+            axis = split_path(key)
+            if path[: len(axis)] == axis:
+                return f"the matrix sets it, so that this would change nothing; set matrix.{key}=[…] instead"
+        return None

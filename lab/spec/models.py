@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The experiment file as types.  No I/O.
+
+What one field may hold is checked here; what holds between fields is checked in :mod:`lab.spec.checks`.
+
+To add a topology, write a model with its own ``kind``, and make :data:`Topology` a union of the two discriminated by
+``kind`` (pydantic refuses such a union of one).  To add a collector, add a field to :class:`Collect`; to add an
+impairment, add a field to :class:`Impairments`.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from lab.spec.types import (
+    CongestionControl,
+    DurationNs,
+    FlowName,
+    LossProbability,
+    Name,
+    PositiveDurationNs,
+    QueueLimit,
+    RateBps,
+    SocketBuffer,
+    TcParameters,
+)
+
+__all__ = [
+    "Access",
+    "Bottleneck",
+    "Calibration",
+    "Collect",
+    "Discipline",
+    "Dumbbell",
+    "Experiment",
+    "Flow",
+    "Impairments",
+    "Model",
+    "Queue",
+    "Reverse",
+    "TcpProbe",
+    "Topology",
+]
+
+Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie"]
+
+
+class Model(BaseModel):
+    """Base of all parts of an experiment: frozen, strict, and no field is ever ignored."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+
+class Queue(Model):
+    """The queue in front of a rate limit."""
+
+    discipline: Discipline = Field(
+        default="bfifo",
+        description="tc's name of the queue discipline: first in, first out by bytes or packets, or AQM.",
+    )
+    limit: QueueLimit | None = Field(
+        default=None,
+        description="How much it holds, in BDPs, bytes, packets or time. Default: 1bdp if a FIFO, else the kernel's.",
+    )
+    parameters: TcParameters = Field(
+        default={}, description="Further parameters in tc's own spelling, such as target: 5ms; true for a word alone."
+    )
+
+
+class Impairments(Model):
+    """What happens to packets on the wire, after the queue."""
+
+    delay: DurationNs = Field(description="One-way propagation delay, in each direction.")
+    loss: LossProbability = Field(
+        default=0.0,
+        description="Probability that a packet on its way from the senders to the receivers is lost, independently.",
+    )
+
+
+class Reverse(Model):
+    """What differs in the direction from the receivers to the senders."""
+
+    rate: RateBps | None = Field(default=None, description="Rate of this direction. Default: as forward.")
+    delay: DurationNs | None = Field(default=None, description="Delay of this direction. Default: as forward.")
+    loss: LossProbability = Field(default=0.0, description="Probability that a packet (an ACK, mostly) is lost.")
+    queue: Queue | None = Field(default=None, description="Queue of this direction. Default: as forward, at this rate.")
+
+
+class Bottleneck(Impairments):
+    """The link between the routers."""
+
+    rate: RateBps = Field(description="Rate of the link, Ethernet headers included, in each direction.")
+    queue: Queue = Field(default=Queue(), description="The queue in front of the link, in each direction.")
+    reverse: Reverse = Field(default=Reverse(), description="What differs from the receivers to the senders.")
+
+
+class Access(Model):
+    """The link between each host and its router."""
+
+    rate: RateBps | None = Field(default=None, description="Rate of each access link. Default: not limited.")
+    delay: DurationNs = Field(default=0, description="One-way propagation delay of each access link, each direction.")
+    queue: Queue | None = Field(
+        default=None, description="The queue in front of each access link; only with a rate. Default: bfifo of 1bdp."
+    )
+
+
+class Dumbbell(Model):
+    """Hosts s1…sN – router r1 – bottleneck – router r2 – hosts d1…dN."""
+
+    kind: Literal["dumbbell"] = Field(description="The shape: senders, a router, the bottleneck, a router, receivers.")
+    pairs: int = Field(default=1, ge=1, le=100, description="N: hosts s1…sN on the left and d1…dN on the right.")
+    access: Access = Field(default=Access(), description="The links between the hosts and their router.")
+    bottleneck: Bottleneck = Field(description="The link between the routers.")
+
+
+Topology = Dumbbell
+
+
+class Flow(Model):
+    """One TCP flow that sends as fast as its congestion control allows."""
+
+    source: str = Field(alias="from", description="The host that sends, such as s1.", examples=["s1"])
+    destination: str = Field(alias="to", description="The host that receives, such as d1.", examples=["d1"])
+    cc: CongestionControl = Field(
+        default="cubic", description="Congestion control, by the name that the kernel knows it under."
+    )
+    start: DurationNs = Field(default=0, description="When it starts, after the start of traffic.")
+    duration: PositiveDurationNs | None = Field(default=None, description="How long it sends. Default: to the end.")
+
+
+class TcpProbe(Model):
+    """Congestion state of every flow, at the sender, from the kernel's tcp_probe tracepoint."""
+
+    record: Literal["every_ack", "cwnd_change"] = Field(
+        default="every_ack", description="A row for every ACK that arrives, or only when cwnd or ssthresh has changed."
+    )
+
+
+def _defaults_for_nothing(value: Any) -> Any:
+    # `tcp_probe:` with nothing after it names the collector: it must not switch it off.
+    return {} if value is None else value
+
+
+class Collect(Model):
+    """Collector name → its options; a collector that is not named does not run."""
+
+    tcp_probe: Annotated[TcpProbe | None, BeforeValidator(_defaults_for_nothing)] = Field(
+        default=None, description="Record cwnd, ssthresh, srtt and packets in flight of every flow, in the kernel."
+    )
+
+
+class Calibration(Model):
+    """What is measured on each flow's path before the traffic, to show that the path is as declared."""
+
+    pings: int = Field(default=3, ge=0, le=1000, description="Echo requests that measure the path's base RTT.")
+
+
+class Experiment(Model):
+    """One experiment file."""
+
+    name: Name = Field(description="Name of the experiment; its results are stored under it.")
+    title: str = Field(default="", description="One line that heads the report.")
+    description: str = Field(default="", description="What the experiment asks, and what to look for in the answer.")
+    topology: Topology = Field(description="The hosts, the routers and the links between them.")
+    flows: dict[FlowName, Flow] = Field(min_length=1, description="Flow name → the flow.")
+    duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
+    start_jitter: DurationNs = Field(
+        default=0, description="Each flow starts up to this much later, drawn from the trial's seed."
+    )
+    matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
+        default={},
+        description="Path of a field, such as flows.bulk.cc → the values to compare; every combination is a cell.",
+        examples=[{"flows.bulk.cc": ["cubic", "bbr"], "topology.bottleneck.loss": ["0%", "1%"]}],
+    )
+    repeat: int = Field(default=1, ge=1, le=10_000, description="Trials of every cell, each with a seed of its own.")
+    seed: int = Field(
+        default=1, ge=0, le=2**63 - 1, description="All randomness derives from it: same seed, same results."
+    )
+    collect: Collect = Field(
+        default=Collect(tcp_probe=TcpProbe()),
+        description="What to record besides iperf3's figures. Default: tcp_probe; {} for nothing.",
+    )
+    ip: Literal["ipv4", "ipv6"] = Field(default="ipv4", description="Version of the Internet Protocol.")
+    mtu: int = Field(default=1500, ge=576, le=65535, description="Largest IP packet in bytes, on every interface.")
+    offloads: bool = Field(
+        default=False, description="Leave TSO, GSO and GRO on: then one packet in a queue may be up to 64 KiB."
+    )
+    ecn: Literal["off", "on", "passive"] = Field(
+        default="off", description="tcp_ecn: never, always requested, or only when the other end requests it."
+    )
+    socket_buffer: SocketBuffer = Field(
+        default="auto", description="Largest TCP send and receive buffer. auto: large enough never to limit a flow."
+    )
+    calibration: Calibration = Field(
+        default=Calibration(), description="What is measured on each path before the traffic starts."
+    )

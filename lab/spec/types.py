@@ -1,0 +1,140 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The scalar types of the schema: each parses what is written and tells editors what may be written.
+
+A value is held in the base unit that its type names, whatever unit it was written in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Annotated, Any, Literal
+
+from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+
+from lab import units
+
+__all__ = [
+    "CongestionControl",
+    "DurationNs",
+    "FlowName",
+    "LossProbability",
+    "Name",
+    "PositiveDurationNs",
+    "QueueLimit",
+    "RateBps",
+    "SocketBuffer",
+    "TcParameters",
+]
+
+_MAX_DURATION_NS = 24 * 3600 * 10**9
+_MAX_RATE_BPS = 10**12
+_MAX_SIZE_BYTES = 2**31 - 1
+
+# netem keeps the probability in 32 bits: below this it would never drop anything.
+_MIN_LOSS = 2.0**-32
+
+
+def _ranged(
+    parse: Callable[[object], int], show: Callable[[int], str], low: int, high: int, what: str
+) -> Callable[[object], int]:
+    def check(value: object) -> int:
+        parsed = parse(value)
+        if not low <= parsed <= high:
+            raise ValueError(f"found {units.show(value)}; expected {what} from {show(low)} to {show(high)}")
+        return parsed
+
+    return check
+
+
+def _rate(value: object) -> int:
+    rate_bps = _ranged(units.parse_rate, units.format_rate, 8, _MAX_RATE_BPS, "a rate")(value)
+    if rate_bps % 8:
+        # tc hands the kernel bytes per second; it would cut the rest off.
+        raise ValueError(f"found {units.show(value)}; expected a multiple of 8 bit/s (the kernel counts whole bytes)")
+    return rate_bps
+
+
+def _loss(value: object) -> float:
+    loss = units.parse_probability(value)
+    if loss == 1:
+        hint = "; did you mean '1%'?" if value in (1, "1") else ""
+        raise ValueError(f"found {units.show(value)}; expected a loss below 100%{hint}")
+    if 0 < loss < _MIN_LOSS:
+        raise ValueError(f"found {units.show(value)}; expected 0 or at least 0.00000003% (netem's resolution)")
+    return loss
+
+
+def _socket_buffer(value: object) -> int | Literal["auto"]:
+    if value == "auto":
+        return "auto"
+    try:
+        return _ranged(units.parse_size, units.format_size, 4096, _MAX_SIZE_BYTES, "a size")(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or 'auto'") from None
+
+
+def _json(pattern: str, *examples: str) -> dict[str, Any]:
+    return {"type": "string", "pattern": pattern, "examples": list(examples)}
+
+
+_DURATION_EXAMPLES = ("30s", "20ms", "100us", "2min")
+_SIZE_JSON = _json(units.SIZE_PATTERN, "16MiB", "64kB", "1500B")
+
+RateBps = Annotated[
+    int, PlainValidator(_rate), WithJsonSchema(_json(units.RATE_PATTERN, "20mbit", "1.5gbit", "500kbit"))
+]
+"""Bit/s."""
+
+DurationNs = Annotated[
+    int,
+    PlainValidator(_ranged(units.parse_duration, units.format_duration, 0, _MAX_DURATION_NS, "a duration")),
+    WithJsonSchema(_json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)),
+]
+"""Nanoseconds, 0 included."""
+
+PositiveDurationNs = Annotated[
+    int,
+    PlainValidator(_ranged(units.parse_duration, units.format_duration, 1, _MAX_DURATION_NS, "a duration")),
+    WithJsonSchema(_json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)),
+]
+"""Nanoseconds, more than 0."""
+
+LossProbability = Annotated[
+    float,
+    PlainValidator(_loss),
+    WithJsonSchema(
+        {
+            "anyOf": [
+                _json(units.PERCENT_PATTERN, "0%", "0.1%", "1%"),
+                {"type": "number", "minimum": 0, "exclusiveMaximum": 1},
+            ]
+        }
+    ),
+]
+"""A fraction in [0, 1)."""
+
+QueueLimit = Annotated[
+    units.QueueLimit,
+    PlainValidator(units.parse_queue_limit),
+    PlainSerializer(str),
+    WithJsonSchema(_json(units.QUEUE_LIMIT_PATTERN, "1bdp", "0.5bdp", "100p", "64kB", "50ms")),
+]
+
+SocketBuffer = Annotated[
+    int | Literal["auto"], PlainValidator(_socket_buffer), WithJsonSchema({"anyOf": [{"const": "auto"}, _SIZE_JSON]})
+]
+"""Bytes, or ``auto``."""
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+"""A name that is safe in a path on every file system."""
+
+FlowName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+
+CongestionControl = Annotated[
+    str, Field(pattern=r"^[a-z0-9_]{1,15}$", examples=["cubic", "bbr", "reno", "vegas", "dctcp"])
+]
+"""Any name that the kernel could know (TCP_CA_NAME_MAX is 16): whether it does is the kernel's to say."""
+
+_TcWord = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._%]*$")]
+TcParameters = dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], bool | int | _TcWord]
+"""Parameters of a qdisc in ``tc``'s own spelling; ``true`` is a word without a value."""

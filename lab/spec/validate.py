@@ -1,0 +1,136 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A document of plain values → a checked experiment, or every problem it has.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from lab.spec.checks import check
+from lab.spec.fields import Path, blocked, replaced
+from lab.spec.matrix import MAX_TRIALS, Axis, CellDocument, cells, count, lacks, read_axes
+from lab.spec.models import Experiment
+from lab.spec.problems import InvalidExperimentError, Problem, path_text, problems_of
+from lab.units import show
+
+__all__ = ["examine", "validate"]
+
+
+def validate(document: Mapping[str, Any]) -> Experiment:
+    """Return the experiment that ``document`` (plain values, as read from YAML) declares.
+
+    Raises :class:`InvalidExperimentError`, which has every problem that was found.
+    """
+    experiment, problems = examine(document)
+    if experiment is None or problems:
+        raise InvalidExperimentError(problems)
+    return experiment
+
+
+def examine(document: Any) -> tuple[Experiment | None, list[Problem]]:
+    """Return the experiment and what is wrong with it: fields, then values of the matrix, then what holds between."""
+    if not isinstance(document, Mapping):
+        return None, [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
+    axes, problems = read_axes(document)
+    axes = [axis for axis in axes if not blocked(document, axis.path)]
+    # A field that an axis sets need not be written elsewhere too: there, the first value stands in for it.
+    lent = [axis for axis in axes if lacks(document, axis)]
+    base: Mapping[str, Any] = document
+    for axis in lent:
+        base = replaced(base, axis.path, axis.values[0])
+    experiment, found = _parse(base)
+    problems += [problem for problem in found if not any(_below(problem.path, axis.path) for axis in lent)]
+    problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment)]
+    if experiment is not None and not problems:
+        problems += _cell_problems(document, axes, experiment.repeat)
+    return experiment, problems
+
+
+def _parse(document: Mapping[str, Any]) -> tuple[Experiment | None, list[Problem]]:
+    try:
+        return Experiment.model_validate(document), []
+    except ValidationError as error:
+        return None, problems_of(error, document)
+
+
+def _below(path: Path, top: Path) -> bool:
+    return path[: len(top)] == top
+
+
+def _value_problems(
+    base: Mapping[str, Any], axis: Axis, known: list[Problem], experiment: Experiment | None
+) -> Iterator[Problem]:
+    """Yield what is wrong with each value by itself, at the value's own place."""
+    seen: list[tuple[Any, Experiment]] = []
+    for index, value in enumerate(axis.values):
+        parsed, found = _parse(replaced(base, axis.path, value))
+        here: Path = ("matrix", axis.key, index)
+        for problem in found:
+            if _below(problem.path, axis.path):
+                yield replace(problem, path=(*here, *problem.path[len(axis.path) :]))
+            elif problem not in known:
+                yield Problem(here, f"with {show(value)}, {problem}")
+        if parsed is None or experiment is None:
+            continue
+        same = next((first for first, other in seen if other == parsed), None)
+        if same is not None:
+            message = f"found {show(value)}, which is the same as {show(same)}; expected values that differ"
+            yield Problem(here, message)
+        seen.append((value, parsed))
+
+
+def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int) -> list[Problem]:
+    trials = count(axes) * repeat
+    if trials > MAX_TRIALS:
+        place: Path = ("matrix",) if axes else ("repeat",)
+        return [
+            Problem(
+                place,
+                f"found {count(axes)} cells of {repeat} trials, {trials} in all; expected at most {MAX_TRIALS}",
+                "key",
+            )
+        ]
+    # The same field breaking the same way in many cells is one problem.
+    broken: dict[Path, list[tuple[CellDocument, Problem]]] = {}
+    for cell in cells(document, axes):
+        experiment, found = _parse(cell.document)
+        for problem in found if experiment is None else check(experiment):
+            broken.setdefault(problem.path, []).append((cell, problem))
+    return [problem for cases in broken.values() for problem in _blame(axes, cases)]
+
+
+def _blame(axes: list[Axis], cases: list[tuple[CellDocument, Problem]]) -> Iterator[Problem]:
+    """Yield one problem for all cells that break alike, at the values of the matrix that break them if it is these."""
+    bad = [{cell.indices[position] for cell, _ in cases} for position in range(len(axes))]
+    matters = [position for position, indices in enumerate(bad) if len(indices) < len(axes[position].values)]
+    first_cell, first = cases[0]
+    own = [position for position, axis in enumerate(axes) if _below(first.path, axis.path)]
+    if own and matters in ([], own):
+        # The field is itself an axis, and no other axis has a part in it.
+        yield from _at_values(axes, own[0], sorted(bad[own[0]]), cases, say_value=False)
+    elif len(matters) == 1:
+        yield from _at_values(axes, matters[0], sorted(bad[matters[0]]), cases, say_value=True)
+    elif not matters:
+        yield first
+    else:
+        values = ", ".join(f"{key} {show(value)}" for key, value in first_cell.values.items())
+        yield replace(first, message=f"{first.message}; in the cell with {values}")
+
+
+def _at_values(
+    axes: list[Axis],
+    position: int,
+    indices: list[int],
+    cases: list[tuple[CellDocument, Problem]],
+    *,
+    say_value: bool,
+) -> Iterator[Problem]:
+    axis = axes[position]
+    for index in indices:
+        problem = next(problem for cell, problem in cases if cell.indices[position] == index)
+        rest = problem.path[len(axis.path) :] if _below(problem.path, axis.path) else ()
+        message = f"with this value, {path_text(problem.path)}: {problem.message}" if say_value else problem.message
+        yield Problem(("matrix", axis.key, index, *rest), message)
