@@ -1,0 +1,228 @@
+# SPDX-License-Identifier: Apache-2.0
+"""An experiment → its cells and trials, each with a digest.  Pure: the same document always gives the same plan."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+from lab.errors import InputError
+from lab.protocol import Job
+from lab.spec import matrix
+from lab.spec.models import Experiment
+from lab.spec.resolve import resolve, trial_seed
+from lab.spec.validate import validate
+
+__all__ = ["PLAN_FORMAT", "Axis", "Cell", "Plan", "Trial", "canonical_json", "digest_of", "make_plan", "value_text"]
+
+PLAN_FORMAT = 1
+"""Version of :meth:`Plan.to_json`; another one is refused, never guessed at."""
+
+_MAX_ID = 100
+"""Characters in a cell's id: file systems take 255 bytes, and the trial's suffix and temporary names come on top."""
+
+
+@dataclass(frozen=True)
+class Axis:
+    """One varied field."""
+
+    path: str
+    """As in the matrix: ``flows.bulk.cc``."""
+    label: str
+    """The shortest end of the path that tells it from the other axes: ``cc``."""
+    values: tuple[Any, ...]
+    """As written: texts, numbers, mappings."""
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One point of the matrix."""
+
+    id: str
+    values: Mapping[str, Any]
+    """Axis path → value as written."""
+    experiment: Mapping[str, Any]
+    """The experiment document with these values in place, and no matrix."""
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A cell and one repetition: what an engine runs."""
+
+    id: str
+    cell_id: str
+    repetition: int
+    """From 1."""
+    seed: int
+    job: Job
+
+    @cached_property
+    def digest(self) -> str:
+        """SHA-256 of the job, in hexadecimal: the same for the same physics."""
+        return digest_of(self.job)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All trials of an experiment, cell by cell, and in each by repetition."""
+
+    name: str
+    axes: tuple[Axis, ...]
+    cells: tuple[Cell, ...]
+    trials: tuple[Trial, ...]
+    title: str = ""
+    description: str = ""
+
+    def cell(self, cell_id: str) -> Cell:
+        """Return the cell of this id; KeyError if there is none."""
+        return self._cells[cell_id]
+
+    @cached_property
+    def _cells(self) -> dict[str, Cell]:
+        return {cell.id: cell for cell in self.cells}
+
+    def to_json(self) -> str:
+        """Return the plan as JSON text, the same for the same plan."""
+        document = {
+            "format": PLAN_FORMAT,
+            "name": self.name,
+            "title": self.title,
+            "description": self.description,
+            "axes": [{"path": axis.path, "label": axis.label, "values": axis.values} for axis in self.axes],
+            "cells": [{"id": cell.id, "values": cell.values, "experiment": cell.experiment} for cell in self.cells],
+            "trials": [_trial_document(trial) for trial in self.trials],
+        }
+        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str | bytes) -> Plan:
+        """Return the plan that :meth:`to_json` wrote; :class:`InputError` if it is of another format or damaged."""
+        try:
+            document = json.loads(text)
+            found = document["format"]
+            if found != PLAN_FORMAT:
+                raise InputError(f"the plan has format {found!r}; this version reads format {PLAN_FORMAT}")
+            return _plan_of(document)
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
+            raise InputError(f"the plan is damaged: {type(error).__name__}: {error}") from error
+
+
+def make_plan(document: Mapping[str, Any]) -> Plan:
+    """Return the plan of an experiment document (``LoadedExperiment.raw``).
+
+    Raises :class:`lab.spec.problems.InvalidExperimentError` if the document is not a valid experiment.
+    """
+    experiment = validate(document)
+    axes, _ = matrix.read_axes(document)
+    labels = _labels([axis.key for axis in axes])
+    documents = list(matrix.cells(document, axes))
+    ids = _unique(_cell_id(labels, cell.values) for cell in documents)
+    seeds = [trial_seed(experiment.seed, repetition) for repetition in range(1, experiment.repeat + 1)]
+    cells, trials = [], []
+    for cell_id, cell in zip(ids, documents, strict=True):
+        cells.append(Cell(cell_id, cell.values, cell.document))
+        resolved = Experiment.model_validate(cell.document)
+        for repetition, seed in enumerate(seeds, start=1):
+            trials.append(Trial(f"{cell_id}-r{repetition}", cell_id, repetition, seed, resolve(resolved, seed)))
+    return Plan(
+        name=experiment.name,
+        axes=tuple(Axis(axis.key, labels[axis.key], axis.values) for axis in axes),
+        cells=tuple(cells),
+        trials=tuple(trials),
+        title=experiment.title,
+        description=experiment.description,
+    )
+
+
+def canonical_json(value: Any) -> str:
+    """Return the one JSON text of ``value`` that digests are made of: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of(job: Job) -> str:
+    """Return the SHA-256 of a job's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(job).encode("ascii")).hexdigest()
+
+
+def value_text(value: Any) -> str:
+    """Return a value of an axis as text: ``0.1%``, ``fq_codel 1bdp``."""
+    if isinstance(value, Mapping):
+        return " ".join(map(value_text, value.values())) or "{}"
+    if isinstance(value, list | tuple):
+        return " ".join(map(value_text, value)) or "[]"
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    return str(value)
+
+
+def _labels(paths: list[str]) -> dict[str, str]:
+    """Return for each path the shortest end that no other path has."""
+    labels = {}
+    for path in paths:
+        parts = path.split(".")
+        ends = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
+        others = [f".{other}" for other in paths if other != path]
+        labels[path] = next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), path)
+    return labels
+
+
+def _slug(text: str) -> str:
+    small = text.lower().replace("%", "pct")
+    return re.sub(r"[^a-z0-9._]+", "-", small).strip("-.")
+
+
+def _cell_id(labels: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    parts = []
+    for path, value in values.items():
+        label = labels[path]
+        # `cubic` says what it is; `0.1pct` and `true` do not.
+        parts += [value_text(value)] if label == "cc" else [label.replace(".", "-"), value_text(value)]
+    slug = "-".join(filter(None, map(_slug, parts))) or "base"
+    if len(slug) > _MAX_ID:
+        slug = f"{slug[: _MAX_ID - 9]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
+    return slug
+
+
+def _unique(slugs: Iterable[str]) -> list[str]:
+    """Return the slugs, those that occurred before with a number that makes them differ."""
+    taken: dict[str, None] = {}
+    for slug in slugs:
+        number, candidate = 1, slug
+        while candidate in taken:
+            number += 1
+            candidate = f"{slug}-{number}"
+        taken[candidate] = None
+    return list(taken)
+
+
+def _trial_document(trial: Trial) -> dict[str, Any]:
+    return {
+        "id": trial.id,
+        "cell": trial.cell_id,
+        "repetition": trial.repetition,
+        "seed": trial.seed,
+        "digest": trial.digest,
+        "job": trial.job,
+    }
+
+
+def _plan_of(document: Mapping[str, Any]) -> Plan:
+    trials = []
+    for item in document["trials"]:
+        trial = Trial(item["id"], item["cell"], item["repetition"], item["seed"], item["job"])
+        if trial.digest != item["digest"]:
+            raise InputError(f"the plan is damaged: the job of trial {trial.id} does not match its digest")
+        trials.append(trial)
+    return Plan(
+        name=document["name"],
+        axes=tuple(Axis(item["path"], item["label"], tuple(item["values"])) for item in document["axes"]),
+        cells=tuple(Cell(item["id"], item["values"], item["experiment"]) for item in document["cells"]),
+        trials=tuple(trials),
+        title=document["title"],
+        description=document["description"],
+    )
