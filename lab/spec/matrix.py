@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import json
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -13,7 +14,7 @@ from lab.spec.fields import MISSING, Path, fields_at, get, model_in, replaced, t
 from lab.spec.problems import Problem, unknown
 from lab.units import show
 
-__all__ = ["MAX_TRIALS", "Axis", "CellDocument", "cells", "count", "path_problem", "read_axes", "split_path"]
+__all__ = ["MAX_TRIALS", "Axis", "CellDocument", "cells", "count", "lacks", "path_problem", "read_axes", "split_path"]
 
 MAX_TRIALS = 10_000
 
@@ -87,10 +88,13 @@ def _axis_problem(key: str, document: Any, axes: list[Axis]) -> str | None:
 
 
 def _doubles(here: Path, values: list[Any]) -> Iterator[Problem]:
+    seen: set[str] = set()
     for index, value in enumerate(values):
-        first = next(i for i, other in enumerate(values) if type(other) is type(value) and other == value)
-        if first < index:
+        # As JSON, in which 1, 1.0 and true differ.
+        text = json.dumps(value, sort_keys=True)
+        if text in seen:
             yield Problem((*here, index), f"found {show(value)} again; expected values that differ")
+        seen.add(text)
 
 
 def path_problem(path: Path, document: Any, *, new_names: bool) -> str | None:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
 
 from lab.spec.types import (
     CongestionControl,
@@ -46,6 +46,10 @@ __all__ = [
 
 Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie"]
 
+# Defaults as a file spells them: the JSON Schema must not suggest base units.
+_NO_TIME: dict[str, JsonValue] = {"default": "0ms"}
+_NO_LOSS: dict[str, JsonValue] = {"default": "0%"}
+
 
 class Model(BaseModel):
     """Base of all parts of an experiment: frozen, strict, and no field is ever ignored."""
@@ -76,6 +80,7 @@ class Impairments(Model):
     loss: LossProbability = Field(
         default=0.0,
         description="Probability that a packet on its way from the senders to the receivers is lost, independently.",
+        json_schema_extra=_NO_LOSS,
     )
 
 
@@ -84,7 +89,11 @@ class Reverse(Model):
 
     rate: RateBps | None = Field(default=None, description="Rate of this direction. Default: as forward.")
     delay: DurationNs | None = Field(default=None, description="Delay of this direction. Default: as forward.")
-    loss: LossProbability = Field(default=0.0, description="Probability that a packet (an ACK, mostly) is lost.")
+    loss: LossProbability = Field(
+        default=0.0,
+        description="Probability that a packet (an ACK, mostly) is lost, independently.",
+        json_schema_extra=_NO_LOSS,
+    )
     queue: Queue | None = Field(default=None, description="Queue of this direction. Default: as forward, at this rate.")
 
 
@@ -100,7 +109,11 @@ class Access(Model):
     """The link between each host and its router."""
 
     rate: RateBps | None = Field(default=None, description="Rate of each access link. Default: not limited.")
-    delay: DurationNs = Field(default=0, description="One-way propagation delay of each access link, each direction.")
+    delay: DurationNs = Field(
+        default=0,
+        description="One-way propagation delay of each access link, in each direction.",
+        json_schema_extra=_NO_TIME,
+    )
     queue: Queue | None = Field(
         default=None, description="The queue in front of each access link; only with a rate. Default: bfifo of 1bdp."
     )
@@ -126,7 +139,9 @@ class Flow(Model):
     cc: CongestionControl = Field(
         default="cubic", description="Congestion control, by the name that the kernel knows it under."
     )
-    start: DurationNs = Field(default=0, description="When it starts, after the start of traffic.")
+    start: DurationNs = Field(
+        default=0, description="When it starts, after the start of traffic.", json_schema_extra=_NO_TIME
+    )
     duration: PositiveDurationNs | None = Field(default=None, description="How long it sends. Default: to the end.")
 
 
@@ -167,7 +182,9 @@ class Experiment(Model):
     flows: dict[FlowName, Flow] = Field(min_length=1, description="Flow name → the flow.")
     duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
     start_jitter: DurationNs = Field(
-        default=0, description="Each flow starts up to this much later, drawn from the trial's seed."
+        default=0,
+        description="Each flow starts up to this much later, drawn from the trial's seed.",
+        json_schema_extra=_NO_TIME,
     )
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         default={},

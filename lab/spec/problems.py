@@ -14,6 +14,7 @@ from pydantic_core import ErrorDetails
 
 from lab.errors import SpecError
 from lab.spec.fields import Path, fields_at
+from lab.spec.types import PATTERN_MEANINGS
 from lab.units import show
 
 __all__ = ["InvalidExperimentError", "Problem", "nearest", "path_text", "problems_of", "unknown"]
@@ -166,14 +167,6 @@ _KINDS = {
     "int_from_float": "a whole number",
 }
 
-_PATTERNS = {
-    "^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$": "up to 64 letters, digits, '_' and '-', the first a letter or digit",
-    "^[A-Za-z][A-Za-z0-9_-]{0,31}$": "up to 32 letters, digits, '_' and '-', the first a letter",
-    "^[a-z0-9_]{1,15}$": "up to 15 small letters, digits and '_', such as cubic or bbr",
-    "^[a-z][a-z0-9_]*$": "small letters, digits and '_', as tc spells its parameters",
-    "^[A-Za-z0-9][A-Za-z0-9._%]*$": "one word of letters, digits, '.', '_' and '%', as tc reads it",
-}
-
 
 def _expected(details: ErrorDetails) -> str:
     kind, context = details["type"], details.get("ctx", {})
@@ -186,7 +179,7 @@ def _expected(details: ErrorDetails) -> str:
             close = close if len(_quoted(context["expected"])) > 1 else None
             return f"expected {context['expected']}" + (f"; did you mean '{close}'?" if close else "")
         case "string_pattern_mismatch":
-            return f"expected {_PATTERNS.get(context['pattern'], 'text like ' + context['pattern'])}"
+            return f"expected {PATTERN_MEANINGS[context['pattern']]}"
         case "greater_than_equal":
             return f"expected at least {context['ge']}"
         case "less_than_equal":

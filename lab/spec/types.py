@@ -14,6 +14,7 @@ from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
 from lab import units
 
 __all__ = [
+    "PATTERN_MEANINGS",
     "CongestionControl",
     "DurationNs",
     "FlowName",
@@ -125,16 +126,29 @@ SocketBuffer = Annotated[
 ]
 """Bytes, or ``auto``."""
 
-Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$")]
+_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+_FLOW_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
+_CC_NAME = r"^[a-z0-9_]{1,15}$"
+_TC_NAME = r"^[a-z][a-z0-9_]*$"
+_TC_WORD = r"^[A-Za-z0-9][A-Za-z0-9._%]*$"
+
+PATTERN_MEANINGS = {
+    _NAME: "up to 64 letters, digits, '_' and '-', the first a letter or digit",
+    _FLOW_NAME: "up to 32 letters, digits, '_' and '-', the first a letter",
+    _CC_NAME: "up to 15 small letters, digits and '_', such as cubic or bbr",
+    _TC_NAME: "small letters, digits and '_', as tc spells its parameters",
+    _TC_WORD: "one word of letters, digits, '.', '_' and '%', as tc reads it",
+}
+"""Patterns of text, for people."""
+
+Name = Annotated[str, Field(pattern=_NAME)]
 """A name that is safe in a path on every file system."""
 
-FlowName = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_-]{0,31}$")]
+FlowName = Annotated[str, Field(pattern=_FLOW_NAME)]
 
-CongestionControl = Annotated[
-    str, Field(pattern=r"^[a-z0-9_]{1,15}$", examples=["cubic", "bbr", "reno", "vegas", "dctcp"])
-]
+CongestionControl = Annotated[str, Field(pattern=_CC_NAME, examples=["cubic", "bbr", "reno", "vegas", "dctcp"])]
 """Any name that the kernel could know (TCP_CA_NAME_MAX is 16): whether it does is the kernel's to say."""
 
-_TcWord = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._%]*$")]
-TcParameters = dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_]*$")], bool | int | _TcWord]
+_TcWord = Annotated[str, Field(pattern=_TC_WORD)]
+TcParameters = dict[Annotated[str, Field(pattern=_TC_NAME)], bool | int | _TcWord]
 """Parameters of a qdisc in ``tc``'s own spelling; ``true`` is a word without a value."""

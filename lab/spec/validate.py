@@ -64,7 +64,9 @@ def _value_problems(
     base: Mapping[str, Any], axis: Axis, known: list[Problem], experiment: Experiment | None
 ) -> Iterator[Problem]:
     """Yield what is wrong with each value by itself, at the value's own place."""
-    seen: list[tuple[Any, Experiment]] = []
+    # Without the matrix: it would be read again for each of its own values.
+    base = {key: value for key, value in base.items() if key != "matrix"}
+    seen: dict[str, Any] = {}
     for index, value in enumerate(axis.values):
         parsed, found = _parse(replaced(base, axis.path, value))
         here: Path = ("matrix", axis.key, index)
@@ -75,24 +77,20 @@ def _value_problems(
                 yield Problem(here, f"with {show(value)}, {problem}")
         if parsed is None or experiment is None:
             continue
-        same = next((first for first, other in seen if other == parsed), None)
-        if same is not None:
-            message = f"found {show(value)}, which is the same as {show(same)}; expected values that differ"
+        meaning = repr(parsed)
+        if meaning in seen:
+            message = f"found {show(value)}, which is the same as {show(seen[meaning])}; expected values that differ"
             yield Problem(here, message)
-        seen.append((value, parsed))
+        seen.setdefault(meaning, value)
 
 
 def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int) -> list[Problem]:
     trials = count(axes) * repeat
     if trials > MAX_TRIALS:
         place: Path = ("matrix",) if axes else ("repeat",)
-        return [
-            Problem(
-                place,
-                f"found {count(axes)} cells of {repeat} trials, {trials} in all; expected at most {MAX_TRIALS}",
-                "key",
-            )
-        ]
+        shown = str(trials) if trials < 10**9 else "thousands of millions"
+        message = f"found {shown} trials (cells × repetitions); expected at most {MAX_TRIALS}"
+        return [Problem(place, message, "key")]
     # The same field breaking the same way in many cells is one problem.
     broken: dict[Path, list[tuple[CellDocument, Problem]]] = {}
     for cell in cells(document, axes):
