@@ -12,19 +12,39 @@ from functools import cached_property
 from typing import Any
 
 from lab.errors import InputError
-from lab.protocol import Job
+from lab.protocol import Direction, Job
 from lab.spec import matrix
 from lab.spec.models import Experiment
 from lab.spec.resolve import resolve, trial_seed
+from lab.spec.sizes import bdp_bytes, frame_bytes
 from lab.spec.validate import validate
+from lab.units import format_duration, format_percent, format_rate, format_size
 
-__all__ = ["PLAN_FORMAT", "Axis", "Cell", "Plan", "Trial", "canonical_json", "digest_of", "make_plan", "value_text"]
+__all__ = [
+    "PLAN_FORMAT",
+    "Axis",
+    "Cell",
+    "Plan",
+    "Trial",
+    "canonical_json",
+    "describe",
+    "digest_of",
+    "make_plan",
+    "notes",
+    "value_text",
+]
 
 PLAN_FORMAT = 1
 """Version of :meth:`Plan.to_json`; another one is refused, never guessed at."""
 
 _MAX_ID = 100
 """Characters in a cell's id: file systems take 255 bytes, and the trial's suffix and temporary names come on top."""
+
+_MAX_PATHS = 8
+
+# One BBR flow against CUBIC flows was seen to need this long.
+_SETTLING_NS = 130 * 10**9
+_FEW_RTTS = 50
 
 
 @dataclass(frozen=True)
@@ -158,6 +178,120 @@ def value_text(value: Any) -> str:
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "none"}[value]
     return str(value)
+
+
+def describe(plan: Plan) -> str:
+    """Return what the plan comes to, in a few lines of text: trials, path, queues worked out, and what to beware of."""
+    repetitions = max(trial.repetition for trial in plan.trials)
+    virtual_ns = sum(trial.job["duration_ns"] for trial in plan.trials)
+    rows = [("varied", f"{axis.label}: {', '.join(map(value_text, axis.values))}") for axis in plan.axes]
+    rows += [
+        ("trials", f"{_count(len(plan.cells), 'cell')} × {_count(repetitions, 'repetition')} = {len(plan.trials)}"),
+        ("time", f"{format_duration(virtual_ns, 4)} of traffic in all, in virtual time"),
+    ]
+    rows += _described_paths(plan)
+    rows += [("note", note) for note in notes(plan)]
+    lines = [f"{plan.name}: {plan.title}" if plan.title else plan.name]
+    previous = ""
+    for label, text in rows:
+        lines.append(f"  {label if label != previous else '':<8} {text}")
+        previous = label
+    return "\n".join(lines)
+
+
+def notes(plan: Plan) -> list[str]:
+    """Return what is valid in the plan, but has misled people."""
+    jobs = [trial.job for trial in plan.trials]
+    found = []
+    mixed = [job for job in jobs if len({flow["congestion_control"] for flow in job["flows"]}) > 1]
+    if mixed and min(job["duration_ns"] for job in mixed) < _SETTLING_NS:
+        settling = format_duration(_SETTLING_NS)
+        found.append(f"different algorithms may take {settling} and more to settle their shares; this run is shorter")
+    if any(job["duration_ns"] < _FEW_RTTS * _rtt_ns(job) for job in jobs):
+        found.append(f"traffic lasts less than {_FEW_RTTS} base RTTs: mostly start-up, hardly steady state")
+    if any(job["offloads"] for job in jobs):
+        found.append("offloads are on: one packet in a queue's limit may be up to 64 KiB")
+    if max(trial.repetition for trial in plan.trials) < 3:
+        found.append("fewer than 3 repetitions: the report cannot say how much is luck")
+    return found
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _described_paths(plan: Plan) -> list[tuple[str, str]]:
+    """Return rows for the path, once for all cells that share it."""
+    first_jobs = {trial.cell_id: trial.job for trial in reversed(plan.trials)}
+    # Loss that varies is said above, with the axis; it changes nothing that is worked out here.
+    with_loss = len({_losses(job) for job in first_jobs.values()}) == 1
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        groups.setdefault(_path_lines(first_jobs[cell.id], with_loss), []).append(cell)
+    rows = []
+    for lines, cells in list(groups.items())[:_MAX_PATHS]:
+        rows += [("path", f"where {_what_they_share(plan, cells)}:")] if len(groups) > 1 else []
+        rows += [("path", line) for line in lines]
+    if len(groups) > _MAX_PATHS:
+        rows.append(("path", f"and {len(groups) - _MAX_PATHS} more"))
+    return rows
+
+
+def _what_they_share(plan: Plan, cells: list[Cell]) -> str:
+    """Return the values of the axes that set ``cells`` apart from the others: ``loss is 0% or 1%``."""
+    parts = []
+    for axis in plan.axes:
+        texts = list(dict.fromkeys(value_text(cell.values[axis.path]) for cell in cells))
+        if len(texts) < len(axis.values):
+            parts.append(f"{axis.label} is {' or '.join(texts)}")
+    return ", ".join(parts)
+
+
+def _losses(job: Job) -> tuple[float, ...]:
+    ways = [way["netem"] for link in job["links"] for way in (link["ab"], link["ba"])]
+    return tuple(netem["loss"] for netem in ways if netem is not None and netem["loss"])
+
+
+def _path_lines(job: Job, with_loss: bool) -> tuple[str, ...]:
+    rtt_ns = _rtt_ns(job)
+    lines = [f"base RTT {format_duration(rtt_ns)}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
+    for link in job["links"]:
+        # Of the access links, which are all alike, one stands for all.
+        if link["name"] not in ("bottleneck", "access-s1"):
+            continue
+        a, b = ("host", "router") if link["name"] == "access-s1" else (link["a"], link["b"])
+        there, back = (_direction_text(way, rtt_ns, job["mtu"], with_loss) for way in (link["ab"], link["ba"]))
+        if there == back:
+            lines += [f"{a} ↔ {b}: {there}"] if there else []
+        else:
+            lines += [f"{a} → {b}: {there or 'unlimited'}", f"{b} → {a}: {back or 'unlimited'}"]
+    return tuple(lines)
+
+
+def _direction_text(direction: Direction, rtt_ns: int, mtu: int, with_loss: bool) -> str:
+    rate_bps, queue, netem = direction["rate_bps"], direction["queue"], direction["netem"]
+    parts = []
+    if rate_bps is not None:
+        parts.append(format_rate(rate_bps))
+    if netem is not None and netem["delay_ns"]:
+        parts.append(f"delay {format_duration(netem['delay_ns'])}")
+    if netem is not None and netem["loss"] and with_loss:
+        parts.append(f"loss {format_percent(netem['loss'])}")
+    if rate_bps is not None and queue is not None:
+        packets = queue["limit_packets"]
+        held = queue["limit_bytes"] or (packets or 0) * frame_bytes(mtu)
+        limit = format_size(held) if packets is None else _count(packets, "packet")
+        bdp = bdp_bytes(rate_bps, rtt_ns)
+        parts.append(f"{queue['discipline']} of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else ""))
+    return ", ".join(parts)
+
+
+def _rtt_ns(job: Job) -> int:
+    """Return the base RTT of the first flow's path."""
+    flow = job["flows"][0]
+    path = {"bottleneck", f"access-{flow['source']}", f"access-{flow['destination']}"}
+    ways = [way for link in job["links"] if link["name"] in path for way in (link["ab"], link["ba"])]
+    return sum(way["netem"]["delay_ns"] for way in ways if way["netem"] is not None)
 
 
 def _labels(paths: list[str]) -> dict[str, str]:
