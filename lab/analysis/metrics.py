@@ -37,6 +37,12 @@ class FlowMetrics:
     sender_bps: float | None
     """Payload that the sending application wrote (iperf3 client): also counts what filled the socket's buffer."""
     bottleneck_bps: int | None
+    """Declared, like the three that follow."""
+    declared_loss: float
+    """Probability that a data packet is lost at random on its way."""
+    declared_rtt_us: float
+    queue_bytes: int | None
+    """The bottleneck queue's limit; None: unlimited, or none."""
     share_of_link: float | None
     """``goodput_bps`` over the declared rate of the bottleneck; ``ceiling`` is the most it can be."""
     ceiling: float
@@ -111,6 +117,9 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         goodput_bytes=receiver.bytes,
         sender_bps=sender.bps if sender else None,
         bottleneck_bps=rate,
+        declared_loss=flow.path.loss,
+        declared_rtt_us=flow.path.rtt_ns / 1000,
+        queue_bytes=flow.path.queue_bytes(trial.job["mtu"]),
         share_of_link=receiver.bps / rate if rate else None,
         ceiling=goodput_ceiling(trial.job),
         retransmits=iperf.sender_statistics(flow.client).retransmits,

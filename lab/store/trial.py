@@ -21,7 +21,7 @@ from lab.store.files import check_name, file_inside, read_json, to_json, write_f
 
 TRIAL_FORMAT = 1
 
-CellValue = str | int | float | bool | None
+_ONLY_WHEN_FAILED = {"error", "traceback"}
 
 
 @dataclass(frozen=True)
@@ -30,8 +30,8 @@ class TrialIdentity:
 
     id: str
     """Unique in its run, and usable as a folder's name."""
-    cell: dict[str, CellValue]
-    """Axis of the matrix → the value it has in this trial."""
+    cell: dict[str, Any]
+    """Path of each axis of the matrix → the value it has in this trial, as written in the experiment."""
     repetition: int
     """From 1."""
     seed: int
@@ -68,7 +68,7 @@ class TrialResult:
         return self.identity.id
 
     @property
-    def cell(self) -> dict[str, CellValue]:
+    def cell(self) -> dict[str, Any]:
         return self.identity.cell
 
     @property
@@ -150,7 +150,7 @@ def read_record(record_dir: Path) -> Record:
     record = read_json(record_dir / "record.json")
     if not isinstance(record, dict) or record.get("format") != PROTOCOL_FORMAT:
         raise StoreError(f"{record_dir / 'record.json'} is not a record of format {PROTOCOL_FORMAT}")
-    missing = sorted(key for key in Record.__required_keys__ if key not in record)
+    missing = sorted(Record.__annotations__.keys() - record.keys() - _ONLY_WHEN_FAILED)
     if missing and record.get("status") != "failed":
         raise StoreError(f"{record_dir / 'record.json'} lacks {', '.join(missing)}")
     return cast(Record, record)

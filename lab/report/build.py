@@ -1,0 +1,199 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build a run's report: figures, tables, a page and a summary."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from lab.analysis.check import Verdict, worst
+from lab.report.comparison import comparison_figures
+from lab.report.evaluate import EvaluatedTrial, evaluate_run
+from lab.report.model import Report
+from lab.report.style import save
+from lab.report.tables import result_columns, result_lines, write_tables
+from lab.report.timeseries import Drawn, time_figures
+from lab.report.topology import topology_figure
+from lab.store import open_run
+from lab.store.files import new_folder
+from lab.units import format_duration, format_size
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure as the page shows it."""
+
+    name: str
+    caption: str
+    data: str
+    """The SVG file as a data URI, so that the page stands alone."""
+
+
+@dataclass(frozen=True)
+class Concern:
+    """One check that some trials did not pass."""
+
+    title: str
+    verdict: Verdict
+    meaning: str
+    asked: str
+    found: str
+    """Of the first such trial."""
+    trials: tuple[str, ...]
+
+
+PROVENANCE_LABELS = {
+    "command": "Command",
+    "started": "Started",
+    "wall_seconds": "Wall-clock time (s)",
+    "trials": "Trials",
+    "lab_version": "lab",
+    "engine": "Engine",
+    "kernel": "Kernel",
+    "qemu_version": "QEMU",
+    "qemu_digest": "QEMU digest",
+    "image_digest": "Guest image digest",
+    "agent_digest": "Agent digest",
+    "bpf_digest": "BPF digest",
+    "results_digest": "Results digest",
+}
+
+
+def build_report(run_dir: Path) -> Path:
+    """Evaluate the stored run *run_dir*, rebuild its ``report`` folder, and return the path of ``index.html``.
+
+    Raises:
+        InputError: *run_dir* is no run folder.
+        StoreError: A trial is damaged, or the disk cannot take the report.
+    """
+    run = open_run(run_dir)
+    report = Report(run, evaluate_run(run))
+    final = run.report_dir
+    with new_folder(final, replace=True) as folder:
+        pictures = list(_pictures(report, folder / "figures"))
+        write_tables(report, folder / "tables")
+        content = page_content(report)
+        (folder / "index.html").write_text(_render("index.html.j2", {**content, "pictures": pictures}, html=True))
+        (folder / "summary.md").write_text(_render("summary.md.j2", content, html=False))
+    return final / "index.html"
+
+
+def page_content(report: Report) -> dict[str, Any]:
+    """Return what the templates show, figures aside."""
+    return {
+        "report": report,
+        "verdict": overall_verdict(report),
+        "counts": {name: report.count(name) for name in ("ok", "warn", "invalid")},
+        "concerns": concerns(report),
+        "columns": result_columns(report),
+        "lines": result_lines(report),
+        "settings": settings(report),
+        "provenance": provenance(report),
+    }
+
+
+def overall_verdict(report: Report) -> str:
+    """Return ``ok``, ``warn`` or ``invalid`` over all trials, or ``failed`` when no trial was carried out."""
+    if not report.done:
+        return "failed"
+    verdicts = [result.verdict or "ok" for result in report.done]
+    return worst([*verdicts, *(["warn"] if report.failed or report.not_run else [])])  # type: ignore[list-item]
+
+
+def concerns(report: Report) -> list[Concern]:
+    """Return the checks that were not passed, the worst first, each with the trials it concerns."""
+    found: dict[tuple[str, Verdict], list[tuple[EvaluatedTrial, Any]]] = {}
+    for result in report.done:
+        for check in result.checks:
+            if check.verdict != "ok":
+                found.setdefault((check.id, check.verdict), []).append((result, check))
+    listed = [
+        Concern(
+            title=items[0][1].title,
+            verdict=verdict,
+            meaning=items[0][1].meaning,
+            asked=items[0][1].asked,
+            found=items[0][1].found,
+            trials=tuple(result.trial.id for result, _ in items),
+        )
+        for (_, verdict), items in found.items()
+    ]
+    return sorted(listed, key=lambda concern: (concern.verdict != "invalid", -len(concern.trials)))
+
+
+def settings(report: Report) -> list[tuple[str, str]]:
+    """Return the parameters that all trials share, or the values they have, as (name, text)."""
+    if not report.jobs:
+        return []
+    jobs = report.jobs
+    texts: dict[str, list[str]] = {
+        "Duration": [format_duration(job["duration_ns"]) for job in jobs],
+        "IP": [{"ipv4": "IPv4", "ipv6": "IPv6"}[job["ip"]] for job in jobs],
+        "MTU": [f"{job['mtu']} B" for job in jobs],
+        "TSO, GSO, GRO": ["as the kernel sets them" if job["offloads"] else "off" for job in jobs],
+        "ECN": [job["ecn"] for job in jobs],
+        "Largest socket buffer": [format_size(job["socket_buffer_bytes"]) for job in jobs],
+        "Flows per trial": [str(len(job["flows"])) for job in jobs],
+        "Recorded": [", ".join(job["collectors"]) or "nothing" for job in jobs],
+    }
+    shared = [(name, ", ".join(dict.fromkeys(values))) for name, values in texts.items()]
+    matrix = [(axis.label, ", ".join(axis.text(value) for value in axis.values)) for axis in report.axes]
+    repetitions = len({result.trial.identity.repetition for result in report.evaluated})
+    return [*matrix, ("Repetitions", str(repetitions)), *shared]
+
+
+def provenance(report: Report) -> list[tuple[str, str]]:
+    """Return where the results come from, as (name, text): known keys first, then whatever else was stored."""
+    stored: Mapping[str, Any] = report.provenance
+    known = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
+    return known + [(key, _text(value)) for key, value in stored.items() if key not in PROVENANCE_LABELS]
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, Mapping):
+        return ", ".join(f"{key} {_text(item)}" for key, item in value.items())
+    if isinstance(value, list):
+        return ", ".join(_text(item) for item in value)
+    return str(value)
+
+
+def _pictures(report: Report, folder: Path) -> Iterator[Picture]:
+    folder.mkdir(parents=True)
+    for drawn in _figures(report):
+        save(drawn.figure, folder, drawn.name)
+        data = base64.b64encode((folder / f"{drawn.name}.svg").read_bytes()).decode()
+        yield Picture(drawn.name, drawn.caption, f"data:image/svg+xml;base64,{data}")
+
+
+def _figures(report: Report) -> Iterator[Drawn]:
+    if report.jobs:
+        caption = "Topology. Thick: links with a rate limit. Delays are one way."
+        yield Drawn("topology", topology_figure(report.jobs), caption)
+    yield from comparison_figures(report)
+    yield from time_figures(report)
+
+
+def _render(template: str, content: Mapping[str, Any], *, html: bool) -> str:
+    environment = Environment(
+        loader=PackageLoader("lab.report"),
+        autoescape=html,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        keep_trailing_newline=True,
+    )
+    environment.filters["cell"] = _markdown_cell
+    return environment.get_template(template).render(**content)
+
+
+def _markdown_cell(text: object) -> str:
+    """Return *text* so that it stays in its cell of a Markdown table and is not taken for markup."""
+    escaped = str(text).replace("\\", "\\\\")
+    for character in "|*_`<[":
+        escaped = escaped.replace(character, "\\" + character)
+    return " ".join(escaped.split())

@@ -1,0 +1,213 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A run, arranged for a reader: cells, series in them, and what repetitions say about each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import cached_property
+from typing import Any
+
+from lab.analysis.check import Verdict, worst
+from lab.analysis.metrics import FlowMetrics
+from lab.analysis.statistics import Summary, median_index, summarise
+from lab.protocol import Job
+from lab.report.axes import Axis, Quantity, algorithm_axis, axes_of, numeric_axis
+from lab.report.evaluate import EvaluatedTrial, FlowCurves
+from lab.report.style import MARKERS, Look, looks
+from lab.store import Run
+
+Measure = Callable[[FlowMetrics], float | None]
+
+
+@dataclass(frozen=True)
+class Series:
+    """What is drawn alike in every figure: an algorithm, or a group of flows and its algorithm."""
+
+    group: str
+    algorithm: str
+    label: str
+    look: Look
+
+
+@dataclass(frozen=True)
+class Repetition:
+    """One trial's part of a row: the flows of one group and algorithm."""
+
+    evaluated: EvaluatedTrial
+    flows: tuple[FlowMetrics, ...]
+
+    def value(self, measure: Measure) -> float | None:
+        """Return the mean of *measure* over the flows; the trial, not the flow, is what repeats."""
+        found = [value for value in map(measure, self.flows) if value is not None]
+        return sum(found) / len(found) if found else None
+
+    def curves(self) -> list[FlowCurves]:
+        return [self.evaluated.curves[flow.flow] for flow in self.flows if flow.flow in self.evaluated.curves]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One cell of the matrix and one series: what a line of the results table shows."""
+
+    facet: tuple[str, ...]
+    """The cell's values on all axes but the algorithm's, as text."""
+    series: Series
+    used: tuple[Repetition, ...]
+    """What is averaged: the trials that are not invalid; all of them where every one is invalid."""
+    left_out: int
+    """Invalid trials that are not averaged."""
+    missing: int
+    """Trials that failed or have not been run."""
+
+    @property
+    def verdict(self) -> Verdict:
+        return worst(repetition.evaluated.verdict or "ok" for repetition in self.used)
+
+    def values(self, measure: Measure) -> list[float]:
+        found = (repetition.value(measure) for repetition in self.used)
+        return [value for value in found if value is not None]
+
+    def summary(self, measure: Measure) -> Summary | None:
+        return summarise(self.values(measure))
+
+    def median(self) -> Repetition:
+        """Return the repetition with the median goodput."""
+        return self.used[
+            median_index([repetition.value(lambda row: row.goodput_bps) or 0.0 for repetition in self.used])
+        ]
+
+
+class Report:
+    """Everything that figures, tables and the page are made from."""
+
+    def __init__(self, run: Run, evaluated: Sequence[EvaluatedTrial]) -> None:
+        self.run = run
+        self.plan = run.plan
+        self.provenance = run.provenance
+        self.evaluated = tuple(evaluated)
+        trials = [result.trial for result in evaluated]
+        self.axes: list[Axis] = axes_of(self.plan, trials)
+        self.algorithm_axis = algorithm_axis(self.axes, trials)
+        self.facet_axes = [axis for axis in self.axes if axis is not self.algorithm_axis]
+
+    @property
+    def title(self) -> str:
+        return str(self.plan.get("title") or self.plan.get("name") or self.run.experiment)
+
+    @property
+    def description(self) -> str:
+        return str(self.plan.get("description") or "")
+
+    @cached_property
+    def planned(self) -> int:
+        """How many trials the plan has; where it lists none, how many are stored."""
+        return len(self.run.planned_ids()) or len(self.evaluated)
+
+    @property
+    def failed(self) -> list[EvaluatedTrial]:
+        return [result for result in self.evaluated if not result.trial.ok]
+
+    @property
+    def done(self) -> list[EvaluatedTrial]:
+        return [result for result in self.evaluated if result.trial.ok]
+
+    def count(self, verdict: Verdict) -> int:
+        return sum(result.verdict == verdict for result in self.done)
+
+    @property
+    def not_run(self) -> list[str]:
+        """The ids of planned trials that are not stored."""
+        stored = {result.trial.id for result in self.evaluated}
+        return [trial_id for trial_id in self.run.planned_ids() if trial_id not in stored]
+
+    @cached_property
+    def jobs(self) -> list[Job]:
+        return [result.trial.job for result in self.evaluated if result.trial.job]
+
+    @cached_property
+    def numeric(self) -> tuple[Axis, Quantity] | None:
+        """The axis that figures can put on a scale, if there is one."""
+        pairs = [(result.trial.cell, flow) for result in self.done for flow in result.metrics]
+        return numeric_axis(self.facet_axes, pairs)
+
+    def facet(self, cell: dict[str, Any]) -> tuple[str, ...]:
+        return tuple(axis.text(cell.get(axis.path)) for axis in self.facet_axes)
+
+    def facet_title(self, facet: tuple[str, ...], axes: Sequence[Axis] | None = None) -> str:
+        """Return ``loss 0.1%, rtt 40 ms``; empty for an experiment with one cell."""
+        chosen = self.facet_axes if axes is None else axes
+        named = dict(zip((axis.path for axis in self.facet_axes), facet, strict=True))
+        return ", ".join(f"{axis.label} {named[axis.path]}" for axis in chosen)
+
+    @cached_property
+    def facets(self) -> list[tuple[str, ...]]:
+        """The facets that have results, in the order of the experiment."""
+        cells = [result.trial.cell for result in self.done if result.metrics]
+        cells.sort(key=lambda cell: [axis.rank(cell.get(axis.path)) for axis in self.facet_axes])
+        return list(dict.fromkeys(self.facet(cell) for cell in cells))
+
+    @cached_property
+    def series(self) -> list[Series]:
+        return _series([flow for result in self.done for flow in result.metrics], self.algorithm_axis)
+
+    @cached_property
+    def rows(self) -> list[Row]:
+        """One row per facet and series that has results."""
+        found = []
+        for facet in self.facets:
+            for series in self.series:
+                row = self._row(facet, series)
+                if row is not None:
+                    found.append(row)
+        return found
+
+    def rows_of(self, facet: tuple[str, ...]) -> list[Row]:
+        return [row for row in self.rows if row.facet == facet]
+
+    def _row(self, facet: tuple[str, ...], series: Series) -> Row | None:
+        repetitions = []
+        for result in self.done:
+            key = (series.group, series.algorithm)
+            flows = tuple(flow for flow in result.metrics if (flow.group, flow.congestion_control) == key)
+            if flows and self.facet(result.trial.cell) == facet:
+                repetitions.append(Repetition(result, flows))
+        if not repetitions:
+            return None
+        valid = tuple(item for item in repetitions if item.evaluated.verdict != "invalid")
+        planned = self._planned_in(repetitions[0].evaluated.trial.cell)
+        missing = max(0, planned - len(repetitions))
+        return Row(facet, series, valid or tuple(repetitions), len(repetitions) - len(valid) if valid else 0, missing)
+
+    def _planned_in(self, cell: dict[str, Any]) -> int:
+        """Return the number of trials that the plan has for *cell*; 0 when it does not say."""
+        ids = {str(item["id"]) for item in self.plan.get("cells", []) if item.get("values") == cell}
+        return sum(1 for trial in self.plan.get("trials", []) if trial.get("cell") in ids)
+
+
+def _series(flows: Sequence[FlowMetrics], axis: Axis | None) -> list[Series]:
+    """Return the distinct (group, algorithm) pairs with the way each is drawn.
+
+    Colour tells algorithms apart, and the line's dashes groups of one algorithm.  In an experiment with one
+    algorithm, colour tells its groups apart.
+    """
+    pairs = list(dict.fromkeys((flow.group, flow.congestion_control) for flow in flows))
+    if axis is not None:
+        pairs.sort(key=lambda pair: axis.rank(pair[1]))
+    groups = list(dict.fromkeys(group for group, _ in pairs))
+    algorithms = list(dict.fromkeys(algorithm for _, algorithm in pairs))
+    if len(algorithms) == 1 and len(groups) > 1:
+        by_group = looks(groups)
+        return [Series(group, algorithm, f"{group} ({algorithm})", by_group[group]) for group, algorithm in pairs]
+    by_algorithm = looks(algorithms)
+    shared = [algorithm for _, algorithm in pairs]
+    found = []
+    for group, algorithm in pairs:
+        look = by_algorithm[algorithm]
+        if shared.count(algorithm) > 1:
+            place = [item for item, other in pairs if other == algorithm].index(group)
+            dashes = ("solid", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))[place % 4]
+            look = replace(look, dashes=dashes, marker=MARKERS[place % len(MARKERS)])
+        label = algorithm if len(groups) == 1 else f"{group} ({algorithm})"
+        found.append(Series(group, algorithm, label, look))
+    return found

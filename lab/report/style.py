@@ -1,0 +1,120 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How figures look: colours, line styles, sizes; and saving them so that the bytes never change."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import matplotlib as mpl
+from matplotlib.figure import Figure
+
+COLUMN_INCHES = 3.4
+"""One column of a two-column paper; :data:`PAGE_INCHES` is both."""
+PAGE_INCHES = 7.0
+
+GREY = "#666666"
+
+_RC: Any = {
+    "font.family": "sans-serif",
+    # Only what comes with matplotlib: other fonts would make the bytes depend on the machine.
+    "font.sans-serif": ["DejaVu Sans"],
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7.5,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "#333333",
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.5,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "lines.linewidth": 1.2,
+    "figure.facecolor": "white",
+    "savefig.facecolor": "white",
+    "figure.dpi": 100,
+    "svg.hashsalt": "lab",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    "path.simplify_threshold": 0.2,
+    # Labels come from experiment files: a dollar sign in one is a dollar sign.
+    "text.parse_math": False,
+}
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+_BLUE, _RED, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
+_SKY, _ORANGE, _BLACK = "#56B4E9", "#E69F00", "#000000"
+_COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, _BLACK)
+
+_SOLID: Any = "solid"
+_DASHED: Any = (0, (4, 1.5))
+_DOTTED: Any = (0, (1.2, 1.2))
+_DASHDOT: Any = (0, (5, 1.5, 1.2, 1.5))
+_STYLES = (_SOLID, _DASHED, _DASHDOT, _DOTTED)
+
+
+@dataclass(frozen=True)
+class Look:
+    """How one algorithm (or flow) is drawn, everywhere."""
+
+    colour: str
+    dashes: Any
+    marker: str
+
+
+_KNOWN = {
+    "cubic": Look(_BLUE, _SOLID, "o"),
+    "bbr": Look(_RED, _DASHED, "s"),
+    "reno": Look(_GREEN, _DASHDOT, "^"),
+    "vegas": Look(_PURPLE, _DOTTED, "D"),
+    "dctcp": Look(_SKY, _SOLID, "v"),
+    "hybla": Look(_ORANGE, _SOLID, "P"),
+    "westwood": Look(_BLACK, _DASHDOT, "X"),
+    "htcp": Look(_ORANGE, _DASHED, "<"),
+    "illinois": Look(_SKY, _DASHDOT, ">"),
+    "bic": Look(_PURPLE, _SOLID, "p"),
+    "veno": Look(_BLACK, _DASHED, "h"),
+    "yeah": Look(_GREEN, _SOLID, "*"),
+    "bbr3": Look(_ORANGE, _DASHDOT, "d"),
+    "scalable": Look(_BLACK, _SOLID, "H"),
+    "highspeed": Look(_SKY, _DASHED, "8"),
+    "nv": Look(_RED, _DOTTED, "o"),
+    "lp": Look(_GREEN, _DOTTED, "s"),
+    "cdg": Look(_PURPLE, _DASHED, "^"),
+}
+MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
+
+
+def styled() -> AbstractContextManager[None]:
+    """Return a context in which figures are made and saved."""
+    return mpl.rc_context(_RC)
+
+
+def looks(names: Sequence[str]) -> dict[str, Look]:
+    """Return how to draw each of *names*: known algorithms always alike, others with what is left, by name."""
+    chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
+    used = {(look.colour, look.dashes) for look in chosen.values()}
+    free = [(colour, dashes) for dashes in _STYLES for colour in _COLOURS if (colour, dashes) not in used]
+    for number, name in enumerate(sorted(set(names) - set(chosen))):
+        colour, dashes = free[number % len(free)]
+        chosen[name] = Look(colour, dashes, MARKERS[number % len(MARKERS)])
+    return chosen
+
+
+def save(figure: Figure, folder: Path, name: str) -> None:
+    """Write *figure* as PNG, SVG and PDF, without dates or versions."""
+    folder.mkdir(parents=True, exist_ok=True)
+    with styled():
+        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
+        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
+        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})

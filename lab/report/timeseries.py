@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures over time: congestion window, round-trip time, goodput."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from lab.analysis.series import decimate
+from lab.report.evaluate import Curve, FlowCurves
+from lab.report.model import Report, Row
+from lab.report.style import GREY, PAGE_INCHES, styled
+
+MAX_PANELS = 6
+FAINT_BINS = 150
+MAX_FAINT = 6
+"""More repetitions than this would only make a grey cloud."""
+
+Kind = Literal["cwnd", "srtt", "goodput"]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished figure."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+_Y_LABEL: dict[Kind, str] = {
+    "cwnd": "Congestion window (segments)",
+    "srtt": "Smoothed RTT (ms)",
+    "goodput": "Goodput (Mbit/s)",
+}
+
+
+def time_figures(report: Report) -> Iterator[Drawn]:
+    """Yield the figures over time, at most :data:`MAX_PANELS` panels each; nothing when no flow was traced."""
+    facets = [facet for facet in report.facets if any(row.median().curves() for row in report.rows_of(facet))]
+    kinds: tuple[Kind, ...] = ("cwnd", "srtt", "goodput")
+    for kind in kinds:
+        for first in range(0, len(facets), MAX_PANELS):
+            part = facets[first : first + MAX_PANELS]
+            number = f"-{first // MAX_PANELS + 1}" if len(facets) > MAX_PANELS else ""
+            with styled():
+                figure = _figure(report, kind, part)
+            yield Drawn(f"{kind}{number}", figure, _caption(report, kind))
+
+
+def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure:
+    columns = min(3, len(facets)) if len(facets) != 4 else 2
+    lines = math.ceil(len(facets) / columns)
+    height = 2.5 if lines == 1 and columns <= 2 else 2.15
+    figure = Figure(figsize=(PAGE_INCHES, height * lines + 0.25), layout="constrained")
+    share_y = (
+        kind != "cwnd"
+        and len({flow.bottleneck_bps for row in report.rows for item in row.used for flow in item.flows}) == 1
+    )
+    panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=share_y)
+    ordered = [axes for line in panels for axes in line]
+    for axes, facet in zip(ordered, facets, strict=False):
+        rows = report.rows_of(facet)
+        for row in rows:
+            _draw_row(axes, kind, row)
+        _reference(axes, kind, rows)
+        title = report.facet_title(facet)
+        if rows and all(row.verdict == "invalid" for row in rows):
+            title += "  (invalid)"
+        axes.set_title(title, loc="left")
+        axes.set_ylim(bottom=0)
+        axes.margins(x=0.01)
+    for axes in ordered[len(facets) :]:
+        axes.set_visible(False)
+    for place, axes in enumerate(ordered[: len(facets)]):
+        if place + columns >= len(facets):
+            axes.set_xlabel("Time (s)")
+            axes.tick_params(labelbottom=True)
+    figure.supylabel(_Y_LABEL[kind], fontsize=8, x=0.0)
+    _legend(figure, report, kind, facets)
+    return figure
+
+
+def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
+    look, median = row.series.look, row.median()
+    others = [item for item in row.used if item is not median][:MAX_FAINT]
+    for repetition in others:
+        for curves in repetition.curves():
+            x, y = decimate(*_curve(curves, kind), FAINT_BINS)
+            axes.plot(x, y, color=look.colour, linewidth=0.5, alpha=0.25, zorder=2)
+    for curves in median.curves():
+        x, y = _curve(curves, kind)
+        axes.plot(x, y, color=look.colour, linewidth=1.1, linestyle=_dense(look.dashes, kind), zorder=4)
+        if kind == "cwnd" and curves.ssthresh is not None:
+            axes.plot(*curves.ssthresh, color=look.colour, linewidth=0.8, linestyle=(0, (1, 1.5)), alpha=0.8, zorder=3)
+
+
+def _dense(dashes: Any, kind: Kind) -> Any:
+    """Return the line style: a curve with a point per pixel must be solid, or its extrema fall into the gaps."""
+    return dashes if kind == "goodput" else "solid"
+
+
+def _curve(curves: FlowCurves, kind: Kind) -> Curve:
+    found: Curve = getattr(curves, kind)
+    return found
+
+
+def _reference(axes: Axes, kind: Kind, rows: list[Row]) -> None:
+    flows = [flow for row in rows for item in row.used for flow in item.flows]
+    if kind == "srtt":
+        levels = {round(flow.base_rtt_us / 1000, 3) for flow in flows if flow.base_rtt_us}
+    elif kind == "goodput":
+        levels = {flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps}
+    else:
+        return
+    for level in sorted(levels)[:3]:
+        axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+
+
+def _legend(figure: Figure, report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> None:
+    rows = [row for facet in facets for row in report.rows_of(facet)]
+    handles = [
+        Line2D([], [], color=series.look.colour, linestyle=_dense(series.look.dashes, kind), label=series.label)
+        for series in report.series
+        if any(row.series == series for row in rows)
+    ]
+    if kind == "cwnd" and any(curves.ssthresh for row in rows for curves in row.median().curves()):
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), label="ssthresh"))
+    if kind == "srtt":
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="base RTT"))
+    if kind == "goodput":
+        handles.append(
+            Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
+        )
+    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), handlelength=2.2, columnspacing=1.4)
+
+
+def _caption(report: Report, kind: Kind) -> str:
+    what = {
+        "cwnd": "Congestion window over time, from the kernel at every ACK. Dotted: slow-start threshold, where it is "
+        "finite and the algorithm uses it. Panels have their own scales.",
+        "srtt": "Smoothed round-trip time over time, from the kernel at every ACK. What is above the dashed line is "
+        "queueing.",
+        "goodput": f"Acknowledged payload in bins of {_bin_seconds(report)} s. Dashed: the link's rate less headers.",
+    }[kind]
+    most = max((len(row.used) for row in report.rows), default=1)
+    repeated = " Bold: the repetition with the median goodput; faint: the others." if most > 1 else ""
+    return what + repeated
+
+
+def _bin_seconds(report: Report) -> str:
+    widths = {curves.bin_s for row in report.rows for item in row.used for curves in item.curves()}
+    return " to ".join(f"{width:g}" for width in sorted({min(widths), max(widths)})) if widths else "0.1"
