@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``python3 -m lab.agent JOB.json DIRECTORY``: run one job on this kernel, as root."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+from lab.agent.trial import run_trial
+
+
+def main() -> int:
+    if len(sys.argv) != 3:
+        print(__doc__, file=sys.stderr)
+        return 2
+    job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
+    directory = Path(sys.argv[2])
+    directory.mkdir(parents=True, exist_ok=True)
+    programs = None
+    if job["collectors"]:
+        from lab.agent.collectors.bcc_loader import BccPrograms
+
+        sources = Path(__file__).resolve().parents[2] / "bpf"
+        programs = BccPrograms(sources, sorted(job["collectors"]))
+    record = run_trial(job, programs, directory, lambda _ns: None)
+    return 0 if record["status"] == "ok" else 3
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,257 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring a job's topology up with Mininet, shape its links and read back what came of it."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable
+from typing import Any
+
+from mininet.link import Intf, Link
+from mininet.log import setLogLevel
+from mininet.net import Mininet
+from mininet.node import Node
+from mininet.topo import Topo
+
+from lab.agent import addressing, links
+from lab.agent.addressing import Port
+from lab.agent.netns import network_namespace, read_sysctl, write_sysctl
+from lab.agent.process import CommandError, run
+from lab.protocol import InterfaceResult, Job
+
+_ECN = {"off": "0", "on": "1", "passive": "2"}
+_OFFLOADS = {
+    "tso": "tcp-segmentation-offload",
+    "gso": "generic-segmentation-offload",
+    "gro": "generic-receive-offload",
+}
+RECORDED_SYSCTLS = (
+    "net.core.default_qdisc",
+    "net.core.netdev_max_backlog",
+    "net.core.rmem_max",
+    "net.core.wmem_max",
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_ecn",
+    "net.ipv4.tcp_min_tso_segs",
+    "net.ipv4.tcp_no_metrics_save",
+    "net.ipv4.tcp_no_ssthresh_metrics_save",
+    "net.ipv4.tcp_notsent_lowat",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_sack",
+    "net.ipv4.tcp_slow_start_after_idle",
+    "net.ipv4.tcp_timestamps",
+    "net.ipv4.tcp_wmem",
+)
+
+
+class LabInterface(Intf):  # type: ignore[misc]
+    """A Mininet interface that leaves addresses to :class:`Network`: Mininet's own knows no IPv6."""
+
+    def config(self, **_params: Any) -> dict[str, Any]:
+        return {}
+
+    def updateIP(self) -> str | None:  # noqa: N802 - Mininet's name
+        return None
+
+
+class LabLink(Link):  # type: ignore[misc]
+    """A veth pair; shaping is :mod:`lab.agent.links`'s, not Mininet's TCLink's (see ``docs/architecture.md``)."""
+
+    def __init__(self, *args: Any, **params: Any) -> None:
+        params["intf"] = LabInterface
+        super().__init__(*args, **params)
+
+
+class LabNode(Node):  # type: ignore[misc]
+    """A Mininet node with a role: ``host`` or ``router``."""
+
+    def config(self, role: str = "host", **params: Any) -> dict[str, Any]:
+        result: dict[str, Any] = super().config(**params)
+        with network_namespace(self.pid):
+            # Nodes speak the experiment's protocol and nothing else: no router solicitations, no address
+            # detection, no ARP for addresses of other interfaces.
+            write_sysctl("net.ipv4.ip_forward", "1" if role == "router" else "0")
+            write_sysctl("net.ipv6.conf.all.forwarding", "1" if role == "router" else "0")
+            for where in ("all", "default"):
+                write_sysctl(f"net.ipv6.conf.{where}.accept_dad", "0")
+                write_sysctl(f"net.ipv6.conf.{where}.router_solicitations", "0")
+                write_sysctl(f"net.ipv6.conf.{where}.autoconf", "0")
+        return result
+
+
+class JobTopo(Topo):  # type: ignore[misc]
+    """The job's nodes and links as a Mininet topology."""
+
+    def build(self, job: Job, ports: list[Port]) -> None:
+        for node in job["nodes"]:
+            self.addHost(node["name"], role=node["role"], ip=None)
+        for a, b in zip(ports[::2], ports[1::2], strict=True):
+            self.addLink(
+                a.node, b.node, intfName1=a.interface, intfName2=b.interface, addr1=a.mac, addr2=b.mac
+            )
+
+
+class Network:
+    """A running topology.  Use as a context manager, or call :meth:`stop`."""
+
+    def __init__(self, job: Job) -> None:
+        self.job = job
+        self.ports = addressing.ports(job)
+        self._ifb: dict[str, str] = {}
+        setLogLevel("warning")
+        self.mininet = Mininet(
+            topo=JobTopo(job=job, ports=self.ports),
+            host=LabNode,
+            link=LabLink,
+            controller=None,
+            build=False,
+            waitConnected=False,
+        )
+        self._set_global_sysctls()  # after Mininet, which sets some of its own
+
+    def start(self) -> None:
+        """Build nodes and links, then addresses, routes, offloads and shaping, node by node."""
+        self.mininet.build()
+        table = addressing.routes(self.job, self.ports)
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                own = self._ports_of(node["name"])
+                self._configure_sysctls()
+                run(["ip", "-batch", "-"], stdin="\n".join(self._ip_commands(own, table[node["name"]])))
+                for port in own:
+                    self._set_offloads(port.interface)
+                batch = self._tc_commands(own)
+                if batch:
+                    run(["tc", "-batch", "-"], stdin="\n".join(batch))
+
+    def stop(self) -> None:
+        self.mininet.stop()
+
+    def pid(self, node: str) -> int:
+        """The process whose namespaces are the node's."""
+        return int(self.mininet[node].pid)
+
+    def address_of(self, node: str) -> str:
+        """The address by which others reach the node: its first interface's."""
+        return str(self._ports_of(node)[0].address.ip)
+
+    def path(self, source: str, destination: str) -> list[Port]:
+        return addressing.path(self.job, self.ports, source, destination)
+
+    def _ports_of(self, node: str) -> list[Port]:
+        return [port for port in self.ports if port.node == node]
+
+    def _set_global_sysctls(self) -> None:
+        # These two are not per namespace: children cannot raise them.
+        limit = str(self.job["socket_buffer_bytes"])
+        for name in ("net.core.rmem_max", "net.core.wmem_max"):
+            if int(read_sysctl(name)) < int(limit):
+                write_sysctl(name, limit)
+
+    def _configure_sysctls(self) -> None:
+        limit = self.job["socket_buffer_bytes"]
+        write_sysctl("net.ipv4.tcp_no_metrics_save", "1")
+        write_sysctl("net.ipv4.tcp_ecn", _ECN[self.job["ecn"]])
+        write_sysctl("net.ipv4.tcp_rmem", f"4096 131072 {limit}")
+        write_sysctl("net.ipv4.tcp_wmem", f"4096 16384 {limit}")
+
+    def _ip_commands(self, own: Iterable[Port], node_routes: list[tuple[str, str]]) -> list[str]:
+        six = "-6 " if self.job["ip"] == "ipv6" else ""
+        commands = []
+        for port in own:
+            if links.arriving(self.job, port)["netem"] is not None:
+                ifb = links.ifb_name(len([name for name in self._ifb if name.startswith(f"{port.node}-")]))
+                self._ifb[port.interface] = ifb
+                commands += [f"link add name {ifb} numtxqueues 1 type ifb", f"link set dev {ifb} up"]
+            commands += [
+                f"link set dev {port.interface} mtu {self.job['mtu']} up",
+                f"address add {port.address} dev {port.interface}" + (" nodad" if six else ""),
+                # Address resolution is not what is being studied, and its packets would be counted as traffic.
+                f"neighbour replace {port.peer_address.ip} lladdr {port.peer_mac} dev {port.interface} nud permanent",
+            ]
+        return commands + [f"{six}route add {destination} via {gateway}" for destination, gateway in node_routes]
+
+    def _set_offloads(self, interface: str) -> None:
+        state = "on" if self.job["offloads"] else "off"
+        run(["ethtool", "-K", interface, "tso", state, "gso", state, "gro", state])
+
+    def _tc_commands(self, own: Iterable[Port]) -> list[str]:
+        batch = []
+        for port in own:
+            batch += links.rate_commands(port.interface, links.leaving(self.job, port), self.job["mtu"])
+            netem = links.arriving(self.job, port)["netem"]
+            if netem is not None:
+                batch += links.netem_commands(port.interface, self._ifb[port.interface], netem)
+        return batch
+
+    def read_qdiscs(self) -> dict[str, list[dict[str, Any]]]:
+        """``tc -j -s qdisc show`` of every node."""
+        result = {}
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                result[node["name"]] = json.loads(run(["tc", "-j", "-s", "qdisc", "show"]))
+        return result
+
+    def interfaces(
+        self, before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]
+    ) -> list[InterfaceResult]:
+        """What every interface was, read back from the kernel."""
+        result: list[InterfaceResult] = []
+        for port in self.ports:
+            with network_namespace(self.pid(port.node)):
+                offloads, mtu = _read_offloads(port.interface), _read_mtu(port.interface)
+            result.append(_interface(port, "egress", port.interface, offloads, mtu, before, after))
+            ifb = self._ifb.get(port.interface)
+            if ifb is not None:
+                result.append(_interface(port, "ingress", ifb, {}, mtu, before, after))
+        return result
+
+    def read_sysctls(self, node: str) -> dict[str, str]:
+        with network_namespace(self.pid(node)):
+            values = {}
+            for name in RECORDED_SYSCTLS:
+                try:
+                    values[name] = read_sysctl(name)
+                except OSError:
+                    continue  # not in this kernel, or (net.core.*) not shown inside a namespace
+        for name in ("net.core.rmem_max", "net.core.wmem_max", "net.core.default_qdisc"):
+            values.setdefault(name, read_sysctl(name))
+        return values
+
+
+def _interface(
+    port: Port,
+    role: Any,
+    name: str,
+    offloads: dict[str, bool],
+    mtu: int,
+    before: dict[str, list[dict[str, Any]]],
+    after: dict[str, list[dict[str, Any]]],
+) -> InterfaceResult:
+    return {
+        "node": port.node,
+        "interface": name,
+        "link": port.link,
+        "role": role,
+        "offloads": offloads,
+        "mtu": mtu,
+        "qdiscs_before": [qdisc for qdisc in before[port.node] if qdisc.get("dev") == name],
+        "qdiscs_after": [qdisc for qdisc in after[port.node] if qdisc.get("dev") == name],
+    }
+
+
+def _read_offloads(interface: str) -> dict[str, bool]:
+    shown = run(["ethtool", "-k", interface])
+    result = {}
+    for short, name in _OFFLOADS.items():
+        found = re.search(rf"^{name}: (on|off)", shown, re.MULTILINE)
+        if found is None:
+            raise CommandError(f"ethtool -k {interface} says nothing about {name}")
+        result[short] = found[1] == "on"
+    return result
+
+
+def _read_mtu(interface: str) -> int:
+    shown = json.loads(run(["ip", "-j", "link", "show", "dev", interface]))
+    return int(shown[0]["mtu"])

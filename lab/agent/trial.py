@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run one job on the kernel the agent lives on, and leave its record in a directory."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import time
+import traceback
+from collections.abc import Callable
+from pathlib import Path
+
+from lab.agent.calibrate import calibrate
+from lab.agent.collectors import RingCollector, configuration
+from lab.agent.collectors.loader import Programs
+from lab.agent.process import run
+from lab.agent.topology import Network
+from lab.agent.traffic import Traffic, load_congestion_control
+from lab.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
+
+_VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
+
+_SETTLE_S = 0.5
+"""Between calibration and traffic: whatever is still on its way arrives."""
+
+
+class Log:
+    """``log.txt`` of the record: one line per step, with the kernel's monotonic clock."""
+
+    def __init__(self, path: Path) -> None:
+        self._file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed in close()
+
+    def __call__(self, message: str) -> None:
+        self._file.write(f"{time.monotonic():12.6f} {message}\n")
+
+    def close(self) -> None:
+        self._file.close()
+
+
+def run_trial(job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None]) -> Record:
+    """Run ``job``; ``record.json`` and every file it names are in ``directory`` afterwards.
+
+    A trial that fails still leaves a record: its ``status`` is ``failed`` and ``error`` says why.
+    ``progress`` is called several times a second of traffic with the time since its start, in ns.
+    """
+    log = Log(directory / "log.txt")
+    try:
+        record = _run(job, programs, directory, progress, log)
+    except Exception as exc:
+        log(f"failed: {exc}")
+        log(traceback.format_exc())
+        record = _failed(str(exc) or type(exc).__name__, traceback.format_exc())
+    finally:
+        log.close()
+    text = json.dumps(record, indent=1, sort_keys=True)
+    (directory / "record.json").write_text(text + "\n", encoding="utf-8")
+    return record
+
+
+def _run(
+    job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], log: Log
+) -> Record:
+    if job["format"] != PROTOCOL_FORMAT:
+        raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
+    offered = load_congestion_control({flow["congestion_control"] for flow in job["flows"]})
+    with contextlib.ExitStack() as stack:
+        network = Network(job)
+        stack.callback(network.stop)
+        network.start()
+        log("topology is up")
+        calibration = calibrate(network)
+        time.sleep(_SETTLE_S)
+        log("calibrated")
+        collectors = [RingCollector(name, _need(programs), directory) for name in sorted(job["collectors"])]
+
+        def on_tick(now_ns: int) -> None:
+            for collector in collectors:
+                collector.drain()
+            progress(now_ns)
+
+        traffic = Traffic(network, directory, on_tick)
+        stack.callback(traffic.stop)
+        traffic.wait_until_servers_listen()
+        before = network.read_qdiscs()
+        for collector in collectors:
+            collector.start(configuration(collector.name, job["collectors"][collector.name], job["flows"]))
+        log("traffic starts")
+        cpu_before = _read_cpu()
+        traffic.run()
+        cpu = _cpu_between(cpu_before, _read_cpu())
+        log("traffic has ended")
+        collected = {collector.name: collector.stop() for collector in collectors}
+        after = network.read_qdiscs()
+        return {
+            "format": PROTOCOL_FORMAT,
+            "status": "ok",
+            "traffic_start_ns": traffic.start_ns,
+            "traffic_end_ns": traffic.end_ns,
+            "kernel": os.uname().release,
+            "versions": read_versions(),
+            "sysctls": network.read_sysctls(job["flows"][0]["source"]),
+            "available_congestion_control": offered,
+            "flows": traffic.results(),
+            "interfaces": network.interfaces(before, after),
+            "calibration": calibration,
+            "cpu": cpu,
+            "collectors": collected,
+        }
+
+
+def _need(programs: Programs | None) -> Programs:
+    if programs is None:
+        raise ValueError("collectors were asked for, but no BPF loader is there")
+    return programs
+
+
+def _failed(error: str, trace: str) -> Record:
+    return {
+        "format": PROTOCOL_FORMAT,
+        "status": "failed",
+        "error": error,
+        "traceback": trace,
+        "traffic_start_ns": 0,
+        "traffic_end_ns": 0,
+        "kernel": os.uname().release,
+        "versions": {},
+        "sysctls": {},
+        "available_congestion_control": [],
+        "flows": [],
+        "interfaces": [],
+        "calibration": [],
+        "cpu": {"total_ns": 0, "busy_ns": 0, "processors": 0},
+        "collectors": {},
+    }
+
+
+def _read_cpu() -> tuple[int, list[int]]:
+    """(monotonic ns, the fields of /proc/stat's first line in USER_HZ ticks)."""
+    with open("/proc/stat", encoding="ascii") as file:
+        return time.monotonic_ns(), [int(field) for field in file.readline().split()[1:]]
+
+
+def _cpu_between(before: tuple[int, list[int]], after: tuple[int, list[int]]) -> Cpu:
+    processors = os.cpu_count() or 1
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    total = (after[0] - before[0]) * processors
+    idle = sum(after[1][field] - before[1][field] for field in (3, 4)) * tick_ns  # idle, iowait
+    return {"total_ns": total, "busy_ns": max(0, total - idle), "processors": processors}
+
+
+def read_versions() -> dict[str, str]:
+    """Versions of the tools a trial's outcome depends on."""
+    packages = Path("/usr/share/lab/packages")
+    if packages.exists():
+        lines = packages.read_text(encoding="utf-8").splitlines()
+        return dict(line.split(" ", 1) for line in lines if line.startswith(_VERSIONED))
+    return {
+        "iperf3": run(["iperf3", "--version"]).splitlines()[0],
+        "iproute2": run(["tc", "-V"]).strip(),
+    }

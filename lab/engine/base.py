@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the runner needs of an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Protocol
+
+from lab.protocol import Job
+
+Step = Callable[[str], None]
+"""Called with what is being done, where it takes long."""
+
+VirtualTime = Callable[[int], None]
+"""Called with the time since the start of a trial's traffic, in ns."""
+
+
+class Engine(Protocol):
+    """Runs one job on one worker at a time and returns its raw record."""
+
+    name: str
+
+    async def prepare(self, step: Step) -> None:
+        """Do once what all trials need.  Raises :class:`~lab.errors.MachineryError`."""
+
+    def identity(self) -> dict[str, str]:
+        """Digests of all that a record is a function of besides the job.  Call it after :meth:`prepare`."""
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        """Run ``job`` and leave its record in ``directory``, which exists and is empty.
+
+        ``worker`` counts from 0; trials of different workers run at the same time.
+        Raises :class:`~lab.errors.TrialError`.
+        """

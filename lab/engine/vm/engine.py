@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The VM engine: every trial on an unmodified kernel in deterministic virtual time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import io
+import json
+import os
+import shutil
+import tarfile
+import time
+from pathlib import Path
+
+from lab.engine.base import Step, VirtualTime
+from lab.engine.vm import machine, qemu
+from lab.engine.vm.machine import Machine
+from lab.engine.vm.qemu import Qemu
+from lab.engine.vm.template import Template, build_template, find_template
+from lab.errors import EngineError, GuestError, TrialTimeout
+from lab.image.build import build_image, find_image
+from lab.mailbox import MailboxError, State
+from lab.protocol import Job
+
+_POLL_S = 0.2
+_LEAST_WALL_LIMIT_S = 120.0
+_WALL_LIMIT_PER_VIRTUAL_S = 20.0
+_STALL_LIMIT_S = 120.0
+
+
+class VmEngine:
+    """See :class:`lab.engine.base.Engine`."""
+
+    name = "vm"
+
+    def __init__(self) -> None:
+        self._template: Template | None = None
+        self._qemu: Qemu | None = None
+
+    async def prepare(self, step: Step) -> None:
+        self._qemu = await qemu.find_qemu()
+        image = await asyncio.to_thread(find_image)
+        if image is None:
+            step("building the guest image")
+            image = await asyncio.to_thread(build_image, lambda what: step(f"guest image: {what}"))
+        self._template = find_template(self._qemu, image)
+        if self._template is None:
+            self._template = await build_template(self._qemu, image, lambda what: step(f"template: {what}"))
+
+    @property
+    def template(self) -> Template:
+        if self._template is None:
+            raise EngineError("the engine is not prepared")
+        return self._template
+
+    def identity(self) -> dict[str, str]:
+        return {"engine": self.name, **self.template.identity}
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        assert self._qemu is not None
+        template = self.template
+        console = directory.with_name(directory.name + ".console.log")
+        arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
+        text = json.dumps(job, sort_keys=True).encode()
+        processors = sorted(os.sched_getaffinity(0))
+        processor = processors[worker % len(processors)]
+        async with machine.start(
+            self._qemu, arguments, text, console, processor=processor, state=template.state
+        ) as guest:
+            await _run_within_limits(guest, job, on_time)
+            await asyncio.to_thread(_take_record, guest, directory)
+        for leftover in (console, console.with_suffix(".qemu")):
+            leftover.unlink(missing_ok=True)
+
+
+async def _run_within_limits(guest: Machine, job: Job, on_time: VirtualTime) -> None:
+    started = time.monotonic()
+    limit = _LEAST_WALL_LIMIT_S + _WALL_LIMIT_PER_VIRTUAL_S * job["duration_ns"] / 1e9
+    last_time, last_change = -1, started
+    running = asyncio.ensure_future(guest.run_until_stop())
+    try:
+        while not running.done():
+            await asyncio.wait((running,), timeout=_POLL_S)
+            now, reached = time.monotonic(), guest.mailbox.virtual_ns
+            if reached != last_time:
+                last_time, last_change = reached, now
+                on_time(reached)
+            if running.done():
+                break
+            if now - started > limit:
+                raise TrialTimeout(f"the trial did not end within {limit:.0f} s of wall-clock time", log=guest.console)
+            if now - last_change > _STALL_LIMIT_S:
+                raise TrialTimeout(
+                    f"no virtual time has passed in the traffic for {_STALL_LIMIT_S:.0f} s (it stands at {reached / 1e9:.3f} s)",
+                    log=guest.console,
+                )
+        running.result()
+    finally:
+        running.cancel()
+        with contextlib.suppress(asyncio.CancelledError, Exception):
+            await running
+
+
+def _take_record(guest: Machine, directory: Path) -> None:
+    state = guest.mailbox.state
+    if state is not State.DONE:
+        said = bytes(guest.mailbox.record).decode(errors="replace").strip()
+        raise GuestError(f"the agent failed ({state.name}): {said.splitlines()[-1] if said else 'no message'}", log=guest.console)
+    try:
+        with tarfile.open(fileobj=io.BytesIO(guest.mailbox.record), mode="r:") as archive:
+            archive.extractall(directory, filter="data")
+    except (tarfile.TarError, MailboxError) as exc:
+        raise GuestError(f"the agent's record cannot be read: {exc}", log=guest.console) from exc
+    except OSError:
+        shutil.rmtree(directory, ignore_errors=True)
+        raise

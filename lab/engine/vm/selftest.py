@@ -1,0 +1,52 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The short trial that every template runs before its snapshot: it proves the machine, and warms its page cache."""
+
+from __future__ import annotations
+
+from lab.protocol import PROTOCOL_FORMAT, Direction, Job
+
+_PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None}
+
+
+def self_test_job() -> Job:
+    """One second of CUBIC over 10 Mbit/s and 10 ms with some loss, everything recorded."""
+    shaped: Direction = {
+        "rate_bps": 10_000_000,
+        "queue": {"discipline": "bfifo", "limit_bytes": 60_000, "limit_packets": None, "parameters": {}},
+        "netem": {"delay_ns": 5_000_000, "loss": 0.001, "limit_packets": 100_000, "seed": 1},
+    }
+    return {
+        "format": PROTOCOL_FORMAT,
+        "seed": 1,
+        "ip": "ipv4",
+        "duration_ns": 1_000_000_000,
+        "nodes": [
+            {"name": "s1", "role": "host"},
+            {"name": "r1", "role": "router"},
+            {"name": "r2", "role": "router"},
+            {"name": "d1", "role": "host"},
+        ],
+        "links": [
+            {"name": "access-s1", "a": "s1", "b": "r1", "ab": _PLAIN, "ba": _PLAIN},
+            {"name": "bottleneck", "a": "r1", "b": "r2", "ab": shaped, "ba": shaped},
+            {"name": "access-d1", "a": "r2", "b": "d1", "ab": _PLAIN, "ba": _PLAIN},
+        ],
+        "flows": [
+            {
+                "name": "selftest",
+                "group": "selftest",
+                "source": "s1",
+                "destination": "d1",
+                "congestion_control": "cubic",
+                "port": 5201,
+                "start_ns": 0,
+                "duration_ns": 1_000_000_000,
+            }
+        ],
+        "mtu": 1500,
+        "offloads": False,
+        "ecn": "off",
+        "socket_buffer_bytes": 16 << 20,
+        "calibration": {"ping_count": 2},
+        "collectors": {"tcp_probe": {"record": "every_ack"}},
+    }

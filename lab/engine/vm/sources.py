@@ -1,0 +1,34 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The code that goes into the guest: the agent and the BPF programs, with their digests."""
+
+from __future__ import annotations
+
+import hashlib
+from pathlib import Path
+
+from lab.errors import EngineError
+
+_PACKAGE = Path(__file__).resolve().parents[2]
+_ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py")
+
+
+def agent_files() -> dict[str, bytes]:
+    """Path below ``lab/`` in the guest → content."""
+    paths = [_PACKAGE / name for name in _ALONGSIDE] + sorted((_PACKAGE / "agent").rglob("*.py"))
+    return {f"lab/{path.relative_to(_PACKAGE)}": path.read_bytes() for path in paths}
+
+
+def bpf_files() -> dict[str, bytes]:
+    directory = _PACKAGE.parent / "bpf"
+    files = {f"bpf/{path.name}": path.read_bytes() for path in sorted(directory.glob("*.[ch]"))}
+    if not files:
+        raise EngineError(f"no BPF sources in {directory}; run lab from a checkout installed with 'pip install -e .'")
+    return files
+
+
+def digest(files: dict[str, bytes]) -> str:
+    """SHA-256 over names and contents, in the order of the names."""
+    total = hashlib.sha256()
+    for name in sorted(files):
+        total.update(f"{name} {len(files[name])}\n".encode() + files[name])
+    return total.hexdigest()
