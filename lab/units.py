@@ -149,16 +149,18 @@ def parse_size(text: object) -> int:
 def parse_queue_limit(text: object) -> QueueLimit:
     """Return the limit from ``1bdp``, ``64kB``, ``100p`` or ``50ms``; it is more than 0."""
     number, unit = _split(text, _LIMIT_EXPECTED)
-    if number == 0:
-        raise ValueError(_found(text, f"{_LIMIT_EXPECTED}, more than 0"))
     if unit.lower() == "bdp":
-        return QueueLimit("bdp", number)
-    if unit == "p":
-        return QueueLimit("packets", Fraction(_whole(text, number, 1, "packets", _LIMIT_EXPECTED)))
-    if unit.lower() in _DURATION_UNITS:
-        return QueueLimit("time", Fraction(parse_duration(text)))
-    _refuse_ambiguous_size(text, unit, _LIMIT_EXPECTED)
-    return QueueLimit("bytes", Fraction(_whole(text, number, _SIZE_UNITS.get(unit), "bytes", _LIMIT_EXPECTED)))
+        limit = QueueLimit("bdp", number)
+    elif unit == "p":
+        limit = QueueLimit("packets", Fraction(_whole(text, number, 1, "packets", _LIMIT_EXPECTED)))
+    elif unit.lower() in _DURATION_UNITS:
+        limit = QueueLimit("time", Fraction(parse_duration(text)))
+    else:
+        _refuse_ambiguous_size(text, unit, _LIMIT_EXPECTED)
+        limit = QueueLimit("bytes", Fraction(_whole(text, number, _SIZE_UNITS.get(unit), "bytes", _LIMIT_EXPECTED)))
+    if limit.amount == 0:
+        raise ValueError(_found(text, f"{_LIMIT_EXPECTED}, more than 0"))
+    return limit
 
 
 def parse_probability(value: object) -> float:
