@@ -89,7 +89,8 @@ def _compose(text: str, document: Document) -> Node | None:
     except MarkedYAMLError as error:
         document.faults.append(Fault(_mark(error.problem_mark or error.context_mark), (), _reason(error)))
     except ReaderError as error:
-        message = f"found the character {error.character!r}, which YAML does not allow"
+        character = chr(error.character) if isinstance(error.character, int) else error.character
+        message = f"found the character {character!r}, which YAML does not allow"
         document.faults.append(Fault(_place_of(text, error.position), (), message))
     except RecursionError:
         document.faults.append(Fault(Place(1, 1), (), "lists and mappings are nested too deeply"))
@@ -144,7 +145,9 @@ class _Reader:
             raise _TooMuchError(f"more than {MAX_VALUES} values, aliases written out")
         if len(path) > _MAX_DEPTH:
             raise _TooMuchError(f"lists and mappings are nested more than {_MAX_DEPTH} deep")
-        self._document.values[path] = _mark(node.start_mark)
+        if node.value != "":
+            self._document.values[path] = _mark(node.start_mark)
+        # Else nothing is written, and its mark is that of what follows: the name before it is the better place.
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:

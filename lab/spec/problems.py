@@ -88,7 +88,7 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     candidates = {known: known for known in names}
     candidates |= {other: known for other, known in _OTHER_WORDS.items() if known in candidates}
     # Quadratic in the length: what is this long is no typing error.
-    matches = difflib.get_close_matches(name[:80].lower(), list(candidates), n=1, cutoff=0.55)
+    matches = difflib.get_close_matches(name[:80].lower(), list(candidates), n=1, cutoff=0.5)
     return candidates[matches[0]] if matches else None
 
 

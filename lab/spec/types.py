@@ -6,6 +6,7 @@ A value is held in the base unit that its type names, whatever unit it was writt
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
@@ -26,6 +27,8 @@ __all__ = [
     "SocketBuffer",
     "TcParameters",
 ]
+
+_TC_WORD = r"^[A-Za-z0-9][A-Za-z0-9._%]*$"
 
 _MAX_DURATION_NS = 24 * 3600 * 10**9
 _MAX_RATE_BPS = 10**12
@@ -74,11 +77,20 @@ def _socket_buffer(value: object) -> int | Literal["auto"]:
         raise ValueError(f"{error}, or 'auto'") from None
 
 
+def _tc_value(value: object) -> bool | int | str:
+    if isinstance(value, bool | int) or (isinstance(value, str) and re.fullmatch(_TC_WORD, value)):
+        return value
+    raise ValueError(
+        f"found {units.show(value)}; expected what tc reads as one word: letters, digits, '.', '_' and '%', "
+        "such as 5ms; or true for a parameter without a value"
+    )
+
+
 def _json(pattern: str, *examples: str) -> dict[str, Any]:
     return {"type": "string", "pattern": pattern, "examples": list(examples)}
 
 
-_DURATION_EXAMPLES = ("30s", "20ms", "100us", "2min")
+_DURATION_EXAMPLES = ("20ms", "30s", "100us", "2min")
 _SIZE_JSON = _json(units.SIZE_PATTERN, "16MiB", "64kB", "1500B")
 
 RateBps = Annotated[
@@ -130,14 +142,12 @@ _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FLOW_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 _CC_NAME = r"^[a-z0-9_]{1,15}$"
 _TC_NAME = r"^[a-z][a-z0-9_]*$"
-_TC_WORD = r"^[A-Za-z0-9][A-Za-z0-9._%]*$"
 
 PATTERN_MEANINGS = {
     _NAME: "up to 64 letters, digits, '_' and '-', the first a letter or digit",
     _FLOW_NAME: "up to 32 letters, digits, '_' and '-', the first a letter",
     _CC_NAME: "up to 15 small letters, digits and '_', such as cubic or bbr",
     _TC_NAME: "small letters, digits and '_', as tc spells its parameters",
-    _TC_WORD: "one word of letters, digits, '.', '_' and '%', as tc reads it",
 }
 """Patterns of text, for people."""
 
@@ -149,6 +159,10 @@ FlowName = Annotated[str, Field(pattern=_FLOW_NAME)]
 CongestionControl = Annotated[str, Field(pattern=_CC_NAME, examples=["cubic", "bbr", "reno", "vegas", "dctcp"])]
 """Any name that the kernel could know (TCP_CA_NAME_MAX is 16): whether it does is the kernel's to say."""
 
-_TcWord = Annotated[str, Field(pattern=_TC_WORD)]
-TcParameters = dict[Annotated[str, Field(pattern=_TC_NAME)], bool | int | _TcWord]
+_TcValue = Annotated[
+    bool | int | str,
+    PlainValidator(_tc_value),
+    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "integer"}, {"type": "string", "pattern": _TC_WORD}]}),
+]
+TcParameters = dict[Annotated[str, Field(pattern=_TC_NAME)], _TcValue]
 """Parameters of a qdisc in ``tc``'s own spelling; ``true`` is a word without a value."""

@@ -88,7 +88,7 @@ def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int) -
     trials = count(axes) * repeat
     if trials > MAX_TRIALS:
         place: Path = ("matrix",) if axes else ("repeat",)
-        shown = str(trials) if trials < 10**9 else "thousands of millions"
+        shown = str(trials) if trials < 10**9 else "more than 10^9"
         message = f"found {shown} trials (cells × repetitions); expected at most {MAX_TRIALS}"
         return [Problem(place, message, "key")]
     # The same field breaking the same way in many cells is one problem.
@@ -102,33 +102,35 @@ def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int) -
 
 def _blame(axes: list[Axis], cases: list[tuple[CellDocument, Problem]]) -> Iterator[Problem]:
     """Yield one problem for all cells that break alike, at the values of the matrix that break them if it is these."""
-    bad = [{cell.indices[position] for cell, _ in cases} for position in range(len(axes))]
-    matters = [position for position, indices in enumerate(bad) if len(indices) < len(axes[position].values)]
-    first_cell, first = cases[0]
-    own = [position for position, axis in enumerate(axes) if _below(first.path, axis.path)]
-    if own and matters in ([], own):
-        # The field is itself an axis, and no other axis has a part in it.
-        yield from _at_values(axes, own[0], sorted(bad[own[0]]), cases, say_value=False)
+    bad = [sorted({cell.indices[position] for cell, _ in cases}) for position in range(len(axes))]
+    matters = [position for position, axis in enumerate(axes) if len(bad[position]) < len(axis.values)]
+    cell, first = cases[0]
+    own = next((position for position, axis in enumerate(axes) if _below(first.path, axis.path)), None)
+    together = [position for position in matters if position != own]
+    if own is not None and not together:
+        yield from _at_values(axes[own], own, bad[own], cases)
     elif len(matters) == 1:
-        yield from _at_values(axes, matters[0], sorted(bad[matters[0]]), cases, say_value=True)
+        yield from _at_values(axes[matters[0]], matters[0], bad[matters[0]], cases)
     elif not matters:
         yield first
     else:
-        values = ", ".join(f"{key} {show(value)}" for key, value in first_cell.values.items())
-        yield replace(first, message=f"{first.message}; in the cell with {values}")
+        # No one value is to blame.
+        values = ", ".join(f"{key} {show(value)}" for key, value in cell.values.items())
+        message = f"{first.message}; in the cell with {values}"
+        if own is None:
+            yield replace(first, message=message)
+        else:
+            rest = first.path[len(axes[own].path) :]
+            yield replace(first, path=("matrix", axes[own].key, cell.indices[own], *rest), message=message)
 
 
 def _at_values(
-    axes: list[Axis],
-    position: int,
-    indices: list[int],
-    cases: list[tuple[CellDocument, Problem]],
-    *,
-    say_value: bool,
+    axis: Axis, position: int, indices: list[int], cases: list[tuple[CellDocument, Problem]]
 ) -> Iterator[Problem]:
-    axis = axes[position]
     for index in indices:
         problem = next(problem for cell, problem in cases if cell.indices[position] == index)
-        rest = problem.path[len(axis.path) :] if _below(problem.path, axis.path) else ()
-        message = f"with this value, {path_text(problem.path)}: {problem.message}" if say_value else problem.message
-        yield Problem(("matrix", axis.key, index, *rest), message)
+        here: Path = ("matrix", axis.key, index)
+        if _below(problem.path, axis.path):
+            yield replace(problem, path=(*here, *problem.path[len(axis.path) :]))
+        else:
+            yield Problem(here, f"with this value, {path_text(problem.path)}: {problem.message}")
