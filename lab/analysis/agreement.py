@@ -35,14 +35,15 @@ class Agreement:
 def delivered_bytes(flow: MeasuredFlow, mss: int) -> Agreement | None:
     """Compare the trace's acknowledged bytes with the bytes that the receiver's iperf3 read.
 
-    At the flow's end they may differ by what was in flight or out of order in the receiver's buffer: the tolerance
-    is 1 % and the largest congestion window.
+    At the flow's end they may differ by what was in flight or out of order in the receiver's buffer, and by a block
+    that iperf3 had not read to its end: the tolerance is 1 %, the largest congestion window and two blocks.
     """
     if flow.trace is None or not len(flow.trace):
         return None
     received = iperf.received(flow.server).bytes
+    blocks = 2 * iperf.block_bytes(flow.client)
     window = int(flow.trace.snd_cwnd.max()) * mss
-    return Agreement("bytes delivered", acked_bytes(flow.trace), received, 0.01 * received + window)
+    return Agreement("bytes delivered", acked_bytes(flow.trace), received, 0.01 * received + window + blocks)
 
 
 def retransmissions(flow: MeasuredFlow) -> Agreement | None:
@@ -60,8 +61,8 @@ def retransmissions(flow: MeasuredFlow) -> Agreement | None:
 def smoothed_rtt(flow: MeasuredFlow) -> Agreement | None:
     """Compare iperf3's mean RTT with the mean of the traced srtt at the same moments, the ends of its intervals.
 
-    The moments are known to some milliseconds only (iperf3 starts its clock when it starts sending): the
-    tolerance is 10 % and 1 ms.
+    The moments are known to about a round trip only (:attr:`MeasuredFlow.sending`), and srtt moves by as much as the
+    queue in that time: the tolerance is 10 % and 1 ms.
     """
     if flow.trace is None:
         return None
@@ -70,7 +71,7 @@ def smoothed_rtt(flow: MeasuredFlow) -> Agreement | None:
     found = [(interval.end_s, interval.rtt_us) for interval in iperf.intervals(flow.client) if interval.rtt_us]
     if not found or not len(time_ns):
         return None
-    moments = flow.asked["start_ns"] + np.array([end for end, _ in found]) * 1e9
+    moments = flow.trace.time_ns[0] + np.array([end for end, _ in found]) * 1e9
     rows = np.minimum(np.searchsorted(time_ns, moments, side="left"), len(time_ns) - 1)
     reported = float(np.mean([rtt for _, rtt in found]))
     return Agreement("mean smoothed RTT (µs)", float(np.mean(srtt_us[rows])), reported, 0.1 * reported + 1000)

@@ -92,6 +92,12 @@ def asked_interval_seconds(document: dict[str, Any]) -> float | None:
     return round(first.end_s - first.start_s, 1) or None if first else None
 
 
+def block_bytes(document: dict[str, Any]) -> int:
+    """Return the size of the blocks that both ends read, write and count; 128 KiB is iperf3's own choice for TCP."""
+    said = document.get("start", {}).get("test_start", {}).get("blksize")
+    return int(said) if isinstance(said, int) and said > 0 else 131072
+
+
 def error(document: dict[str, Any]) -> str | None:
     """Return the error that iperf3 reported, if any."""
     return document.get("error")

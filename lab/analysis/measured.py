@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from lab.analysis.iperf import sent
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
 from lab.analysis.trace import FlowTrace
 from lab.protocol import Flow, FlowResult, Job, PathCalibration, Record
@@ -22,13 +23,25 @@ class MeasuredFlow:
     server: dict[str, Any]
     """iperf3's complete output of both ends."""
     trace: FlowTrace | None
-    """The data socket's rows from the flow's start to its end; None when tcp_probe was not asked for."""
+    """All rows of the data socket; None when tcp_probe was not asked for."""
     path: FlowPath
     calibration: PathCalibration | None
 
     @property
     def name(self) -> str:
         return self.asked["name"]
+
+    @cached_property
+    def sending(self) -> FlowTrace | None:
+        """The rows from the first one on and for as long as iperf3 sent.
+
+        iperf3 starts its clock after an exchange of parameters, some round trips after the flow's declared start; the
+        data socket's first ACK comes at about that moment.
+        """
+        if self.trace is None or not len(self.trace):
+            return self.trace
+        start_ns = int(self.trace.time_ns[0])
+        return self.trace.between(start_ns, start_ns + round(sent(self.client).seconds * 1e9))
 
     @property
     def base_rtt_us(self) -> float | None:

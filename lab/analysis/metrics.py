@@ -9,7 +9,7 @@ from lab.analysis import iperf
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import goodput_ceiling
 from lab.analysis.statistics import jain_index
-from lab.analysis.trace import FlowTrace, holding_times, reductions, weighted_mean, weighted_quantile
+from lab.analysis.trace import FlowTrace, acked_bytes, holding_times, reductions, weighted_mean, weighted_quantile
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class FlowMetrics:
     """What one flow did.  None: not measured, or meaningless for this flow.
 
     Means and quantiles of srtt and cwnd are over *time*, not over ACKs: each traced value counts for as long as
-    it was in force.  They cover the whole flow, slow start included.
+    it was in force.  They cover all the time that iperf3 sent, slow start included.
     """
 
     flow: str
@@ -34,7 +34,10 @@ class FlowMetrics:
     """Payload that reached the receiving application, over the receiver's own time (iperf3 server)."""
     goodput_interval_s: float
     goodput_bytes: int
-    sender_bps: float | None
+    """In whole blocks: iperf3 reads ``--length`` bytes (128 KiB unless told) at a time and counts no part of one."""
+    acked_bps: float | None
+    """The trace's own figure: payload acknowledged while iperf3 sent; not rounded to blocks."""
+    sender_bps: float
     """Payload that the sending application wrote (iperf3 client): also counts what filled the socket's buffer."""
     bottleneck_bps: int | None
     """Declared, like the three that follow."""
@@ -84,7 +87,7 @@ def trial_metrics(trial: MeasuredTrial) -> list[FlowMetrics]:
     """Return the metrics of every flow, in the job's order.
 
     Raises:
-        ValueError: A receiver reported no result.
+        ValueError: An end of a flow reported no result.
     """
     goodputs = [iperf.received(flow.server).bps for flow in trial.flows]
     fairness = jain_index(goodputs) if len(goodputs) > 1 else None
@@ -98,11 +101,11 @@ def uses_ssthresh(congestion_control: str) -> bool:
 
 def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | None) -> FlowMetrics:
     receiver = iperf.received(flow.server)
-    sender = iperf.sent(flow.client) if iperf.error(flow.client) is None else None
+    sender = iperf.sent(flow.client)
     info, rate, base = flow.result["tcp_info"], flow.path.rate_bps, flow.base_rtt_us
     busy_us = info.get("busy_time")
     control = flow.result["congestion_control"]
-    srtt = _srtt(flow.trace)
+    srtt = _srtt(flow.sending)
     cpu = trial.record["cpu"]
     return FlowMetrics(
         flow=flow.name,
@@ -115,7 +118,8 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         goodput_bps=receiver.bps,
         goodput_interval_s=receiver.seconds,
         goodput_bytes=receiver.bytes,
-        sender_bps=sender.bps if sender else None,
+        acked_bps=_acked_bps(flow.sending),
+        sender_bps=sender.bps,
         bottleneck_bps=rate,
         declared_loss=flow.path.loss,
         declared_rtt_us=flow.path.rtt_ns / 1000,
@@ -124,7 +128,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         ceiling=goodput_ceiling(trial.job),
         retransmits=iperf.sender_statistics(flow.client).retransmits,
         retransmitted_share=_share(info.get("total_retrans"), info.get("data_segs_out")),
-        window_reductions=len(reductions(flow.trace)) if flow.trace is not None and uses_ssthresh(control) else None,
+        window_reductions=_window_reductions(flow.sending, control),
         base_rtt_us=base,
         min_rtt_us=info.get("min_rtt"),
         srtt_mean_us=srtt.mean,
@@ -133,7 +137,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         srtt_max_us=srtt.maximum,
         queueing_delay_mean_us=_above(srtt.mean, base),
         queueing_delay_p95_us=_above(srtt.p95, base),
-        cwnd_mean_segments=_cwnd_mean(flow.trace),
+        cwnd_mean_segments=_cwnd_mean(flow.sending),
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
         sndbuf_limited_share=_share(info.get("sndbuf_limited"), busy_us),
@@ -161,6 +165,16 @@ def _srtt(trace: FlowTrace | None) -> _Srtt:
         p95=weighted_quantile(values, weights, 0.95),
         maximum=float(values.max()) if len(values) else None,
     )
+
+
+def _acked_bps(trace: FlowTrace | None) -> float | None:
+    if trace is None or len(trace) < 2:
+        return None
+    return acked_bytes(trace) * 8e9 / float(trace.time_ns[-1] - trace.time_ns[0])
+
+
+def _window_reductions(trace: FlowTrace | None, congestion_control: str) -> int | None:
+    return len(reductions(trace)) if trace is not None and uses_ssthresh(congestion_control) else None
 
 
 def _cwnd_mean(trace: FlowTrace | None) -> float | None:

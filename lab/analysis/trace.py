@@ -8,6 +8,7 @@ value of row ``i`` holds in the time ``(t[i-1], t[i]]``.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -36,7 +37,7 @@ class FlowTrace:
     snd_cwnd: Integers
     """Segments."""
     ssthresh: Integers
-    """Segments; :data:`INFINITE_SSTHRESH` is infinite."""
+    """As reported, in segments; :data:`INFINITE_SSTHRESH` is infinite.  See :func:`ssthresh`."""
     srtt_us: Integers
     """Microseconds; 0 before the first measurement."""
 
@@ -92,20 +93,50 @@ def weighted_quantile(values: NDArray[Any], weights: NDArray[Any], quantile: flo
     return float(values[order][min(int(position), len(values) - 1)])
 
 
+def ssthresh(trace: FlowTrace) -> Integers:
+    """Return the slow-start threshold itself, row by row.
+
+    The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``): outside of recovery that is at least
+    three quarters of the congestion window, whatever the threshold.  Here a rise to exactly that is not taken over.
+    """
+    held = trace.ssthresh.copy()
+    changes = _changes(trace.ssthresh)
+    floor = _three_quarters(trace.snd_cwnd)
+    value = int(held[0]) if len(held) else 0
+    for row, following in itertools.pairwise([*changes, len(held)]):
+        reported = int(trace.ssthresh[row])
+        if reported < value or reported != floor[row]:
+            value = reported
+        held[row:following] = value
+    return held
+
+
 def reductions(trace: FlowTrace) -> Integers:
     """Return the rows before which the sender lowered its window because of loss or a mark.
 
-    A reduction shows as a new finite ssthresh that is below the congestion window of the row before: loss
-    recovery sets ssthresh to a fraction of cwnd.  Not counted are the end of slow start by HyStart, which sets ssthresh
-    to cwnd itself, and the undoing of a reduction that proved spurious, which restores the value before.  Two
-    reductions to the same value count as one, so this is a lower bound.  It means nothing for BBR.
+    On entering recovery the kernel sets the threshold to a fraction of the window, and from then on reports it as it is
+    (see :func:`ssthresh`): a new value that is below the window of the row before.  The end of slow start by HyStart
+    sets it to the window itself and does not count; nor does a reduction that is undone and whose earlier threshold
+    shows again.  It means nothing for BBR.
     """
-    ssthresh = trace.ssthresh
+    held, reported = ssthresh(trace), trace.ssthresh
     found: list[int] = []
-    for row in (np.flatnonzero(np.diff(ssthresh)) + 1).tolist():
-        undone = bool(found) and ssthresh[row] > ssthresh[row - 1] and ssthresh[row] == ssthresh[found[-1] - 1]
-        if undone:
+    for row in _changes(reported):
+        new, before = int(held[row]), int(held[row - 1])
+        lowered = int(reported[row]) < int(reported[row - 1]) and int(trace.snd_cwnd[row]) > new
+        if found and new > before and new == held[found[-1] - 1]:
             found.pop()
-        elif ssthresh[row] < INFINITE_SSTHRESH and ssthresh[row] < trace.snd_cwnd[row - 1]:
+        elif new == reported[row] < trace.snd_cwnd[row - 1] and (new != before or lowered):
             found.append(row)
     return np.asarray(found, dtype=np.int64)
+
+
+def _changes(values: Integers) -> list[int]:
+    """Return the rows whose value differs from that of the row before."""
+    rows: list[int] = (np.flatnonzero(np.diff(values)) + 1).tolist()
+    return rows
+
+
+def _three_quarters(cwnd: Integers) -> Integers:
+    """Return 3/4 of the window as the kernel works it out."""
+    return (cwnd >> 1) + (cwnd >> 2)

@@ -28,6 +28,8 @@ from lab.units import format_duration, format_size
 class Picture:
     """A figure as the page shows it."""
 
+    kind: str
+    """``topology``, ``comparison`` or ``time``."""
     name: str
     caption: str
     data: str
@@ -164,18 +166,20 @@ def _text(value: Any) -> str:
 
 def _pictures(report: Report, folder: Path) -> Iterator[Picture]:
     folder.mkdir(parents=True)
-    for drawn in _figures(report):
+    for kind, drawn in _figures(report):
         save(drawn.figure, folder, drawn.name)
         data = base64.b64encode((folder / f"{drawn.name}.svg").read_bytes()).decode()
-        yield Picture(drawn.name, drawn.caption, f"data:image/svg+xml;base64,{data}")
+        yield Picture(kind, drawn.name, drawn.caption, f"data:image/svg+xml;base64,{data}")
 
 
-def _figures(report: Report) -> Iterator[Drawn]:
+def _figures(report: Report) -> Iterator[tuple[str, Drawn]]:
     if report.jobs:
-        caption = "Topology. Thick: links with a rate limit. Delays are one way."
-        yield Drawn("topology", topology_figure(report.jobs), caption)
-    yield from comparison_figures(report)
-    yield from time_figures(report)
+        caption = "Topology. Thick: links with a rate limit. Delays are one way; a slash separates what is varied."
+        yield "topology", Drawn("topology", topology_figure(report.jobs), caption)
+    for drawn in comparison_figures(report):
+        yield "comparison", drawn
+    for drawn in time_figures(report):
+        yield "time", drawn
 
 
 def _render(template: str, content: Mapping[str, Any], *, html: bool) -> str:

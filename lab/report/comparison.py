@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
 
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
@@ -17,7 +18,9 @@ from lab.report.model import Report, Row
 from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, styled
 from lab.report.timeseries import Drawn
 
-SPREAD = "Error bars: 95 % confidence interval of the mean (Student's t). Small marks: single repetitions."
+SPREAD = (
+    "Error bars: 95 % confidence interval of the mean (Student's t). Small marks: single repetitions (beside the mean)."
+)
 MAX_TICKS = 8
 
 
@@ -58,7 +61,8 @@ def _against(report: Report, axis: Axis, quantity: Quantity) -> Drawn:
         axes.set_title(report.facet_title(full, others), loc="left")
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
-    figure.supylabel("Goodput (Mbit/s)", fontsize=8, x=0.0)
+    for axes in panels[::columns]:
+        axes.set_ylabel("Goodput (Mbit/s)")
     _series_legend(figure, report, ceiling=True)
     caption = f"Goodput against {quantity.label[0].lower()}{quantity.label[1:]}. Lines join the means. {SPREAD}"
     return Drawn(f"goodput-vs-{quantity.name}", figure, f"{caption} Dashed: the link's rate less all headers.")
@@ -83,15 +87,13 @@ def _draw_against(axes: Axes, rows: Sequence[Row], quantity: Quantity) -> None:
         own = sorted((row for row in rows if row.series == series), key=lambda row: _number(row, quantity))
         points = [(x(_number(row, quantity)), row.summary(goodput_mbps), row.values(goodput_mbps)) for row in own]
         for position, _, values in points:
-            axes.plot(
-                [position] * len(values), values, look.marker, color=look.colour, markersize=2.5, alpha=0.35, mew=0
-            )
+            beside = axes.transData + ScaledTranslation(6 / 72, 0, axes.figure.dpi_scale_trans)
+            x_values = [position] * len(values)
+            axes.plot(x_values, values, look.marker, color=look.colour, ms=3, alpha=0.45, mew=0, transform=beside)
         means = [(position, summary) for position, summary, _ in points if summary]
         axes.plot([p for p, _ in means], [s.mean for _, s in means], color=look.colour, linestyle=look.dashes, zorder=3)
         _error_bars(axes, [p for p, _ in means], [s for _, s in means], look.colour, look.marker)
-    for level in sorted(
-        {flow.bottleneck_bps * flow.ceiling / 1e6 for row in rows for flow in _flows(row) if flow.bottleneck_bps}
-    ):
+    for level in _ceilings(rows):
         axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     _ticks(axes, numbers, [x(number) for number in numbers], broken=logarithmic and numbers[0] <= 0)
     axes.set_xlabel(quantity.label)
@@ -149,6 +151,12 @@ def _number(row: Row, quantity: Quantity) -> float:
 
 def _flows(row: Row) -> list[FlowMetrics]:
     return [flow for repetition in row.used for flow in repetition.flows]
+
+
+def _ceilings(rows: Sequence[Row]) -> list[float]:
+    """Return the most goodput (Mbit/s) that the rows' links can carry; the levels of the first few rates."""
+    flows = [flow for row in rows for flow in _flows(row)]
+    return sorted({flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps})[:3]
 
 
 def _series_legend(figure: Figure, report: Report, *, ceiling: bool) -> None:
@@ -228,6 +236,8 @@ def _power(report: Report) -> Drawn | None:
                 mew=0.6,
                 zorder=5,
             )
+    for level in _ceilings(rows):
+        axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08)
     axes.invert_xaxis()
@@ -254,4 +264,8 @@ def _power(report: Report) -> Drawn | None:
     caption = (
         "Goodput against mean queueing delay (smoothed RTT less base RTT): the best place is the upper right corner."
     )
-    return Drawn("goodput-vs-delay", figure, f"{caption} Large marks: means; small marks: single repetitions.")
+    return Drawn(
+        "goodput-vs-delay",
+        figure,
+        f"{caption} Large marks: means; small marks: single repetitions. Dashed: the most the link can carry.",
+    )

@@ -14,10 +14,11 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from lab.analysis.check import Check, Verdict
-from lab.analysis.measured import MeasuredTrial, measured_flow
+from lab.analysis.iperf import sent
+from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.series import bin_width_ns, decimate, goodput_series
-from lab.analysis.trace import INFINITE_SSTHRESH, TRACE_COLUMNS, FlowTrace
+from lab.analysis.trace import INFINITE_SSTHRESH, TRACE_COLUMNS, FlowTrace, ssthresh
 from lab.analysis.validity import judge, verdict
 from lab.report.axes import Axis, axes_of
 from lab.store import Run, TrialResult
@@ -37,7 +38,7 @@ class FlowCurves:
     cwnd: Curve
     """Segments."""
     ssthresh: Curve | None
-    """Segments, not a number while infinite; None where the algorithm does not use it."""
+    """Segments, only where finite; None where the algorithm does not use it."""
     srtt: Curve
     """Milliseconds."""
     goodput: Curve
@@ -72,10 +73,8 @@ def measure(trial: TrialResult) -> MeasuredTrial:
     traces, unmatched = _traces(trial) if TRACE in record["collectors"] else (None, 0)
     flows = []
     for asked in job["flows"]:
-        name, trace = asked["name"], None
-        if traces is not None:
-            end_ns = asked["start_ns"] + asked["duration_ns"]
-            trace = traces[name].between(asked["start_ns"], end_ns) if name in traces else _NO_ROWS
+        name = asked["name"]
+        trace = traces.get(name, _NO_ROWS) if traces is not None else None
         client, server = trial.iperf3(name, "client"), trial.iperf3(name, "server")
         flows.append(measured_flow(job, record, name, client, server, trace))
     return MeasuredTrial(job, record, tuple(flows), unmatched)
@@ -95,9 +94,9 @@ def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
     except ValueError as exc:
         return EvaluatedTrial(trial, checks=(_unreadable(exc),))
     curves = {
-        flow.name: _curves(flow.trace, metric)
-        for flow, metric in zip(measured.flows, metrics, strict=True)
-        if flow.trace
+        flow.name: _curves(flow.sending, flow)
+        for flow in measured.flows
+        if flow.sending is not None and len(flow.sending)
     }
     return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves)
 
@@ -162,19 +161,20 @@ def _traces(trial: TrialResult) -> tuple[dict[str, FlowTrace], int]:
     return traces, int(np.count_nonzero(index < 0))
 
 
-def _curves(trace: FlowTrace, metrics: FlowMetrics) -> FlowCurves:
+def _curves(trace: FlowTrace, flow: MeasuredFlow) -> FlowCurves:
     seconds = trace.time_ns / 1e9
-    start_ns, duration_ns = round(metrics.start_s * 1e9), round(metrics.duration_s * 1e9)
-    width_ns = bin_width_ns(duration_ns, metrics.base_rtt_us or 0.0)
+    start_ns, duration_ns = int(trace.time_ns[0]), round(sent(flow.client).seconds * 1e9)
+    width_ns = bin_width_ns(duration_ns, flow.base_rtt_us or 0.0)
     middles, goodput = goodput_series(trace, start_ns, start_ns + duration_ns, width_ns)
     measured = trace.srtt_us > 0
-    ssthresh = None
-    if uses_ssthresh(metrics.congestion_control):
-        finite = trace.ssthresh < INFINITE_SSTHRESH
-        ssthresh = decimate(seconds[finite], trace.ssthresh[finite], CURVE_BINS)
+    threshold = None
+    if uses_ssthresh(flow.result["congestion_control"]):
+        values = ssthresh(trace)
+        finite = values < INFINITE_SSTHRESH
+        threshold = decimate(seconds[finite], values[finite], CURVE_BINS)
     return FlowCurves(
         cwnd=decimate(seconds, trace.snd_cwnd, CURVE_BINS),
-        ssthresh=ssthresh,
+        ssthresh=threshold,
         srtt=decimate(seconds[measured], trace.srtt_us[measured] / 1000, CURVE_BINS),
         goodput=(middles, goodput / 1e6),
         bin_s=width_ns / 1e9,

@@ -40,6 +40,10 @@ COLUMNS = (
 )
 
 
+MOST_DECIMALS = 2
+"""Of a mean in the table: its smallest units are hundredths of a millisecond, a percent or a Mbit/s."""
+
+
 @dataclass(frozen=True)
 class ResultLine:
     """A row of the results table, as text."""
@@ -74,13 +78,14 @@ def result_lines(report: Report) -> list[ResultLine]:
     ]
 
 
-def number(value: float, digits: int) -> str:
-    """Return *value* with *digits* significant digits and no exponent."""
+def number(value: float, digits: int, most_decimals: int = 6) -> str:
+    """Return *value* with *digits* significant digits, but at most *most_decimals*, and no exponent."""
     if value == 0:
         return "0"
     # Rounding first: 9.996 has two digits before the point once it is rounded to three.
     exponent = math.floor(math.log10(abs(float(f"{value:.{digits}g}"))))
-    return f"{value:.{min(max(0, digits - 1 - exponent), 6)}f}"
+    text = f"{value:.{min(max(0, digits - 1 - exponent), most_decimals)}f}"
+    return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
 
 
 def write_tables(report: Report, folder: Path) -> None:
@@ -97,11 +102,13 @@ def write_tables(report: Report, folder: Path) -> None:
 def _cell(summary: Summary | None, digits: int) -> tuple[str, str]:
     if summary is None:
         return "–", ""
-    mean = number(summary.mean, digits)
+    mean = number(summary.mean, digits, MOST_DECIMALS)
     if not summary.ci95:
         return mean, ""
     decimals = len(mean.split(".")[1]) if "." in mean else 0
-    return mean, f"± {summary.ci95:.{decimals}f}" if round(summary.ci95, decimals) else f"± {number(summary.ci95, 1)}"
+    spread = f"{summary.ci95:.{decimals}f}"
+    # A spread that rounds to nothing is not nothing.
+    return mean, f"± {spread}" if float(spread) else f"± <{10**-decimals:.{decimals}f}"
 
 
 def _note(row: Row) -> str:

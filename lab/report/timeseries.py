@@ -79,10 +79,11 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
     for axes in ordered[len(facets) :]:
         axes.set_visible(False)
     for place, axes in enumerate(ordered[: len(facets)]):
+        if place % columns == 0:
+            axes.set_ylabel(_Y_LABEL[kind])
         if place + columns >= len(facets):
             axes.set_xlabel("Time (s)")
             axes.tick_params(labelbottom=True)
-    figure.supylabel(_Y_LABEL[kind], fontsize=8, x=0.0)
     _legend(figure, report, kind, facets)
     return figure
 

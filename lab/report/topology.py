@@ -27,7 +27,7 @@ def topology_figure(jobs: Sequence[Job]) -> Figure:
     width = max(x for x, _ in places.values()) - min(x for x, _ in places.values()) + 1
     rows = max(y for _, y in places.values()) - min(y for _, y in places.values())
     with styled():
-        figure = Figure(figsize=(PAGE_INCHES, 1.9 + 0.55 * rows), layout="constrained")
+        figure = Figure(figsize=(PAGE_INCHES, 1.45 + 0.5 * rows), layout="constrained")
         axes = figure.subplots()
         axes.set_axis_off()
         for link in job["links"]:
@@ -102,7 +102,7 @@ def _draw_link(axes: Axes, places: dict[str, tuple[float, float]], link: Link, s
         text = "\n".join(lines)
     else:
         arrows = (("→ ", lines), ("← ", opposite))
-        text = "\n".join(f"{arrow}{', '.join(part)}" for arrow, part in arrows if part)
+        text = "\n".join(f"{arrow}{' · '.join(part)}" for arrow, part in arrows if part)
     if text:
         axes.annotate(
             text,
@@ -125,10 +125,10 @@ def _direction_lines(directions: Sequence[Direction]) -> list[str]:
         found.append(_range([format_rate(rate) for rate in sorted(rates)]))
     delays = sorted(direction["netem"]["delay_ns"] for direction in directions if direction["netem"])
     if delays and delays[-1]:
-        found.append(f"{_range([format_duration(delay) for delay in delays])} delay")
+        found.append(_range([format_duration(delay) for delay in delays]))
     losses = sorted(direction["netem"]["loss"] if direction["netem"] else 0.0 for direction in directions)
     if losses and losses[-1]:
-        found.append(f"{_range([format_percent(loss, 3) for loss in losses])} loss")
+        found.append(f"loss {_range([format_percent(loss, 3) for loss in losses])}")
     if queue := _queue(directions):
         found.append(queue)
     return found
@@ -155,7 +155,7 @@ def _range(texts: Sequence[str]) -> str:
     distinct = list(dict.fromkeys(texts))
     if len(distinct) > 4:
         return f"{distinct[0]} to {distinct[-1]}"
-    return ", ".join(distinct)
+    return " / ".join(distinct)
 
 
 def _draw_flows(axes: Axes, places: dict[str, tuple[float, float]], jobs: Sequence[Job]) -> None:
@@ -199,4 +199,4 @@ def _draw_flows(axes: Axes, places: dict[str, tuple[float, float]], jobs: Sequen
 
 
 def _algorithms(names: list[str]) -> str:
-    return names[0] if len(names) == 1 else "one of " + ", ".join(names)
+    return names[0] if len(names) == 1 else " / ".join(names)
