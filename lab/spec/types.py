@@ -78,7 +78,10 @@ def _socket_buffer(value: object) -> int | Literal["auto"]:
 
 
 def _tc_value(value: object) -> bool | int | str:
-    if isinstance(value, bool | int) or (isinstance(value, str) and re.fullmatch(_TC_WORD, value)):
+    if value is False:
+        # Leaving the word out is not its opposite: fq_codel marks ECN unless told noecn.
+        raise ValueError("found false; expected tc's own word for it, such as noecn: true, or nothing at all")
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(_TC_WORD, value)):
         return value
     raise ValueError(
         f"found {units.show(value)}; expected what tc reads as one word: letters, digits, '.', '_' and '%', "
@@ -162,7 +165,7 @@ CongestionControl = Annotated[str, Field(pattern=_CC_NAME, examples=["cubic", "b
 _TcValue = Annotated[
     bool | int | str,
     PlainValidator(_tc_value),
-    WithJsonSchema({"anyOf": [{"type": "boolean"}, {"type": "integer"}, {"type": "string", "pattern": _TC_WORD}]}),
+    WithJsonSchema({"anyOf": [{"const": True}, {"type": "integer"}, {"type": "string", "pattern": _TC_WORD}]}),
 ]
 TcParameters = dict[Annotated[str, Field(pattern=_TC_NAME)], _TcValue]
 """Parameters of a qdisc in ``tc``'s own spelling; ``true`` is a word without a value."""

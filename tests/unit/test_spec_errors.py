@@ -65,6 +65,7 @@ EDITS: dict[str, Edit] = {
     "limit_kb": ("1bdp", "64kb", "10:39", ["topology.bottleneck.queue.limit: found '64kb'", "write B for bytes"]),
     "limit_zero": ("1bdp", "0bdp", "10:39", ["topology.bottleneck.queue.limit: found '0bdp'", "more than 0"]),
     "parameter_name": ("1bdp}", "1bdp, parameters: {Target: 5ms}}", "10:58", ["topology.bottleneck.queue.parameters.Target: 'Target' is not a usable name; expected small letters"]),
+    "parameter_false": ("1bdp}", "1bdp, parameters: {ecn: false}}", "10:63", ["topology.bottleneck.queue.parameters.ecn: found false; expected tc's own word for it, such as noecn: true"]),
     "kind": ("dumbbell", "dumbell", "3:9", ["topology.kind: found 'dumbell'; expected 'dumbbell'"]),
     "pairs_text": ("pairs: 2", "pairs: two", "4:10", ["topology.pairs: found 'two'; expected a whole number"]),
     "pairs_fraction": ("pairs: 2", "pairs: 2.5", "4:10", ["topology.pairs: found 2.5; expected a whole number"]),
