@@ -78,9 +78,7 @@ def _train_length(queue: Queue, packet_bytes: int) -> int:
     return room
 
 
-def _measure_rate(
-    network: Network, source: str, destination: str, bottleneck: tuple[Port, int, Queue]
-) -> int | None:
+def _measure_rate(network: Network, source: str, destination: str, bottleneck: tuple[Port, int, Queue]) -> int | None:
     """Send a back-to-back train of full-size packets and watch the bottleneck's byte counter.
 
     The rate is taken between the first and the last packet that is seen to leave, so neither the wait for the

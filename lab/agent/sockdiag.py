@@ -83,8 +83,10 @@ class SocketDiagnostics:
     def _dump(self, states: int, family: int | None = None) -> list[Socket]:
         extensions = 1 << (_INET_DIAG_INFO - 1) | 1 << (_INET_DIAG_CONG - 1)
         body = _REQUEST.pack(family or self._family, socket.IPPROTO_TCP, extensions, states, bytes(48))
-        self._socket.send(_HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0) + body)
-        found = []
+        self._socket.send(
+            _HEADER.pack(_HEADER.size + len(body), _SOCK_DIAG_BY_FAMILY, _NLM_F_REQUEST_DUMP, 1, 0) + body
+        )
+        found: list[Socket] = []
         while True:
             data = self._socket.recv(1 << 18)
             offset = 0

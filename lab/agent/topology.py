@@ -87,9 +87,7 @@ class JobTopo(Topo):  # type: ignore[misc]
         for node in job["nodes"]:
             self.addHost(node["name"], role=node["role"], ip=None)
         for a, b in zip(ports[::2], ports[1::2], strict=True):
-            self.addLink(
-                a.node, b.node, intfName1=a.interface, intfName2=b.interface, addr1=a.mac, addr2=b.mac
-            )
+            self.addLink(a.node, b.node, intfName1=a.interface, intfName2=b.interface, addr1=a.mac, addr2=b.mac)
 
 
 class Network:

@@ -58,9 +58,7 @@ def run_trial(job: Job, programs: Programs | None, directory: Path, progress: Ca
     return record
 
 
-def _run(
-    job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], log: Log
-) -> Record:
+def _run(job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], log: Log) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
     offered = load_congestion_control({flow["congestion_control"] for flow in job["flows"]})

@@ -21,11 +21,14 @@ class Engine(Protocol):
 
     name: str
 
-    async def prepare(self, step: Step) -> None:
-        """Do once what all trials need.  Raises :class:`~lab.errors.MachineryError`."""
+    def locate(self, step: Step) -> None:
+        """Find, or make, what :meth:`identity` speaks of.  Raises :class:`~lab.errors.MachineryError`."""
 
     def identity(self) -> dict[str, str]:
-        """Digests of all that a record is a function of besides the job.  Call it after :meth:`prepare`."""
+        """Digests of all that a record is a function of besides the job.  Call it after :meth:`locate`."""
+
+    async def prepare(self, step: Step) -> None:
+        """Do once what all trials need, before the first of them.  Raises :class:`~lab.errors.MachineryError`."""
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
         """Run ``job`` and leave its record in ``directory``, which exists and is empty.

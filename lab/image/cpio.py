@@ -9,7 +9,9 @@ from collections.abc import Mapping
 _TRAILER = "TRAILER!!!"
 
 
-def archive(files: Mapping[str, bytes], *, executable: frozenset[str] = frozenset(), directories: tuple[str, ...] = ()) -> bytes:
+def archive(
+    files: Mapping[str, bytes], *, executable: frozenset[str] = frozenset(), directories: tuple[str, ...] = ()
+) -> bytes:
     """An archive of ``files`` (path → content), with the directories they need and the empty ``directories``.
 
     The same input gives the same bytes: everything belongs to root, at time 0, in sorted order.

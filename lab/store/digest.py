@@ -4,39 +4,51 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from lab.errors import StoreError
 
 
-def record_digest(record_dir: Path) -> str:
-    """Return the SHA-256 (hexadecimal) of a record directory.
-
-    It covers the relative name, size and content of every file, in the order of their names.  Modes, times
-    and empty folders do not count.
+def file_digests(record_dir: Path) -> dict[str, str]:
+    """Return the SHA-256 (hexadecimal) of every file of a record directory, by its relative name.
 
     Raises:
         StoreError: The directory or a file in it cannot be read, or it holds something that is no file.
     """
-    digest = hashlib.sha256()
+    digests = {}
     try:
-        entries = {
-            path.relative_to(record_dir).as_posix(): path for path in record_dir.rglob("*") if not _is_folder(path)
-        }
-        if not entries:
-            raise StoreError(f"{record_dir} is no record: it has no files")
-        for name in sorted(entries):
-            path = entries[name]
+        for path in sorted(record_dir.rglob("*")):
+            if _is_folder(path):
+                continue
             if path.is_symlink() or not path.is_file():
                 raise StoreError(f"{path} is not a regular file")
-            digest.update(f"{name}\0{path.stat().st_size}\0".encode())
             with path.open("rb") as file:
-                while block := file.read(1 << 20):
-                    digest.update(block)
+                digests[path.relative_to(record_dir).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as exc:
         raise StoreError(f"cannot read {record_dir}: {exc.strerror or exc}") from exc
-    return digest.hexdigest()
+    return digests
+
+
+def record_digest(record_dir: Path) -> str:
+    """Return the SHA-256 (hexadecimal) of a record directory.
+
+    It covers the relative name and content of every file, in the order of their names.  Modes, times and empty
+    folders do not count.
+
+    Raises:
+        StoreError: There is no file, or :func:`file_digests` failed.
+    """
+    digests = file_digests(record_dir)
+    if not digests:
+        raise StoreError(f"{record_dir} is no record: it has no files")
+    return digest_of_files(digests)
+
+
+def digest_of_files(digests: Mapping[str, str]) -> str:
+    """Return the digest of a record whose files have these digests."""
+    lines = (f"{digests[name]}  {name}\n" for name in sorted(digests))
+    return hashlib.sha256("".join(lines).encode()).hexdigest()
 
 
 def _is_folder(path: Path) -> bool:

@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from lab.errors import StoreError
 from lab.protocol import PROTOCOL_FORMAT, Job, Record
 from lab.store.collected import read_rows, rows_to_table, write_table
-from lab.store.digest import record_digest
+from lab.store.digest import digest_of_files, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
 
 TRIAL_FORMAT = 1
@@ -98,6 +98,11 @@ class TrialResult:
         """Digest of the raw record, or None for a failed trial."""
         return cast(str | None, self._document.get("record_digest"))
 
+    @property
+    def record_files(self) -> dict[str, str]:
+        """Digest of every file of the raw record, by its name there; empty for a trial that left none."""
+        return cast(dict[str, str], self._document.get("record_files", {}))
+
     @cached_property
     def log(self) -> str:
         """The agent's log, or the empty text."""
@@ -165,7 +170,10 @@ def convert_record(identity: TrialIdentity, job: Job, record_dir: Path, folder: 
     error = record.get("error", "the agent reported a failure") if record["status"] != "ok" else None
     if error is None:
         _convert_files(record, record_dir, folder)
-    document = trial_document(identity, job, error=error, record_digest=record_digest(record_dir), record=record)
+    files = file_digests(record_dir)
+    document = trial_document(
+        identity, job, error=error, record_digest=digest_of_files(files), record_files=files, record=record
+    )
     (folder / "trial.json").write_bytes(to_json(document))
 
 

@@ -17,9 +17,9 @@ from lab.engine.base import Step, VirtualTime
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.qemu import Qemu
-from lab.engine.vm.template import Template, build_template, find_template
+from lab.engine.vm.template import Template, build_template, find_template, identity
 from lab.errors import EngineError, GuestError, TrialTimeout
-from lab.image.build import build_image, find_image
+from lab.image.build import Image, build_image, find_image
 from lab.mailbox import MailboxError, State
 from lab.protocol import Job
 
@@ -36,38 +36,41 @@ class VmEngine:
 
     def __init__(self) -> None:
         self._template: Template | None = None
-        self._qemu: Qemu | None = None
+        self._located: tuple[Qemu, Image] | None = None
 
-    async def prepare(self, step: Step) -> None:
-        self._qemu = await qemu.find_qemu()
-        image = await asyncio.to_thread(find_image)
+    def locate(self, step: Step) -> None:
+        found = qemu.find_qemu()
+        image = find_image()
         if image is None:
-            step("building the guest image")
-            image = await asyncio.to_thread(build_image, lambda what: step(f"guest image: {what}"))
-        self._template = find_template(self._qemu, image)
-        if self._template is None:
-            self._template = await build_template(self._qemu, image, lambda what: step(f"template: {what}"))
-
-    @property
-    def template(self) -> Template:
-        if self._template is None:
-            raise EngineError("the engine is not prepared")
-        return self._template
+            step("guest image: building it, once")
+            image = build_image(lambda what: step(f"guest image: {what}"))
+        self._located = (found, image)
 
     def identity(self) -> dict[str, str]:
-        return {"engine": self.name, **self.template.identity}
+        return {"engine": self.name, **identity(*self._machine())}
+
+    async def prepare(self, step: Step) -> None:
+        found, image = self._machine()
+        self._template = find_template(found, image)
+        if self._template is None:
+            self._template = await build_template(found, image, lambda what: step(f"template: {what}"))
+
+    def _machine(self) -> tuple[Qemu, Image]:
+        if self._located is None:
+            raise EngineError("the engine has not been located")
+        return self._located
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        assert self._qemu is not None
-        template = self.template
+        found, _image = self._machine()
+        if self._template is None:
+            raise EngineError("the engine is not prepared")
+        template = self._template
         console = directory.with_name(directory.name + ".console.log")
         arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
         text = json.dumps(job, sort_keys=True).encode()
         processors = sorted(os.sched_getaffinity(0))
         processor = processors[worker % len(processors)]
-        async with machine.start(
-            self._qemu, arguments, text, console, processor=processor, state=template.state
-        ) as guest:
+        async with machine.start(found, arguments, text, console, processor=processor, state=template.state) as guest:
             await _run_within_limits(guest, job, on_time)
             await asyncio.to_thread(_take_record, guest, directory)
         for leftover in (console, console.with_suffix(".qemu")):
@@ -106,7 +109,9 @@ def _take_record(guest: Machine, directory: Path) -> None:
     state = guest.mailbox.state
     if state is not State.DONE:
         said = bytes(guest.mailbox.record).decode(errors="replace").strip()
-        raise GuestError(f"the agent failed ({state.name}): {said.splitlines()[-1] if said else 'no message'}", log=guest.console)
+        raise GuestError(
+            f"the agent failed ({state.name}): {said.splitlines()[-1] if said else 'no message'}", log=guest.console
+        )
     try:
         with tarfile.open(fileobj=io.BytesIO(guest.mailbox.record), mode="r:") as archive:
             archive.extractall(directory, filter="data")

@@ -88,7 +88,9 @@ class Machine:
         status = self.process.returncode
         tail = console_tail(self.console)
         said = f"; the console ends with: {tail}" if tail else ""
-        return LostVMError(f"the virtual machine ended before the trial did (exit status {status}){said}", log=self.console)
+        return LostVMError(
+            f"the virtual machine ended before the trial did (exit status {status}){said}", log=self.console
+        )
 
 
 def console_tail(console: Path) -> str:

@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import shutil
+import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -38,17 +38,16 @@ class Qemu:
     version: str
 
 
-async def find_qemu() -> Qemu:
+def find_qemu() -> Qemu:
     """The QEMU of this machine.  Raises :class:`~lab.errors.EngineError` when there is none that will do."""
     binary = shutil.which(BINARY)
     if binary is None:
         raise EngineError(f"{BINARY} is not installed; it is in the package qemu-system-x86 (make setup installs it)")
-    process = await asyncio.create_subprocess_exec(
-        binary, "--version", stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.STDOUT
+    done = subprocess.run(
+        [binary, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )
-    printed, _ = await process.communicate()
-    first = printed.decode(errors="replace").splitlines()[:1]
-    found = re.match(r"QEMU emulator version ((\d+)\.(\d+)\S*.*)", first[0]) if first else None
+    first = done.stdout.partition("\n")[0]
+    found = re.match(r"QEMU emulator version ((\d+)\.(\d+)\S*.*)", first)
     if found is None:
         raise EngineError(f"{binary} --version printed {first!r}")
     if (int(found[2]), int(found[3])) < OLDEST_VERSION:

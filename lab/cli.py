@@ -1,0 +1,269 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line: reads arguments, prints, and picks the exit code.  The work is done elsewhere."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shlex
+import shutil
+import signal
+import sys
+from collections.abc import Callable, Coroutine, Sequence
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+from rich.console import Console
+
+from lab.errors import (
+    EXIT_BAD_INPUT,
+    EXIT_EXPECTATION_FAILED,
+    EXIT_FAILED,
+    EXIT_INTERRUPTED,
+    EXIT_OK,
+    InputError,
+    LabError,
+)
+
+app = typer.Typer(
+    name="lab",
+    help="Network experiments on a real Linux kernel in deterministic virtual time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+image_app = typer.Typer(help="The guest image that trials run in.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(image_app, name="image")
+
+_T = TypeVar("_T")
+
+ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.")]
+Overrides = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="PATH=VALUE", help="Set a field, e.g. duration=5s; may be given more than once."),
+]
+RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run, or its `latest` link.")]
+Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at a time [default: one per processor].")]
+
+
+@app.command()
+def run(
+    file: ExperimentFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where runs go.")] = Path("results"),
+    jobs: Jobs = None,
+    set_: Overrides = None,
+    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every trial, whether it ran before or not.")] = False,
+) -> None:
+    """Run an experiment and write its report.  The last line printed is the run's folder."""
+    from lab.engine.vm.engine import VmEngine
+    from lab.image import cache
+    from lab.plan import make_plan
+    from lab.progress import observing
+    from lab.runner import Runner
+    from lab.spec.load import load_experiment
+    from lab.store import TrialCache, create_run
+
+    loaded = load_experiment(file, set_ or ())
+    plan = make_plan(loaded.raw)
+    engine = VmEngine()
+    with observing(plan) as observer:
+        engine.locate(observer.step)
+        folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()))
+        about = {"command": _command(), "overrides": list(set_ or ())}
+        runner = Runner(
+            engine,
+            observer,
+            plan,
+            folder,
+            jobs=jobs or _processors(),
+            cache=TrialCache(cache.trials()),
+            read_cache=not no_cache,
+        )
+        try:
+            outcome = _run_async(runner.run(about))
+        except KeyboardInterrupt:
+            finished = len(folder.finished_ids())
+            _say(f"interrupted; {finished} of {len(plan.trials)} trials are kept, and the same command goes on from there")
+            raise
+        observer.step("writing the report")
+        _report(folder.path)
+    for trial_id, error in outcome.failures.items():
+        _say(f"lab: trial {trial_id} failed: {error}")
+    _say(f"report: {folder.path / 'report' / 'index.html'}")
+    print(folder.path)
+    if outcome.failures:
+        _say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def check(file: ExperimentFile, set_: Overrides = None) -> None:
+    """Validate an experiment and print its plan, without running it."""
+    from lab.plan import describe, make_plan
+    from lab.spec.load import load_experiment
+
+    print(describe(make_plan(load_experiment(file, set_ or ()).raw)))
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of experiment files."""
+    from lab.spec.schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+@app.command()
+def report(run_dir: RunFolder) -> None:
+    """Rebuild the report of a run from what is stored."""
+    print(_report(run_dir))
+
+
+@app.command()
+def verify(
+    run_dir: RunFolder,
+    trials: Annotated[
+        int | None, typer.Option("--trials", min=1, metavar="N", help="How many, spread over the run [default: all].")
+    ] = None,
+    jobs: Jobs = None,
+) -> None:
+    """Run trials of a finished run again and compare every byte of their records."""
+    from lab import verify as verification
+    from lab.engine.vm.engine import VmEngine
+    from lab.plan import Plan
+    from lab.progress import observing
+    from lab.store import open_run
+
+    folder = open_run(run_dir)
+    plan = Plan.from_json((folder.path / "plan.json").read_bytes())
+    chosen = verification.chosen_trials(plan, folder, trials)
+    engine = VmEngine()
+    with observing(plan) as observer:
+        engine.locate(observer.step)
+        for line in verification.changed_inputs(folder, engine):
+            _say(f"not the same machine: {line}")
+        differences = _run_async(verification.verify(folder, chosen, engine, observer, jobs=jobs or _processors()))
+    for difference in differences:
+        print(difference)
+    print(f"{len(chosen) - len(differences)}/{len(chosen)} byte-identical")
+    if differences:
+        raise typer.Exit(EXIT_EXPECTATION_FAILED)
+
+
+@image_app.command("build")
+def image_build(
+    mirror: Annotated[str | None, typer.Option(metavar="URL", help="Debian mirror to take the packages from.")] = None,
+) -> None:
+    """Build the guest image, whether there is one or not."""
+    from lab.image.build import build_image
+
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        with console.status("building the guest image") as status:
+            image = build_image(lambda what: status.update(f"guest image: {what}"), mirror=mirror)
+    else:
+        image = build_image(lambda what: _say(f"guest image: {what}"), mirror=mirror)
+    print(image.digest)
+
+
+@image_app.command("list")
+def image_list() -> None:
+    """List the images in the cache; the one that `lab run` takes is marked."""
+    from lab.image.build import find_image, list_images
+
+    current = find_image()
+    for image in list_images():
+        mark = "*" if current is not None and image.digest == current.digest else " "
+        size = image.bytes_on_disk() / 1e6
+        print(f"{mark} {image.digest[:16]}  {image.suite}  {image.kernel}  {size:.0f} MB  built {image.built}")
+
+
+@image_app.command("info")
+def image_info(digest: Annotated[str | None, typer.Argument(help="Start of its digest [default: the current].")] = None) -> None:
+    """Print what an image is made of."""
+    image = _image(digest)
+    print(f"digest   {image.digest}\npath     {image.path}\nsuite    {image.suite}\nkernel   {image.kernel}")
+    print(f"built    {image.built}\nrecipe   {image.recipe}\non disk  {image.bytes_on_disk() / 1e6:.0f} MB")
+    print((image.path / "packages").read_text(encoding="utf-8"), end="")
+
+
+@image_app.command("rm")
+def image_rm(digest: Annotated[str, typer.Argument(help="Start of its digest.")]) -> None:
+    """Remove an image from the cache."""
+    image = _image(digest)
+    shutil.rmtree(image.path)
+    print(f"removed {image.digest}")
+
+
+def _image(prefix: str | None) -> Any:
+    from lab.image.build import find_image, list_images
+
+    if prefix is None:
+        current = find_image()
+        if current is None:
+            raise InputError("there is no image yet; `lab image build` builds it")
+        return current
+    found = [image for image in list_images() if image.digest.startswith(prefix)]
+    if len(found) != 1:
+        known = ", ".join(image.digest[:16] for image in list_images()) or "none"
+        raise InputError(f"{len(found)} images start with {prefix!r}; there are: {known}")
+    return found[0]
+
+
+def _report(run_dir: Path) -> Path:
+    from lab.report import build_report
+
+    return build_report(run_dir)
+
+
+def _processors() -> int:
+    return len(os.sched_getaffinity(0))
+
+
+def _command() -> str:
+    return shlex.join(["lab", *sys.argv[1:]])
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _run_async(work: Coroutine[Any, Any, _T]) -> _T:
+    """Run to the end; SIGTERM stops it as Ctrl-C does, so that no machine is left behind."""
+    previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
+    try:
+        return asyncio.run(work)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The ``lab`` command; returns the exit code."""
+    return _guarded(lambda: app(args=arguments, standalone_mode=False))
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    try:
+        result = command()
+    except LabError as error:
+        _say(f"lab: {error}")
+        return error.exit_code
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader of our output has gone, as `head` does.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+            _say(f"lab: {error.format_message()}")
+            return EXIT_BAD_INPUT
+        raise
+    return result if isinstance(result, int) else EXIT_OK

@@ -1,0 +1,246 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials → engine, several at a time; finished ones are kept at once, and the same trial never runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from lab.engine.base import Engine
+from lab.errors import GuestError, LabError, StoreError, TrialError
+from lab.plan import Plan, Trial
+from lab.store import Run, TrialCache, TrialIdentity, record_digest
+
+CACHE_LIMIT_BYTES = 2 << 30
+"""Finished trials beyond this are dropped from the cache, those used longest ago first."""
+
+_SCRATCH = ".work-"
+
+
+class Observer(Protocol):
+    """Told what happens; shows it.  Called from the event loop's thread."""
+
+    def step(self, what: str) -> None:
+        """Something that comes before the trials and takes long."""
+
+    def started(self, trial: Trial) -> None: ...
+
+    def reached(self, trial: Trial, virtual_ns: int) -> None:
+        """The trial's traffic has run for so long."""
+
+    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None: ...
+
+    def failed(self, trial: Trial, error: LabError) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    run: Run
+    wall_s: float
+    failures: dict[str, LabError] = field(default_factory=dict)
+    """By trial id."""
+    cached: int = 0
+    """Trials whose record was in the cache."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    record_digest: str
+    wall_s: float
+    cached: bool
+
+
+class Runner:
+    """Runs one plan's trials into one run folder."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        observer: Observer,
+        plan: Plan,
+        run: Run,
+        *,
+        jobs: int,
+        cache: TrialCache,
+        read_cache: bool = True,
+    ) -> None:
+        """``jobs`` trials run at a time.  Without ``read_cache`` every trial runs, and its record is cached all the same."""
+        self._engine = engine
+        self._observer = observer
+        self._plan = plan
+        self._run_folder = run
+        self._jobs = jobs
+        self._cache = cache
+        self._read_cache = read_cache
+        self._done: dict[str, _Done] = {}
+        self._failures: dict[str, LabError] = {}
+
+    async def run(self, about: dict[str, Any]) -> Outcome:
+        """Run every trial; a failed one does not stop the others.  ``about`` goes into the provenance.
+
+        Cancelling stops every trial that is under way; what is finished stays, and the provenance says that the
+        run was interrupted.
+
+        Raises:
+            MachineryError: The engine cannot be prepared, or the disk cannot take the results.
+        """
+        began = time.monotonic()
+        provenance = {**about, **_about_this_machine(), **self._engine.identity()}
+        status = "interrupted"
+        try:
+            missing = [trial for trial in self._plan.trials if not self._take_from_cache(trial)]
+            if missing:
+                await self._engine.prepare(self._observer.step)
+                await self._run_missing(missing)
+            status = "failed" if self._failures else "complete"
+        finally:
+            wall_s = time.monotonic() - began
+            self._put_provenance(provenance, status, wall_s)
+        self._cache.prune(CACHE_LIMIT_BYTES)
+        cached = sum(entry.cached for entry in self._done.values())
+        return Outcome(self._run_folder, wall_s, self._failures, cached)
+
+    def _take_from_cache(self, trial: Trial) -> bool:
+        directory = self._cache.get(self._key(trial)) if self._read_cache else None
+        if directory is None:
+            return False
+        stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
+        assert stored.record_digest is not None
+        self._done[trial.id] = _Done(stored.record_digest, 0.0, cached=True)
+        self._observer.finished(trial, 0.0, cached=True)
+        return True
+
+    async def _run_missing(self, missing: list[Trial]) -> None:
+        waiting = iter(missing)
+        remove_abandoned_scratch(self._run_folder.path.parent)
+        with scratch_directory(self._run_folder.path) as scratch:
+            try:
+                async with asyncio.TaskGroup() as group:
+                    for worker in range(min(self._jobs, len(missing))):
+                        group.create_task(self._work(worker, waiting, scratch))
+            except BaseExceptionGroup as errors:
+                raise errors.exceptions[0] from None
+
+    async def _work(self, worker: int, waiting: Iterator[Trial], scratch: Path) -> None:
+        for trial in waiting:
+            self._observer.started(trial)
+            began = time.monotonic()
+            directory = scratch / trial.id
+            directory.mkdir()
+
+            def on_time(now_ns: int, trial: Trial = trial) -> None:
+                self._observer.reached(trial, now_ns)
+
+            try:
+                await self._engine.run(trial.job, directory, worker, on_time)
+                digest = await asyncio.to_thread(self._keep, trial, directory)
+            except TrialError as error:
+                self._failures[trial.id] = self._put_failure(trial, error)
+                self._observer.failed(trial, self._failures[trial.id])
+            except OSError as error:
+                raise StoreError(f"cannot store trial {trial.id} in {directory}: {error}") from error
+            else:
+                wall_s = time.monotonic() - began
+                self._done[trial.id] = _Done(digest, wall_s, cached=False)
+                self._observer.finished(trial, wall_s, cached=False)
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def _keep(self, trial: Trial, directory: Path) -> str:
+        """Store a finished trial; a record that says ``failed`` becomes a :class:`GuestError`."""
+        record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+        if record["status"] != "ok":
+            raise GuestError(record["error"], log=directory / "log.txt")
+        digest = record_digest(directory)
+        self._cache.put(self._key(trial), directory)
+        self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
+        return digest
+
+    def _put_failure(self, trial: Trial, error: TrialError) -> TrialError:
+        """Store the failure with its log; returns the error with the place where the log stays."""
+        identity = identity_of(self._plan, trial)
+        kind = type(error)
+        self._run_folder.put_failure(identity, error.reason, kind=kind.__name__, job=trial.job, log=error.log)
+        kept = self._run_folder.path / "trials" / trial.id / "log.txt"
+        return kind(error.reason, log=kept if kept.exists() else None)
+
+    def _key(self, trial: Trial) -> str:
+        return cache_key(self._engine.identity(), trial)
+
+    def _put_provenance(self, provenance: dict[str, Any], status: str, wall_s: float) -> None:
+        kernels = sorted({trial.record["kernel"] for trial in self._run_folder.trials() if trial.ok})
+        self._run_folder.put_provenance(
+            {
+                **provenance,
+                "status": status,
+                "kernel": ", ".join(kernels),
+                "results_digest": self._run_folder.results_digest(),
+                "wall_seconds": round(wall_s, 3),
+                "jobs": self._jobs,
+                "trials": {
+                    trial_id: {
+                        "record_digest": entry.record_digest,
+                        "wall_seconds": round(entry.wall_s, 3),
+                        "cached": entry.cached,
+                    }
+                    for trial_id, entry in sorted(self._done.items())
+                },
+            }
+        )
+
+
+def _about_this_machine() -> dict[str, Any]:
+    return {
+        "lab_version": version("lab"),
+        "python": platform.python_version(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cache_key(identity: dict[str, str], trial: Trial) -> str:
+    """Digest of all that the trial's record is a function of."""
+    text = json.dumps({"engine": identity, "job": trial.digest}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def identity_of(plan: Plan, trial: Trial) -> TrialIdentity:
+    return TrialIdentity(
+        id=trial.id,
+        cell=dict(plan.cell(trial.cell_id).values),
+        repetition=trial.repetition,
+        seed=trial.seed,
+        job_digest=trial.digest,
+    )
+
+
+@contextlib.contextmanager
+def scratch_directory(parent: Path) -> Iterator[Path]:
+    """A folder for records on their way: on the disk of the run, named by its owner, gone afterwards."""
+    path = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_abandoned_scratch(runs: Path) -> None:
+    """Remove the scratch folders that a killed ``lab`` left in any of an experiment's runs."""
+    for path in runs.glob(f"*/{_SCRATCH}*"):
+        owner = path.name.removeprefix(_SCRATCH).partition("-")[0]
+        if not Path("/proc", owner).exists():
+            shutil.rmtree(path, ignore_errors=True)
