@@ -8,13 +8,13 @@
 struct tcp_probe_config {
 	u16 port_low;		/* record sockets whose remote port is in [port_low, port_high] */
 	u16 port_high;
-	u16 cwnd_change_only;
+	u16 cwnd_change_only;	/* ... only when snd_cwnd or ssthresh is not what it was */
 	u16 unused;
 };
 
 BPF_ARRAY(tcp_probe_config, struct tcp_probe_config, 1);
 BPF_ARRAY(tcp_probe_lost, u64, 1);
-BPF_TABLE("lru_hash", u64, u32, tcp_probe_last_cwnd, 16384);
+BPF_TABLE("lru_hash", u64, u64, tcp_probe_last_window, 16384);
 BPF_RINGBUF_OUTPUT(tcp_probe_events, TCP_PROBE_RING_PAGES);
 
 static __always_inline void tcp_probe_address(u8 *to, const void *sockaddr, u16 family)
@@ -45,11 +45,12 @@ TRACEPOINT_PROBE(tcp, tcp_probe)
 		return 0;
 
 	if (config->cwnd_change_only) {
-		u32 *last = tcp_probe_last_cwnd.lookup(&cookie);
+		u64 window = (u64)args->ssthresh << 32 | cwnd;
+		u64 *last = tcp_probe_last_window.lookup(&cookie);
 
-		if (last && *last == cwnd)
+		if (last && *last == window)
 			return 0;
-		tcp_probe_last_cwnd.update(&cookie, &cwnd);
+		tcp_probe_last_window.update(&cookie, &window);
 	}
 
 	event = tcp_probe_events.ringbuf_reserve(sizeof(*event));

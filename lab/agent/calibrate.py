@@ -8,12 +8,15 @@ import socket
 import time
 
 from lab.agent.addressing import Port
+from lab.agent.links import leaving
 from lab.agent.netns import network_namespace
 from lab.agent.process import CommandError, run
 from lab.agent.topology import Network
 from lab.protocol import ETHERNET_HEADER_BYTES, Job, PathCalibration, Queue
 
-_TRAIN_PACKETS = 64
+_TRAIN_NS = 40_000_000
+"""How long the bottleneck is kept busy, where its queue is deep enough for that."""
+_FEWEST_TRAIN_PACKETS, _MOST_TRAIN_PACKETS = 64, 1000
 _FEWEST_PACKETS = 8
 _DISCARD_PORT = 9
 _UDP_HEADERS = {"ipv4": 28, "ipv6": 48}
@@ -55,8 +58,6 @@ def _ping(network: Network, source: str, destination: str, count: int) -> list[i
 
 def _bottleneck(network: Network, source: str, destination: str) -> tuple[Port, int, Queue] | None:
     """The slowest shaped hop of the path: (port, rate in bit/s, queue)."""
-    from lab.agent.links import leaving
-
     shaped = []
     for port in network.path(source, destination):
         direction = leaving(network.job, port)
@@ -68,9 +69,10 @@ def _bottleneck(network: Network, source: str, destination: str) -> tuple[Port, 
     return port, rate, queue
 
 
-def _train_length(queue: Queue, packet_bytes: int) -> int:
-    """As many packets as the queue surely holds."""
-    room = _TRAIN_PACKETS
+def _train_length(queue: Queue, rate_bps: int, packet_bytes: int) -> int:
+    """Packets that keep the rate busy for :data:`_TRAIN_NS`, or as many as the queue surely holds."""
+    wanted = rate_bps * _TRAIN_NS // (8_000_000_000 * packet_bytes)
+    room = min(max(wanted, _FEWEST_TRAIN_PACKETS), _MOST_TRAIN_PACKETS)
     if queue["limit_bytes"] is not None:
         room = min(room, queue["limit_bytes"] // packet_bytes)
     if queue["limit_packets"] is not None:
@@ -87,7 +89,7 @@ def _measure_rate(network: Network, source: str, destination: str, bottleneck: t
     job: Job = network.job
     port, rate, queue = bottleneck
     packet = job["mtu"] + ETHERNET_HEADER_BYTES
-    train = _train_length(queue, packet)
+    train = _train_length(queue, rate, packet)
     if train < _FEWEST_PACKETS:
         return None
     family = socket.AF_INET6 if job["ip"] == "ipv6" else socket.AF_INET

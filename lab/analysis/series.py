@@ -26,17 +26,21 @@ def bin_width_ns(duration_ns: int, rtt_us: float) -> int:
 
 
 def goodput_series(trace: FlowTrace, start_ns: int, end_ns: int, width_ns: int) -> tuple[Floats, Floats]:
-    """Return (times in s, goodput in bit/s): acknowledged bytes per bin of *width_ns*, at the bins' middles.
+    """Return (times in s, goodput in bit/s): delivered bytes per bin of *width_ns*, at the bins' middles.
 
-    A last bin shorter than *width_ns* is left out.
+    What one ACK acknowledges is spread over the time since snd_una last moved.  While a hole is open snd_una stands
+    still though data arrives (and is selectively acknowledged); the ACK that closes it jumps over all of that, and would
+    look faster than the link.  A last bin shorter than *width_ns* is left out.
     """
     edges = np.arange(start_ns, end_ns + 1, width_ns, dtype=np.int64)
-    if len(edges) < 2 or not len(trace):
-        return np.zeros(0), np.zeros(0)
     acked = unwrap32(trace.snd_una)
-    # A row holds what was true up to its time, so at time t the first row at or after t tells.
-    rows = np.minimum(np.searchsorted(trace.time_ns, edges, side="left"), len(acked) - 1)
-    rate: Floats = np.diff(acked[rows]).astype(np.float64) * 8e9 / width_ns
+    moved = np.flatnonzero(np.diff(acked) > 0)
+    if len(edges) < 2 or not len(moved):
+        return np.zeros(0), np.zeros(0)
+    # A row holds what was true before its own ACK: row i+1 shows what the ACK of row i acknowledged.
+    times = np.concatenate([trace.time_ns[:1], trace.time_ns[moved]])
+    delivered = np.interp(edges, times, np.concatenate([acked[:1], acked[moved + 1]]))
+    rate: Floats = np.diff(delivered) * 8e9 / width_ns
     middles: Floats = (edges[:-1].astype(np.float64) + width_ns / 2) / 1e9
     return middles, rate
 

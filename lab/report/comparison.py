@@ -18,9 +18,7 @@ from lab.report.model import Report, Row
 from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, styled
 from lab.report.timeseries import Drawn
 
-SPREAD = (
-    "Error bars: 95 % confidence interval of the mean (Student's t). Small marks: single repetitions (beside the mean)."
-)
+SPREAD = "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). Small marks: single repetitions (beside the mean)."
 MAX_TICKS = 8
 
 
@@ -101,7 +99,7 @@ def _draw_against(axes: Axes, rows: Sequence[Row], quantity: Quantity) -> None:
 
 
 def _error_bars(axes: Axes, x: list[float], summaries: list[Summary], colour: str, marker: str) -> None:
-    spread = [summary.ci95 or 0.0 for summary in summaries]
+    spread = [_spread(summary) for summary in summaries]
     axes.errorbar(
         x,
         [summary.mean for summary in summaries],
@@ -116,6 +114,11 @@ def _error_bars(axes: Axes, x: list[float], summaries: list[Summary], colour: st
         markeredgewidth=0.5,
         zorder=5,
     )
+
+
+def _spread(summary: Summary) -> float:
+    """Return the error bar's half length; none for two repetitions, whose t quantile is 12.7."""
+    return summary.ci95 if summary.ci95 is not None and summary.n > 2 else 0.0
 
 
 def _zero_place(numbers: Sequence[float]) -> float:
@@ -187,7 +190,7 @@ def _by_cell(report: Report) -> Drawn:
             axes.errorbar(
                 [summary.mean],
                 [place],
-                xerr=[summary.ci95 or 0.0],
+                xerr=[_spread(summary)],
                 fmt=look.marker,
                 color=look.colour,
                 markersize=4.5,

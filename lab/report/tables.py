@@ -26,22 +26,20 @@ class Column:
     measure: Measure
     digits: int
     """Significant digits of the mean."""
+    decimals: int = 2
+    """At most these: a hundredth of a millisecond, a percent or a Mbit/s is the smallest unit shown."""
 
 
 COLUMNS = (
     Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: row.goodput_bps / 1e6, 3),
     Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3),
-    Column("retransmits", "Retransmits", "segments", lambda row: row.retransmits, 3),
+    Column("retransmits", "Retransmits", "segments", lambda row: row.retransmits, 3, 0),
     Column("srtt_mean_ms", "Mean srtt", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
     Column("srtt_p95_ms", "95 % srtt", "ms", lambda row: _scaled(row.srtt_p95_us, 1e-3), 3),
     Column("queueing_mean_ms", "Mean queueing", "ms", lambda row: _scaled(row.queueing_delay_mean_us, 1e-3), 3),
     Column("queueing_p95_ms", "95 % queueing", "ms", lambda row: _scaled(row.queueing_delay_p95_us, 1e-3), 3),
     Column("jain_index", "Jain's index", "", lambda row: row.jain_index, 3),
 )
-
-
-MOST_DECIMALS = 2
-"""Of a mean in the table: its smallest units are hundredths of a millisecond, a percent or a Mbit/s."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +68,7 @@ def result_lines(report: Report) -> list[ResultLine]:
             where=row.facet,
             label=row.series.label,
             n=len(row.used),
-            cells=tuple(_cell(row.summary(column.measure), column.digits) for column in columns),
+            cells=tuple(_cell(row.summary(column.measure), column) for column in columns),
             verdict=row.verdict,
             note=_note(row),
         )
@@ -99,14 +97,20 @@ def write_tables(report: Report, folder: Path) -> None:
         (folder / f"{name}.csv").write_bytes(_csv(*lines).encode())
 
 
-def _cell(summary: Summary | None, digits: int) -> tuple[str, str]:
+def _cell(summary: Summary | None, column: Column) -> tuple[str, str]:
+    """Return mean and spread as text: the range of two repetitions, the confidence interval of more."""
     if summary is None:
         return "–", ""
-    mean = number(summary.mean, digits, MOST_DECIMALS)
-    if not summary.ci95:
+    mean = number(summary.mean, column.digits, column.decimals)
+    if summary.ci95 is None:
         return mean, ""
+    if summary.n == 2:
+        low, high = (number(value, column.digits, column.decimals) for value in (summary.low, summary.high))
+        return mean, "" if low == high else f"{low}–{high}"
     decimals = len(mean.split(".")[1]) if "." in mean else 0
     spread = f"{summary.ci95:.{decimals}f}"
+    if not summary.ci95:
+        return mean, ""
     # A spread that rounds to nothing is not nothing.
     return mean, f"± {spread}" if float(spread) else f"± <{10**-decimals:.{decimals}f}"
 

@@ -74,8 +74,10 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
         if rows and all(row.verdict == "invalid" for row in rows):
             title += "  (invalid)"
         axes.set_title(title, loc="left")
-        axes.set_ylim(bottom=0)
         axes.margins(x=0.01)
+    # After all is drawn: it ends autoscaling, of shared axes too.
+    for axes in ordered[: len(facets)]:
+        axes.set_ylim(bottom=0)
     for axes in ordered[len(facets) :]:
         axes.set_visible(False)
     for place, axes in enumerate(ordered[: len(facets)]):
@@ -94,10 +96,10 @@ def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
     for repetition in others:
         for curves in repetition.curves():
             x, y = decimate(*_curve(curves, kind), FAINT_BINS)
-            axes.plot(x, y, color=look.colour, linewidth=0.5, alpha=0.25, zorder=2)
+            axes.plot(x, y, color=look.colour, linewidth=0.5, alpha=0.3, zorder=2)
     for curves in median.curves():
         x, y = _curve(curves, kind)
-        axes.plot(x, y, color=look.colour, linewidth=1.1, linestyle=_dense(look.dashes, kind), zorder=4)
+        axes.plot(x, y, color=look.colour, linewidth=0.9, linestyle=_dense(look.dashes, kind), zorder=4)
         if kind == "cwnd" and curves.ssthresh is not None:
             axes.plot(*curves.ssthresh, color=look.colour, linewidth=0.8, linestyle=(0, (1, 1.5)), alpha=0.8, zorder=3)
 
@@ -148,7 +150,7 @@ def _caption(report: Report, kind: Kind) -> str:
         "finite and the algorithm uses it. Panels have their own scales.",
         "srtt": "Smoothed round-trip time over time, from the kernel at every ACK. What is above the dashed line is "
         "queueing.",
-        "goodput": f"Acknowledged payload in bins of {_bin_seconds(report)} s. Dashed: the link's rate less headers.",
+        "goodput": f"Delivered payload (acknowledged to the sender) in bins of {_bin_seconds(report)} s. Dashed: the link's rate less headers.",
     }[kind]
     most = max((len(row.used) for row in report.rows), default=1)
     repeated = " Bold: the repetition with the median goodput; faint: the others." if most > 1 else ""

@@ -6,13 +6,14 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.spec.fields import Path
-from lab.spec.models import Dumbbell, Experiment, Queue
+from lab.spec.models import Dumbbell, Experiment, Flow, Queue
 from lab.spec.problems import Problem, nearest
 from lab.spec.sizes import base_rtt_ns, bdp_bytes, frame_bytes, queue_size, reverse_of
 from lab.units import format_duration, format_rate, format_size, show
 
 __all__ = ["check", "hosts"]
 
+_SECOND_NS = 10**9
 _IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 
 _BOTTLENECK: Path = ("topology", "bottleneck")
@@ -48,21 +49,32 @@ def _unknown_host(host: str, known: list[str], pairs: int) -> str:
     return f"found {show(host)}; expected a host, {allowed}" + (f"; did you mean '{close}'?" if close else "")
 
 
+def flow_duration(experiment: Experiment, flow: Flow) -> int:
+    """Return how long a flow sends, in ns: as declared, or from its start to the experiment's end."""
+    return experiment.duration - flow.start if flow.duration is None else flow.duration
+
+
 def _times(experiment: Experiment, name: str) -> Iterator[Problem]:
     flow = experiment.flows[name]
-    latest = flow.start + experiment.start_jitter
-    jitter = f" and start_jitter {format_duration(experiment.start_jitter)}" if experiment.start_jitter else ""
     total = format_duration(experiment.duration)
-    if latest >= experiment.duration:
+    duration = flow_duration(experiment, flow)
+    if flow.start >= experiment.duration:
         yield Problem(
             ("flows", name, "start"),
-            f"found start {format_duration(flow.start)}{jitter}; expected less than the experiment's duration, {total}",
+            f"found start {format_duration(flow.start)}; expected less than the experiment's duration, {total}",
         )
-    elif flow.duration is not None and latest + flow.duration > experiment.duration:
+    elif flow.start + duration > experiment.duration:
         yield Problem(
             ("flows", name, "duration"),
-            f"found {format_duration(flow.duration)} after start {format_duration(flow.start)}{jitter}; "
+            f"found {format_duration(duration)} after start {format_duration(flow.start)}; "
             f"expected an end within the experiment's duration, {total}",
+        )
+    elif duration % _SECOND_NS:
+        where = ("flows", name, "duration") if flow.duration is not None else ("duration",)
+        yield Problem(
+            where,
+            f"found a flow, '{name}', that lasts {format_duration(duration)}; "
+            "expected whole seconds, for iperf3 counts in no less",
         )
 
 

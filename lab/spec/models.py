@@ -142,7 +142,9 @@ class Flow(Model):
     start: DurationNs = Field(
         default=0, description="When it starts, after the start of traffic.", json_schema_extra=_NO_TIME
     )
-    duration: PositiveDurationNs | None = Field(default=None, description="How long it sends. Default: to the end.")
+    duration: PositiveDurationNs | None = Field(
+        default=None, description="How long it sends, in whole seconds. Default: to the end."
+    )
 
 
 class TcpProbe(Model):
@@ -183,7 +185,7 @@ class Experiment(Model):
     duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
     start_jitter: DurationNs = Field(
         default=0,
-        description="Each flow starts up to this much later, drawn from the trial's seed.",
+        description="Each flow starts, and ends, up to this much later: drawn from the trial's seed.",
         json_schema_extra=_NO_TIME,
     )
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(

@@ -11,7 +11,7 @@ import hashlib
 import json
 
 from lab import protocol
-from lab.spec.checks import hosts
+from lab.spec.checks import flow_duration, hosts
 from lab.spec.models import Dumbbell, Experiment, Queue
 from lab.spec.sizes import base_rtt_ns, bdp_bytes, frame_bytes, queue_size, reverse_of
 
@@ -45,14 +45,15 @@ def trial_seed(experiment_seed: int, repetition: int) -> int:
 
 def resolve(experiment: Experiment, seed: int) -> protocol.Job:
     """Return the job that runs one trial of a checked experiment, its matrix left aside."""
+    flows = _flows(experiment, seed)
     return protocol.Job(
         format=protocol.PROTOCOL_FORMAT,
         seed=seed,
         ip=experiment.ip,
-        duration_ns=experiment.duration,
+        duration_ns=max(flow["start_ns"] + flow["duration_ns"] for flow in flows),
         nodes=_nodes(experiment.topology),
         links=_links(experiment, seed),
-        flows=_flows(experiment, seed),
+        flows=flows,
         mtu=experiment.mtu,
         offloads=experiment.offloads,
         ecn=experiment.ecn,
@@ -170,7 +171,8 @@ def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
                 congestion_control=flow.cc,
                 port=FIRST_PORT + index,
                 start_ns=start_ns,
-                duration_ns=experiment.duration - start_ns if flow.duration is None else flow.duration,
+                # The jitter moves the whole flow: what is measured lasts equally long in every repetition.
+                duration_ns=flow_duration(experiment, flow),
             )
         )
     return flows

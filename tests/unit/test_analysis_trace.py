@@ -119,13 +119,21 @@ def test_between_keeps_both_ends() -> None:
     assert trace(time_ns=[0, 10, 20, 30]).between(10, 20).time_ns.tolist() == [10, 20]
 
 
-def test_goodput_series_reads_what_was_acknowledged_by_each_edge() -> None:
-    # The row at 150 ms tells what was true up to then: 1000 bytes were acknowledged before 100 ms or after the row
-    # at 50 ms; so they belong to the first bin, which ends at 100 ms.
-    rows = trace(time_ns=[0, 50 * MS, 150 * MS, 250 * MS], snd_una=[0, 500, 1000, 4000])
+def test_goodput_series_takes_each_ack_at_its_own_time() -> None:
+    # The ACK at 50 ms acknowledges 500 bytes (seen in the next row), that at 150 ms another 3000.
+    rows = trace(time_ns=[0, 50 * MS, 150 * MS, 250 * MS], snd_una=[0, 0, 500, 3500])
     times, rate = goodput_series(rows, 0, 200 * MS, 100 * MS)
     assert times.tolist() == pytest.approx([0.05, 0.15])
-    assert rate.tolist() == pytest.approx([1000 * 8 / 0.1, 3000 * 8 / 0.1])
+    # First bin: 500, and half of what was delivered between 50 and 150 ms. Second: the other half.
+    assert rate.tolist() == pytest.approx([2000 * 8 / 0.1, 1500 * 8 / 0.1])
+
+
+def test_goodput_series_does_not_jump_when_a_hole_is_closed() -> None:
+    # One segment per 10 ms all the time; snd_una stands still from 100 ms to 200 ms and then catches up.
+    una = [1000 * step for step in range(11)] + [10_000] * 10 + [21_000] + [1000 * step for step in range(22, 32)]
+    rows = trace(time_ns=[10 * MS * step for step in range(len(una))], snd_una=una)
+    _, rate = goodput_series(rows, 0, 300 * MS, 50 * MS)
+    assert rate.max() < 1.15 * 1000 * 8 / 0.01
 
 
 def test_goodput_series_needs_a_whole_bin() -> None:

@@ -19,7 +19,7 @@ OLDEST_VERSION = (7, 2)
 
 # fmt: off
 KERNEL_ARGUMENTS = (
-    "console=ttyS0", "quiet", "panic=-1",
+    "console=ttyS0", "quiet", "panic=-1", "unknown_nmi_panic",
     # The agent maps the mailbox through /dev/mem.
     "iomem=relaxed",
     # The guest's clock is the count of executed instructions; trust it, and take no randomness from elsewhere.

@@ -1,0 +1,53 @@
+#!/bin/sh
+# SPDX-License-Identifier: Apache-2.0
+# Install what lab needs on Debian or Ubuntu: packages (as root, or with sudo), then a .venv from the lock file.
+# Does nothing that has been done already, so it is cheap to run again.
+set -eu
+cd "$(dirname "$0")/.."
+
+PACKAGES="debian-archive-keyring erofs-utils mmdebstrap qemu-system-x86 uidmap"
+python=${PYTHON:-python3}
+
+if ! command -v apt-get >/dev/null; then
+	echo "setup: this is no Debian or Ubuntu; install QEMU (x86-64), mmdebstrap and erofs-utils yourself" >&2
+	exit 2
+fi
+
+command -v "$python" >/dev/null || PACKAGES="$PACKAGES python3"
+"$python" -c 'import ensurepip, venv' 2>/dev/null || PACKAGES="$PACKAGES python3-venv"
+missing=
+for package in $PACKAGES; do
+	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+	[ "$status" = installed ] || missing="$missing $package"
+done
+if [ -n "$missing" ]; then
+	echo "setup: installing$missing"
+	as_root=
+	if [ "$(id -u)" -ne 0 ]; then
+		as_root=sudo
+		command -v sudo >/dev/null || {
+			echo "setup: these packages are missing, and there is no sudo to install them:$missing" >&2
+			exit 2
+		}
+	fi
+	$as_root apt-get update -q
+	# shellcheck disable=SC2086 # a list of words
+	DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing
+fi
+
+"$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
+	echo "setup: $("$python" --version) is too old; lab needs Python 3.11 or later (set PYTHON to one)" >&2
+	exit 2
+}
+
+# The stamp holds what the environment was made from.
+stamp=.venv/lab-setup
+made_from="$(sha256sum requirements.lock pyproject.toml) $("$python" --version) $(pwd)"
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$made_from" ]; then
+	echo "setup: making .venv"
+	rm -rf .venv
+	"$python" -m venv .venv
+	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
+	.venv/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	printf '%s' "$made_from" >"$stamp"
+fi
