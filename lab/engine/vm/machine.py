@@ -16,6 +16,7 @@ from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
+from lab.engine.vm import lockstep
 from lab.engine.vm import qemu as arguments
 from lab.engine.vm.qemu import Qemu
 from lab.errors import EngineError, LostVMError
@@ -142,6 +143,7 @@ async def start(
                 await process.wait()
                 raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
             found = Machine(process, qmp, mailbox, console)
+            _check_lockstep(process.pid)
             await found.ignore_shared_memory()
             if state is not None:
                 await found.restore(state_fd)
@@ -167,9 +169,16 @@ async def _spawn(command: list[str], fds: list[int], console: Path) -> asyncio.s
             stdout=errors,
             stderr=errors,
             pass_fds=fds,
+            env={**os.environ, "LD_PRELOAD": str(lockstep.library())},
             # Ctrl-C on the terminal is for us; we end our machines ourselves.
             start_new_session=True,
         )
+
+
+def _check_lockstep(pid: int) -> None:
+    # The dynamic linker goes on without a library that it cannot load, and says so in a line nobody reads.
+    if lockstep.digest() not in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace"):
+        raise EngineError(f"QEMU runs without {lockstep.library()}: its trials would not be exact")
 
 
 def _wrapper(processor: int | None) -> list[str]:

@@ -61,6 +61,8 @@ def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
     ram_mode = "on" if share_ram else "off"
     # fmt: off
     return [
+        # Thread names tell lockstep.c which is which.
+        "-name", "lab,debug-threads=on",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "pc,nvdimm=on,hpet=off,memory-backend=ram,usb=off,vmport=off,graphics=off",
         "-accel", "tcg,thread=single,tb-size=128",

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.engine.base import Step
-from lab.engine.vm import machine, qemu, sources
+from lab.engine.vm import lockstep, machine, qemu, sources
 from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.selftest import self_test_job
 from lab.errors import EngineError, LabError, TrialTimeout
@@ -56,6 +56,7 @@ def identity(found: Qemu, image: Image) -> dict[str, str]:
         "image_digest": image.digest,
         "agent_digest": sources.digest(sources.agent_files()),
         "bpf_digest": sources.digest(sources.bpf_files()),
+        "lockstep_digest": lockstep.digest(),
         "machine_digest": hashlib.sha256(machine_text.encode()).hexdigest(),
     }
 
