@@ -56,7 +56,9 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where runs go.")] = Path("results"),
     jobs: Jobs = None,
     set_: Overrides = None,
-    no_cache: Annotated[bool, typer.Option("--no-cache", help="Run every trial, whether it ran before or not.")] = False,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every trial, whether it ran before or not.")
+    ] = False,
 ) -> None:
     """Run an experiment and write its report.  The last line printed is the run's folder."""
     from lab.engine.vm.engine import VmEngine
@@ -87,7 +89,7 @@ def run(
             outcome = _run_async(runner.run(about))
         except KeyboardInterrupt:
             finished = len(folder.finished_ids())
-            _say(f"interrupted; {finished} of {len(plan.trials)} trials are kept, and the same command goes on from there")
+            _say(f"interrupted; {finished} of {len(plan.trials)} trials are kept; the same command goes on from there")
             raise
         observer.step("writing the report")
         _report(folder.path)
@@ -183,7 +185,9 @@ def image_list() -> None:
 
 
 @image_app.command("info")
-def image_info(digest: Annotated[str | None, typer.Argument(help="Start of its digest [default: the current].")] = None) -> None:
+def image_info(
+    digest: Annotated[str | None, typer.Argument(help="Start of its digest [default: the current].")] = None,
+) -> None:
     """Print what an image is made of."""
     image = _image(digest)
     print(f"digest   {image.digest}\npath     {image.path}\nsuite    {image.suite}\nkernel   {image.kernel}")

@@ -13,7 +13,7 @@
     └── TrialError          one trial went wrong; the others go on                 3
         ├── GuestError      the agent reported a failure                           3
         ├── LostVMError     the virtual machine died                               3
-        └── TrialTimeout    a wall-clock or virtual-time limit passed              3
+        └── TrialTimeoutError a wall-clock or virtual-time limit passed              3
 """
 
 from __future__ import annotations
@@ -79,5 +79,5 @@ class LostVMError(TrialError):
     """The virtual machine ended, or its kernel panicked, before the trial did."""
 
 
-class TrialTimeout(TrialError):
+class TrialTimeoutError(TrialError):
     """The trial passed its limit of wall-clock or virtual time."""

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The memory that a virtual machine shares with its host: a job goes in, progress and a record come out.
 
-Both sides map the same bytes (to the guest they are an NVDIMM), so passing them is memory access: no interrupt, no device
-completion, nothing whose moment depends on the host.  All numbers are little-endian.
+Both sides map the same bytes (to the guest they are an NVDIMM), so passing them is memory access: no interrupt, no
+device completion, nothing whose moment depends on the host.  All numbers are little-endian.
 
 Shipped into the guest: standard library only, no other import from ``lab``.
 """

@@ -64,7 +64,10 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
             directory.mkdir()
             try:
                 await engine.run(
-                    trial.job, directory, worker, lambda now, trial=trial: observer.reached(trial, now)  # type: ignore[misc]
+                    trial.job,
+                    directory,
+                    worker,
+                    lambda now, trial=trial: observer.reached(trial, now),  # type: ignore[misc]
                 )
                 found = _compare(run, trial, directory)
             except TrialError as error:

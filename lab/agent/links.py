@@ -29,10 +29,7 @@ def burst_bytes(rate_bps: int, mtu: int) -> int:
 def queue_arguments(queue: Queue) -> list[str]:
     """The queue discipline with its limit and parameters, as ``tc`` reads them."""
     arguments = [queue["discipline"]]
-    if queue["discipline"] == "bfifo":
-        limit = queue["limit_bytes"]
-    else:
-        limit = queue["limit_packets"]
+    limit = queue["limit_bytes"] if queue["discipline"] == "bfifo" else queue["limit_packets"]
     if limit is not None:
         arguments += ["limit", str(limit)]
     for name, value in queue["parameters"].items():

@@ -29,7 +29,7 @@ def goodput_series(trace: FlowTrace, start_ns: int, end_ns: int, width_ns: int) 
     """Return (times in s, goodput in bit/s): delivered bytes per bin of *width_ns*, at the bins' middles.
 
     What one ACK acknowledges is spread over the time since snd_una last moved.  While a hole is open snd_una stands
-    still though data arrives (and is selectively acknowledged); the ACK that closes it jumps over all of that, and would
+    still though data arrives (and is selectively acknowledged); an ACK that closes it jumps over that, and would
     look faster than the link.  A last bin shorter than *width_ns* is left out.
     """
     edges = np.arange(start_ns, end_ns + 1, width_ns, dtype=np.int64)

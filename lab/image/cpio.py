@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the "newc" cpio archives that Linux takes as an initramfs (Documentation/driver-api/early-userspace/buffer-format.rst)."""
+"""Write the "newc" cpio archives that Linux takes as an initramfs.
+
+Source: Documentation/driver-api/early-userspace/buffer-format.rst.
+"""
 
 from __future__ import annotations
 
@@ -20,7 +23,7 @@ def archive(
     for path in (*files, *directories):
         parts = path.split("/")
         needed.update("/".join(parts[:end]) for end in range(1, len(parts)))
-    entries = {path: (stat.S_IFDIR | 0o755, b"") for path in needed}
+    entries = dict.fromkeys(needed, (stat.S_IFDIR | 493, b""))
     for path, content in files.items():
         entries[path] = (stat.S_IFREG | (0o755 if path in executable else 0o644), content)
     chunks = [_entry(number, path, *entries[path]) for number, path in enumerate(sorted(entries), start=1)]

@@ -18,7 +18,10 @@ from lab.report.model import Report, Row
 from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, styled
 from lab.report.timeseries import Drawn
 
-SPREAD = "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). Small marks: single repetitions (beside the mean)."
+SPREAD = (
+    "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). "
+    "Small marks: single repetitions (beside the mean)."
+)
 MAX_TICKS = 8
 
 

@@ -150,7 +150,8 @@ def _caption(report: Report, kind: Kind) -> str:
         "finite and the algorithm uses it. Panels have their own scales.",
         "srtt": "Smoothed round-trip time over time, from the kernel at every ACK. What is above the dashed line is "
         "queueing.",
-        "goodput": f"Delivered payload (acknowledged to the sender) in bins of {_bin_seconds(report)} s. Dashed: the link's rate less headers.",
+        "goodput": f"Delivered payload (acknowledged to the sender) in bins of {_bin_seconds(report)} s. Dashed: the "
+        "link's rate less headers.",
     }[kind]
     most = max((len(row.used) for row in report.rows), default=1)
     repeated = " Bold: the repetition with the median goodput; faint: the others." if most > 1 else ""

@@ -18,7 +18,7 @@ from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.template import Template, build_template, find_template, identity
-from lab.errors import EngineError, GuestError, TrialTimeout
+from lab.errors import EngineError, GuestError, TrialTimeoutError
 from lab.image.build import Image, build_image, find_image
 from lab.mailbox import MailboxError, State
 from lab.protocol import Job
@@ -92,10 +92,12 @@ async def _run_within_limits(guest: Machine, job: Job, on_time: VirtualTime) -> 
             if running.done():
                 break
             if now - started > limit:
-                raise TrialTimeout(f"the trial did not end within {limit:.0f} s of wall-clock time", log=guest.console)
+                raise TrialTimeoutError(
+                    f"the trial did not end within {limit:.0f} s of wall-clock time", log=guest.console
+                )
             if now - last_change > _STALL_LIMIT_S:
-                raise TrialTimeout(
-                    f"no virtual time has passed in the traffic for {_STALL_LIMIT_S:.0f} s (it stands at {reached / 1e9:.3f} s)",
+                raise TrialTimeoutError(
+                    f"no virtual time has passed for {_STALL_LIMIT_S:.0f} s (the traffic stands at {reached / 1e9:.3f} s)",
                     log=guest.console,
                 )
         running.result()

@@ -75,7 +75,8 @@ def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
         # The template writes through to the file; trials share its pages, copy on write.
         "-object", f"memory-backend-file,id=ram,size={RAM_MIB}M,mem-path={_quoted(ram)},share={ram_mode}",
         # The root as persistent memory: reads are memory accesses, which finish at once.
-        "-object", f"memory-backend-file,id=root,size={root_bytes},mem-path={_quoted(image.root_file)},share=on,readonly=on",
+        "-object", f"memory-backend-file,id=root,size={root_bytes},mem-path={_quoted(image.root_file)},share=on,"
+        "readonly=on",
         "-device", "nvdimm,memdev=root,unarmed=on",
         # The guest stops the machine at an exact instruction by writing to this device's port.
         "-device", "pvpanic", "-action", "panic=pause",

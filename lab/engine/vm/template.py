@@ -23,7 +23,7 @@ from lab.engine.base import Step
 from lab.engine.vm import lockstep, machine, qemu, sources
 from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.selftest import self_test_job
-from lab.errors import EngineError, LabError, TrialTimeout
+from lab.errors import EngineError, LabError, TrialTimeoutError
 from lab.image import cache, cpio
 from lab.image.build import Image
 from lab.mailbox import State
@@ -95,7 +95,7 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
             raise EngineError(f"the template is not ready after {BUILD_LIMIT_S:g} s{_kept_log(partial)}") from None
         except OSError as exc:
             raise EngineError(f"cannot build the template in {partial}: {exc}") from exc
-        except TrialTimeout as exc:
+        except TrialTimeoutError as exc:
             raise EngineError(exc.reason) from exc
         except LabError as exc:
             raise EngineError(f"the template cannot be built: {exc}{_kept_log(partial)}") from exc
