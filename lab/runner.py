@@ -79,7 +79,7 @@ class Runner:
         cache: TrialCache,
         read_cache: bool = True,
     ) -> None:
-        """``jobs`` trials run at a time.  Without ``read_cache`` every trial runs; its record is cached all the same."""
+        """``jobs`` trials run at a time.  Without ``read_cache`` every trial runs; its record is cached even so."""
         self._engine = engine
         self._observer = observer
         self._plan = plan

@@ -49,7 +49,7 @@ _TCP_INFO: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Socket:
-    """One TCP socket; ``info`` is ``struct tcp_info`` by field name: times in µs, rates in bytes/s, as in the kernel."""
+    """One TCP socket; ``info`` is ``struct tcp_info`` by field name: times in µs, rates in bytes/s."""
 
     local_address: str
     local_port: int

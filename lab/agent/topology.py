@@ -97,6 +97,7 @@ class Network:
         self.job = job
         self.ports = addressing.ports(job)
         self._ifb: dict[str, str] = {}
+        self._family = "-6" if job["ip"] == "ipv6" else "-4"
         setLogLevel("warning")
         self.mininet = Mininet(
             topo=JobTopo(job=job, ports=self.ports),
@@ -116,7 +117,7 @@ class Network:
             with network_namespace(self.pid(node["name"])):
                 own = self._ports_of(node["name"])
                 self._configure_sysctls()
-                run(["ip", "-batch", "-"], stdin="\n".join(self._ip_commands(own, table[node["name"]])))
+                run(["ip", self._family, "-batch", "-"], stdin="\n".join(self._ip_commands(own, table[node["name"]])))
                 for port in own:
                     self._set_offloads(port.interface)
                 batch = self._tc_commands(own)
@@ -155,7 +156,6 @@ class Network:
         write_sysctl("net.ipv4.tcp_wmem", f"4096 16384 {limit}")
 
     def _ip_commands(self, own: Iterable[Port], node_routes: list[tuple[str, str]]) -> list[str]:
-        six = "-6 " if self.job["ip"] == "ipv6" else ""
         commands = []
         for port in own:
             if links.arriving(self.job, port)["netem"] is not None:
@@ -164,11 +164,11 @@ class Network:
                 commands += [f"link add name {ifb} numtxqueues 1 type ifb", f"link set dev {ifb} up"]
             commands += [
                 f"link set dev {port.interface} mtu {self.job['mtu']} up",
-                f"address add {port.address} dev {port.interface}" + (" nodad" if six else ""),
+                f"address add {port.address} dev {port.interface}" + (" nodad" if self._family == "-6" else ""),
                 # Address resolution is not what is being studied, and its packets would be counted as traffic.
                 f"neighbour replace {port.peer_address.ip} lladdr {port.peer_mac} dev {port.interface} nud permanent",
             ]
-        return commands + [f"{six}route add {destination} via {gateway}" for destination, gateway in node_routes]
+        return commands + [f"route add {destination} via {gateway}" for destination, gateway in node_routes]
 
     def _set_offloads(self, interface: str) -> None:
         state = "on" if self.job["offloads"] else "off"

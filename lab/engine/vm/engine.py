@@ -97,7 +97,7 @@ async def _run_within_limits(guest: Machine, job: Job, on_time: VirtualTime) -> 
                 )
             if now - last_change > _STALL_LIMIT_S:
                 raise TrialTimeoutError(
-                    f"no virtual time has passed for {_STALL_LIMIT_S:.0f} s (the traffic stands at {reached / 1e9:.3f} s)",
+                    f"no virtual time has passed for {_STALL_LIMIT_S:.0f} s (traffic stands at {reached / 1e9:.3f} s)",
                     log=guest.console,
                 )
         running.result()

@@ -1,0 +1,237 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command line, as a user meets it."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from lab.engine.vm.engine import VmEngine
+from tests.conftest import SHIPPED, lab_command
+
+Lab = Callable[..., subprocess.CompletedProcess[str]]
+
+SHORT = [str(SHIPPED), "--set", "duration=5s", "--set", "repeat=1", "--set", "matrix.topology.bottleneck.loss=[0.1%]"]
+
+
+@pytest.fixture(scope="module")
+def finished(
+    engine: VmEngine, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, subprocess.CompletedProcess[str]]:
+    """A run of two trials."""
+    results = tmp_path_factory.mktemp("results")
+    done = subprocess.run(
+        [str(lab_command()), "run", *SHORT, "-o", str(results)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    return results, done
+
+
+def run_folder(results: Path) -> Path:
+    return (results / "cubic_vs_bbr" / "latest").resolve()
+
+
+def digest(results: Path) -> str:
+    found: str = json.loads((run_folder(results) / "provenance.json").read_text())["results_digest"]
+    return found
+
+
+@pytest.mark.vm
+def test_run(finished: tuple[Path, subprocess.CompletedProcess[str]]) -> None:
+    results, done = finished
+    assert done.returncode == 0, done.stderr
+    assert Path(done.stdout.splitlines()[-1]) == run_folder(results)
+    page = (run_folder(results) / "report" / "index.html").read_text()
+    assert "All 2 trials are valid" in page
+    assert "http://" not in page.replace("http://www.w3.org", "")
+    assert json.loads((run_folder(results) / "provenance.json").read_text())["status"] == "complete"
+
+
+@pytest.mark.vm
+def test_a_second_run_takes_everything_from_the_cache(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab, tmp_path: Path
+) -> None:
+    done = lab("run", *SHORT, "-o", str(tmp_path))
+    assert done.returncode == 0
+    assert done.stderr.count("from the cache") >= 2
+    assert digest(tmp_path) == digest(finished[0])
+
+
+@pytest.mark.vm
+def test_without_the_cache_the_results_are_the_same(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab, tmp_path: Path
+) -> None:
+    done = lab("run", *SHORT, "-o", str(tmp_path), "--no-cache", "--jobs", "2")
+    assert done.returncode == 0
+    assert "from the cache" not in done.stderr
+    assert digest(tmp_path) == digest(finished[0])
+
+
+@pytest.mark.vm
+def test_verify(finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab) -> None:
+    done = lab("verify", str(run_folder(finished[0])))
+    assert done.stdout.splitlines()[-1] == "2/2 byte-identical"
+    assert done.returncode == 0
+
+
+@pytest.mark.vm
+def test_verify_names_trial_and_file_that_differ(
+    finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab, tmp_path: Path
+) -> None:
+    copy = tmp_path / "run"
+    shutil.copytree(run_folder(finished[0]), copy)
+    (path,) = copy.glob("trials/bbr-*/trial.json")
+    document = json.loads(path.read_text())
+    document["record_files"]["log.txt"] = document["record_digest"] = "0" * 64
+    path.write_text(json.dumps(document))
+    done = lab("verify", str(copy))
+    assert done.returncode == 1
+    assert done.stdout.splitlines() == [f"{path.parent.name}: differs in log.txt", "1/2 byte-identical"]
+
+
+@pytest.mark.vm
+def test_a_report_is_built_again_to_the_byte(finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab) -> None:
+    report = run_folder(finished[0]) / "report"
+    before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}
+    assert lab("report", str(run_folder(finished[0]))).returncode == 0
+    assert {path: path.read_bytes() for path in report.rglob("*") if path.is_file()} == before
+
+
+@pytest.mark.vm
+def test_a_failed_trial_does_not_take_the_others_along(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
+    done = lab("run", *SHORT, "--set", "matrix.flows.bulk.cc=[cubic, nosuch]", "-o", str(tmp_path))
+    assert done.returncode == 3
+    assert "no congestion control nosuch" in done.stderr
+    assert "Traceback" not in done.stderr
+    log = run_folder(tmp_path) / "trials" / "nosuch-loss-0.1pct-r1" / "log.txt"
+    assert str(log) in done.stderr
+    assert "failed" in log.read_text()
+    assert json.loads((run_folder(tmp_path) / "trials/cubic-loss-0.1pct-r1/trial.json").read_text())["status"] == "ok"
+
+
+@pytest.fixture
+def running(engine: VmEngine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
+    """A run of two long trials, both under way."""
+    long = ["--set", "duration=600s", "--set", "repeat=1", "--set", "matrix.topology.bottleneck.loss=[0%]"]
+    process = subprocess.Popen(
+        [str(lab_command()), "run", str(SHIPPED), *long, "-o", str(tmp_path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 60
+    while len(machines_of(process.pid)) < min(2, len(os.sched_getaffinity(0))):
+        assert time.monotonic() < deadline, "no machine started"
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.1)
+    with process:
+        yield process
+        process.kill()
+
+
+def machines_of(pid: int) -> list[int]:
+    """The QEMU processes that are children of ``pid``."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return [int(child) for child in children if "qemu" in Path(f"/proc/{child}/comm").read_text()]
+
+
+def wait_until_gone(pids: list[int], seconds: float) -> None:
+    deadline = time.monotonic() + seconds
+    while alive := [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and state_of(pid) != "Z"]:
+        assert time.monotonic() < deadline, f"still there: {alive}"
+        time.sleep(0.05)
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupt_stops_every_machine(running: subprocess.Popen[str], tmp_path: Path, number: int) -> None:
+    machines = machines_of(running.pid)
+    running.send_signal(number)
+    _, errors = running.communicate(timeout=10)
+    assert running.returncode == 130, errors
+    assert "0 of 2 trials are kept" in errors
+    assert "Traceback" not in errors
+    wait_until_gone(machines, 2)
+    assert not list(tmp_path.rglob(".work-*"))
+    assert json.loads((run_folder(tmp_path) / "provenance.json").read_text())["status"] == "interrupted"
+
+
+@pytest.mark.vm
+def test_a_killed_lab_leaves_no_machine_and_the_next_one_cleans_up(
+    running: subprocess.Popen[str], lab: Lab, tmp_path: Path
+) -> None:
+    machines = machines_of(running.pid)
+    running.kill()
+    running.wait()
+    wait_until_gone(machines, 5)
+    assert list(tmp_path.rglob(".work-*"))
+    assert lab("run", *SHORT, "--no-cache", "-o", str(tmp_path)).returncode == 0
+    assert not list(tmp_path.rglob(".work-*"))
+
+
+def test_check(lab: Lab) -> None:
+    done = lab("check", str(SHIPPED))
+    assert done.returncode == 0
+    assert "6 cells × 3 repetitions = 18" in done.stdout
+
+
+def test_schema(lab: Lab) -> None:
+    assert json.loads(lab("schema").stdout) == json.loads(
+        (Path(__file__).parents[2] / "lab/spec/experiment.schema.json").read_text()
+    )
+
+
+def test_bad_input_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(SHIPPED.read_text().replace("rate: 20mbit", "rate: 20 parsecs"))
+    results = tmp_path / "results"
+    done = lab("run", str(bad), "-o", str(results))
+    assert done.returncode == 2
+    assert f"{bad}:14:11: topology.bottleneck.rate: found '20 parsecs'" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not results.exists()
+
+
+@pytest.mark.parametrize("arguments", [["run"], ["nosuch"], ["run", "x.yaml", "--jobs", "0"], ["verify", "/nowhere"]])
+def test_a_bad_command_line(lab: Lab, arguments: list[str]) -> None:
+    done = lab(*arguments)
+    assert done.returncode == 2
+    assert done.stderr.startswith("lab: ")
+    assert "Traceback" not in done.stderr
+
+
+def test_no_qemu(lab: Lab, tmp_path: Path) -> None:
+    done = lab("run", *SHORT, "-o", str(tmp_path / "results"), PATH=str(tmp_path))
+    assert done.returncode == 3
+    assert "qemu-system-x86_64 is not installed" in done.stderr
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_image_that_cannot_be_built(lab: Lab, tmp_path: Path) -> None:
+    tools = tmp_path / "bin"
+    tools.mkdir()
+    (tools / "mmdebstrap").write_text("#!/bin/sh\necho 'E: no route to the mirror'\nexit 25\n")
+    (tools / "mmdebstrap").chmod(0o755)
+    done = lab(
+        "run", *SHORT, "-o", str(tmp_path / "r"), PATH=f"{tools}:{os.environ['PATH']}", LAB_CACHE=str(tmp_path / "c")
+    )
+    assert done.returncode == 3
+    assert "mmdebstrap failed (exit 25); E: no route to the mirror" in done.stderr
+    assert str(tmp_path / "c" / "image-build.log") in done.stderr
+    assert "Traceback" not in done.stderr
+    assert not list((tmp_path / "c" / "images").iterdir())

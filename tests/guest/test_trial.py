@@ -1,0 +1,180 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One trial in the guest: what it was asked is what it did, and the instruments agree."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab.protocol import Job
+from lab.store import record_digest
+from lab.store.collected import read_rows
+from tests.conftest import job_of, record_in
+
+pytestmark = pytest.mark.vm
+
+RunJob = Callable[[Job], Path]
+MBIT = 1e6
+
+
+@pytest.fixture(scope="module")
+def cubic(run_job: RunJob) -> Path:
+    return run_job(job_of("duration=5s", loss="0.1%"))
+
+
+def qdisc(record: dict, node: str, kind: str, when: str = "qdiscs_after") -> dict:  # type: ignore[type-arg]
+    (found,) = (
+        entry for port in record["interfaces"] if port["node"] == node for entry in port[when] if entry["kind"] == kind
+    )
+    return dict(found)
+
+
+def server(directory: Path) -> dict:  # type: ignore[type-arg]
+    found: dict = json.loads((directory / "iperf3" / "bulk.server.json").read_text())  # type: ignore[type-arg]
+    return found
+
+
+def test_the_network_is_as_asked(cubic: Path) -> None:
+    record = record_in(cubic)
+    assert record["status"] == "ok"
+    assert all(not state for port in record["interfaces"] for state in port["offloads"].values())
+    tbf = qdisc(record, "r1", "tbf")
+    assert tbf["options"]["rate"] == 20e6 / 8
+    assert qdisc(record, "r1", "bfifo")["options"]["limit"] == 100_000
+    netem = qdisc(record, "r2", "netem")
+    assert netem["options"]["delay"]["delay"] == pytest.approx(0.020)
+    assert netem["options"]["loss-random"]["loss"] == pytest.approx(0.001)
+    assert record["sysctls"]["net.ipv4.tcp_no_metrics_save"] == "1"
+
+
+def test_the_path_is_calibrated(cubic: Path) -> None:
+    (path,) = record_in(cubic)["calibration"]
+    assert path["rate_bps"] == pytest.approx(20e6, rel=0.005)
+    assert path["rtt_ns"]
+    assert all(abs(rtt - 40_000_000) <= 100_000 for rtt in path["rtt_ns"])
+
+
+def test_the_probe_agrees_with_iperf3_and_the_socket(cubic: Path) -> None:
+    record = record_in(cubic)
+    (flow,) = record["flows"]
+    probe = record["collectors"]["tcp_probe"]
+    rows = read_rows(cubic, "tcp_probe", probe)
+    data = rows[rows["sport"] == flow["source_port"]]
+    assert probe["lost"] == 0
+    assert np.all(np.diff(data["ts_ns"].astype(np.int64)) > 0)
+    acked = int((int(data["snd_una"][-1]) - int(data["snd_una"][0])) % 2**32)
+    assert acked == pytest.approx(server(cubic)["end"]["sum_received"]["bytes"], rel=0.02)
+    sender = json.loads((cubic / "iperf3" / "bulk.client.json").read_text())["end"]["streams"][0]["sender"]
+    assert sender["retransmits"] >= flow["tcp_info"]["total_retrans"] > 0
+    assert np.mean(data["srtt_us"]) == pytest.approx(sender["mean_rtt"], rel=0.1)
+    assert flow["tcp_info"]["rtt"] == pytest.approx(int(data["srtt_us"][-1]), rel=0.25)
+
+
+@pytest.mark.parametrize("cc", ["bbr", "vegas"])
+def test_the_algorithm_is_read_back_from_the_socket(run_job: RunJob, cc: str) -> None:
+    record = record_in(run_job(job_of("duration=1s", cc=cc)))
+    assert [flow["congestion_control"] for flow in record["flows"]] == [cc]
+
+
+def test_an_algorithm_the_kernel_lacks_fails_with_what_it_has(run_job: RunJob) -> None:
+    record = record_in(run_job(job_of("duration=1s", cc="nosuch")))
+    assert record["status"] == "failed"
+    assert "no congestion control nosuch" in record["error"]
+    assert "cubic" in record["error"]
+
+
+def test_ipv6(run_job: RunJob) -> None:
+    directory = run_job(job_of("duration=2s", "ip=ipv6"))
+    record = record_in(directory)
+    assert record["status"] == "ok"
+    rows = read_rows(directory, "tcp_probe", record["collectors"]["tcp_probe"])
+    assert set(rows["family"]) == {10}
+    assert bytes(rows["saddr"][0]).hex().startswith("fd0001ab")
+    assert server(directory)["end"]["sum_received"]["bits_per_second"] > 10 * MBIT
+
+
+def test_random_loss_is_within_its_binomial_band(run_job: RunJob) -> None:
+    # BBR keeps the pipe full, which makes for many packets.
+    record = record_in(run_job(job_of("duration=10s", cc="bbr", loss="1%")))
+    netem = qdisc(record, "r2", "netem")
+    dropped, passed = netem["drops"], netem["packets"]
+    seen = dropped + passed
+    assert seen > 10_000
+    assert abs(dropped - 0.01 * seen) < 4 * (0.01 * 0.99 * seen) ** 0.5
+
+
+def test_only_changes_of_the_window(run_job: RunJob) -> None:
+    directory = run_job(job_of("duration=3s", "collect.tcp_probe.record=cwnd_change", loss="0.1%"))
+    rows = read_rows(directory, "tcp_probe", record_in(directory)["collectors"]["tcp_probe"])
+    assert len(rows) > 20
+    for cookie in np.unique(rows["sock_cookie"]):
+        own = rows[rows["sock_cookie"] == cookie]
+        changed = (np.diff(own["snd_cwnd"].astype(np.int64)) != 0) | (np.diff(own["ssthresh"].astype(np.int64)) != 0)
+        assert changed.all()
+
+
+def test_the_probe_does_not_disturb(run_job: RunJob) -> None:
+    goodput = [
+        server(run_job(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
+        for collect in ("collect={}", "collect={tcp_probe: {}}")
+    ]
+    assert goodput[1] == pytest.approx(goodput[0], rel=0.005)
+
+
+def test_nothing_is_lost_at_100_mbit(run_job: RunJob) -> None:
+    record = record_in(run_job(job_of("duration=5s", "topology.bottleneck.rate=100mbit")))
+    probe = record["collectors"]["tcp_probe"]
+    assert probe["rows"] > 15_000
+    assert probe["lost"] == 0
+
+
+def _burn(until: multiprocessing.synchronize.Event) -> None:
+    while not until.is_set():
+        sum(range(10_000))
+
+
+def test_the_same_trial_is_the_same_to_the_byte_under_load(run_job: RunJob) -> None:
+    job = job_of("duration=4s", loss="0.1%")
+    quiet = run_job(job)
+    done = multiprocessing.Event()
+    load = [multiprocessing.Process(target=_burn, args=(done,)) for _ in range(2)]
+    for process in load:
+        process.start()
+    try:
+        busy = [run_job(job) for _ in range(2)]
+    finally:
+        done.set()
+        for process in load:
+            process.join()
+    assert {record_digest(directory) for directory in busy} == {record_digest(quiet)}
+
+
+def test_another_seed_is_another_trial(run_job: RunJob, cubic: Path) -> None:
+    other = run_job(job_of("duration=5s", "seed=2", loss="0.1%"))
+    assert record_digest(other) != record_digest(cubic)
+
+
+def test_a_template_built_again_gives_the_same(
+    run_job: RunJob, cubic: Path, lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import asyncio
+
+    from lab.engine.vm.engine import VmEngine
+
+    for part in ("images", "recipes", "lockstep"):
+        (tmp_path / part).symlink_to((lab_cache / part).resolve())
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    again = VmEngine()
+    again.locate(print)
+    asyncio.run(again.prepare(print))
+    directory = tmp_path / "record"
+    directory.mkdir()
+    asyncio.run(again.run(job_of("duration=5s", loss="0.1%"), directory, 0, lambda _now: None))
+    assert record_digest(directory) == record_digest(cubic)
+    shutil.rmtree(tmp_path / "templates")
