@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures that run the real thing.  Image and template are built once per machine, everything else is the test's own."""
+"""Fixtures that run the real thing.  Image and template are built once per machine, all else is the test's own."""
 
 from __future__ import annotations
 

@@ -176,6 +176,17 @@ int pthread_mutex_unlock(pthread_mutex_t *mutex)
 	return result;
 }
 
+/* QEMU also polls in the middle of something, with the big lock held; the processor could do nothing then. */
+static int big_lock_is_free(void)
+{
+	pthread_mutex_t *mutex = atomic_load(&big_lock);
+
+	if (pthread_mutex_trylock(mutex) != 0)
+		return 0;
+	libc.mutex_unlock(mutex);
+	return 1;
+}
+
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
 	static const struct timespec at_once;
@@ -184,9 +195,12 @@ int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, cons
 	ready();
 	if (role != IS_MAIN_LOOP || !atomic_load(&halted))
 		return libc.ppoll(fds, count, timeout, mask);
-	if (atomic_exchange(&has_work, 0)) {
-		pass_turn_to(PROCESSOR);
-		await_turn(MAIN_LOOP);
+	if (atomic_load(&has_work)) {
+		if (big_lock_is_free()) {
+			atomic_store(&has_work, 0);
+			pass_turn_to(PROCESSOR);
+			await_turn(MAIN_LOOP);
+		}
 		return libc.ppoll(fds, count, &at_once, mask);
 	}
 	result = libc.ppoll(fds, count, &at_once, mask);

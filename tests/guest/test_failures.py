@@ -1,0 +1,91 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A machine that goes wrong under way: one clear error, with the guest's console kept."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from lab.engine.vm import engine as vm_engine
+from lab.engine.vm import machine
+from lab.engine.vm.engine import VmEngine
+from lab.engine.vm.machine import Machine
+from lab.errors import LostVMError, TrialTimeoutError
+from tests.conftest import job_of
+
+pytestmark = pytest.mark.vm
+
+Sabotage = Callable[[Machine], Awaitable[object]]
+
+
+async def panic(guest: Machine) -> None:
+    # The guest's kernel panics on an NMI that it knows nothing of.
+    await guest.command("inject-nmi")
+
+
+async def kill(guest: Machine) -> None:
+    os.kill(guest.process.pid, signal.SIGKILL)
+
+
+async def stop(guest: Machine) -> None:
+    await guest.command("stop")
+
+
+async def run_with(engine: VmEngine, directory: Path, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Run a trial whose machine is sabotaged as soon as its traffic runs."""
+    machines: list[Machine] = []
+    original = machine.Machine.run_until_stop
+
+    async def remembered(self: Machine) -> None:
+        machines.append(self)
+        await original(self)
+
+    monkeypatch.setattr(machine.Machine, "run_until_stop", remembered)
+    done = asyncio.Event()
+
+    def on_time(now_ns: int) -> None:
+        if now_ns > 0:
+            done.set()
+
+    trial = asyncio.create_task(engine.run(job_of("duration=600s"), directory, 0, on_time))
+    await asyncio.wait_for(done.wait(), 60)
+    await sabotage(machines[0])
+    await asyncio.wait_for(trial, 60)
+
+
+def test_a_kernel_panic(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "record"
+    directory.mkdir()
+    with pytest.raises(LostVMError, match="Kernel panic") as caught:
+        asyncio.run(run_with(engine, directory, panic, monkeypatch))
+    assert caught.value.log is not None
+    assert "Kernel panic" in caught.value.log.read_text(errors="replace")
+
+
+def test_a_killed_qemu(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    directory = tmp_path / "record"
+    directory.mkdir()
+    with pytest.raises(LostVMError, match=r"exit status -9"):
+        asyncio.run(run_with(engine, directory, kill, monkeypatch))
+
+
+def test_a_guest_that_stands_still(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm_engine, "_STALL_LIMIT_S", 3.0)
+    directory = tmp_path / "record"
+    directory.mkdir()
+    with pytest.raises(TrialTimeoutError, match="no virtual time has passed for 3 s"):
+        asyncio.run(run_with(engine, directory, stop, monkeypatch))
+
+
+def test_a_trial_that_takes_too_long(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(vm_engine, "_LEAST_WALL_LIMIT_S", 2.0)
+    monkeypatch.setattr(vm_engine, "_WALL_LIMIT_PER_VIRTUAL_S", 0.0)
+    directory = tmp_path / "record"
+    directory.mkdir()
+    with pytest.raises(TrialTimeoutError, match="did not end within 2 s"):
+        asyncio.run(engine.run(job_of("duration=600s"), directory, 0, lambda _now: None))

@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Plant the pitfalls that make testbeds lie in a real trial's record: each is caught, by the check that is for it."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.analysis.measured import MeasuredTrial
+from lab.analysis.validity import judge, verdict
+from lab.protocol import Job
+from lab.report.evaluate import measure
+from lab.store import TrialIdentity, create_run
+from tests.conftest import job_of
+
+pytestmark = pytest.mark.vm
+
+
+@pytest.fixture(scope="module")
+def trial(run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory) -> MeasuredTrial:
+    job = job_of("duration=5s", loss="0.1%")
+    run = create_run(tmp_path_factory.mktemp("results"), "planted", b"", {"trials": [{"id": "t"}]})
+    identity = TrialIdentity(id="t", cell={}, repetition=1, seed=1, job_digest="0" * 64)
+    return measure(run.put_trial(identity, job, run_job(job)))
+
+
+def planted(trial: MeasuredTrial, change: Callable[[dict[str, Any]], None]) -> dict[str, str]:
+    """Check id → verdict, where it is not ok, of the trial with its record changed."""
+    record: Any = copy.deepcopy(trial.record)
+    change(record)
+    flows = tuple(
+        replace(flow, result=next(found for found in record["flows"] if found["name"] == flow.name))
+        for flow in trial.flows
+    )
+    return {
+        check.id: check.verdict for check in judge(replace(trial, record=record, flows=flows)) if check.verdict != "ok"
+    }
+
+
+def interface(record: dict[str, Any], node: str, role: str, link: str = "bottleneck") -> dict[str, Any]:
+    (found,) = (one for one in record["interfaces"] if (one["node"], one["role"], one["link"]) == (node, role, link))
+    return dict(found)
+
+
+def qdisc(port: dict[str, Any], kind: str) -> dict[str, Any]:
+    (found,) = (one for one in port["qdiscs_after"] if one["kind"] == kind)
+    found_dict: dict[str, Any] = found
+    return found_dict
+
+
+def test_the_trial_itself_is_valid(trial: MeasuredTrial) -> None:
+    checks = judge(trial)
+    assert verdict(checks) == "ok", [check for check in checks if check.verdict != "ok"]
+    assert len(checks) >= 15
+
+
+def offloads_on(record: dict[str, Any]) -> None:
+    interface(record, "r1", "egress")["offloads"]["gso"] = True
+
+
+def other_algorithm(record: dict[str, Any]) -> None:
+    record["flows"][0]["congestion_control"] = "reno"
+
+
+def processor_saturated(record: dict[str, Any]) -> None:
+    record["cpu"]["busy_ns"] = record["cpu"]["total_ns"] * 95 // 100
+
+
+def events_lost(record: dict[str, Any]) -> None:
+    record["collectors"]["tcp_probe"]["lost"] = record["collectors"]["tcp_probe"]["rows"]
+
+
+def receiver_limits(record: dict[str, Any]) -> None:
+    info = record["flows"][0]["tcp_info"]
+    info["rwnd_limited"] = info["busy_time"] // 2
+
+
+def sender_limits(record: dict[str, Any]) -> None:
+    info = record["flows"][0]["tcp_info"]
+    info["sndbuf_limited"] = info["busy_time"] // 2
+
+
+def metrics_cached(record: dict[str, Any]) -> None:
+    record["sysctls"]["net.ipv4.tcp_no_metrics_save"] = "0"
+
+
+def wrong_rate(record: dict[str, Any]) -> None:
+    qdisc(interface(record, "r1", "egress"), "tbf")["options"]["rate"] *= 2
+
+
+def wrong_delay(record: dict[str, Any]) -> None:
+    qdisc(interface(record, "r2", "ingress"), "netem")["options"]["delay"]["delay"] = 0.005
+
+
+def large_mtu(record: dict[str, Any]) -> None:
+    for port in record["interfaces"]:
+        port["mtu"] = 9000
+
+
+@pytest.mark.parametrize(
+    ("plant", "check", "expected"),
+    [
+        (offloads_on, "offloads", "invalid"),
+        (other_algorithm, "congestion-control", "invalid"),
+        (processor_saturated, "cpu", "invalid"),
+        (events_lost, "lost-events", "invalid"),
+        (receiver_limits, "receive-window", "invalid"),
+        (sender_limits, "send-buffer", "invalid"),
+        (metrics_cached, "metrics-cache", "invalid"),
+        (wrong_rate, "rate-and-queue", "invalid"),
+        (wrong_delay, "delay-and-loss", "invalid"),
+        (large_mtu, "mtu", "invalid"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_a_planted_pitfall_is_caught(
+    trial: MeasuredTrial, plant: Callable[[dict[str, Any]], None], check: str, expected: str
+) -> None:
+    assert planted(trial, plant) == {check: expected}
