@@ -10,6 +10,7 @@ import json
 import os
 import shutil
 import tarfile
+import tempfile
 import time
 from pathlib import Path
 
@@ -47,24 +48,51 @@ class VmEngine:
         self._located = (found, image)
 
     def identity(self) -> dict[str, str]:
-        return {"engine": self.name, **identity(*self._machine())}
+        return {"engine": self.name, **identity(*self.machine())}
 
     async def prepare(self, step: Step) -> None:
-        found, image = self._machine()
+        found, image = self.machine()
         self._template = find_template(found, image)
         if self._template is None:
             self._template = await build_template(found, image, lambda what: step(f"template: {what}"))
 
-    def _machine(self) -> tuple[Qemu, Image]:
+    def machine(self) -> tuple[Qemu, Image]:
+        """The QEMU and the image that :meth:`locate` found."""
         if self._located is None:
             raise EngineError("the engine has not been located")
         return self._located
 
-    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        found, _image = self._machine()
+    def template(self) -> Template:
+        """The template that :meth:`prepare` found or made."""
         if self._template is None:
             raise EngineError("the engine is not prepared")
-        template = self._template
+        return self._template
+
+    async def time_to_first_sign(self, job: Job) -> float:
+        """Seconds from starting QEMU until the restored agent has written to its mailbox."""
+        found, _image = self.machine()
+        template = self.template()
+        arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
+        with tempfile.TemporaryDirectory() as scratch:
+            began = time.monotonic()
+            async with machine.start(
+                found,
+                arguments,
+                json.dumps(job).encode(),
+                Path(scratch) / "console.log",
+                processor=0,
+                state=template.state,
+            ) as guest:
+                running = asyncio.ensure_future(guest.run_until_stop())
+                while guest.mailbox.state is State.BLANK:
+                    await asyncio.sleep(0.001)
+                elapsed = time.monotonic() - began
+                running.cancel()
+        return elapsed
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        found, _image = self.machine()
+        template = self.template()
         console = directory.with_name(directory.name + ".console.log")
         arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
         text = json.dumps(job, sort_keys=True).encode()
