@@ -12,6 +12,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -144,7 +145,7 @@ def verify(
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     chosen = verification.chosen_trials(plan, folder, trials)
     engine = VmEngine()
-    with observing(plan) as observer:
+    with observing(replace(plan, trials=tuple(chosen))) as observer:
         engine.locate(observer.step)
         for line in verification.changed_inputs(folder, engine):
             _say(f"not the same machine: {line}")

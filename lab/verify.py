@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -60,6 +61,7 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
     async def work(worker: int, scratch: Path) -> None:
         for trial in waiting:
             observer.started(trial)
+            began = time.monotonic()
             directory = scratch / trial.id
             directory.mkdir()
             try:
@@ -73,7 +75,7 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
             except TrialError as error:
                 found = Difference(trial.id, (), str(error))
             if found is None:
-                observer.finished(trial, 0.0, cached=False)
+                observer.finished(trial, time.monotonic() - began, cached=False)
             else:
                 differences.append(found)
                 observer.failed(trial, GuestError(str(found)))

@@ -53,8 +53,10 @@ PROVENANCE_LABELS = {
     "command": "Command",
     "started": "Started",
     "wall_seconds": "Wall-clock time (s)",
-    "trials": "Trials",
+    "status": "Status",
+    "jobs": "Trials at a time",
     "lab_version": "lab",
+    "python": "Python",
     "engine": "Engine",
     "kernel": "Kernel",
     "qemu_version": "QEMU",
@@ -62,6 +64,8 @@ PROVENANCE_LABELS = {
     "image_digest": "Guest image digest",
     "agent_digest": "Agent digest",
     "bpf_digest": "BPF digest",
+    "lockstep_digest": "QEMU lockstep digest",
+    "machine_digest": "Machine digest",
     "results_digest": "Results digest",
 }
 
@@ -134,7 +138,7 @@ def settings(report: Report) -> list[tuple[str, str]]:
         return []
     jobs = report.jobs
     texts: dict[str, list[str]] = {
-        "Duration": [format_duration(job["duration_ns"]) for job in jobs],
+        "Flow duration": [format_duration(flow["duration_ns"]) for job in jobs for flow in job["flows"]],
         "IP": [{"ipv4": "IPv4", "ipv6": "IPv6"}[job["ip"]] for job in jobs],
         "MTU": [f"{job['mtu']} B" for job in jobs],
         "TSO, GSO, GRO": ["as the kernel sets them" if job["offloads"] else "off" for job in jobs],
@@ -153,7 +157,9 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     """Return where the results come from, as (name, text): known keys first, then whatever else was stored."""
     stored: Mapping[str, Any] = report.provenance
     known = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
-    return known + [(key, _text(value)) for key, value in stored.items() if key not in PROVENANCE_LABELS]
+    # The trials' digests have a table of their own; overrides are part of the command.
+    shown = PROVENANCE_LABELS.keys() | {"trials", "overrides"}
+    return known + [(key, _text(value)) for key, value in stored.items() if key not in shown]
 
 
 def _text(value: Any) -> str:
