@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Small jobs for tests: plain links between the nodes that are named, hosts by ``s`` and ``d``, routers by ``r``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Literal
+
+from lab.protocol import PROTOCOL_FORMAT, Direction, Job, Link
+
+
+def plain() -> Direction:
+    return {"rate_bps": None, "queue": None, "netem": None}
+
+
+def link(a: str, b: str) -> Link:
+    return {"name": f"{a}-{b}", "a": a, "b": b, "ab": plain(), "ba": plain()}
+
+
+def job_with(
+    nodes: Sequence[str], links: Sequence[tuple[str, str]], ip: Literal["ipv4", "ipv6"] = "ipv4", flows: int = 1
+) -> Job:
+    """``flows`` flows from the first node to the last."""
+    return {
+        "format": PROTOCOL_FORMAT,
+        "seed": 1,
+        "ip": ip,
+        "duration_ns": 1_000_000_000,
+        "nodes": [{"name": name, "role": "router" if name.startswith("r") else "host"} for name in nodes],
+        "links": [link(a, b) for a, b in links],
+        "flows": [
+            {
+                "name": f"f{number}",
+                "group": "f",
+                "source": nodes[0],
+                "destination": nodes[-1],
+                "congestion_control": "cubic",
+                "port": 5201 + number,
+                "start_ns": 0,
+                "duration_ns": 1_000_000_000,
+            }
+            for number in range(flows)
+        ],
+        "mtu": 1500,
+        "offloads": False,
+        "ecn": "off",
+        "socket_buffer_bytes": 1 << 24,
+        "calibration": {"ping_count": 2},
+        "collectors": {},
+    }
