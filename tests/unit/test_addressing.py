@@ -133,6 +133,12 @@ def test_among_paths_of_equal_length_the_first_link_wins() -> None:
     assert [port.node for port in path(job, ports(job), "s1", "d1")] == ["s1", "r1", "r3", "r4"]
 
 
+def test_routes_take_the_shortest_way_round_a_ring() -> None:
+    ring = job_with(["r1", "r2", "r3", "d1"], [("r1", "r2"), ("r2", "r3"), ("r3", "r1"), ("r3", "d1")], "ipv6")
+    assert ("fd00:1ab:0:4::/64", "fd00:1ab:0:3::1") in routes(ring, ports(ring))["r1"]  # straight to r3
+    assert [port.node for port in path(ring, ports(ring), "r2", "d1")] == ["r2", "r3"]
+
+
 def test_many_links_keep_distinct_addresses() -> None:
     names = [f"r{number}" for number in range(302)]
     found = ports(job_with(names, list(pairwise(names))))

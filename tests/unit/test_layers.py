@@ -1,15 +1,20 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Dependencies point one way."""
+"""Who may know whom: read from the imports of the source, those inside functions too."""
 
 from __future__ import annotations
 
 import ast
+import sys
+from collections.abc import Iterable, Iterator
+from functools import cache
+from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
 import pytest
 
-PACKAGE = Path(__file__).parents[2] / "lab"
-ALLOWED = {
+ROOT = Path(__file__).parents[2]
+
+ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "protocol": set(),
     "mailbox": set(),
@@ -26,36 +31,143 @@ ALLOWED = {
     "verify": {"errors", "plan", "engine", "store", "runner"},
     "progress": {"errors", "plan"},
 }
+"""What each part may import of the others; the command line may import all of them."""
 
 
-def part_of(path: Path) -> str:
-    return path.relative_to(PACKAGE).parts[0].removesuffix(".py")
-
-
-def imports(path: Path) -> set[str]:
-    """Full names of the modules that a file imports, wherever in it."""
-    found = set()
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            found |= {alias.name for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and node.module:
-            found |= {f"{node.module}.{alias.name}" for alias in node.names} if node.module == "lab" else {node.module}
+@cache
+def sources() -> dict[str, ast.Module]:
+    """Module name → its syntax tree."""
+    found = {}
+    for path in sorted((ROOT / "lab").rglob("*.py")):
+        name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
+        found[name] = ast.parse(path.read_text(encoding="utf-8"), str(path))
     return found
 
 
-FILES = sorted(
-    path for path in PACKAGE.rglob("*.py") if path.parent != PACKAGE or path.name not in ("__init__.py", "cli.py")
-)
+@cache
+def imports(module: str, *, at_once: bool = False) -> frozenset[str]:
+    """What ``module`` imports, as written out; with ``at_once`` only what is imported when it is."""
+    tree = sources()[module]
+    found = set()
+    for node in _outside_functions(tree) if at_once else ast.walk(tree):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{module}: a relative import"
+            assert node.module is not None
+            # `from lab.spec import matrix` is an import of lab.spec.matrix, and of nothing else of lab.spec.
+            full = {f"{node.module}.{alias.name}" for alias in node.names}
+            found |= {name for name in full if name in sources()} or {node.module}
+    return frozenset(found)
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_a_part_imports_only_from_below(path: Path) -> None:
-    part = part_of(path)
-    used = {name.split(".")[1] for name in imports(path) if name.startswith("lab.")}
+def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
+    for child in ast.iter_child_nodes(node):
+        yield child
+        if not isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef):
+            yield from _outside_functions(child)
+
+
+def within(name: str, packages: Iterable[str]) -> bool:
+    return any(name == package or name.startswith(package + ".") for package in packages)
+
+
+def modules_of(*packages: str) -> list[str]:
+    found = [module for module in sources() if within(module, packages)]
+    assert found, f"no module in {packages}"
+    return found
+
+
+@pytest.mark.parametrize("module", sources(), ids=lambda name: name)
+def test_a_part_imports_only_from_below(module: str) -> None:
+    if module in ("lab", "lab.cli"):
+        return
+    part = module.split(".")[1]
+    used = {name.split(".")[1] for name in imports(module) if within(name, ["lab"]) and name != "lab"}
     assert used - {part} <= ALLOWED[part]
 
 
-@pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(PACKAGE)))
-def test_only_the_agent_knows_mininet_and_bcc(path: Path) -> None:
-    if part_of(path) != "agent":
-        assert not {name.split(".")[0] for name in imports(path)} & {"mininet", "bcc"}
+def test_what_goes_into_the_guest_needs_nothing_that_stays_outside() -> None:
+    for module in modules_of("lab.agent"):
+        own = {name for name in imports(module) if within(name, ["lab"])}
+        allowed = ["lab.agent", "lab.protocol"] + (["lab.mailbox"] if module == "lab.agent.guest" else [])
+        assert all(within(name, allowed) for name in own), f"{module}: {sorted(own)}"
+
+
+@pytest.mark.parametrize("module", ["lab.protocol", "lab.mailbox"])
+def test_what_both_sides_share_stands_alone(module: str) -> None:
+    assert not {name for name in imports(module) if within(name, ["lab"])}
+
+
+def test_only_the_standard_library_mininet_and_bcc_go_into_the_guest() -> None:
+    known = sys.stdlib_module_names | {"lab", "mininet", "bcc"}
+    for module in [*modules_of("lab.agent"), "lab.protocol", "lab.mailbox"]:
+        assert {name.partition(".")[0] for name in imports(module)} <= known, module
+
+
+@pytest.mark.parametrize("module", ["lab.runner", "lab.verify"])
+def test_what_runs_trials_knows_no_engine_but_what_engines_are(module: str) -> None:
+    assert {name for name in imports(module) if within(name, ["lab.engine"])} == {"lab.engine.base"}
+
+
+def test_mininet_and_bcc_are_imported_where_they_are_installed() -> None:
+    users = {module for module in sources() if any(within(name, ["mininet", "bcc"]) for name in imports(module))}
+    assert users
+    assert all(within(module, ["lab.agent"]) for module in users)
+
+
+def test_only_one_module_speaks_to_bcc() -> None:
+    assert [module for module in sources() if any(within(name, ["bcc"]) for name in imports(module))] == [
+        "lab.agent.collectors.bcc_loader"
+    ]
+
+
+def test_there_is_no_cycle() -> None:
+    graph = {module: {name for name in imports(module) if name in sources()} - {module} for module in sources()}
+    try:
+        TopologicalSorter(graph).prepare()
+    except CycleError as error:
+        pytest.fail(" → ".join(error.args[1]))
+
+
+def test_the_command_line_starts_without_the_heavy_libraries() -> None:
+    # `lab check` and every error message should come at once.
+    for module in ["lab.cli", *(name for name in imports("lab.cli", at_once=True) if name in sources())]:
+        heavy = {"matplotlib", "pyarrow", "numpy", "qemu.qmp", "pandas"}
+        assert not any(within(name, heavy) for name in imports(module, at_once=True)), module
+
+
+def uses(module: str, name: str) -> bool:
+    return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(sources()[module]))
+
+
+def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
+    # lab.agent's own command line is the one that other engines start.
+    command_lines = {"lab.cli", "lab.agent.__main__"}
+    assert {module for module in sources() if uses(module, "print")} <= command_lines
+    exits = {
+        module
+        for module in sources()
+        if module != "lab.errors" and any(node.startswith("EXIT_") for node in _names(module))
+    }
+    assert exits == {"lab.cli"}
+
+
+def _names(module: str) -> Iterator[str]:
+    for node in ast.walk(sources()[module]):
+        if isinstance(node, ast.Name):
+            yield node.id
+        elif isinstance(node, ast.Attribute):
+            yield node.attr
+        elif isinstance(node, ast.alias):
+            yield node.name.rpartition(".")[2]
+
+
+def test_every_file_says_whose_licence_it_has_and_stays_short() -> None:
+    paths = [path for folder in ("lab", "tests", "bpf", "benchmarks") for path in (ROOT / folder).rglob("*")]
+    sources_ = [path for path in paths if path.suffix in (".py", ".c", ".h", ".sh")]
+    assert len(sources_) > 60
+    for path in sources_:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert not lines or any("SPDX-License-Identifier" in line for line in lines[:2]), path
+        assert len(lines) < 500, path
