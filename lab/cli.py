@@ -11,10 +11,10 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import Annotated, Any
 
 import typer
 from rich.console import Console
@@ -39,8 +39,6 @@ app = typer.Typer(
 )
 image_app = typer.Typer(help="The guest image that trials run in.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(image_app, name="image")
-
-_T = TypeVar("_T")
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.")]
 Overrides = Annotated[
@@ -87,7 +85,7 @@ def run(
             read_cache=not no_cache,
         )
         try:
-            outcome = _run_async(runner.run(about))
+            outcome = asyncio.run(runner.run(about))
         except KeyboardInterrupt:
             finished = len(folder.finished_ids())
             _say(f"interrupted; {finished} of {len(plan.trials)} trials are kept; the same command goes on from there")
@@ -149,10 +147,12 @@ def verify(
         engine.locate(observer.step)
         for line in verification.changed_inputs(folder, engine):
             _say(f"not the same machine: {line}")
-        differences = _run_async(verification.verify(folder, chosen, engine, observer, jobs=jobs or _processors()))
+        differences = asyncio.run(verification.verify(folder, chosen, engine, observer, jobs=jobs or _processors()))
     for difference in differences:
         print(difference)
     print(f"{len(chosen) - len(differences)}/{len(chosen)} byte-identical")
+    if any(difference.error for difference in differences):
+        raise typer.Exit(EXIT_FAILED)
     if differences:
         raise typer.Exit(EXIT_EXPECTATION_FAILED)
 
@@ -220,9 +220,10 @@ def _image(prefix: str | None) -> Any:
 
 
 def _report(run_dir: Path) -> Path:
+    from lab.image import cache
     from lab.report import build_report
 
-    return build_report(run_dir)
+    return build_report(run_dir, cache.cache_root() / "figures")
 
 
 def _processors() -> int:
@@ -237,18 +238,14 @@ def _say(line: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _run_async(work: Coroutine[Any, Any, _T]) -> _T:
-    """Run to the end; SIGTERM stops it as Ctrl-C does, so that no machine is left behind."""
-    previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
-    try:
-        return asyncio.run(work)
-    finally:
-        signal.signal(signal.SIGTERM, previous)
-
-
 def main(arguments: Sequence[str] | None = None) -> int:
     """The ``lab`` command; returns the exit code."""
-    return _guarded(lambda: app(args=arguments, standalone_mode=False))
+    # SIGTERM stops it as Ctrl-C does, so that nothing is left behind.
+    previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
+    try:
+        return _guarded(lambda: app(args=arguments, standalone_mode=False))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
 
 
 def _guarded(command: Callable[[], Any]) -> int:
@@ -266,6 +263,9 @@ def _guarded(command: Callable[[], Any]) -> int:
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
+    except OSError as error:
+        _say(f"lab: {error}")
+        return EXIT_FAILED
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
             _say(f"lab: {error.format_message()}")

@@ -12,14 +12,15 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.engine.base import Engine
+from lab.engine.base import Engine, in_thread
 from lab.errors import GuestError, LabError, StoreError, TrialError
 from lab.plan import Plan, Trial
 from lab.store import Run, TrialCache, TrialIdentity, record_digest
@@ -103,11 +104,15 @@ class Runner:
         provenance = {**about, **_about_this_machine(), **self._engine.identity()}
         status = "interrupted"
         try:
-            missing = [trial for trial in self._plan.trials if not self._take_from_cache(trial)]
+            remove_abandoned_scratch(self._run_folder.path.parent)
+            missing = await self._take_from_cache()
             if missing:
                 await self._engine.prepare(self._observer.step)
                 await self._run_missing(missing)
             status = "failed" if self._failures else "complete"
+        except Exception:
+            status = "failed"
+            raise
         finally:
             wall_s = time.monotonic() - began
             self._put_provenance(provenance, status, wall_s)
@@ -115,53 +120,56 @@ class Runner:
         cached = sum(entry.cached for entry in self._done.values())
         return Outcome(self._run_folder, wall_s, self._failures, cached)
 
-    def _take_from_cache(self, trial: Trial) -> bool:
-        directory = self._cache.get(self._key(trial)) if self._read_cache else None
+    async def _take_from_cache(self) -> list[Trial]:
+        """Store every trial whose record is in the cache; returns the others."""
+        if not self._read_cache:
+            return list(self._plan.trials)
+        missing = []
+        for trial in self._plan.trials:
+            if await in_thread(partial(self._keep_cached, trial)):
+                self._observer.finished(trial, 0.0, cached=True)
+            else:
+                missing.append(trial)
+        return missing
+
+    def _keep_cached(self, trial: Trial) -> bool:
+        directory = self._cache.get(self._key(trial))
         if directory is None:
             return False
         stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         assert stored.record_digest is not None
         self._done[trial.id] = _Done(stored.record_digest, 0.0, cached=True)
-        self._observer.finished(trial, 0.0, cached=True)
         return True
 
     async def _run_missing(self, missing: list[Trial]) -> None:
         waiting = iter(missing)
-        remove_abandoned_scratch(self._run_folder.path.parent)
         with scratch_directory(self._run_folder.path) as scratch:
-            try:
-                async with asyncio.TaskGroup() as group:
-                    for worker in range(min(self._jobs, len(missing))):
-                        group.create_task(self._work(worker, waiting, scratch))
-            except BaseExceptionGroup as errors:
-                raise errors.exceptions[0] from None
+            await run_workers(self._work(worker, waiting, scratch) for worker in range(min(self._jobs, len(missing))))
 
     async def _work(self, worker: int, waiting: Iterator[Trial], scratch: Path) -> None:
         for trial in waiting:
             self._observer.started(trial)
             began = time.monotonic()
             directory = scratch / trial.id
-            directory.mkdir()
 
             def on_time(now_ns: int, trial: Trial = trial) -> None:
                 self._observer.reached(trial, now_ns)
 
             try:
+                directory.mkdir()
                 await self._engine.run(trial.job, directory, worker, on_time)
-                digest = await asyncio.to_thread(self._keep, trial, directory)
+                await in_thread(partial(self._keep, trial, directory, began))
             except TrialError as error:
                 self._failures[trial.id] = self._put_failure(trial, error)
                 self._observer.failed(trial, self._failures[trial.id])
             except OSError as error:
                 raise StoreError(f"cannot store trial {trial.id} in {directory}: {error}") from error
             else:
-                wall_s = time.monotonic() - began
-                self._done[trial.id] = _Done(digest, wall_s, cached=False)
-                self._observer.finished(trial, wall_s, cached=False)
+                self._observer.finished(trial, self._done[trial.id].wall_s, cached=False)
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
-    def _keep(self, trial: Trial, directory: Path) -> str:
+    def _keep(self, trial: Trial, directory: Path, began: float) -> None:
         """Store a finished trial; a record that says ``failed`` becomes a :class:`GuestError`."""
         record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
         if record["status"] != "ok":
@@ -169,7 +177,7 @@ class Runner:
         digest = record_digest(directory)
         self._cache.put(self._key(trial), directory)
         self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
-        return digest
+        self._done[trial.id] = _Done(digest, time.monotonic() - began, cached=False)
 
     def _put_failure(self, trial: Trial, error: TrialError) -> TrialError:
         """Store the failure with its log; returns the error with the place where the log stays."""
@@ -204,6 +212,16 @@ class Runner:
         )
 
 
+async def run_workers(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run them at the same time; the first to fail stops the others, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(worker)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
 def _about_this_machine() -> dict[str, Any]:
     return {
         "lab_version": version("lab"),
@@ -231,7 +249,10 @@ def identity_of(plan: Plan, trial: Trial) -> TrialIdentity:
 @contextlib.contextmanager
 def scratch_directory(parent: Path) -> Iterator[Path]:
     """A folder for records on their way: on the disk of the run, named by its owner, gone afterwards."""
-    path = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
+    try:
+        path = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
+    except OSError as error:
+        raise StoreError(f"cannot write {parent}: {error.strerror}") from error
     try:
         yield path
     finally:

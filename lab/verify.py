@@ -3,16 +3,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
 from lab.engine.base import Engine
-from lab.errors import GuestError, InputError, TrialError
+from lab.errors import GuestError, InputError, StoreError, TrialError
 from lab.plan import Plan, Trial
-from lab.runner import Observer, scratch_directory
+from lab.runner import Observer, remove_abandoned_scratch, run_workers, scratch_directory
 from lab.store import Run, record_digest
 from lab.store.digest import file_digests
 
@@ -53,7 +53,7 @@ def changed_inputs(run: Run, engine: Engine) -> list[str]:
 
 
 async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observer, *, jobs: int) -> list[Difference]:
-    """Run ``trials`` again; returns those that differ."""
+    """Run ``trials`` again; returns those that differ, in their order."""
     await engine.prepare(observer.step)
     waiting = iter(trials)
     differences: list[Difference] = []
@@ -63,8 +63,8 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
             observer.started(trial)
             began = time.monotonic()
             directory = scratch / trial.id
-            directory.mkdir()
             try:
+                directory.mkdir()
                 await engine.run(
                     trial.job,
                     directory,
@@ -73,18 +73,22 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
                 )
                 found = _compare(run, trial, directory)
             except TrialError as error:
-                found = Difference(trial.id, (), str(error))
+                found = Difference(trial.id, (), error.reason)
+            except OSError as error:
+                raise StoreError(f"cannot keep the repeated trial {trial.id} in {directory}: {error}") from error
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
             if found is None:
                 observer.finished(trial, time.monotonic() - began, cached=False)
             else:
                 differences.append(found)
                 observer.failed(trial, GuestError(str(found)))
 
+    remove_abandoned_scratch(run.path.parent)
     with scratch_directory(run.path) as scratch:
-        async with asyncio.TaskGroup() as group:
-            for worker in range(min(jobs, len(trials))):
-                group.create_task(work(worker, scratch))
-    return differences
+        await run_workers(work(worker, scratch) for worker in range(min(jobs, len(trials))))
+    order = [trial.id for trial in trials]
+    return sorted(differences, key=lambda difference: order.index(difference.trial_id))
 
 
 def _compare(run: Run, trial: Trial, directory: Path) -> Difference | None:

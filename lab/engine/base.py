@@ -3,11 +3,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from pathlib import Path
-from typing import Protocol
+from typing import Protocol, TypeVar
 
 from lab.protocol import Job
+
+_T = TypeVar("_T")
 
 Step = Callable[[str], None]
 """Called with what is being done, where it takes long."""
@@ -36,3 +39,18 @@ class Engine(Protocol):
         ``worker`` counts from 0; trials of different workers run at the same time.
         Raises :class:`~lab.errors.TrialError`.
         """
+
+
+async def in_thread(work: Callable[[], _T]) -> _T:
+    """As :func:`asyncio.to_thread`, but a cancellation waits until ``work`` has ended.
+
+    So nothing is removed under its hands, and nothing written after the cleaning up.
+    """
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait((running,))
+        if not running.cancelled():
+            running.exception()  # the cancellation is what counts
+        raise

@@ -18,6 +18,7 @@ import lzma
 import os
 import platform
 import shutil
+import signal
 import subprocess
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -39,6 +40,15 @@ ROOT_ALIGNMENT = 2 << 20
 _BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 _NO_ADDED_TIME = "1735689600"
 _TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
+
+# mmdebstrap's first process ignores signals, and hangs up its whole process group when it fails, which must not be ours.
+# So it gets a group of its own, which ends with this shell, which ends with lab, however that ends.
+_IN_ITS_OWN_GROUP = (
+    "setpriv", "--pdeathsig", "TERM",
+    "sh", "-c", 'trap "trap - TERM; kill -TERM 0" TERM; "$@" & wait "$!"', "sh",
+)  # fmt: skip
+_STOP_LIMIT_S = 20.0
+"""mmdebstrap removes what it has unpacked."""
 
 Progress = Callable[[str], None]
 
@@ -174,6 +184,7 @@ def _bootstrap(tar: Path, log: Path, progress: Progress, mirror: str | None) -> 
     script.write_bytes(_resource("customize.sh"))
     script.chmod(0o755)
     command = [
+        *_IN_ITS_OWN_GROUP,
         "mmdebstrap",
         "--variant=essential",
         f"--include={','.join(PACKAGES)}",
@@ -191,16 +202,35 @@ def _bootstrap(tar: Path, log: Path, progress: Progress, mirror: str | None) -> 
     with (
         open(log, "w", encoding="utf-8") as file,
         subprocess.Popen(
-            command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=environment, text=True, errors="replace"
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            text=True,
+            errors="replace",
+            start_new_session=True,
         ) as process,
     ):
         assert process.stdout is not None
-        for line in process.stdout:
-            file.write(line)
-            if line.startswith("I: ") and line.rstrip().endswith("..."):
-                progress(line[3:].rstrip().rstrip("."))
+        try:
+            for line in process.stdout:
+                file.write(line)
+                if line.startswith("I: ") and line.rstrip().endswith("..."):
+                    progress(line[3:].rstrip().rstrip("."))
+        except BaseException:
+            _stop(process)
+            raise
     if process.returncode != 0:
         raise ImageError(f"mmdebstrap failed (exit {process.returncode}); {_last_errors(log)} (log: {log})")
+
+
+def _stop(process: subprocess.Popen[str]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
 
 
 def _last_errors(log: Path) -> str:

@@ -10,6 +10,8 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
+from lab.errors import ImageError
+
 _PARTIAL = ".partial-"
 
 
@@ -37,9 +39,15 @@ def trials() -> Path:
 
 
 def builder_lock(name: str) -> FileLock:
-    """One builder at a time; the lock goes with its process, however that ends."""
+    """One builder at a time; the lock goes with its process, however that ends.
+
+    Raises :class:`ImageError` where the cache cannot be written.
+    """
     directory = cache_root() / "locks"
-    directory.mkdir(parents=True, exist_ok=True)
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise ImageError(f"cannot write the cache {cache_root()}: {exc.strerror}; LAB_CACHE names another") from exc
     return FileLock(directory / f"{name}.lock")
 
 

@@ -14,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lab.analysis.check import Verdict, worst
 from lab.report.comparison import comparison_figures
 from lab.report.evaluate import EvaluatedTrial, evaluate_run
+from lab.report.figure_cache import FigureCache
 from lab.report.model import Report
 from lab.report.style import save
 from lab.report.tables import result_columns, result_lines, write_tables
@@ -70,8 +71,11 @@ PROVENANCE_LABELS = {
 }
 
 
-def build_report(run_dir: Path) -> Path:
+def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
     """Evaluate the stored run *run_dir*, rebuild its ``report`` folder, and return the path of ``index.html``.
+
+    Drawing takes longest: figures that were drawn before, from the same results by the same code, are taken from
+    the folder *figure_cache*, and new ones are left there.
 
     Raises:
         InputError: *run_dir* is no run folder.
@@ -81,7 +85,10 @@ def build_report(run_dir: Path) -> Path:
     report = Report(run, evaluate_run(run))
     final = run.report_dir
     with new_folder(final, replace=True) as folder:
-        pictures = list(_pictures(report, folder / "figures"))
+        drawn_before = FigureCache(figure_cache, run) if figure_cache is not None else None
+        pictures = list(_pictures(report, folder / "figures", drawn_before))
+        if drawn_before is not None:
+            drawn_before.put(folder / "figures")
         write_tables(report, folder / "tables")
         content = page_content(report)
         (folder / "index.html").write_text(_render("index.html.j2", {**content, "pictures": pictures}, html=True))
@@ -170,10 +177,11 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _pictures(report: Report, folder: Path) -> Iterator[Picture]:
+def _pictures(report: Report, folder: Path, drawn_before: FigureCache | None) -> Iterator[Picture]:
     folder.mkdir(parents=True)
     for kind, drawn in _figures(report):
-        save(drawn.figure, folder, drawn.name)
+        if drawn_before is None or not drawn_before.copy(drawn.name, folder):
+            save(drawn.figure, folder, drawn.name)
         data = base64.b64encode((folder / f"{drawn.name}.svg").read_bytes()).decode()
         yield Picture(kind, drawn.name, drawn.caption, f"data:image/svg+xml;base64,{data}")
 

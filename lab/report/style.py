@@ -111,6 +111,9 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     return chosen
 
 
+FORMATS = ("svg", "pdf", "png")
+
+
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Write *figure* as PNG, SVG and PDF, without dates or versions."""
     folder.mkdir(parents=True, exist_ok=True)

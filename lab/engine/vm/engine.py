@@ -12,9 +12,11 @@ import shutil
 import tarfile
 import tempfile
 import time
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
-from lab.engine.base import Step, VirtualTime
+from lab.engine.base import Step, VirtualTime, in_thread
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.qemu import Qemu
@@ -25,9 +27,20 @@ from lab.mailbox import MailboxError, State
 from lab.protocol import Job
 
 _POLL_S = 0.2
-_LEAST_WALL_LIMIT_S = 120.0
-_WALL_LIMIT_PER_VIRTUAL_S = 20.0
-_STALL_LIMIT_S = 120.0
+
+
+@dataclass(frozen=True)
+class Limits:
+    """When a trial is given up, in seconds of wall-clock time."""
+
+    least_wall_s: float = 120.0
+    wall_per_virtual_s: float = 20.0
+    """On top, for every second of the trial's traffic."""
+    stall_s: float = 120.0
+    """Without any progress of virtual time."""
+
+
+DEFAULT_LIMITS = Limits()
 
 
 class VmEngine:
@@ -35,7 +48,8 @@ class VmEngine:
 
     name = "vm"
 
-    def __init__(self) -> None:
+    def __init__(self, *, limits: Limits = DEFAULT_LIMITS) -> None:
+        self._limits = limits
         self._template: Template | None = None
         self._located: tuple[Qemu, Image] | None = None
 
@@ -99,15 +113,15 @@ class VmEngine:
         processors = sorted(os.sched_getaffinity(0))
         processor = processors[worker % len(processors)]
         async with machine.start(found, arguments, text, console, processor=processor, state=template.state) as guest:
-            await _run_within_limits(guest, job, on_time)
-            await asyncio.to_thread(_take_record, guest, directory)
+            await _run_within(self._limits, guest, job, on_time)
+            await in_thread(partial(_take_record, guest, directory))
         for leftover in (console, console.with_suffix(".qemu")):
             leftover.unlink(missing_ok=True)
 
 
-async def _run_within_limits(guest: Machine, job: Job, on_time: VirtualTime) -> None:
+async def _run_within(limits: Limits, guest: Machine, job: Job, on_time: VirtualTime) -> None:
     started = time.monotonic()
-    limit = _LEAST_WALL_LIMIT_S + _WALL_LIMIT_PER_VIRTUAL_S * job["duration_ns"] / 1e9
+    limit = limits.least_wall_s + limits.wall_per_virtual_s * job["duration_ns"] / 1e9
     last_time, last_change = -1, started
     running = asyncio.ensure_future(guest.run_until_stop())
     try:
@@ -123,9 +137,9 @@ async def _run_within_limits(guest: Machine, job: Job, on_time: VirtualTime) -> 
                 raise TrialTimeoutError(
                     f"the trial did not end within {limit:.0f} s of wall-clock time", log=guest.console
                 )
-            if now - last_change > _STALL_LIMIT_S:
+            if now - last_change > limits.stall_s:
                 raise TrialTimeoutError(
-                    f"no virtual time has passed for {_STALL_LIMIT_S:.0f} s (traffic stands at {reached / 1e9:.3f} s)",
+                    f"no virtual time has passed for {limits.stall_s:.0f} s (traffic stands at {reached / 1e9:.3f} s)",
                     log=guest.console,
                 )
         running.result()

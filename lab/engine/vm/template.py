@@ -12,6 +12,7 @@ A template is a folder named by the digest of all that went into it::
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import json
 import os
@@ -49,8 +50,11 @@ class Template:
 
 def identity(found: Qemu, image: Image) -> dict[str, str]:
     """All that a trial's record depends on besides its job."""
-    setup = [qemu.machine_arguments(image, Path("ram"), share_ram=True), qemu.KERNEL_ARGUMENTS, self_test_job()]
-    machine_text = json.dumps(setup, sort_keys=True).replace(str(image.path), "")
+    arguments = qemu.machine_arguments(image, Path("ram"), share_ram=True)
+    # Where the image lies does not matter; QEMU's options have commas doubled.
+    place = str(image.path).replace(",", ",,")
+    setup = [[argument.replace(place, "") for argument in arguments], qemu.KERNEL_ARGUMENTS, self_test_job()]
+    machine_text = json.dumps(setup, sort_keys=True)
     return {
         "qemu_version": found.version,
         "image_digest": image.digest,
@@ -70,7 +74,8 @@ def find_template(found: Qemu, image: Image) -> Template | None:
     path = cache.templates() / key_of(digests)
     if not (path / "info.json").exists():
         return None
-    os.utime(path / "info.json")  # for the order in which old ones are dropped
+    with contextlib.suppress(OSError):  # somebody else's cache
+        os.utime(path / "info.json")  # for the order in which old ones are dropped
     return Template(path=path, image=image, identity=digests)
 
 
