@@ -41,11 +41,11 @@ _BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 _NO_ADDED_TIME = "1735689600"
 _TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
-# mmdebstrap's first process ignores signals, and hangs up its whole process group when it fails, which must not be ours.
-# So it gets a group of its own, which ends with this shell, which ends with lab, however that ends.
+# mmdebstrap's first process ignores signals, and it hangs up its whole process group when it fails: that must not be
+# ours.  So it gets a group of its own, which ends with this shell, which ends with lab, however that ends.
 _IN_ITS_OWN_GROUP = (
     "setpriv", "--pdeathsig", "TERM",
-    "sh", "-c", 'trap "trap - TERM; kill -TERM 0" TERM; "$@" & wait "$!"', "sh",
+    "sh", "-c", """trap "trap '' TERM; kill -TERM 0; wait" TERM; "$@" & wait "$!\"""", "sh",
 )  # fmt: skip
 _STOP_LIMIT_S = 20.0
 """mmdebstrap removes what it has unpacked."""
