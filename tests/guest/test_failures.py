@@ -11,9 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.vm import engine as vm_engine
 from lab.engine.vm import machine
-from lab.engine.vm.engine import VmEngine
+from lab.engine.vm.engine import Limits, VmEngine
 from lab.engine.vm.machine import Machine
 from lab.errors import LostVMError, TrialTimeoutError
 from tests.conftest import job_of
@@ -58,6 +57,14 @@ async def run_with(engine: VmEngine, directory: Path, sabotage: Sabotage, monkey
     await asyncio.wait_for(trial, 60)
 
 
+def with_limits(engine: VmEngine, limits: Limits) -> VmEngine:
+    """Another engine on the same image and template (``engine`` has made sure that they are there)."""
+    limited = VmEngine(limits=limits)
+    limited.locate(print)
+    asyncio.run(limited.prepare(print))
+    return limited
+
+
 def test_a_kernel_panic(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     directory = tmp_path / "record"
     directory.mkdir()
@@ -75,17 +82,16 @@ def test_a_killed_qemu(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.Mon
 
 
 def test_a_guest_that_stands_still(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vm_engine, "_STALL_LIMIT_S", 3.0)
+    limited = with_limits(engine, Limits(stall_s=3.0))
     directory = tmp_path / "record"
     directory.mkdir()
     with pytest.raises(TrialTimeoutError, match="no virtual time has passed for 3 s"):
-        asyncio.run(run_with(engine, directory, stop, monkeypatch))
+        asyncio.run(run_with(limited, directory, stop, monkeypatch))
 
 
-def test_a_trial_that_takes_too_long(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(vm_engine, "_LEAST_WALL_LIMIT_S", 2.0)
-    monkeypatch.setattr(vm_engine, "_WALL_LIMIT_PER_VIRTUAL_S", 0.0)
+def test_a_trial_that_takes_too_long(engine: VmEngine, tmp_path: Path) -> None:
+    limited = with_limits(engine, Limits(least_wall_s=2.0, wall_per_virtual_s=0.0))
     directory = tmp_path / "record"
     directory.mkdir()
     with pytest.raises(TrialTimeoutError, match="did not end within 2 s"):
-        asyncio.run(engine.run(job_of("duration=600s"), directory, 0, lambda _now: None))
+        asyncio.run(limited.run(job_of("duration=600s"), directory, 0, lambda _now: None))

@@ -158,9 +158,26 @@ def _take_record(guest: Machine, directory: Path) -> None:
         )
     try:
         with tarfile.open(fileobj=io.BytesIO(guest.mailbox.record), mode="r:") as archive:
-            archive.extractall(directory, filter="data")
+            _extract(archive, directory)
     except (tarfile.TarError, MailboxError) as exc:
         raise GuestError(f"the agent's record cannot be read: {exc}", log=guest.console) from exc
     except OSError:
         shutil.rmtree(directory, ignore_errors=True)
         raise
+
+
+def _extract(archive: tarfile.TarFile, directory: Path) -> None:
+    """Files and folders only, and none outside ``directory``; Debian 12's tarfile knows no filters yet."""
+    for member in archive:
+        path = Path(member.name)
+        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
+            raise tarfile.TarError(f"{member.name} does not belong in a record")
+        target = directory / path
+        if member.isdir():
+            target.mkdir(parents=True, exist_ok=True)
+            continue
+        target.parent.mkdir(parents=True, exist_ok=True)
+        source = archive.extractfile(member)
+        assert source is not None
+        with open(target, "wb") as file:
+            shutil.copyfileobj(source, file, 1 << 20)
