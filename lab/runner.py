@@ -122,15 +122,16 @@ class Runner:
 
     async def _take_from_cache(self) -> list[Trial]:
         """Store every trial whose record is in the cache; returns the others."""
-        if not self._read_cache:
-            return list(self._plan.trials)
-        missing = []
-        for trial in self._plan.trials:
-            if await in_thread(partial(self._keep_cached, trial)):
-                self._observer.finished(trial, 0.0, cached=True)
-            else:
-                missing.append(trial)
-        return missing
+        waiting = iter(self._plan.trials)
+
+        async def work() -> None:
+            for trial in waiting:
+                if await in_thread(partial(self._keep_cached, trial)):
+                    self._observer.finished(trial, 0.0, cached=True)
+
+        if self._read_cache:
+            await run_workers(work() for _ in range(self._jobs))
+        return [trial for trial in self._plan.trials if trial.id not in self._done]
 
     def _keep_cached(self, trial: Trial) -> bool:
         directory = self._cache.get(self._key(trial))
@@ -171,9 +172,13 @@ class Runner:
 
     def _keep(self, trial: Trial, directory: Path, began: float) -> None:
         """Store a finished trial; a record that says ``failed`` becomes a :class:`GuestError`."""
-        record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
-        if record["status"] != "ok":
-            raise GuestError(record["error"], log=directory / "log.txt")
+        try:
+            record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+            failure = None if record["status"] == "ok" else str(record["error"])
+        except (ValueError, KeyError, TypeError) as error:
+            failure = f"the agent's record is damaged: {type(error).__name__}: {error}"
+        if failure is not None:
+            raise GuestError(failure, log=directory / "log.txt")
         digest = record_digest(directory)
         self._cache.put(self._key(trial), directory)
         self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)

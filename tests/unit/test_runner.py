@@ -6,12 +6,13 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import time
 from pathlib import Path
 
 import pytest
 
 from lab.engine.base import Step, VirtualTime
-from lab.errors import LabError, LostVMError, StoreError
+from lab.errors import EngineError, LabError, LostVMError, StoreError
 from lab.plan import Plan, Trial, make_plan
 from lab.protocol import PROTOCOL_FORMAT, Job, Record
 from lab.runner import Outcome, Runner, remove_abandoned_scratch
@@ -36,6 +37,11 @@ class ScriptedEngine:
         self.ran: list[str] = []
         self.lose, self.stop_at, self.full = lose, stop_at, full
         self.whole_run: asyncio.Task[object] | None = None
+        self.most_at_once = 0
+        self.texts: dict[str, str] = {}
+        """Trial id → what its record is, instead of a good one."""
+        self.unprepared = False
+        self._running = 0
 
     def locate(self, step: Step) -> None: ...
 
@@ -44,9 +50,15 @@ class ScriptedEngine:
 
     async def prepare(self, step: Step) -> None:
         self.whole_run = asyncio.current_task()
+        if self.unprepared:
+            raise EngineError("no template")
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
         self.ran.append(directory.name)
+        self._running += 1
+        self.most_at_once = max(self.most_at_once, self._running)
+        await asyncio.sleep(0)
+        self._running -= 1
         if directory.name == self.lose:
             raise LostVMError("the virtual machine ended")
         if directory.name == self.stop_at:
@@ -55,16 +67,27 @@ class ScriptedEngine:
             await asyncio.sleep(60)
         if self.full:
             raise OSError(28, "No space left on device")
-        (directory / "record.json").write_text(json.dumps(record()))
+        (directory / "record.json").write_text(self.texts.get(directory.name, json.dumps(record())))
         (directory / "seed").write_text(str(job["seed"]))
 
 
-class Silent:
+class Heard:
+    """What an observer was told, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
     def step(self, what: str) -> None: ...
-    def started(self, trial: Trial) -> None: ...
     def reached(self, trial: Trial, virtual_ns: int) -> None: ...
-    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None: ...
-    def failed(self, trial: Trial, error: LabError) -> None: ...
+
+    def started(self, trial: Trial) -> None:
+        self.events.append(("started", trial.id))
+
+    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None:
+        self.events.append(("cached" if cached else "finished", trial.id))
+
+    def failed(self, trial: Trial, error: LabError) -> None:
+        self.events.append((f"failed: {error}", trial.id))
 
 
 @pytest.fixture
@@ -73,11 +96,17 @@ def plan() -> Plan:
 
 
 def run(
-    plan: Plan, root: Path, engine: ScriptedEngine, *, jobs: int = 1, read_cache: bool = True
+    plan: Plan,
+    root: Path,
+    engine: ScriptedEngine,
+    *,
+    jobs: int = 1,
+    read_cache: bool = True,
+    heard: Heard | None = None,
 ) -> tuple[Run, Outcome]:
     folder = create_run(root / "results", plan.name, b"", json.loads(plan.to_json()))
     cache = TrialCache(root / "cache")
-    runner = Runner(engine, Silent(), plan, folder, jobs=jobs, cache=cache, read_cache=read_cache)
+    runner = Runner(engine, heard or Heard(), plan, folder, jobs=jobs, cache=cache, read_cache=read_cache)
     return folder, asyncio.run(runner.run({}))
 
 
@@ -130,3 +159,85 @@ def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> Non
     living.mkdir()
     remove_abandoned_scratch(tmp_path)
     assert (dead.exists(), living.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 9])
+def test_as_many_trials_at_a_time_as_asked_in_the_order_of_the_plan(plan: Plan, tmp_path: Path, jobs: int) -> None:
+    engine, heard = ScriptedEngine(), Heard()
+    run(plan, tmp_path, engine, jobs=jobs, heard=heard)
+    assert engine.most_at_once == min(jobs, 4)
+    assert engine.ran == [trial.id for trial in plan.trials]
+    assert [trial for event, trial in heard.events if event == "started"] == engine.ran
+    assert sorted(trial for event, trial in heard.events if event == "finished") == sorted(engine.ran)
+
+
+def test_a_record_that_says_failed_is_not_kept_for_next_time(plan: Plan, tmp_path: Path) -> None:
+    bad = plan.trials[0].id
+    engine = ScriptedEngine()
+    engine.texts[bad] = json.dumps({**record(), "status": "failed", "error": "iperf3 would not"})
+    heard = Heard()
+    folder, outcome = run(plan, tmp_path, engine, heard=heard)
+    assert list(outcome.failures) == [bad]
+    assert ("failed: iperf3 would not", bad) in heard.events
+    assert folder.trial(bad).error == "iperf3 would not"
+    again, outcome = run(plan, tmp_path, ScriptedEngine())
+    assert outcome.cached == 3
+    assert again.finished_ids() == {trial.id for trial in plan.trials}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"status": "failed"}'])
+def test_a_damaged_record_costs_its_trial_only(plan: Plan, tmp_path: Path, text: str) -> None:
+    engine = ScriptedEngine()
+    engine.texts[plan.trials[0].id] = text
+    _, outcome = run(plan, tmp_path, engine)
+    assert "the agent's record is damaged" in str(outcome.failures[plan.trials[0].id])
+    assert len(engine.ran) == 4
+
+
+def test_an_engine_that_cannot_start_is_no_interruption(plan: Plan, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.unprepared = True
+    with pytest.raises(EngineError, match="no template"):
+        run(plan, tmp_path, engine)
+    (provenance,) = (tmp_path / "results").rglob("provenance.json")
+    assert json.loads(provenance.read_text())["status"] == "failed"
+
+
+def test_a_damaged_entry_of_the_cache_is_run_again(plan: Plan, tmp_path: Path) -> None:
+    first, _ = run(plan, tmp_path, ScriptedEngine())
+    damaged = sorted((tmp_path / "cache").rglob("seed"))[0]
+    damaged.write_text("another")
+    engine = ScriptedEngine()
+    again, outcome = run(plan, tmp_path, engine)
+    assert (outcome.cached, len(engine.ran)) == (3, 1)
+    assert again.results_digest() == first.results_digest()
+
+
+def test_a_trial_that_is_being_stored_when_the_run_is_stopped_is_stored_whole(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ScriptedEngine()
+    original = TrialCache.put
+
+    def put(self: TrialCache, key: str, directory: Path) -> Path:
+        # In the worker's thread: the stop arrives while the record is being copied.
+        assert engine.whole_run is not None
+        loop = engine.whole_run.get_loop()
+        asyncio.run_coroutine_threadsafe(_cancel(engine.whole_run), loop).result(10)
+        time.sleep(0.1)  # what would clean up, wrongly, has its chance
+        return original(self, key, directory)
+
+    monkeypatch.setattr(TrialCache, "put", put)
+    with pytest.raises(asyncio.CancelledError):
+        run(plan, tmp_path, engine)
+    monkeypatch.undo()
+    (run_folder,) = (tmp_path / "results" / plan.name).glob("2*")
+    assert Run(run_folder).finished_ids() == {plan.trials[0].id}
+    provenance = json.loads((run_folder / "provenance.json").read_text())
+    assert (provenance["status"], list(provenance["trials"])) == ("interrupted", [plan.trials[0].id])
+    assert not list(run_folder.glob(".work-*"))
+    assert run(plan, tmp_path, ScriptedEngine())[1].cached == 1
+
+
+async def _cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
