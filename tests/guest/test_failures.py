@@ -15,7 +15,8 @@ from lab.engine.vm import machine
 from lab.engine.vm.engine import Limits, VmEngine
 from lab.engine.vm.machine import Machine
 from lab.errors import LostVMError, TrialTimeoutError
-from tests.conftest import job_of
+from lab.protocol import Job
+from tests.conftest import job_of, record_in
 
 pytestmark = pytest.mark.vm
 
@@ -85,7 +86,9 @@ def test_a_guest_that_stands_still(engine: VmEngine, tmp_path: Path, monkeypatch
     limited = with_limits(engine, Limits(stall_s=3.0))
     directory = tmp_path / "record"
     directory.mkdir()
-    with pytest.raises(TrialTimeoutError, match="no virtual time has passed for 3 s"):
+    with pytest.raises(
+        TrialTimeoutError, match=r"no virtual time has passed for 3 s \(traffic stands at \d+\.\d{3} s\)"
+    ):
         asyncio.run(run_with(limited, directory, stop, monkeypatch))
 
 
@@ -95,3 +98,52 @@ def test_a_trial_that_takes_too_long(engine: VmEngine, tmp_path: Path) -> None:
     directory.mkdir()
     with pytest.raises(TrialTimeoutError, match="did not end within 2 s"):
         asyncio.run(limited.run(job_of("duration=600s"), directory, 0, lambda _now: None))
+
+
+def failed(run_job: Callable[[Job], Path], job: Job) -> str:
+    """The error of a record that says failed; its log tells the same."""
+    directory = run_job(job)
+    record = record_in(directory)
+    assert record["status"] == "failed"
+    assert "Traceback" not in record["error"]
+    assert record["error"].splitlines()[0] in (directory / "log.txt").read_text()
+    return str(record["error"])
+
+
+def test_an_iperf3_that_fails(run_job: Callable[[Job], Path]) -> None:
+    # An iperf3 server runs one test at a time: the second client is turned away.
+    job = job_of("duration=2s")
+    (flow,) = job["flows"]
+    job["flows"].append({**flow, "name": "second", "start_ns": flow["start_ns"] + 500_000_000})
+    assert "flow second: iperf3: the server is busy running a test" in failed(run_job, job)
+
+
+def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) -> None:
+    job = job_of("duration=1s")
+    job["flows"][0]["port"] = 70_000
+    assert "flow bulk: iperf3 server does not listen: " in failed(run_job, job)
+
+
+def test_an_agent_that_hangs(run_job: Callable[[Job], Path]) -> None:
+    # It waits for a flow that starts after the limit: 180 virtual seconds that cost little, as nothing happens in them.
+    job = job_of("duration=1s", "collect={}")
+    (flow,) = job["flows"]
+    job["flows"].append({**flow, "name": "late", "port": flow["port"] + 1, "start_ns": 1_000_000_000_000})
+    assert "no end 180 virtual seconds after the traffic should have ended" in failed(run_job, job)
+
+
+def test_a_job_of_another_version(run_job: Callable[[Job], Path]) -> None:
+    job = job_of("duration=1s")
+    job["format"] = 99
+    assert failed(run_job, job) == "job format 99, this agent speaks 1"
+
+
+def test_a_tc_that_refuses(run_job: Callable[[Job], Path]) -> None:
+    job = job_of("duration=1s")
+    (bottleneck,) = (link for link in job["links"] if link["name"] == "bottleneck")
+    bottleneck["ab"]["queue"] = {
+        "discipline": "nosuch", "limit_bytes": None, "limit_packets": 10, "parameters": {},
+    }  # fmt: skip
+    error = failed(run_job, job)
+    assert error.startswith("tc -batch -: exit status")
+    assert "nosuch" in error
