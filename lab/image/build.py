@@ -148,7 +148,9 @@ def _build(partial: Path, progress: Progress, mirror: str | None) -> Image:
     progress("unpacking")
     root = work / "root"
     root.mkdir()
-    _run(["tar", "-xf", str(work / "root.tar"), "-C", str(root), "--no-same-owner", "--exclude=./dev/*"], log)
+    # Permissions as they are: without this, tar takes the user's umask off them, unless the user is root.
+    keep = ["--no-same-owner", "--same-permissions"]
+    _run(["tar", "-xf", str(work / "root.tar"), "-C", str(root), *keep, "--exclude=./dev/*"], log)
     kernel = (root / "usr/share/lab/kernel-release").read_text(encoding="ascii").strip()
     progress("writing the root file system")
     # Everything belongs to root and has time 0: two builds from the same packages are the same bytes.
