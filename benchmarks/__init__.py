@@ -1,1 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
+"""Speed and memory of the real thing: ``make bench``."""

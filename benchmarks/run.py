@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``make bench``: how fast trials run, what one costs before its traffic, and how much memory its machine takes."""
+"""How fast trials run, what one costs besides its traffic, and how much memory and disk its machine takes.
+
+Prints a table and stores everything as JSON under results/bench/.  Nothing else should run on the machine meanwhile.
+"""
 
 from __future__ import annotations
 
@@ -9,188 +12,126 @@ import json
 import os
 import platform
 import re
-import statistics
-import tempfile
-import time
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from benchmarks import measure
 from lab.engine.vm.engine import VmEngine
-from lab.engine.vm.template import build_template
-from lab.plan import Trial, make_plan
-from lab.spec.load import load_experiment
 
-SHIPPED = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
-SHORT_S, LONG_S = 1, 11
+RATES_MBIT = (10, 20, 100)
+FLOWS = (1, 4)
 
 
-@dataclass(frozen=True)
-class Run:
-    wall_s: float
-    busy_share: float
-    proportional_mib: float
-    """Proportional set size: pages that several machines share count once."""
-    own_mib: float
-    """Pages of its own."""
-
-
-def trial_of(rate_mbit: int, flows: int, seconds: int, *overrides: str) -> Trial:
-    """A single CUBIC trial on a path without loss."""
-    declared = ", ".join(f"f{number}: {{from: s{number}, to: d{number}}}" for number in range(1, flows + 1))
-    plan = make_plan(
-        load_experiment(
-            SHIPPED,
-            [
-                "matrix={}", "repeat=1", "start_jitter=0ms", f"duration={seconds}s", f"topology.pairs={flows}",
-                f"flows={{{declared}}}", f"topology.bottleneck.rate={rate_mbit}mbit", *overrides,
-            ],
-        ).raw
-    )  # fmt: skip
-    return plan.trials[0]
-
-
-async def run_once(engine: VmEngine, trial: Trial, worker: int = 0) -> Run:
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch) / "record"
-        directory.mkdir()
-        memory: list[tuple[float, float]] = [(0.0, 0.0)]
-        began = time.monotonic()
-        await engine.run(trial.job, directory, worker, lambda _now: memory.append(memory_of_machines()))
-        wall_s = time.monotonic() - began
-        record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
-    if record["status"] != "ok":
-        raise SystemExit(f"a trial failed: {record['error']}")
-    cpu = record["cpu"]
-    return Run(wall_s, cpu["busy_ns"] / cpu["total_ns"], *max(memory))
-
-
-def memory_of_machines() -> tuple[float, float]:
-    """(proportional, own) MiB of the largest QEMU that this process has started."""
-    found = [(0.0, 0.0)]
-    for child in Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text().split():
-        try:
-            rollup = Path(f"/proc/{child}/smaps_rollup").read_text()
-        except OSError:
-            continue
-        sizes = {name: int(size) / 1024 for name, size in re.findall(r"^(\w+): +(\d+) kB", rollup, re.MULTILINE)}
-        if sizes:
-            found.append((sizes["Pss"], sizes["Private_Dirty"] + sizes["Private_Clean"]))
-    return max(found)
-
-
-def median_run(engine: VmEngine, trial: Trial, times: int) -> Run:
-    runs = [asyncio.run(run_once(engine, trial)) for _ in range(times)]
-    return sorted(runs, key=lambda run: run.wall_s)[len(runs) // 2]
-
-
-def speed(engine: VmEngine, rate_mbit: int, flows: int, times: int) -> dict[str, Any]:
-    """The cost of the traffic alone is the difference between a long and a short trial."""
-    short = median_run(engine, trial_of(rate_mbit, flows, SHORT_S), times)
-    long = median_run(engine, trial_of(rate_mbit, flows, LONG_S), times)
-    per_second = (long.wall_s - short.wall_s) / (LONG_S - SHORT_S)
-    return {
-        "rate_mbit": rate_mbit,
-        "flows": flows,
-        "virtual_s_per_wall_s": round(1 / per_second, 2),
-        "fixed_s": round(short.wall_s - SHORT_S * per_second, 2),
-        "cpu_busy": round(long.busy_share, 3),
-        "pss_mib": round(long.proportional_mib),
-        "own_mib": round(long.own_mib),
-    }
-
-
-async def _together(engine: VmEngine, trial: Trial, jobs: int, trials: int) -> float:
-    waiting = iter(range(trials))
-    began = time.monotonic()
-
-    async def work(worker: int) -> None:
-        for _ in waiting:
-            await run_once(engine, trial, worker)
-
-    async with asyncio.TaskGroup() as group:
-        for worker in range(jobs):
-            group.create_task(work(worker))
-    return time.monotonic() - began
-
-
-def speed_up(engine: VmEngine, times: int) -> float:
-    """Wall time of four trials one after another, over that of two at a time."""
-    trial = trial_of(20, 1, 5)
-    ratios = [
-        asyncio.run(_together(engine, trial, 1, 4)) / asyncio.run(_together(engine, trial, 2, 4)) for _ in range(times)
-    ]
-    return round(statistics.median(ratios), 2)
-
-
-def template_build_s(engine: VmEngine) -> float:
-    """From nothing but the image."""
-    found, image = engine.machine()
-    before = os.environ.get("LAB_CACHE")
-    with tempfile.TemporaryDirectory() as scratch:
-        os.environ["LAB_CACHE"] = scratch
-        began = time.monotonic()
-        asyncio.run(build_template(found, image, lambda _what: None))
-        wall_s = time.monotonic() - began
-    if before is None:
-        del os.environ["LAB_CACHE"]
-    else:
-        os.environ["LAB_CACHE"] = before
-    return round(wall_s, 1)
-
-
-def first_line_s(engine: VmEngine, times: int) -> float:
-    """From starting QEMU to the restored agent's first sign of life."""
-    trial = trial_of(1, 1, 1)
-    return round(statistics.median(asyncio.run(engine.time_to_first_sign(trial.job)) for _ in range(times)), 3)
-
-
-def bytes_on_disk(path: Path) -> int:
-    return sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())
-
-
-def about(engine: VmEngine) -> dict[str, Any]:
-    cpu = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(), re.MULTILINE)
+def about(engine: VmEngine, times: int) -> dict[str, Any]:
+    processor = re.search(r"^model name\s*: (.*)$", Path("/proc/cpuinfo").read_text(encoding="utf-8"), re.MULTILINE)
     return {
         "when": datetime.now(UTC).isoformat(timespec="seconds"),
-        "cpu": cpu[1] if cpu else platform.machine(),
+        "median_of": times,
+        "cpu": processor[1] if processor else platform.machine(),
         "cores": len(os.sched_getaffinity(0)),
+        "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "host_kernel": platform.release(),
+        "load_before": round(os.getloadavg()[0], 2),
         **engine.identity(),
     }
 
 
+def show_machine(facts: dict[str, Any]) -> None:
+    print(f"{facts['cpu']}, {facts['cores']} cores, {facts['memory_gib']} GiB; Linux {facts['host_kernel']}")
+    print(
+        f"QEMU {facts['qemu_version']}; load before the start: {facts['load_before']}; median of {facts['median_of']}"
+    )
+
+
+def speeds(engine: VmEngine, times: int) -> list[dict[str, Any]]:
+    print(f"\nvirtual seconds per wall-clock second, on one core ({measure.LONG_S} s of CUBIC, tcp_probe on)")
+    print("  rate         flows  traffic alone  whole trial  fixed cost  CPU busy")
+    rows = []
+    for rate_mbit in RATES_MBIT:
+        for flows in FLOWS:
+            row = measure.speed(engine, rate_mbit, flows, times)
+            rows.append(row)
+            print(
+                f"  {rate_mbit:>3} Mbit/s  {flows:>7}  {row['traffic_virtual_s_per_wall_s']:>13.2f}"
+                f"  {row['whole_trial_virtual_s_per_wall_s']:>11.2f}  {row['fixed_s']:>8.2f} s"
+                f"  {row['cpu_busy_share']:>8.1%}",
+                flush=True,
+            )
+    print(
+        f"  (traffic alone: what {measure.LONG_S} s cost beyond {measure.SHORT_S} s; fixed cost: what is left of that)"
+    )
+    return rows
+
+
+def start_text(row: dict[str, Any]) -> str:
+    return f"QEMU's start until restored {row['restored_s']} s, until the agent's first line {row['first_line_s']} s"
+
+
+def template_text(seconds: float) -> str:
+    return f"template built in {seconds} s"
+
+
+def speed_up_text(row: dict[str, Any]) -> str:
+    same = "the same results" if row["same_results"] else "DIFFERENT RESULTS"
+    walls = f"{row['one_job_s']} s over {row['two_jobs_s']} s, {row['trials']} trials, {same}"
+    return f"2 jobs over 1: {row['speed_up']} × ({walls})"
+
+
+def memory_text(row: dict[str, Any]) -> str:
+    return (
+        f"memory per machine, {row['machines']} at a time: PSS {row['peak_pss_mib']} MiB, "
+        f"private dirty {row['peak_private_dirty_mib']} MiB, RSS {row['peak_rss_mib']} MiB"
+    )
+
+
+def probe_text(row: dict[str, Any]) -> str:
+    return (
+        f"tcp_probe on, at 20 Mbit/s: goodput {row['goodput_change']:+.4%}, "
+        f"CPU busy {row['cpu_busy_share_off']:.1%} → {row['cpu_busy_share_on']:.1%}, "
+        f"wall {row['wall_off_s']} → {row['wall_on_s']} s"
+    )
+
+
+def disk(engine: VmEngine) -> dict[str, int]:
+    _qemu, image = engine.machine()
+    return {"image": measure.bytes_on_disk(image.path), "template": measure.bytes_on_disk(engine.template().path)}
+
+
+def disk_text(row: dict[str, int]) -> str:
+    return f"on disk: image {row['image'] / 1e6:.0f} MB, template {row['template'] / 1e6:.0f} MB"
+
+
+def measure_all(engine: VmEngine, times: int) -> dict[str, Any]:
+    """Measure and print, one after another."""
+
+    def said(result: Any, text: Callable[[Any], str]) -> Any:
+        print(text(result), flush=True)
+        return result
+
+    return {
+        "speed": speeds(engine, times),
+        "start": said(measure.start_times(engine, times), start_text),
+        "template_build_s": said(measure.template_build_s(engine, times), template_text),
+        "jobs": said(measure.speed_up(engine, times), speed_up_text),
+        "memory": [said(measure.memory(engine, machines), memory_text) for machines in (1, 2)],
+        "tcp_probe": said(measure.probe_effect(engine, times), probe_text),
+        "bytes_on_disk": said(disk(engine), disk_text),
+    }
+
+
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="one run of each instead of the median of three")
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.run", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="measure everything once, not the median of three")
     times = 1 if parser.parse_args().quick else 3
     engine = VmEngine()
     engine.locate(print)
+    facts = about(engine, times)
     asyncio.run(engine.prepare(print))
-    result = about(engine)
-    print(f"{'rate':>10}  flows  virtual s per wall s  fixed cost  CPU busy  memory (shared once / own)")
-    result["speed"] = []
-    for rate_mbit in (10, 20, 100):
-        for flows in (1, 4):
-            row = speed(engine, rate_mbit, flows, times)
-            result["speed"].append(row)
-            print(
-                f"{rate_mbit:>4} Mbit/s  {flows:>5}  {row['virtual_s_per_wall_s']:>20}  {row['fixed_s']:>8} s"
-                f"  {row['cpu_busy']:>7.0%}  {row['pss_mib']} / {row['own_mib']} MiB",
-                flush=True,
-            )
-    result["speed_up_2_jobs"] = speed_up(engine, times)
-    result["first_sign_s"] = first_line_s(engine, times)
-    result["template_build_s"] = template_build_s(engine)
-    _found, image = engine.machine()
-    result["image_bytes"] = image.bytes_on_disk()
-    result["template_bytes"] = bytes_on_disk(engine.template().path)
-    print(f"two jobs over one: {result['speed_up_2_jobs']} x")
-    print(f"QEMU's start to the agent's first sign: {result['first_sign_s']} s")
-    print(f"template build: {result['template_build_s']} s")
-    print(f"on disk: image {result['image_bytes'] / 1e6:.0f} MB, template {result['template_bytes'] / 1e6:.0f} MB")
+    show_machine(facts)
+    result = {**facts, **measure_all(engine, times)}
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
