@@ -12,6 +12,7 @@ import json
 import os
 import platform
 import re
+import time
 from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
@@ -37,6 +38,30 @@ def about(engine: VmEngine, times: int) -> dict[str, Any]:
         "load_before": round(os.getloadavg()[0], 2),
         **engine.identity(),
     }
+
+
+def processor_seconds() -> dict[str, float]:
+    """Since the machine started, on all processors: by anyone, by us and those we have waited for, and withheld."""
+    with open("/proc/stat", encoding="ascii") as file:
+        user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, file.readline().split()[1:9])
+    ticks = os.sysconf("SC_CLK_TCK")
+    own = sum(os.times()[:4])
+    return {"all": (user + nice + system + irq + softirq) / ticks, "own": own, "stolen": steal / ticks}
+
+
+def disturbance(before: dict[str, float], wall_s: float) -> dict[str, float]:
+    """Shares of all processors' time that went elsewhere since ``before``: near 0, or the figures mean little."""
+    now = processor_seconds()
+    spent = {name: now[name] - before[name] for name in now}
+    total = wall_s * (os.cpu_count() or 1)
+    others = max(0.0, spent["all"] - spent["own"])
+    return {"others_share": round(others / total, 3), "stolen_share": round(spent["stolen"] / total, 3)}
+
+
+def disturbance_text(row: dict[str, float]) -> str:
+    return (
+        f"meanwhile, others took {row['others_share']:.0%} of the processors, the host below {row['stolen_share']:.0%}"
+    )
 
 
 def show_machine(facts: dict[str, Any]) -> None:
@@ -131,7 +156,10 @@ def main() -> None:
     facts = about(engine, times)
     asyncio.run(engine.prepare(print))
     show_machine(facts)
+    before, began = processor_seconds(), time.monotonic()
     result = {**facts, **measure_all(engine, times)}
+    result["disturbance"] = disturbance(before, time.monotonic() - began)
+    print(disturbance_text(result["disturbance"]))
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
     path.write_text(json.dumps(result, indent=1) + "\n", encoding="utf-8")
