@@ -251,6 +251,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _guarded(command: Callable[[], Any]) -> int:
     try:
         result = command()
+        sys.stdout.flush()
     except LabError as error:
         _say(f"lab: {error}")
         return error.exit_code
@@ -258,8 +259,8 @@ def _guarded(command: Callable[[], Any]) -> int:
         return done.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except BrokenPipeError:
-        # The reader of our output has gone, as `head` does.
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has gone, as `head` does; typer's own answer to that is to exit with 1.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK

@@ -41,12 +41,6 @@ _BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 _NO_ADDED_TIME = "1735689600"
 _TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
-# mmdebstrap's first process ignores signals, and it hangs up its whole process group when it fails: that must not be
-# ours.  So it gets a group of its own, which ends with this shell, which ends with lab, however that ends.
-_IN_ITS_OWN_GROUP = (
-    "setpriv", "--pdeathsig", "TERM",
-    "sh", "-c", """trap "trap '' TERM; kill -TERM 0; wait" TERM; "$@" & wait "$!\"""", "sh",
-)  # fmt: skip
 _STOP_LIMIT_S = 20.0
 """mmdebstrap removes what it has unpacked."""
 
@@ -186,7 +180,7 @@ def _bootstrap(tar: Path, log: Path, progress: Progress, mirror: str | None) -> 
     script.write_bytes(_resource("customize.sh"))
     script.chmod(0o755)
     command = [
-        *_IN_ITS_OWN_GROUP,
+        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _resource("supervise.sh").decode(), "sh"),
         "mmdebstrap",
         "--variant=essential",
         f"--include={','.join(PACKAGES)}",
