@@ -12,6 +12,7 @@ An image is a folder named by the digest of its content::
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import lzma
@@ -25,6 +26,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import TextIO
 
 from lab.errors import ImageError
 from lab.image import cache, cpio
@@ -41,6 +43,7 @@ _BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 _NO_ADDED_TIME = "1735689600"
 _TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
+_POLL_S = 0.1
 _STOP_LIMIT_S = 20.0
 """mmdebstrap removes what it has unpacked."""
 
@@ -194,26 +197,24 @@ def _bootstrap(tar: Path, log: Path, progress: Progress, mirror: str | None) -> 
     if mirror is not None:
         command.append(mirror)
     log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {**os.environ, "SOURCE_DATE_EPOCH": _NO_ADDED_TIME, "LC_ALL": "C.UTF-8"}
-    with (
-        open(log, "w", encoding="utf-8") as file,
-        subprocess.Popen(
+    environment = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": _NO_ADDED_TIME,
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    # To a file, not a pipe: when lab is gone, mmdebstrap can still say that it is cleaning up, and does.
+    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as said:
+        process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
+            stdout=out,
             stderr=subprocess.STDOUT,
             env=environment,
-            text=True,
-            errors="replace",
             start_new_session=True,
-        ) as process,
-    ):
-        assert process.stdout is not None
+        )
         try:
-            for line in process.stdout:
-                file.write(line)
-                if line.startswith("I: ") and line.rstrip().endswith("..."):
-                    progress(line[3:].rstrip().rstrip("."))
+            _follow(process, said, progress)
         except BaseException:
             _stop(process)
             raise
@@ -221,7 +222,21 @@ def _bootstrap(tar: Path, log: Path, progress: Progress, mirror: str | None) -> 
         raise ImageError(f"mmdebstrap failed (exit {process.returncode}); {_last_errors(log)} (log: {log})")
 
 
-def _stop(process: subprocess.Popen[str]) -> None:
+def _follow(process: subprocess.Popen[bytes], said: TextIO, progress: Progress) -> None:
+    """Tell ``progress`` of every step, until the process has ended."""
+    rest = ""
+    running = True
+    while running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_S)
+        running = process.returncode is None
+        *lines, rest = (rest + said.read()).split("\n")
+        for line in lines:
+            if line.startswith("I: ") and line.endswith("..."):
+                progress(line[3:].rstrip("."))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
     process.terminate()
     try:
         process.wait(_STOP_LIMIT_S)
