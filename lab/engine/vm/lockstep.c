@@ -10,9 +10,13 @@
  * on one host processor, every few seconds on two, and the trial is not the same to the byte any more.
  *
  * So the two threads take turns, and pass the turn only at points that the guest's own instructions determine:
- * the processor when it waits for work, or lets go of QEMU's big lock after it has notified the main loop; the main
- * loop when it is about to poll and the processor has been given something to do.  That the threads no longer wake each
+ * the processor when it waits for work, the main loop when it is about to poll and the processor has been given
+ * something to do.  Timers that expire while the guest runs do not need the main loop: the processor's thread runs them
+ * itself when its budget of instructions, which ends at the next timer, is used up.  That the threads no longer wake each
  * other needlessly is faster, too.
+ *
+ * A timer of the host's clock would need the main loop while the guest is busy, and never get it; the machines here have
+ * none (lab/engine/vm/machine.py switches off the one that a restored machine starts).
  *
  * Only libc's functions are replaced, and only how the two threads wait: what QEMU computes is its own.
  */
@@ -43,8 +47,6 @@ static struct {
 	int (*poll)(struct pollfd *, nfds_t, int);
 	int (*cond_wait)(pthread_cond_t *, pthread_mutex_t *);
 	int (*cond_broadcast)(pthread_cond_t *);
-	int (*mutex_unlock)(pthread_mutex_t *);
-	ssize_t (*write)(int, const void *, size_t);
 } libc;
 
 static atomic_int turn = MAIN_LOOP;
@@ -53,7 +55,6 @@ static _Atomic(pthread_mutex_t *) big_lock;	/* what the processor holds when it 
 static _Atomic(pthread_cond_t *) halted;	/* what it waits for */
 
 static __thread enum role role;
-static __thread int has_notified;		/* the processor: the main loop, since it last gave up its turn */
 
 static void *versioned(const char *name)
 {
@@ -68,8 +69,6 @@ static void resolve(void)
 	libc.poll = dlsym(RTLD_NEXT, "poll");
 	libc.cond_wait = versioned("pthread_cond_wait");
 	libc.cond_broadcast = versioned("pthread_cond_broadcast");
-	libc.mutex_unlock = dlsym(RTLD_NEXT, "pthread_mutex_unlock");
-	libc.write = dlsym(RTLD_NEXT, "write");
 	libc.ppoll = dlsym(RTLD_NEXT, "ppoll");
 }
 
@@ -121,7 +120,7 @@ static void await_turn(enum turn mine)
 /* Waiting ends when the turn comes back; the caller looks at its condition again, as after any spurious wake-up. */
 static int wait_for_turn(enum turn mine, enum turn other, pthread_mutex_t *mutex)
 {
-	libc.mutex_unlock(mutex);
+	pthread_mutex_unlock(mutex);
 	pass_turn_to(other);
 	await_turn(mine);
 	return pthread_mutex_lock(mutex);
@@ -134,7 +133,6 @@ int pthread_cond_wait(pthread_cond_t *cond, pthread_mutex_t *mutex)
 	case IS_PROCESSOR:
 		atomic_store(&big_lock, mutex);
 		atomic_store(&halted, cond);
-		has_notified = 0;
 		return wait_for_turn(PROCESSOR, MAIN_LOOP, mutex);
 	case IS_MAIN_LOOP:
 		if (mutex == atomic_load(&big_lock) && atomic_exchange(&has_work, 0))
@@ -153,29 +151,6 @@ int pthread_cond_broadcast(pthread_cond_t *cond)
 	return libc.cond_broadcast(cond);
 }
 
-ssize_t write(int fd, const void *data, size_t size)
-{
-	ready();
-	if (role == IS_PROCESSOR && size == sizeof(uint64_t))	/* an eventfd */
-		has_notified = 1;
-	return libc.write(fd, data, size);
-}
-
-int pthread_mutex_unlock(pthread_mutex_t *mutex)
-{
-	int result;
-
-	ready();
-	result = libc.mutex_unlock(mutex);
-	if (role == IS_PROCESSOR && has_notified && mutex == atomic_load(&big_lock)) {
-		has_notified = 0;
-		atomic_store(&has_work, 1);
-		pass_turn_to(MAIN_LOOP);
-		await_turn(PROCESSOR);
-	}
-	return result;
-}
-
 /* QEMU also polls in the middle of something, with the big lock held; the processor could do nothing then. */
 static int big_lock_is_free(void)
 {
@@ -183,7 +158,7 @@ static int big_lock_is_free(void)
 
 	if (pthread_mutex_trylock(mutex) != 0)
 		return 0;
-	libc.mutex_unlock(mutex);
+	pthread_mutex_unlock(mutex);
 	return 1;
 }
 

@@ -56,6 +56,8 @@ class Machine:
         await self.command("migrate-set-capabilities", {"capabilities": [capability]})
 
     async def restore(self, state_fd: int) -> None:
+        # A restored machine announces itself to the network, by a timer of the host's clock: it has none, so must not.
+        await self.command("migrate-set-parameters", {"announce-rounds": 0})
         await self.command("migrate-incoming", {"uri": f"fd:{state_fd}"})
         while (status := await self.status()) == "inmigrate":
             await asyncio.sleep(0.002)
