@@ -240,6 +240,8 @@ def _say(line: str) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The ``lab`` command; returns the exit code."""
+    # A shell starts background jobs deaf to SIGINT, on which stopping at all depends here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     # SIGTERM stops it as Ctrl-C does, so that nothing is left behind.
     previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
     try:
