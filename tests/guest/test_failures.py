@@ -11,10 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.vm import machine
+from lab.engine.vm import machine, sources
 from lab.engine.vm.engine import Limits, VmEngine
 from lab.engine.vm.machine import Machine
-from lab.errors import LostVMError, TrialTimeoutError
+from lab.engine.vm.template import build_template
+from lab.errors import EngineError, LostVMError, TrialTimeoutError
+from lab.image import cache
 from lab.protocol import Job
 from tests.conftest import job_of, record_in
 
@@ -147,3 +149,13 @@ def test_a_tc_that_refuses(run_job: Callable[[Job], Path]) -> None:
     error = failed(run_job, job)
     assert error.startswith("tc -batch -: exit status")
     assert "nosuch" in error
+
+
+def test_an_agent_that_does_not_get_ready(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    original = sources.bpf_files()
+    broken = {name: b"#error no such thing\n" if name.endswith(".bpf.c") else text for name, text in original.items()}
+    monkeypatch.setattr(sources, "bpf_files", lambda: broken)
+    monkeypatch.setattr(cache, "templates", lambda: tmp_path)
+    with pytest.raises(EngineError, match=r"the agent is not ready: .*(?s:.*)\(log: "):
+        asyncio.run(asyncio.wait_for(build_template(*engine.machine(), lambda _what: None), 60))
+    assert list(tmp_path.iterdir()) == []

@@ -142,7 +142,8 @@ async def start(
             try:
                 await qmp.connect(ours)
             except (QMPError, OSError, EOFError) as exc:
-                await process.wait()
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(process.wait(), 1)
                 raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
             found = Machine(process, qmp, mailbox, console)
             _check_lockstep(process.pid)

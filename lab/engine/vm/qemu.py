@@ -104,6 +104,8 @@ def control_arguments(qmp_fd: int, console: Path) -> list[str]:
 
 def boot_arguments(image: Image, initramfs: Path) -> list[str]:
     return [
+        # Stopped at first: a guest that is busy booting would leave QMP no time to greet.
+        "-S",
         "-kernel", str(image.kernel_file),
         "-initrd", str(initramfs),
         "-append", " ".join(KERNEL_ARGUMENTS),
