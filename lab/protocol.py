@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 1
+PROTOCOL_FORMAT = 2
 """Version of both documents; a mismatch is refused, never guessed at."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -129,6 +129,8 @@ class CollectorResult(TypedDict):
     """Events the kernel side had no room for."""
     row_bytes: int
     fields: list[Field]
+    names: dict[str, dict[str, str]]
+    """Field → its values' names, where they stand for something: value in decimal → name."""
 
 
 class FlowResult(TypedDict):
@@ -161,6 +163,15 @@ class InterfaceResult(TypedDict):
     qdiscs_before: list[dict[str, Any]]
     """``tc -j -s qdisc show`` before the traffic, and after it."""
     qdiscs_after: list[dict[str, Any]]
+
+
+class Namespace(TypedDict):
+    """The network namespace of a node: events name it by number."""
+
+    node: str
+    number: int
+    interfaces: dict[str, str]
+    """Index in decimal → name."""
 
 
 class PathCalibration(TypedDict):
@@ -199,6 +210,7 @@ class Record(TypedDict):
     available_congestion_control: list[str]
     flows: list[FlowResult]
     interfaces: list[InterfaceResult]
+    namespaces: list[Namespace]
     calibration: list[PathCalibration]
     cpu: Cpu
     collectors: dict[str, CollectorResult]

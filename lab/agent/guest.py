@@ -21,8 +21,8 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
-from lab.agent.collectors import COLLECTORS
 from lab.agent.collectors.bcc_loader import BccPrograms
+from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.process import run
 from lab.agent.trial import run_trial
 from lab.mailbox import MAILBOX_BYTES, Mailbox, State
@@ -76,7 +76,7 @@ def _prepare(mailbox: Mailbox) -> BccPrograms:
         path.name.split(".")[0] for path in Path("/lib/modules").glob("*/kernel/net/ipv4/tcp_*.ko*")
     )
     run(["modprobe", "-a", *_MODULES, *congestion_control])
-    programs = BccPrograms(_BPF_SOURCES, COLLECTORS)
+    programs = BccPrograms(_BPF_SOURCES, tuple(COLLECTORS))
     # A short trial proves that everything works, and leaves its programs and libraries in the page cache.
     record = run_trial(json.loads(mailbox.job), programs, _fresh_directory(), lambda _ns: None)
     if record["status"] != "ok":

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Iterable
 from typing import Any
@@ -18,7 +19,7 @@ from lab.agent import addressing, links
 from lab.agent.addressing import Port
 from lab.agent.netns import network_namespace, read_sysctl, write_sysctl
 from lab.agent.process import CommandError, run
-from lab.protocol import InterfaceResult, Job
+from lab.protocol import InterfaceResult, Job, Namespace
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
 _OFFLOADS = {
@@ -204,6 +205,21 @@ class Network:
             if ifb is not None:
                 result.append(_interface(port, "ingress", ifb, {}, mtu, before, after))
         return result
+
+    def namespaces(self) -> list[Namespace]:
+        """How the kernel numbers nodes and interfaces."""
+        found: list[Namespace] = []
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                shown = json.loads(run(["ip", "-j", "link", "show"]))
+            found.append(
+                {
+                    "node": node["name"],
+                    "number": os.stat(f"/proc/{self.pid(node['name'])}/ns/net").st_ino,
+                    "interfaces": {str(link["ifindex"]): link["ifname"] for link in shown},
+                }
+            )
+        return found
 
     def read_sysctls(self, node: str) -> dict[str, str]:
         with network_namespace(self.pid(node)):

@@ -12,8 +12,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.agent.calibrate import calibrate
-from lab.agent.collectors import RingCollector, configuration
 from lab.agent.collectors.loader import Programs
+from lab.agent.collectors.options import settings
+from lab.agent.collectors.recording import Recorder, recorder
 from lab.agent.process import run
 from lab.agent.topology import Network
 from lab.agent.traffic import Traffic, load_congestion_control
@@ -70,25 +71,30 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
         calibration = calibrate(network)
         time.sleep(_SETTLE_S)
         log("calibrated")
-        collectors = [RingCollector(name, _need(programs), directory) for name in sorted(job["collectors"])]
+        recorders = [_recorder(name, job, network, _need(programs), directory) for name in sorted(job["collectors"])]
+        switches = _switches(job)
 
         def on_tick(now_ns: int) -> None:
-            for collector in collectors:
-                collector.drain()
+            for one in recorders:
+                one.drain(now_ns)
+                while switches[one.name] and switches[one.name][0][0] <= now_ns:
+                    _when, on = switches[one.name].pop(0)
+                    log(f"{one.name}: {'on' if on else 'off'}")
+                    (one.switch_on if on else one.switch_off)()
             progress(now_ns)
 
         traffic = Traffic(network, directory, on_tick)
         stack.callback(traffic.stop)
         traffic.wait_until_servers_listen()
         before = network.read_qdiscs()
-        for collector in collectors:
-            collector.start(configuration(collector.name, job["collectors"][collector.name], job["flows"]))
+        for one in recorders:
+            one.start(on=not switches[one.name])
         log("traffic starts")
         cpu_before = _read_cpu()
         traffic.run()
         cpu = _cpu_between(cpu_before, _read_cpu())
         log("traffic has ended")
-        collected = {collector.name: collector.stop() for collector in collectors}
+        collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
         after = network.read_qdiscs()
         return {
             "format": PROTOCOL_FORMAT,
@@ -101,10 +107,36 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
             "available_congestion_control": offered,
             "flows": traffic.results(),
             "interfaces": network.interfaces(before, after),
+            "namespaces": network.namespaces(),
             "calibration": calibration,
             "cpu": cpu,
             "collectors": collected,
         }
+
+
+def _recorder(name: str, job: Job, network: Network, programs: Programs, directory: Path) -> Recorder:
+    options = job["collectors"][name]
+    nodes = {node["name"] for node in job["nodes"]}
+    # Only drops are recorded of whatever is dropped: a queue counts other packets than the flows', too.
+    ports = [0, 65535] if name == "drops" else [flow["port"] for flow in job["flows"]]
+
+    def resolve(host: str) -> str:
+        return network.address_of(host) if host in nodes else host
+
+    chosen = settings(name, options, (min(ports), max(ports)), resolve)
+    return recorder(name, programs, directory, chosen, options.get("interval") or 0)
+
+
+def _switches(job: Job) -> dict[str, list[tuple[int, bool]]]:
+    """Collector → when it is switched on and off again, for those that do not run all the time."""
+    switches: dict[str, list[tuple[int, bool]]] = {name: [] for name in job["collectors"]}
+    for name, options in job["collectors"].items():
+        window = options.get("window")
+        if window is not None:
+            switches[name] = [(window["from"], True)]
+            if window.get("to") is not None:
+                switches[name].append((window["to"], False))
+    return switches
 
 
 def _need(programs: Programs | None) -> Programs:
@@ -127,6 +159,7 @@ def _failed(error: str, trace: str) -> Record:
         "available_congestion_control": [],
         "flows": [],
         "interfaces": [],
+        "namespaces": [],
         "calibration": [],
         "cpu": {"total_ns": 0, "busy_ns": 0, "processors": 0},
         "collectors": {},

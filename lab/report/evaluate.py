@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.analysis.check import Check, Verdict
@@ -23,7 +24,7 @@ from lab.analysis.validity import judge, verdict
 from lab.report.axes import Axis, axes_of
 from lab.store import Run, TrialResult
 
-TRACE = "tcp_probe"
+TRACE = "probe"
 
 CURVE_BINS = 500
 """A panel is at most 3.5 inches wide; more points than this cannot be told apart at 150 dots per inch."""
@@ -149,7 +150,10 @@ _NO_ROWS = FlowTrace.from_columns({name: np.zeros(0, np.int64) for name in TRACE
 
 def _traces(trial: TrialResult) -> tuple[dict[str, FlowTrace], int]:
     """Return each flow's rows, and the number of rows that belong to none."""
-    table = trial.collected(TRACE, [*TRACE_COLUMNS, "flow"])
+    table = trial.collected(TRACE, [*TRACE_COLUMNS, "flow", "end", "is_transmit"])
+    # What the sender knew when ACKs arrived; the other end's rows, and those of segments sent, are for other questions.
+    at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
+    table = table.filter(pc.and_(at_sender, pc.equal(table.column("is_transmit"), "receive")))
     flow = table.column("flow").combine_chunks()
     names = [] if not len(flow) else flow.dictionary.to_pylist()
     index = flow.indices.fill_null(-1).to_numpy() if len(flow) else np.zeros(0, np.int64)

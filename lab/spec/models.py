@@ -4,16 +4,18 @@
 What one field may hold is checked here; what holds between fields is checked in :mod:`lab.spec.checks`.
 
 To add a topology, write a model with its own ``kind``, and make :data:`Topology` a union of the two discriminated by
-``kind`` (pydantic refuses such a union of one).  To add a collector, add a field to :class:`Collect`; to add an
-impairment, add a field to :class:`Impairments`.
+``kind`` (pydantic refuses such a union of one).  To add a collector, add a model and a field to
+:mod:`lab.spec.collect`; to add an impairment, add a field to :class:`Impairments`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, JsonValue
+from pydantic import Field, JsonValue
 
+from lab.spec.base import Model
+from lab.spec.collect import Collect, Probe
 from lab.spec.types import (
     CongestionControl,
     DurationNs,
@@ -31,16 +33,13 @@ __all__ = [
     "Access",
     "Bottleneck",
     "Calibration",
-    "Collect",
     "Discipline",
     "Dumbbell",
     "Experiment",
     "Flow",
     "Impairments",
-    "Model",
     "Queue",
     "Reverse",
-    "TcpProbe",
     "Topology",
 ]
 
@@ -49,12 +48,6 @@ Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie"]
 # Defaults as a file spells them: the JSON Schema must not suggest base units.
 _NO_TIME: dict[str, JsonValue] = {"default": "0ms"}
 _NO_LOSS: dict[str, JsonValue] = {"default": "0%"}
-
-
-class Model(BaseModel):
-    """Base of all parts of an experiment: frozen, strict, and no field is ever ignored."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
 
 class Queue(Model):
@@ -147,27 +140,6 @@ class Flow(Model):
     )
 
 
-class TcpProbe(Model):
-    """Congestion state of every flow, at the sender, from the kernel's tcp_probe tracepoint."""
-
-    record: Literal["every_ack", "cwnd_change"] = Field(
-        default="every_ack", description="A row for every ACK that arrives, or only when cwnd or ssthresh has changed."
-    )
-
-
-def _defaults_for_nothing(value: Any) -> Any:
-    # `tcp_probe:` with nothing after it names the collector: it must not switch it off.
-    return {} if value is None else value
-
-
-class Collect(Model):
-    """Collector name → its options; a collector that is not named does not run."""
-
-    tcp_probe: Annotated[TcpProbe | None, BeforeValidator(_defaults_for_nothing)] = Field(
-        default=None, description="Record cwnd, ssthresh, srtt and packets in flight of every flow, in the kernel."
-    )
-
-
 class Calibration(Model):
     """What is measured on each flow's path before the traffic, to show that the path is as declared."""
 
@@ -198,8 +170,8 @@ class Experiment(Model):
         default=1, ge=0, le=2**63 - 1, description="All randomness derives from it: same seed, same results."
     )
     collect: Collect = Field(
-        default=Collect(tcp_probe=TcpProbe()),
-        description="What to record besides iperf3's figures. Default: tcp_probe; {} for nothing.",
+        default=Collect(probe=Probe()),
+        description="What to record besides iperf3's figures. Default: probe; {} for nothing.",
     )
     ip: Literal["ipv4", "ipv6"] = Field(default="ipv4", description="Version of the Internet Protocol.")
     mtu: int = Field(default=1500, ge=576, le=65535, description="Largest IP packet in bytes, on every interface.")

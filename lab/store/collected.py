@@ -3,9 +3,11 @@
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,27 +16,69 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from lab.drop_causes import cause_of
 from lab.errors import StoreError
-from lab.protocol import CollectorResult, FlowResult
+from lab.protocol import CollectorResult, FlowResult, Namespace, Record
 from lab.store.files import file_inside
 
 _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")
 
 ADDRESS_FIELDS = ("saddr", "daddr")
+TEXT_FIELDS = ("comm", "ca_name")
 
 GROWING_COLUMNS = ("time_ns", "snd_nxt", "snd_una")
 
 COLUMN_UNITS = {
     "time_ns": "nanoseconds since the start of traffic",
     "sock_cookie": "identifies the socket",
+    "skaddr": "the kernel's address of the socket",
     "snd_nxt": "sequence number",
     "snd_una": "sequence number",
+    "seq": "sequence number",
+    "end_seq": "sequence number",
+    "ack": "sequence number",
     "snd_cwnd": "segments",
     "ssthresh": "segments; 2147483647 is infinite",
+    "packets_out": "segments",
+    "sacked_out": "segments",
+    "lost_out": "segments",
+    "retrans_out": "segments",
+    "total_retrans": "segments",
     "snd_wnd": "bytes",
-    "srtt_us": "microseconds",
     "rcv_wnd": "bytes",
     "data_len": "bytes",
+    "length": "bytes of payload",
+    "packet_bytes": "bytes",
+    "mss": "bytes",
+    "sndbuf": "bytes",
+    "wmem_queued": "bytes",
+    "rcvbuf": "bytes",
+    "rmem_alloc": "bytes",
+    "tx_bytes": "bytes",
+    "rx_bytes": "bytes",
+    "tx_total_bytes": "bytes",
+    "rx_total_bytes": "bytes",
+    "backlog_bytes": "bytes",
+    "backlog_packets": "packets",
+    "drops": "packets since the queue was made",
+    "requeues": "packets since the queue was made",
+    "marks": "packets since recording began",
+    "window": "as on the wire, not scaled",
+    "flags": "FIN SYN RST PSH ACK URG ECE CWR, from bit 0",
+    "ecn": "0 Not-ECT, 1 ECT(1), 2 ECT(0), 3 CE",
+    "srtt_us": "microseconds",
+    "min_rtt_us": "microseconds",
+    "ca_min_rtt_us": "microseconds",
+    "pacing_rate": "bytes per second",
+    "delivery_rate": "bytes per second",
+    "ca_bandwidth": "bytes per second",
+    "ca_gain": "1/256",
+    "ca_window_max": "segments",
+    "ca_k_ms": "milliseconds",
+    "duration_ns": "nanoseconds",
+    "sojourn_ns": "nanoseconds; 0: not known",
+    "at_least_ns": "nanoseconds; less than twice this",
+    "packets": "packets",
     "sport": "port",
     "dport": "port",
     "family": "address family: 2 is IPv4, 10 is IPv6",
@@ -68,31 +112,65 @@ def read_rows(record_dir: Path, name: str, collector: CollectorResult) -> NDArra
     return np.fromfile(path, dtype=layout)
 
 
-def rows_to_table(rows: NDArray[np.void], traffic_start_ns: int, flows: Sequence[FlowResult]) -> pa.Table:
+@dataclass(frozen=True)
+class Context:
+    """What the numbers in a trial's rows refer to."""
+
+    traffic_start_ns: int
+    flows: Sequence[FlowResult]
+    namespaces: Sequence[Namespace]
+    qdiscs: Mapping[tuple[str, str], Sequence[str]]
+    """(node, interface) → the kinds of its queueing disciplines."""
+
+    @classmethod
+    def of(cls, record: Record) -> Context:
+        qdiscs = {
+            (port["node"], port["interface"]): [str(qdisc["kind"]) for qdisc in port["qdiscs_after"]]
+            for port in record["interfaces"]
+        }
+        return cls(record["traffic_start_ns"], record["flows"], record["namespaces"], qdiscs)
+
+
+def rows_to_table(
+    rows: NDArray[np.void], context: Context, value_names: Mapping[str, Mapping[str, str]] | None = None
+) -> pa.Table:
     """Return *rows* as an Arrow table in order of time.
 
-    ``ts_ns`` becomes ``time_ns`` (int64, from the start of traffic), addresses become text, and a column
-    ``flow`` holds the name of the flow whose data socket the row belongs to (null: some other socket, for
-    example iperf3's control connection).
+    ``ts_ns`` becomes ``time_ns`` (int64, from the start of traffic); addresses and names become text, and so do values
+    that ``value_names`` (field → value in decimal → text) has names for.  ``flow`` is the name of the flow whose data
+    connection the row belongs to (null: some other, for example iperf3's control connection), and ``end`` says
+    whether the row's ``saddr`` is its source or its destination.  ``node`` and ``interface`` say where it was, and
+    ``cause`` why a packet was dropped.
     """
-    names = rows.dtype.names or ()
+    names = [name for name in rows.dtype.names or () if not name.startswith("unused")]
     columns: dict[str, Any] = {}
     if "ts_ns" in names:
-        time_ns = rows["ts_ns"].astype(np.int64) - np.int64(traffic_start_ns)
+        time_ns = rows["ts_ns"].astype(np.int64) - np.int64(context.traffic_start_ns)
         order = np.argsort(time_ns, kind="stable")
         rows, columns["time_ns"] = rows[order], time_ns[order]
+    elif "time_ns" in names:
+        columns["time_ns"] = rows["time_ns"].astype(np.int64)
     if {"saddr", "daddr", "sport", "dport"} <= set(names):
-        columns["flow"] = _flow_column(rows, flows)
+        columns["flow"], columns["end"] = _flow_columns(rows, context.flows)
+    if "netns" in names:
+        columns |= _place_columns(rows, context.namespaces)
     for name in names:
-        if name == "ts_ns":
+        if name in ("ts_ns", "time_ns", "netns", "ifindex"):
             continue
         column = np.ascontiguousarray(rows[name])
+        if value_names is not None and name in value_names:
+            columns[name] = _named_column(column, value_names[name])
+            continue
         if name in ADDRESS_FIELDS and column.dtype == np.dtype("V16"):
             columns[name] = _address_column(column)
+        elif name in TEXT_FIELDS and column.dtype.kind == "V":
+            columns[name] = _text_column(column)
         elif column.dtype.kind == "V":
             columns[name] = pa.array([value.tobytes() for value in column], pa.binary(column.dtype.itemsize))
         else:
             columns[name] = column
+    if {"reason", "location", "node", "interface"} <= columns.keys():
+        columns["cause"] = _cause_column(columns, context)
     arrays = [column if isinstance(column, pa.Array) else pa.array(column) for column in columns.values()]
     fields = [
         pa.field(name, array.type, metadata={"unit": COLUMN_UNITS[name]} if name in COLUMN_UNITS else None)
@@ -117,11 +195,17 @@ def write_table(table: pa.Table, path: Path) -> None:
     )
 
 
-def _distinct(addresses: NDArray[np.void]) -> tuple[list[str], NDArray[np.int64]]:
+def _distinct(addresses: NDArray[np.void]) -> tuple[list[str], NDArray[np.intp]]:
     """Return the distinct 16-byte *addresses* as text, and which of them each row has."""
-    halves = addresses.view(">u8").reshape(-1, 2)
-    values, index = np.unique(halves, axis=0, return_inverse=True)
-    return [_address_text(value.tobytes()) for value in values], index.reshape(-1).astype(np.int64)
+    distinct, inverse = _distinct_bytes(addresses)
+    return [_address_text(raw) for raw in distinct], inverse
+
+
+def _distinct_bytes(values: NDArray[np.void]) -> tuple[list[bytes], NDArray[np.intp]]:
+    """Return the distinct 16-byte *values*, and which of them each row has."""
+    halves = values.view(">u8").reshape(-1, 2)
+    distinct, inverse = np.unique(halves, axis=0, return_inverse=True)
+    return [value.tobytes() for value in distinct], inverse.reshape(-1)
 
 
 def _address_text(raw: bytes) -> str:
@@ -130,27 +214,75 @@ def _address_text(raw: bytes) -> str:
 
 
 def _address_column(addresses: NDArray[np.void]) -> pa.DictionaryArray:
-    texts, index = _distinct(addresses)
-    return pa.DictionaryArray.from_arrays(pa.array(index.astype(np.int32)), pa.array(texts, pa.string()))
+    return _dictionary(*_distinct(addresses))
 
 
-def _flow_column(rows: NDArray[np.void], flows: Sequence[FlowResult]) -> pa.DictionaryArray:
-    sources, source = _distinct(np.ascontiguousarray(rows["saddr"]))
-    destinations, destination = _distinct(np.ascontiguousarray(rows["daddr"]))
+def _flow_columns(rows: NDArray[np.void], flows: Sequence[FlowResult]) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
+    local, local_index = _distinct(np.ascontiguousarray(rows["saddr"]))
+    remote, remote_index = _distinct(np.ascontiguousarray(rows["daddr"]))
     which = np.full(len(rows), -1, dtype=np.int32)
+    end = np.zeros(len(rows), dtype=np.int32)
     for number, flow in enumerate(flows):
-        try:
-            ends = (
-                sources.index(_canonical(flow["source_address"])),
-                destinations.index(_canonical(flow["destination_address"])),
-            )
-        except ValueError:
-            continue
-        ours = (source == ends[0]) & (destination == ends[1])
-        ours &= (rows["sport"] == flow["source_port"]) & (rows["dport"] == flow["destination_port"])
-        which[ours] = number
+        source = (_canonical(flow["source_address"]), flow["source_port"])
+        destination = (_canonical(flow["destination_address"]), flow["destination_port"])
+        for side, (here, there) in enumerate(((source, destination), (destination, source))):
+            if here[0] in local and there[0] in remote:
+                ours = (local_index == local.index(here[0])) & (remote_index == remote.index(there[0]))
+                ours &= (rows["sport"] == here[1]) & (rows["dport"] == there[1])
+                which[ours], end[ours] = number, side
     names = pa.array([flow["name"] for flow in flows], pa.string())
-    return pa.DictionaryArray.from_arrays(pa.array(which, mask=which < 0), names)
+    none = which < 0
+    return (
+        pa.DictionaryArray.from_arrays(pa.array(which, mask=none), names),
+        pa.DictionaryArray.from_arrays(pa.array(end, mask=none), pa.array(["source", "destination"], pa.string())),
+    )
+
+
+def _place_columns(rows: NDArray[np.void], namespaces: Sequence[Namespace]) -> dict[str, pa.DictionaryArray]:
+    """``node``, and ``interface`` if rows know theirs; null where the kernel did not say."""
+    netns = rows["netns"].astype(np.uint64)
+    columns = {"node": _looked_up(netns, {space["number"]: space["node"] for space in namespaces})}
+    if "ifindex" in (rows.dtype.names or ()):
+        interfaces = {
+            space["number"] << 32 | int(index): name
+            for space in namespaces
+            for index, name in space["interfaces"].items()
+        }
+        columns["interface"] = _looked_up(netns << np.uint64(32) | rows["ifindex"].astype(np.uint64), interfaces)
+    return columns
+
+
+def _looked_up(keys: NDArray[np.uint64], names: Mapping[int, str]) -> pa.DictionaryArray:
+    distinct, inverse = np.unique(keys, return_inverse=True)
+    return _dictionary([names.get(int(key)) for key in distinct], inverse)
+
+
+def _dictionary(texts: Sequence[str | None], inverse: NDArray[np.intp]) -> pa.DictionaryArray:
+    """One of *texts* for each row; two of them may be the same, which a dictionary must hold once."""
+    once = list(dict.fromkeys(text for text in texts if text is not None))
+    position = np.array([-1 if text is None else once.index(text) for text in texts], dtype=np.int32)
+    index = position[inverse.reshape(-1)] if len(texts) else np.zeros(0, dtype=np.int32)
+    return pa.DictionaryArray.from_arrays(pa.array(index, mask=index < 0), pa.array(once, pa.string()))
+
+
+def _named_column(values: NDArray[Any], names: Mapping[str, str]) -> pa.DictionaryArray:
+    distinct, inverse = np.unique(values, return_inverse=True)
+    return _dictionary([names.get(str(int(value)), str(int(value))) for value in distinct], inverse)
+
+
+def _text_column(values: NDArray[np.void]) -> pa.DictionaryArray:
+    distinct, inverse = _distinct_bytes(values)
+    return _dictionary([raw.partition(b"\0")[0].decode(errors="replace") for raw in distinct], inverse)
+
+
+def _cause_column(columns: Mapping[str, Any], context: Context) -> pa.DictionaryArray:
+    keys = zip(*(columns[name].to_pylist() for name in ("reason", "location", "node", "interface")), strict=True)
+
+    @functools.cache
+    def cause(reason: str, location: str, node: str, interface: str) -> str:
+        return cause_of(reason, location, context.qdiscs.get((node, interface), ()))
+
+    return pa.array([cause(*key) for key in keys], pa.string()).dictionary_encode()
 
 
 def _canonical(address: str) -> str:

@@ -15,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lab.errors import StoreError
 from lab.protocol import PROTOCOL_FORMAT, Job, Record
-from lab.store.collected import read_rows, rows_to_table, write_table
+from lab.store.collected import Context, read_rows, rows_to_table, write_table
 from lab.store.digest import digest_of_files, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
 
@@ -184,7 +184,8 @@ def _convert_files(record: Record, record_dir: Path, folder: Path) -> None:
         for end, file in (("client", flow["client_json"]), ("server", flow["server_json"])):
             source = file_inside(record_dir, file, f"iperf3's {end} output of flow {name}")
             shutil.copyfile(source, folder / "iperf3" / f"{name}.{end}.json")
+    context = Context.of(record)
     for name, collector in record["collectors"].items():
         rows = read_rows(record_dir, check_name(name, "collector"), collector)
-        table = rows_to_table(rows, record["traffic_start_ns"], record["flows"])
+        table = rows_to_table(rows, context, collector["names"])
         write_table(table, folder / f"{name}.parquet")

@@ -37,7 +37,7 @@ matrix:
 repeat: 3
 seed: 1
 collect:
-  tcp_probe: {record: every_ack}
+  probe: {record: every_ack}
 """
 
 # What is replaced, by what, line:column, parts of the message (the first begins with the field's path).
@@ -79,7 +79,7 @@ EDITS: dict[str, Edit] = {
     "duration_zero": ("duration: 30s", "duration: 0s", "14:11", ["duration: found '0s'; expected a duration from 1 ns"]),
     "repeat_zero": ("repeat: 3", "repeat: 0", "19:9", ["repeat: found 0; expected at least 1"]),
     "seed_negative": ("seed: 1", "seed: -1", "20:7", ["seed: found -1; expected at least 0"]),
-    "record": ("every_ack", "every_nth", "22:23", ["collect.tcp_probe.record: found 'every_nth'; expected 'every_ack' or 'cwnd_change'", "did you mean 'every_ack'?"]),
+    "record": ("every_ack", "every_nth", "22:19", ["collect.probe.record: found 'every_nth'; expected 'every_ack' or 'cwnd_change'", "did you mean 'every_ack'?"]),
     "ecn_boolean": ("seed: 1", "ecn: false", "20:6", ["ecn: found false; expected 'off', 'on' or 'passive'"]),
     "offloads_text": ("seed: 1", "offloads: off", "20:11", ["offloads: found 'off'; expected true or false"]),
     "mtu_small": ("seed: 1", "mtu: 100", "20:6", ["mtu: found 100; expected at least 576"]),
@@ -89,7 +89,7 @@ EDITS: dict[str, Edit] = {
     "unknown_far": ("repeat: 3", "zebra: 3", "19:1", ["unknown field 'zebra' (fields: name, title,"]),
     "unknown_in_flow": ("cc: cubic", "conjestion: cubic", "12:28", ["flows.bulk: unknown field 'conjestion'; did you mean 'cc'? (fields: from, to, cc, start, duration)"]),
     "unknown_in_link": ("rate: 20mbit", "rate: 20mbit\n    bandwith: 20mbit", "8:5", ["topology.bottleneck: unknown field 'bandwith'; did you mean 'rate'?"]),
-    "unknown_collector": ("tcp_probe: {record: every_ack}", "tcp_prob: {}", "22:3", ["collect: unknown field 'tcp_prob'; did you mean 'tcp_probe'? (fields: tcp_probe)"]),
+    "unknown_collector": ("probe: {record: every_ack}", "prob: {}", "22:3", ["collect: unknown field 'prob'; did you mean 'probe'? (fields: "]),
     "missing_from": ("from: s1, ", "", "12:3", ["flows.bulk: 'from' is missing (The host that sends"]),
     "missing_name": ("name: base\n", "", "1:1", ["'name' is missing (Name of the experiment"]),
     "missing_duration": ("duration: 30s\n", "", "1:1", ["'duration' is missing", "such as 20ms"]),

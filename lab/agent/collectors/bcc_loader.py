@@ -1,63 +1,118 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load the collectors' BPF programs with bcc."""
+"""Load the collectors' BPF programs: bcc compiles them and makes their maps, libbpf hands them to the kernel.
+
+Programs are attached by the kernel's types (BTF): tracepoints with their arguments as pointers, functions through
+fentry and fexit.  That needs no tracefs and no kprobes, and what the verifier says can be shown.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import ctypes
-import io
-from collections.abc import Sequence
+import errno
+import os
+import tempfile
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+from lab.agent.collectors.btf import KernelTypes, TypesError, libbpf
+from lab.agent.collectors.kernel_macros import kernel_macros
 from lab.agent.collectors.loader import LoaderError
+from lab.agent.collectors.registry import COLLECTORS, PRIVATE_TYPES, Hook
 from lab.protocol import Field
 
-RING_BYTES = {"tcp_probe": 16 << 20}
-"""Ring buffer sizes; the agent drains them several times a second."""
-
-_TRACEPOINTS = {"tcp_probe": (("tcp:tcp_probe", "tracepoint__tcp__tcp_probe"),)}
 _PAGE = 4096
+_HEADERS = "collectors.h"
+_LOG_BYTES = 1 << 20
+_PROGRAM_TYPE_TRACING = 26
+_ATTACH_TYPES = {"tracepoint": 23, "function": 24, "return": 25}  # BPF_TRACE_RAW_TP, _FENTRY, _FEXIT
+
+
+class _LoadOptions(ctypes.Structure):
+    """``struct bpf_prog_load_opts`` of libbpf 1.0; a later one knows our size and ignores the rest."""
+
+    _fields_ = (
+        ("size", ctypes.c_size_t),
+        ("attempts", ctypes.c_int),
+        ("expected_attach_type", ctypes.c_int),
+        ("prog_btf_fd", ctypes.c_uint32),
+        ("prog_flags", ctypes.c_uint32),
+        ("prog_ifindex", ctypes.c_uint32),
+        ("kern_version", ctypes.c_uint32),
+        ("attach_btf_id", ctypes.c_uint32),
+        ("attach_prog_fd", ctypes.c_uint32),
+        ("attach_btf_obj_fd", ctypes.c_uint32),
+        ("fd_array", ctypes.c_void_p),
+        ("func_info", ctypes.c_void_p),
+        ("func_info_cnt", ctypes.c_uint32),
+        ("func_info_rec_size", ctypes.c_uint32),
+        ("line_info", ctypes.c_void_p),
+        ("line_info_cnt", ctypes.c_uint32),
+        ("line_info_rec_size", ctypes.c_uint32),
+        ("log_level", ctypes.c_uint32),
+        ("log_size", ctypes.c_uint32),
+        ("log_buf", ctypes.c_void_p),
+    )
 
 
 class BccPrograms:
     """All collectors in one module: bcc's headers are then parsed once."""
 
-    def __init__(self, sources: Path, collectors: Sequence[str]) -> None:
-        """Compile and verify ``collectors`` from ``sources/<collector>.bpf.c``; takes seconds."""
-        # bcc takes a second to import, and hosts without it must still be able to say so.
-        from bcc import BPF
+    def __init__(self, sources: Path, collectors: Sequence[str], types: KernelTypes | None = None) -> None:
+        """Compile ``collectors`` from ``sources/<collector>.bpf.c`` and have them verified.
 
-        text = "".join((sources / f"{name}.bpf.c").read_text(encoding="utf-8") for name in collectors)
-        flags = [f"-I{sources}", "-Wno-everything"]
-        flags += [f"-D{name.upper()}_RING_PAGES={RING_BYTES[name] // _PAGE}" for name in collectors]
-        printed = io.StringIO()
+        Raises :class:`~lab.agent.collectors.loader.LoaderError`.
+        """
         try:
-            with contextlib.redirect_stderr(printed):
-                self._bpf = BPF(text=text, cflags=flags)
-        except Exception as exc:  # bcc raises bare Exception
-            raise LoaderError(f"bcc cannot load {', '.join(collectors)}: {exc} {printed.getvalue()}".strip()) from exc
+            self._types = types or KernelTypes(PRIVATE_TYPES)
+            self._bpf = self._compile(sources, collectors)
+        except TypesError as exc:
+            raise LoaderError(str(exc)) from exc
+        self._loaded: dict[str, list[tuple[Hook, int | LoaderError]]] = {}
+        self._links: dict[str, list[int]] = {name: [] for name in collectors}
         for name in collectors:
-            self.detach(name)  # bcc attaches tracepoints at once
+            self._loaded[name] = list(self._load(name))
 
-    def attach(self, collector: str) -> None:
-        for tracepoint, function in _TRACEPOINTS[collector]:
-            self._bpf.attach_tracepoint(tp=tracepoint, fn_name=function)
+    def attach(self, collector: str, options: Collection[str] = ()) -> None:
+        for hook, program in self._loaded[collector]:
+            if hook.option is None or hook.option in options:
+                if isinstance(program, LoaderError):
+                    self.detach(collector)
+                    raise program
+                link = libbpf().bpf_raw_tracepoint_open(None, program)
+                if link < 0:
+                    self.detach(collector)
+                    raise LoaderError(f"{collector} cannot be attached to {_place(hook)}: {os.strerror(-link)}")
+                self._links[collector].append(link)
 
     def detach(self, collector: str) -> None:
-        for tracepoint, _function in _TRACEPOINTS[collector]:
-            self._bpf.detach_tracepoint(tp=tracepoint)
+        while self._links[collector]:
+            os.close(self._links[collector].pop())
 
-    def configure(self, collector: str, values: dict[str, int]) -> None:
-        table = self._bpf[f"{collector}_config"]
-        leaf = table.Leaf(**values)
-        table[ctypes.c_int(0)] = leaf
+    def write(self, table: str, values: dict[str, Any]) -> None:
+        entry = self._bpf[table].Leaf()
+        for name, value in values.items():
+            if isinstance(value, (tuple, list)):
+                value = type(getattr(entry, name))(*value)
+            setattr(entry, name, value)
+        self._bpf[table][ctypes.c_int(0)] = entry
+
+    def table(self, name: str) -> Any:
+        return self._bpf[name]
+
+    def clear(self, collector: str) -> None:
+        for name in COLLECTORS[collector].memory:
+            self._bpf[name].clear()
+
+    def enumerators(self, enum: str) -> dict[int, str]:
+        return self._types.enumerators(enum)
 
     def lost(self, collector: str) -> int:
         return int(self._bpf[f"{collector}_lost"][ctypes.c_int(0)].value)
 
     def ring(self, collector: str) -> tuple[int, int]:
-        return int(self._bpf[f"{collector}_events"].map_fd), RING_BYTES[collector]
+        return int(self._bpf[f"{collector}_events"].map_fd), COLLECTORS[collector].ring_bytes
 
     def layout(self, collector: str) -> tuple[int, list[Field]]:
         table = self._bpf[f"{collector}_events"]
@@ -67,6 +122,116 @@ class BccPrograms:
         for name, kind in event._fields_:
             fields.append({"name": name, "type": _numpy_type(kind), "offset": getattr(event, name).offset})
         return ctypes.sizeof(event), fields
+
+    def _compile(self, sources: Path, collectors: Sequence[str]) -> Any:
+        # bcc wants a kernel's headers; ours need nothing of them (bpf/kernel/README.md).
+        os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
+        # bcc takes a moment to import, and hosts without it must still be able to say so.
+        try:
+            from bcc import BPF
+        except ImportError as exc:
+            raise LoaderError(f"bcc is not installed; it is in the package python3-bpfcc ({exc})") from exc
+
+        class Module(BPF):  # type: ignore[misc]
+            def _trace_autoload(self) -> None:
+                """bcc would attach what it knows by the programs' names."""
+
+        headers = "".join(path.read_text(encoding="utf-8") for path in sorted(sources.glob("*.h")))
+        text = "".join((sources / f"{name}.bpf.c").read_text(encoding="utf-8") for name in collectors)
+        # fmt: off
+        flags = [
+            f"-I{sources}", "-Wno-everything",
+            *(f"-D{name.upper()}_RING_PAGES={COLLECTORS[name].ring_bytes // _PAGE}" for name in collectors),
+        ]
+        # fmt: on
+        macros = kernel_macros(headers + text, self._types)
+        with _captured_stderr() as said:
+            try:
+                return Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
+            except Exception as exc:  # bcc raises bare Exception
+                raise LoaderError(f"bcc cannot compile {', '.join(collectors)}: {exc}\n{said()}".strip()) from exc
+
+    def _load(self, collector: str) -> Iterator[tuple[Hook, int | LoaderError]]:
+        for hook in COLLECTORS[collector].hooks:
+            try:
+                place = find_hook(self._types, hook)
+                if place is None:
+                    raise LoaderError(f"{collector}: this kernel has no {_place(hook)}")
+                yield hook, self._program(hook, place)
+            except LoaderError as exc:
+                if hook.required and hook.option is None:
+                    raise
+                if hook.required:
+                    yield hook, exc  # for whoever asks for the option
+
+    def _program(self, hook: Hook, place: int) -> int:
+        from bcc.libbcc import lib as libbcc
+
+        name = hook.program.encode()
+        log = ctypes.create_string_buffer(_LOG_BYTES)
+        options = _LoadOptions(
+            size=ctypes.sizeof(_LoadOptions), expected_attach_type=_ATTACH_TYPES[hook.kind], attach_btf_id=place
+        )
+        load = libbpf().bpf_prog_load
+        load.argtypes = (
+            *(ctypes.c_int, ctypes.c_char_p, ctypes.c_char_p),
+            *(ctypes.c_void_p, ctypes.c_size_t, ctypes.c_void_p),
+        )
+
+        def attempt() -> int:
+            module = self._bpf.module
+            start, length = libbcc.bpf_function_start(module, name), libbcc.bpf_function_size(module, name)
+            return int(load(_PROGRAM_TYPE_TRACING, name[:15], b"GPL", start, length // 8, ctypes.byref(options)))
+
+        program = attempt()
+        if program < 0:
+            # Again, with the verifier's words: it writes them only when asked, and asking takes time.
+            options.log_level, options.log_size, options.log_buf = 1, _LOG_BYTES, ctypes.addressof(log)
+            program = attempt()
+        if program < 0:
+            raise LoaderError(
+                f"the kernel refuses {hook.program} at {_place(hook)}: {_why(hook, -program)}"
+                f"\n{log.value.decode(errors='replace')}".rstrip()
+            )
+        return program
+
+
+def find_hook(types: KernelTypes, hook: Hook) -> int | None:
+    """The id of the first of the hook's targets that the kernel has."""
+    find = types.tracepoint if hook.kind == "tracepoint" else types.function
+    return next((place for place in map(find, hook.targets) if place is not None), None)
+
+
+def _place(hook: Hook) -> str:
+    what = "tracepoint" if hook.kind == "tracepoint" else "function"
+    return f"{what} {' or '.join(hook.targets)}"
+
+
+def _why(hook: Hook, number: int) -> str:
+    said = os.strerror(number)
+    if number == errno.EPERM and os.geteuid() != 0:
+        return f"{said}: BPF needs root"
+    if number in (errno.EPERM, errno.ENOTSUP) and hook.kind != "tracepoint":
+        return f"{said}: it allows tracepoints only, no fentry"
+    return said
+
+
+@contextlib.contextmanager
+def _captured_stderr() -> Iterator[Any]:
+    """What C code writes to standard error meanwhile; call the yielded function for it."""
+    with tempfile.TemporaryFile() as file:
+        saved = os.dup(2)
+        os.dup2(file.fileno(), 2)
+
+        def said() -> str:
+            file.seek(0)
+            return file.read().decode(errors="replace").strip()
+
+        try:
+            yield said
+        finally:
+            os.dup2(saved, 2)
+            os.close(saved)
 
 
 def _numpy_type(kind: Any) -> str:

@@ -7,7 +7,8 @@ place without collectors, experiments, storage or analysis noticing.
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections.abc import Collection
+from typing import Any, Protocol
 
 from lab.protocol import Field
 
@@ -19,14 +20,23 @@ class LoaderError(Exception):
 class Programs(Protocol):
     """Compiled and verified programs, not attached yet."""
 
-    def attach(self, collector: str) -> None:
-        """Attach the collector's hooks."""
+    def attach(self, collector: str, options: Collection[str] = ()) -> None:
+        """Attach the collector's hooks, those that belong to an option only if it is among ``options``."""
 
     def detach(self, collector: str) -> None:
         """Detach them; nothing of the collector runs in the kernel afterwards."""
 
-    def configure(self, collector: str, values: dict[str, int]) -> None:
-        """Write the collector's ``config`` struct, by field name."""
+    def write(self, table: str, values: dict[str, Any]) -> None:
+        """Fill the only entry of a collector's ``<collector>_filter`` or ``_config``, by field name."""
+
+    def table(self, name: str) -> Any:
+        """A map, as bcc gives it."""
+
+    def clear(self, collector: str) -> None:
+        """Empty the maps in which the collector remembers."""
+
+    def enumerators(self, enum: str) -> dict[int, str]:
+        """Value → name of an enum of the kernel's; empty when it has none of that name."""
 
     def lost(self, collector: str) -> int:
         """Events that found no room, since loading."""

@@ -3,9 +3,27 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from lab.protocol import PROTOCOL_FORMAT, Direction, Job
 
 _PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None}
+
+
+def _everything() -> dict[str, dict[str, Any]]:
+    """Every collector there is, with all that it can do."""
+    return {
+        "probe": {"record": "every_ack", "ends": "both", "transmit": True},
+        "flow": {"interval": 250_000_000},
+        "life": {},
+        "states": {},
+        "retrans": {},
+        "resets": {},
+        "destroy": {},
+        "packets": {},
+        "drops": {"latency": True},
+        "queue": {"interval": 10_000_000, "every_packet": True},
+    }
 
 
 def self_test_job() -> Job:
@@ -48,5 +66,5 @@ def self_test_job() -> Job:
         "ecn": "off",
         "socket_buffer_bytes": 16 << 20,
         "calibration": {"ping_count": 2},
-        "collectors": {"tcp_probe": {"record": "every_ack"}},
+        "collectors": _everything(),
     }

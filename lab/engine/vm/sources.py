@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.errors import EngineError
 
 _PACKAGE = Path(__file__).resolve().parents[2]
-_ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py")
+_ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py", "drop_causes.py")
 
 
 def agent_files() -> dict[str, bytes]:
@@ -20,7 +20,7 @@ def agent_files() -> dict[str, bytes]:
 
 def bpf_files() -> dict[str, bytes]:
     directory = _PACKAGE.parent / "bpf"
-    files = {f"bpf/{path.name}": path.read_bytes() for path in sorted(directory.glob("*.[ch]"))}
+    files = {f"bpf/{path.relative_to(directory)}": path.read_bytes() for path in sorted(directory.rglob("*.[ch]"))}
     if not files:
         raise EngineError(f"no BPF sources in {directory}; run lab from a checkout installed with 'pip install -e .'")
     return files

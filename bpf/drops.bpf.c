@@ -1,0 +1,139 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * Where packets die, and how long they take from one place in the stack to the next.
+ *
+ * The tracepoint skb:kfree_skb names the place and the reason.  A packet that a queue refuses still lies on the device of
+ * that queue.  Times are taken at __dev_queue_xmit() (which dev_queue_xmit() has become an inline name of),
+ * the tracepoint net:net_dev_xmit, eth_type_trans(), napi_gro_receive() (gro_receive_skb() since 6.14), the tracepoint
+ * net:netif_receive_skb (at the top of __netif_receive_skb_core(), which the compiler may clone) and tcp_v4_rcv().
+ */
+enum drops_stage { NOWHERE, DEV_QUEUE_XMIT, NET_DEV_XMIT, ETH_TYPE_TRANS, GRO_RECEIVE, NETIF_RECEIVE, TCP_RECEIVE, STAGES };
+
+#define DROPS_BUCKETS 64	/* a power of two of nanoseconds each */
+
+struct drops_seen {
+	u64 ts_ns;
+	u64 stage;
+};
+
+BPF_ARRAY(drops_filter, struct filter, 1);
+BPF_ARRAY(drops_lost, u64, 1);
+BPF_TABLE("lru_hash", u64, struct drops_seen, drops_last_seen, 16384);
+/* Index: (from * STAGES + to) * DROPS_BUCKETS + bucket */
+BPF_ARRAY(drops_latency, u64, STAGES * STAGES * DROPS_BUCKETS);
+BPF_RINGBUF_OUTPUT(drops_events, DROPS_RING_PAGES);
+
+/* (struct sk_buff *skb, void *location, enum skb_drop_reason reason, ...) */
+int drops_packet(struct bpf_raw_tracepoint_args *ctx)
+{
+	const void *skb = (const void *)ctx->args[0];
+	u64 key = (u64)skb;
+	u32 zero = 0, ifindex;
+	struct segment segment = {};
+	struct drops_event *event;
+	struct filter *filter = drops_filter.lookup(&zero);
+
+	drops_last_seen.delete(&key);
+	if (!filter)
+		return 0;
+	read_packet(skb, &segment);
+	ifindex = read_interface(skb, &segment.ends.netns);
+#if ARGUMENTS(kfree_skb) >= 4
+	/* TCP has taken the packet off its device; the socket that was to receive it knows the node. */
+	if (!ifindex && ctx->args[3])
+		segment.ends.netns = number_of_netns(READ(void *, (const void *)ctx->args[3], sock_common, skc_net));
+#endif
+	if (!is_wanted(filter, &segment.ends))
+		return 0;
+	event = drops_events.ringbuf_reserve(sizeof(struct drops_event));
+	if (!event) {
+		count_lost(drops_lost.lookup(&zero));
+		return 0;
+	}
+	event->ts_ns = bpf_ktime_get_ns();
+	event->location = ctx->args[1];
+	SET_ENDPOINTS(event, &segment.ends);
+	event->seq = segment.seq;
+	event->length = segment.length;
+	event->packet_bytes = READ(u32, skb, sk_buff, len);
+	event->reason = ctx->args[2];
+	event->ifindex = ifindex;
+	event->ether_type = bpf_ntohs(READ(u16, skb, sk_buff, protocol));
+	event->protocol = segment.protocol;
+	event->flags = segment.flags;
+	__builtin_memset(event->unused, 0, sizeof(event->unused));
+	drops_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+static __always_inline u32 drops_bucket(u64 value)
+{
+	u32 bucket = 0;
+
+	if (value >> 32) { value >>= 32; bucket += 32; }
+	if (value >> 16) { value >>= 16; bucket += 16; }
+	if (value >> 8) { value >>= 8; bucket += 8; }
+	if (value >> 4) { value >>= 4; bucket += 4; }
+	if (value >> 2) { value >>= 2; bucket += 2; }
+	return bucket + (value >> 1);
+}
+
+static __always_inline int drops_pass(const void *skb, u64 stage)
+{
+	u64 key = (u64)skb, now = bpf_ktime_get_ns();
+	struct drops_seen here = { now, stage };
+	struct drops_seen *before = drops_last_seen.lookup(&key);
+
+	if (before && before->stage < STAGES) {
+		u32 index = (before->stage * STAGES + stage) * DROPS_BUCKETS + drops_bucket(now - before->ts_ns);
+		u64 *count = drops_latency.lookup(&index);
+
+		if (count)
+			__sync_fetch_and_add(count, 1);
+	}
+	if (stage == TCP_RECEIVE)
+		drops_last_seen.delete(&key);	/* the end of its way through the stack */
+	else
+		drops_last_seen.update(&key, &here);
+	return 0;
+}
+
+/* Its memory will soon be another packet's. */
+int drops_consumed(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 key = ctx->args[0];
+
+	drops_last_seen.delete(&key);
+	return 0;
+}
+
+int drops_dev_queue_xmit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return drops_pass((const void *)ctx->args[0], DEV_QUEUE_XMIT);
+}
+
+int drops_net_dev_xmit(struct bpf_raw_tracepoint_args *ctx)
+{
+	return drops_pass((const void *)ctx->args[0], NET_DEV_XMIT);
+}
+
+int drops_eth_type_trans(struct bpf_raw_tracepoint_args *ctx)
+{
+	return drops_pass((const void *)ctx->args[0], ETH_TYPE_TRANS);
+}
+
+/* (struct napi_struct *napi, struct sk_buff *skb); gro_receive_skb(struct gro_node *gro, struct sk_buff *skb) */
+int drops_gro_receive(struct bpf_raw_tracepoint_args *ctx)
+{
+	return drops_pass((const void *)ctx->args[1], GRO_RECEIVE);
+}
+
+int drops_netif_receive(struct bpf_raw_tracepoint_args *ctx)
+{
+	return drops_pass((const void *)ctx->args[0], NETIF_RECEIVE);
+}
+
+int drops_tcp_receive(struct bpf_raw_tracepoint_args *ctx)
+{
+	return drops_pass((const void *)ctx->args[0], TCP_RECEIVE);
+}

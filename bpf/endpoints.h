@@ -1,0 +1,102 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/* The two ends of a connection, read from a socket or from a packet, and the filter that chooses among them. */
+#ifndef LAB_ENDPOINTS_H
+#define LAB_ENDPOINTS_H
+
+#include "kernel.h"
+
+struct endpoints {
+	u64 saddr[2];		/* IPv4 as ::ffff:a.b.c.d */
+	u64 daddr[2];
+	u32 netns;
+	u16 sport;		/* host order */
+	u16 dport;
+	u16 family;		/* AF_INET or AF_INET6 */
+};
+
+/* Which connections a collector records; one per collector, written by the agent. */
+struct filter {
+	u64 either[2];		/* an address that one end must have */
+	u64 local[2];		/* ... that the local end (a packet's source) must have */
+	u64 remote[2];
+	u16 port_low;		/* a port of [port_low, port_high] ... */
+	u16 port_high;
+	u16 ports_local;	/* ... at the local end will do */
+	u16 ports_remote;	/* ... at the remote end will do */
+	u16 has_either;
+	u16 has_local;
+	u16 has_remote;
+	u16 unused;
+};
+
+/* AF_INET's address as an IPv4-mapped IPv6 one. */
+static __always_inline void map_ipv4(u64 *to, u32 address)
+{
+	to[0] = 0;
+	to[1] = (u64)address << 32 | 0xffff0000;
+}
+
+/*
+ * A closing socket has given up its number (__inet_put_port(), net/ipv4/inet_hashtables.c), but not its source port;
+ * sockets in TIME_WAIT or that only answer a SYN are of smaller kinds, which have the number alone.
+ */
+static __always_inline u16 read_local_port(const void *sk)
+{
+	u8 state = READ(u8, sk, sock_common, skc_state);
+
+	if (state == TCP_TIME_WAIT || state == TCP_NEW_SYN_RECV)
+		return READ(u16, sk, sock_common, skc_num);
+	return bpf_ntohs(READ(u16, sk, inet_sock, inet_sport));
+}
+
+static __always_inline void read_socket_endpoints(const void *sk, struct endpoints *ends)
+{
+	ends->family = READ(u16, sk, sock_common, skc_family);
+	ends->sport = read_local_port(sk);
+	ends->dport = bpf_ntohs(READ(u16, sk, sock_common, skc_dport));
+	ends->netns = number_of_netns(READ(void *, sk, sock_common, skc_net));
+	if (ends->family == AF_INET6) {
+		bpf_probe_read_kernel(ends->saddr, 16, sk + OFFSET(sock_common, skc_v6_rcv_saddr));
+		bpf_probe_read_kernel(ends->daddr, 16, sk + OFFSET(sock_common, skc_v6_daddr));
+	} else {
+		map_ipv4(ends->saddr, READ(u32, sk, sock_common, skc_rcv_saddr));
+		map_ipv4(ends->daddr, READ(u32, sk, sock_common, skc_daddr));
+	}
+}
+
+static __always_inline int is_port_wanted(const struct filter *filter, u16 sport, u16 dport)
+{
+	return (filter->ports_local && sport >= filter->port_low && sport <= filter->port_high) ||
+	       (filter->ports_remote && dport >= filter->port_low && dport <= filter->port_high);
+}
+
+static __always_inline int is_same_address(const u64 *a, const u64 *b)
+{
+	return a[0] == b[0] && a[1] == b[1];
+}
+
+static __always_inline int is_wanted(const struct filter *filter, const struct endpoints *ends)
+{
+	if (!is_port_wanted(filter, ends->sport, ends->dport))
+		return 0;
+	if (filter->has_local && !is_same_address(filter->local, ends->saddr))
+		return 0;
+	if (filter->has_remote && !is_same_address(filter->remote, ends->daddr))
+		return 0;
+	if (filter->has_either && !is_same_address(filter->either, ends->saddr) &&
+	    !is_same_address(filter->either, ends->daddr))
+		return 0;
+	return 1;
+}
+
+/* The fields that every event about a connection has. */
+#define SET_ENDPOINTS(event, ends) do {						\
+	__builtin_memcpy((event)->saddr, (ends)->saddr, 16);			\
+	__builtin_memcpy((event)->daddr, (ends)->daddr, 16);			\
+	(event)->sport = (ends)->sport;						\
+	(event)->dport = (ends)->dport;						\
+	(event)->family = (ends)->family;					\
+	(event)->netns = (ends)->netns;						\
+} while (0)
+
+#endif

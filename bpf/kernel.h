@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
+/*
+ * Reading the kernel's structures without its headers.  For every (structure, field) that a collector names in
+ * READ, READ_BITS, OFFSET or HAVE, the loader defines KERNEL_OFFSET_s__f (bytes), KERNEL_BYTES_s__f, for bit
+ * fields KERNEL_SHIFT_s__f and KERNEL_BITS_s__f, and KERNEL_HAVE_s__f, all from the running kernel's BTF
+ * (lab/agent/collectors/btf.py).  A field that does not exist, and is not asked for with HAVE, is an error.
+ */
+#ifndef LAB_KERNEL_H
+#define LAB_KERNEL_H
+
+#define HAVE(structure, field) KERNEL_HAVE_##structure##__##field
+#define OFFSET(structure, field) KERNEL_OFFSET_##structure##__##field
+
+/* The number of arguments that tracepoint has in this kernel: some have gained one. */
+#define ARGUMENTS(tracepoint) KERNEL_ARGUMENTS_##tracepoint
+
+#define READ_AT(type, address) ({						\
+	type value_;								\
+	bpf_probe_read_kernel(&value_, sizeof(value_), (const void *)(address)); \
+	value_;									\
+})
+
+#define READ(type, from, structure, field) ({					\
+	_Static_assert(sizeof(type) == KERNEL_BYTES_##structure##__##field,	\
+		       #structure "." #field " has another size");		\
+	READ_AT(type, (const void *)(from) + OFFSET(structure, field));		\
+})
+
+#define READ_BITS(from, structure, field) ({					\
+	u32 word_ = READ_AT(u32, (const void *)(from) + OFFSET(structure, field)); \
+	word_ >> KERNEL_SHIFT_##structure##__##field & ((1u << KERNEL_BITS_##structure##__##field) - 1); \
+})
+
+#define AF_INET 2
+#define AF_INET6 10
+
+enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT, TCP_SYN_RECV, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE,
+       TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_LISTEN, TCP_CLOSING, TCP_NEW_SYN_RECV };
+
+enum { TCP_CA_OPEN, TCP_CA_DISORDER, TCP_CA_CWR, TCP_CA_RECOVERY, TCP_CA_LOSS };
+
+#define IPPROTO_TCP 6
+
+/* Counts what found no room in a ring; the pointer is what the lookup in a *_lost array gave. */
+static __always_inline void count_lost(u64 *lost)
+{
+	if (lost)
+		__sync_fetch_and_add(lost, 1);
+}
+
+/* The network namespace's number, as in /proc/PID/ns/net: which node of a topology something happened on. */
+static __always_inline u32 number_of_netns(const void *net)
+{
+	return READ_AT(u32, net + OFFSET(net, ns) + OFFSET(ns_common, inum));
+}
+
+#endif

@@ -1,0 +1,90 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * Every retransmitted segment, and why: the tracepoints tcp:tcp_retransmit_skb (__tcp_retransmit_skb(),
+ * net/ipv4/tcp_output.c) and tcp:tcp_retransmit_synack (tcp_rtx_synack()).
+ */
+#define ICSK_TIME_LOSS_PROBE 5	/* include/net/inet_connection_sock.h */
+
+BPF_ARRAY(retrans_filter, struct filter, 1);
+BPF_ARRAY(retrans_lost, u64, 1);
+BPF_RINGBUF_OUTPUT(retrans_events, RETRANS_RING_PAGES);
+
+/*
+ * A timeout enters Loss before it retransmits anything, SYNs included (tcp_retransmit_timer() calls tcp_enter_loss());
+ * SACK or duplicate ACKs enter Recovery; a tail loss probe is sent in neither, while its timer is still marked as
+ * pending (tcp_send_loss_probe() clears the mark afterwards).
+ */
+static __always_inline u8 retrans_kind(const void *sk, u8 ca_state)
+{
+	if (ca_state == TCP_CA_LOSS)
+		return TIMEOUT;
+	if (ca_state == TCP_CA_RECOVERY)
+		return FAST_RETRANSMIT;
+	if (READ(u8, sk, inet_connection_sock, icsk_pending) == ICSK_TIME_LOSS_PROBE)
+		return TAIL_LOSS_PROBE;
+	return OTHER_RETRANSMIT;
+}
+
+int retrans_segment(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *sk = (void *)ctx->args[0], *skb = (void *)ctx->args[1];
+	u32 zero = 0;
+	struct endpoints ends;
+	struct retrans_event *event;
+	struct filter *filter = retrans_filter.lookup(&zero);
+
+	if (!filter)
+		return 0;
+	read_socket_endpoints(sk, &ends);
+	if (!is_wanted(filter, &ends))
+		return 0;
+	event = retrans_events.ringbuf_reserve(sizeof(struct retrans_event));
+	if (!event) {
+		count_lost(retrans_lost.lookup(&zero));
+		return 0;
+	}
+	event->ts_ns = bpf_ktime_get_ns();
+	event->skaddr = (u64)sk;
+	SET_ENDPOINTS(event, &ends);
+	event->seq = READ_AT(u32, skb + OFFSET(sk_buff, cb) + OFFSET(tcp_skb_cb, seq));
+	event->end_seq = READ_AT(u32, skb + OFFSET(sk_buff, cb) + OFFSET(tcp_skb_cb, end_seq));
+	event->snd_cwnd = READ(u32, sk, tcp_sock, snd_cwnd);
+	event->state = READ(u8, sk, sock_common, skc_state);
+	event->ca_state = READ_BITS(sk, inet_connection_sock, icsk_ca_state);
+	event->kind = retrans_kind(sk, event->ca_state);
+	__builtin_memset(event->unused, 0, sizeof(event->unused));
+	retrans_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+int retrans_synack(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *request = (void *)ctx->args[1];	/* begins with a struct sock_common */
+	u32 zero = 0;
+	struct endpoints ends;
+	struct retrans_event *event;
+	struct filter *filter = retrans_filter.lookup(&zero);
+
+	if (!filter)
+		return 0;
+	read_socket_endpoints(request, &ends);
+	if (!is_wanted(filter, &ends))
+		return 0;
+	event = retrans_events.ringbuf_reserve(sizeof(struct retrans_event));
+	if (!event) {
+		count_lost(retrans_lost.lookup(&zero));
+		return 0;
+	}
+	event->ts_ns = bpf_ktime_get_ns();
+	event->skaddr = ctx->args[0];
+	SET_ENDPOINTS(event, &ends);
+	event->seq = 0;
+	event->end_seq = 0;
+	event->snd_cwnd = 0;
+	event->state = TCP_NEW_SYN_RECV;
+	event->ca_state = TCP_CA_OPEN;
+	event->kind = SYNACK;
+	__builtin_memset(event->unused, 0, sizeof(event->unused));
+	retrans_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}

@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The macros behind ``bpf/kernel.h``: what the collectors' C names, looked up in the running kernel's types."""
+
+from __future__ import annotations
+
+import re
+
+from lab.agent.collectors.btf import KernelTypes, TypesError
+
+_MACRO = re.compile(r"\b(READ|READ_BITS|OFFSET|HAVE)\(")
+_COUNTED = re.compile(r"\bARGUMENTS\((\w+)\)")
+_COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
+_DEFINITION = re.compile(r"^[ \t]*#[ \t]*define\b(?:.*\\\n)*.*$", re.MULTILINE)
+
+
+def kernel_macros(source: str, types: KernelTypes) -> str:
+    """``#define`` lines for all that ``source`` names.  Raises :class:`~lab.agent.collectors.btf.TypesError`."""
+    code = _DEFINITION.sub("", _COMMENT.sub("", source))
+    named: dict[tuple[str, str], set[str]] = {}
+    for use in _MACRO.finditer(code):
+        # All of them end with a structure and a field.
+        *_rest, structure, field = _arguments(code, use.end())
+        named.setdefault((structure, field), set()).add(use[1])
+    lines = []
+    for (structure, field), macros in sorted(named.items()):
+        place = types.place(structure, field)
+        suffix = f"{structure}__{field}"
+        optional = "HAVE" in macros or any("HAVE" in named[other] for other in named if other[0] == structure)
+        if place is None and not optional:
+            raise TypesError(f"this kernel's struct {structure} has no {field}")
+        lines.append(f"#define KERNEL_HAVE_{suffix} {int(place is not None)}")
+        if place is None:
+            continue
+        # A bit field is read with the aligned word of 32 bits that it lies in.
+        byte = place.bit // 32 * 4 if place.is_bitfield else place.bit // 8
+        lines.append(f"#define KERNEL_OFFSET_{suffix} {byte}")
+        lines.append(f"#define KERNEL_BYTES_{suffix} {place.bits // 8}")
+        lines.append(f"#define KERNEL_SHIFT_{suffix} {place.bit - byte * 8}")
+        lines.append(f"#define KERNEL_BITS_{suffix} {place.bits}")
+    for tracepoint in sorted(set(_COUNTED.findall(code))):
+        lines.append(f"#define KERNEL_ARGUMENTS_{tracepoint} {types.tracepoint_arguments(tracepoint)}")
+    return "\n".join(lines) + "\n"
+
+
+def _arguments(code: str, start: int) -> list[str]:
+    """The arguments of a macro's use, from behind its opening parenthesis to the closing one."""
+    depth, begin, found = 0, start, []
+    for position in range(start, len(code)):
+        character = code[position]
+        if depth == 0 and character in ",)":
+            found.append(code[begin:position].strip())
+            begin = position + 1
+            if character == ")":
+                return found
+        depth += (character == "(") - (character == ")")
+    raise TypesError(f"no closing parenthesis behind {code[start : start + 40]!r}")

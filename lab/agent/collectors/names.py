@@ -1,0 +1,80 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the numbers in events are called: the kernel's own names, and those of ``bpf/events.h``."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+ENUMS: dict[str, dict[int, str]] = {
+    # include/net/tcp_states.h
+    "tcp_state": {
+        0: "none",
+        1: "ESTABLISHED",
+        2: "SYN_SENT",
+        3: "SYN_RECV",
+        4: "FIN_WAIT1",
+        5: "FIN_WAIT2",
+        6: "TIME_WAIT",
+        7: "CLOSE",
+        8: "CLOSE_WAIT",
+        9: "LAST_ACK",
+        10: "LISTEN",
+        11: "CLOSING",
+        12: "NEW_SYN_RECV",
+    },
+    # include/uapi/linux/tcp.h
+    "tcp_ca_state": {0: "Open", 1: "Disorder", 2: "CWR", 3: "Recovery", 4: "Loss"},
+    # net/ipv4/tcp_bbr.c
+    "bbr_mode": {0: "Startup", 1: "Drain", 2: "ProbeBW", 3: "ProbeRTT"},
+    "direction": {0: "receive", 1: "transmit"},
+    "retransmission": {0: "fast", 1: "timeout", 2: "tlp", 3: "synack", 4: "other"},
+    "reset": {0: "received", 1: "sent"},
+    "queue_sample": {0: "interval", 1: "enqueue", 2: "dequeue"},
+    "drops_stage": {
+        1: "dev_queue_xmit",
+        2: "net_dev_xmit",
+        3: "eth_type_trans",
+        4: "napi_gro_receive",
+        5: "netif_receive_skb",
+        6: "tcp_v4_rcv",
+    },
+}
+
+_PREFIXES = {"skb_drop_reason": ("SKB_DROP_REASON_", "SKB_"), "sk_rst_reason": ("SK_RST_REASON_",)}
+
+
+def names_of(enum: str, kernel: Callable[[str], dict[int, str]]) -> dict[int, str]:
+    """Value → name; ``kernel`` knows the enums of the running kernel."""
+    if enum in ENUMS:
+        return ENUMS[enum]
+    return {value: _short(enum, name) for value, name in kernel(enum).items()}
+
+
+def _short(enum: str, name: str) -> str:
+    for prefix in _PREFIXES.get(enum, ()):
+        if name.startswith(prefix):
+            return name.removeprefix(prefix)
+    return name
+
+
+def symbols(addresses: Iterable[int]) -> dict[int, str]:
+    """Address in the kernel → function, with ``[module]`` behind it where it is in one; unknown ones in hexadecimal."""
+    wanted = sorted(set(addresses))
+    if not wanted:
+        return {}
+    found: dict[int, tuple[int, str]] = {}
+    with Path("/proc/kallsyms").open(encoding="ascii") as file:
+        starts: list[tuple[int, str]] = []
+        for line in file:
+            start, kind, name, *module = line.split()
+            if kind in "tTwW":
+                starts.append((int(start, 16), " ".join([name, *module])))
+    starts.sort()
+    position = 0
+    for address in wanted:
+        while position < len(starts) and starts[position][0] <= address:
+            position += 1
+        if position and starts[position - 1][0]:
+            found[address] = starts[position - 1]
+    return {address: found[address][1] if address in found else f"{address:#x}" for address in wanted}

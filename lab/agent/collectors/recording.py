@@ -1,0 +1,260 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Collectors during a trial: start, drain several times a second, stop; the rows go to files of the record."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterable
+from pathlib import Path
+from typing import BinaryIO
+
+from lab.agent.collectors.loader import Programs
+from lab.agent.collectors.names import ENUMS, names_of, symbols
+from lab.agent.collectors.options import Settings
+from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.ringbuffer import HEADER_BYTES, RingBuffer
+from lab.protocol import CollectorResult, Field
+
+Results = dict[str, CollectorResult]
+
+FlowKey = tuple[bytes, bytes, bytes, int, int, int, int, int]
+"""saddr, daddr, comm, pid, netns, sport, dport, family: a ``struct flow_key``."""
+
+STAGES = 7
+BUCKETS = 64
+"""``STAGES`` and ``DROPS_BUCKETS`` of ``bpf/drops.bpf.c``."""
+
+
+def recorder(name: str, programs: Programs, directory: Path, settings: Settings, interval_ns: int = 0) -> Recorder:
+    """The recorder of a collector; ``interval_ns`` is for those that are read at intervals."""
+    if name == "flow":
+        return FlowRecorder(programs, directory, settings, interval_ns)
+    if name == "drops":
+        return DropsRecorder(programs, directory, settings)
+    return RingRecorder(name, programs, directory, settings)
+
+
+class Recorder:
+    """What all collectors have in common."""
+
+    def __init__(self, name: str, programs: Programs, directory: Path, settings: Settings) -> None:
+        self.name = name
+        self._programs = programs
+        self._settings = settings
+        self._directory = directory
+        self._lost_before = 0
+        (directory / "collect").mkdir(exist_ok=True)
+
+    def start(self, *, on: bool = True) -> None:
+        """Forget what was; attach, or leave that to :meth:`switch_on`."""
+        for table, values in self._settings.tables.items():
+            self._programs.write(table, values)
+        self._programs.clear(self.name)
+        self._lost_before = self._programs.lost(self.name)
+        if on:
+            self.switch_on()
+
+    def switch_on(self) -> None:
+        """Attach the hooks."""
+        self._programs.attach(self.name, self._settings.hooks)
+
+    def switch_off(self) -> None:
+        """Detach them: nothing of the collector is left in the kernel's paths."""
+        self._programs.detach(self.name)
+
+    def drain(self, now_ns: int) -> None:
+        """Move what the kernel has so far to the record; ``now_ns`` counts from the start of traffic."""
+
+    def stop(self, now_ns: int) -> Results:
+        """Detach, drain, and say what there is."""
+        raise NotImplementedError
+
+    def _open(self, part: str) -> tuple[str, BinaryIO]:
+        relative = f"collect/{part}.bin"
+        return relative, open(self._directory / relative, "wb")
+
+    def _lost(self) -> int:
+        return self._programs.lost(self.name) - self._lost_before
+
+    def _names(self) -> dict[str, dict[str, str]]:
+        found = {}
+        for field, enum in COLLECTORS[self.name].names:
+            found[field] = _texts(names_of(enum, self._programs.enumerators))
+        return found
+
+
+class RingRecorder(Recorder):
+    """A collector whose program writes fixed-size events to a ring buffer."""
+
+    def __init__(self, name: str, programs: Programs, directory: Path, settings: Settings) -> None:
+        super().__init__(name, programs, directory, settings)
+        event_bytes, self._fields = programs.layout(name)
+        self._ring = RingBuffer(*programs.ring(name), event_bytes)
+        self._relative, self._file = self._open(name)
+        self._rows = 0
+
+    def drain(self, now_ns: int) -> None:
+        self._rows += self._ring.drain(self._file)
+
+    def stop(self, now_ns: int) -> Results:
+        self.switch_off()
+        self.drain(now_ns)
+        self._ring.close()
+        self._file.close()
+        fields: list[Field] = [{**field, "offset": field["offset"] + HEADER_BYTES} for field in self._fields]
+        result: CollectorResult = {
+            "file": self._relative,
+            "rows": self._rows,
+            "lost": self._lost(),
+            "row_bytes": self._ring.row_bytes,
+            "fields": fields,
+            "names": self._names(),
+        }
+        return {self.name: result}
+
+    def _values_of(self, field: str) -> set[int]:
+        """The distinct values of a field of 64 bits."""
+        (offset,) = (one["offset"] + HEADER_BYTES for one in self._fields if one["name"] == field)
+        words = memoryview((self._directory / self._relative).read_bytes()).cast("Q")
+        return set(words[offset // 8 :: self._ring.row_bytes // 8])
+
+
+class DropsRecorder(RingRecorder):
+    """Drops, the functions they happened in by name, and how long packets took between places in the stack."""
+
+    def __init__(self, programs: Programs, directory: Path, settings: Settings) -> None:
+        super().__init__("drops", programs, directory, settings)
+
+    def stop(self, now_ns: int) -> Results:
+        results = super().stop(now_ns)
+        results["drops"]["names"]["location"] = _texts(symbols(self._values_of("location")))
+        if "latency" in self._settings.hooks:
+            results["drops_latency"] = self._latency()
+        return results
+
+    def _latency(self) -> CollectorResult:
+        rows = [(low, count, before, after) for before, after, low, count in latencies(self._programs)]
+        stages = _texts(ENUMS["drops_stage"])
+        return write_rows(
+            *self._open("drops_latency"),
+            rows,
+            (("at_least_ns", "<u8"), ("packets", "<u8"), ("from", "<u4"), ("to", "<u4")),
+            names={"from": stages, "to": stages},
+        )
+
+
+def latencies(programs: Programs) -> list[tuple[int, int, int, int]]:
+    """(stage before, stage, least nanoseconds, packets) of every bucket that is not empty."""
+    found = []
+    for index, count in enumerate(programs.table("drops_latency").values()):
+        if count.value:
+            pair, bucket = divmod(index, BUCKETS)
+            found.append((*divmod(pair, STAGES), 1 << bucket if bucket else 0, int(count.value)))
+    return found
+
+
+class FlowRecorder(Recorder):
+    """Bytes sent and received by process and connection, read at intervals."""
+
+    def __init__(self, programs: Programs, directory: Path, settings: Settings, interval_ns: int) -> None:
+        super().__init__("flow", programs, directory, settings)
+        self._interval_ns = interval_ns
+        self._next_ns = interval_ns
+        self._totals = FlowTotals(programs)
+        self._rows: list[tuple[int | bytes, ...]] = []
+
+    def start(self, *, on: bool = True) -> None:
+        super().start(on=on)
+        self._totals.forget()
+
+    def drain(self, now_ns: int) -> None:
+        if now_ns < self._next_ns:
+            return
+        self._read(now_ns)
+        while self._next_ns <= now_ns:
+            self._next_ns += self._interval_ns
+
+    def stop(self, now_ns: int) -> Results:
+        self.switch_off()
+        self._read(now_ns)
+        fields = (
+            ("time_ns", "<u8"),
+            ("tx_bytes", "<u8"),
+            ("rx_bytes", "<u8"),
+            ("tx_total_bytes", "<u8"),
+            ("rx_total_bytes", "<u8"),
+            ("saddr", "V16"),
+            ("daddr", "V16"),
+            ("comm", "V16"),
+            ("pid", "<u4"),
+            ("netns", "<u4"),
+            ("sport", "<u2"),
+            ("dport", "<u2"),
+            ("family", "<u2"),
+        )
+        relative, file = self._open("flow")
+        return {"flow": write_rows(relative, file, self._rows, fields, lost=self._lost())}
+
+    def _read(self, now_ns: int) -> None:
+        for key, sent, received, total_sent, total_received in self._totals.changes():
+            self._rows.append((now_ns, sent, received, total_sent, total_received, *key))
+
+
+class FlowTotals:
+    """What has changed in the kernel's totals since they were last read."""
+
+    def __init__(self, programs: Programs) -> None:
+        self._programs = programs
+        self._known: dict[FlowKey, tuple[int, int]] = {}
+
+    def forget(self) -> None:
+        self._known = {}
+
+    def changes(self) -> Iterable[tuple[FlowKey, int, int, int, int]]:
+        """(key, bytes sent and received since, bytes sent and received in all), in the order of keys."""
+        now: dict[FlowKey, tuple[int, int]] = {}
+        for key, total in self._programs.table("flow_totals").items():
+            ends = bytes(key.saddr), bytes(key.daddr), bytes(key.comm)
+            identity = (*ends, key.pid, key.netns, key.sport, key.dport, key.family)
+            now[identity] = (int(total.tx_bytes), int(total.rx_bytes))
+        for identity, (sent, received) in sorted(now.items()):
+            before = self._known.get(identity, (0, 0))
+            if (sent, received) != before:
+                yield identity, sent - before[0], received - before[1], sent, received
+        self._known = now
+
+
+def write_rows(
+    relative: str,
+    file: BinaryIO,
+    rows: Iterable[tuple[int | bytes, ...]],
+    fields: Iterable[tuple[str, str]],
+    *,
+    names: dict[str, dict[str, str]] | None = None,
+    lost: int = 0,
+) -> CollectorResult:
+    """Write rows that were made here, not in the kernel, in the form that all rows have."""
+    codes = {"<u8": "Q", "<u4": "I", "<u2": "H", "V16": "16s"}
+    described: list[Field] = []
+    layout = "<"
+    for name, kind in fields:
+        described.append({"name": name, "type": kind, "offset": struct.calcsize(layout)})
+        layout += codes[kind]
+    packed = struct.Struct(layout)
+    count = 0
+    with file:
+        for row in rows:
+            file.write(packed.pack(*row))
+            count += 1
+    return {
+        "file": relative,
+        "rows": count,
+        "lost": lost,
+        "row_bytes": packed.size,
+        "fields": described,
+        "names": names or {},
+    }
+
+
+def _texts(names: dict[int, str]) -> dict[str, str]:
+    return {str(value): name for value, name in sorted(names.items())}
