@@ -139,14 +139,14 @@ class LiveObserver(PlainObserver):
         super().started(trial)
         self._what = ""
         total = trial.job["duration_ns"] / 1e9
-        self._rows[trial.id] = self._bars.add_task(trial.id, total=total, virtual=f"0.0 of {total:g} virtual s")
+        self._rows[trial.id] = self._bars.add_task(trial.id, total=total, virtual=f"0.0 of {total:.1f} virtual s")
 
     def reached(self, trial: Trial, virtual_ns: int) -> None:
         super().reached(trial, virtual_ns)
         total = trial.job["duration_ns"] / 1e9
         now = min(virtual_ns / 1e9, total)
         row = self._rows[trial.id]
-        self._bars.update(row, completed=now, virtual=f"{now:.1f} of {total:g} virtual s")  # type: ignore[arg-type]
+        self._bars.update(row, completed=now, virtual=f"{now:.1f} of {total:.1f} virtual s")  # type: ignore[arg-type]
 
     def _end(self, trial: Trial, cached: bool) -> None:
         super()._end(trial, cached)
