@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import bisect
+import functools
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -60,21 +62,26 @@ def _short(enum: str, name: str) -> str:
 
 def symbols(addresses: Iterable[int]) -> dict[int, str]:
     """Address in the kernel → function, with ``[module]`` behind it where it is in one; unknown ones in hexadecimal."""
-    wanted = sorted(set(addresses))
+    wanted = set(addresses)
     if not wanted:
         return {}
-    found: dict[int, tuple[int, str]] = {}
-    with Path("/proc/kallsyms").open(encoding="ascii") as file:
-        starts: list[tuple[int, str]] = []
-        for line in file:
-            start, kind, name, *module = line.split()
-            if kind in "tTwW":
-                starts.append((int(start, 16), " ".join([name, *module])))
-    starts.sort()
-    position = 0
+    starts, names = _functions(Path("/proc/modules").read_bytes())
+    found = {}
     for address in wanted:
-        while position < len(starts) and starts[position][0] <= address:
-            position += 1
-        if position and starts[position - 1][0]:
-            found[address] = starts[position - 1]
-    return {address: found[address][1] if address in found else f"{address:#x}" for address in wanted}
+        position = bisect.bisect_right(starts, address) - 1
+        # Without the privilege to see them, all addresses read as 0.
+        found[address] = names[position] if position >= 0 and starts[position] else f"{address:#x}"
+    return found
+
+
+@functools.lru_cache(maxsize=1)
+def _functions(_modules: bytes) -> tuple[list[int], list[str]]:
+    """Start and name of all functions, in order.  They change only with the modules loaded, and take a while to read."""
+    functions = []
+    with Path("/proc/kallsyms").open(encoding="ascii") as file:
+        for line in file:
+            start, kind, name = line.rstrip().split(" ", 2)
+            if kind in "tTwW":
+                functions.append((int(start, 16), name.replace("\t", " ")))
+    functions.sort()
+    return [start for start, _name in functions], [name for _start, name in functions]
