@@ -65,7 +65,7 @@ def symbols(addresses: Iterable[int]) -> dict[int, str]:
     wanted = set(addresses)
     if not wanted:
         return {}
-    starts, names = _functions(Path("/proc/modules").read_bytes())
+    starts, names = _functions(_modules())
     found = {}
     for address in wanted:
         position = bisect.bisect_right(starts, address) - 1
@@ -74,9 +74,17 @@ def symbols(addresses: Iterable[int]) -> dict[int, str]:
     return found
 
 
+def _modules() -> frozenset[str]:
+    try:
+        lines = Path("/proc/modules").read_text(encoding="ascii").splitlines()
+    except FileNotFoundError:  # a kernel without modules
+        return frozenset()
+    return frozenset(line.split(" ", 1)[0] for line in lines)
+
+
 @functools.lru_cache(maxsize=1)
-def _functions(_modules: bytes) -> tuple[list[int], list[str]]:
-    """Start and name of all functions, in order.  They change only with the modules loaded, and take a while to read."""
+def _functions(_loaded: frozenset[str]) -> tuple[list[int], list[str]]:
+    """Start and name of all functions, in order: they change only with the modules loaded, and take time to read."""
     functions = []
     with Path("/proc/kallsyms").open(encoding="ascii") as file:
         for line in file:
