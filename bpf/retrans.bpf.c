@@ -35,6 +35,11 @@ int retrans_segment(struct bpf_raw_tracepoint_args *ctx)
 
 	if (!filter)
 		return 0;
+#if ARGUMENTS(tcp_retransmit_skb) >= 3
+	/* Since 6.15 it fires for attempts that failed, too: nothing was sent then. */
+	if ((s32)ctx->args[2])
+		return 0;
+#endif
 	read_socket_endpoints(sk, &ends);
 	if (!is_wanted(filter, &ends))
 		return 0;
