@@ -4,7 +4,7 @@
  *
  * The tracepoint skb:kfree_skb names the place and the reason.  A packet that a queue refuses still lies on the device of
  * that queue.  Times are taken at __dev_queue_xmit() (which dev_queue_xmit() has become an inline name of),
- * the tracepoint net:net_dev_xmit, eth_type_trans(), napi_gro_receive() (gro_receive_skb() since 6.14), the tracepoint
+ * the tracepoint net:net_dev_xmit, eth_type_trans(), napi_gro_receive() (in newer kernels gro_receive_skb()), the tracepoint
  * net:netif_receive_skb (at the top of __netif_receive_skb_core(), which the compiler may clone) and tcp_v4_rcv().
  */
 enum drops_stage { NOWHERE, DEV_QUEUE_XMIT, NET_DEV_XMIT, ETH_TYPE_TRANS, GRO_RECEIVE, NETIF_RECEIVE, TCP_RECEIVE, STAGES };

@@ -36,7 +36,7 @@ int retrans_segment(struct bpf_raw_tracepoint_args *ctx)
 	if (!filter)
 		return 0;
 #if ARGUMENTS(tcp_retransmit_skb) >= 3
-	/* Since 6.15 it fires for attempts that failed, too: nothing was sent then. */
+	/* Since 6.17 it fires for attempts that failed, too: nothing was sent then. */
 	if ((s32)ctx->args[2])
 		return 0;
 #endif
