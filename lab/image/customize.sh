@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# mmdebstrap customize hook: $1 is the guest's root.  Adds the kernel and its headers, then drops what no trial needs.
+# mmdebstrap customize hook: $1 is the guest's root.  Adds the kernel, then drops what no trial needs.
 #
-# The kernel packages are unpacked rather than installed: installing them would pull in gcc, an initramfs
-# generator and a boot loader, none of which the guest uses.
+# The kernel's package is unpacked rather than installed: installing it would pull in an initramfs generator and a boot
+# loader, neither of which the guest uses.
 set -eu
 root=$1
 
@@ -13,16 +13,11 @@ depends() {
 }
 
 kernel=$(depends linux-image-cloud-amd64 | head -n 1)
-headers=$(depends linux-headers-cloud-amd64 | head -n 1)
-common=$(depends "$headers" | grep -e '-common$' | head -n 1)
 mkdir -p "$root/var/tmp/debs"
-for package in "$kernel" "$headers" "$common"; do
-	chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $package"
-done
-for deb in "$root"/var/tmp/debs/*.deb; do
-	chroot "$root" dpkg-deb -x "/var/tmp/debs/${deb##*/}" /var/tmp/unpacked
-	chroot "$root" dpkg-deb -f "/var/tmp/debs/${deb##*/}" Package Version >>"$root/var/tmp/kernel-packages"
-done
+chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $kernel"
+deb=$(basename "$root"/var/tmp/debs/*.deb)
+chroot "$root" dpkg-deb -x "/var/tmp/debs/$deb" /var/tmp/unpacked
+chroot "$root" dpkg-deb -f "/var/tmp/debs/$deb" Package Version >"$root/var/tmp/kernel-packages"
 (cd "$root/var/tmp/unpacked" && cp -a . "$root/")
 release=${kernel#linux-image-}
 chroot "$root" depmod "$release"
@@ -32,13 +27,6 @@ chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' >"$root/usr/share/lab/
 sed -n 'N;s/Package: \(.*\)\nVersion: \(.*\)/\1 \2/p' "$root/var/tmp/kernel-packages" >>"$root/usr/share/lab/packages"
 sort -o "$root/usr/share/lab/packages" "$root/usr/share/lab/packages"
 printf '%s\n' "$release" >"$root/usr/share/lab/kernel-release"
-
-common_dir="$root/usr/src/$common"
-for arch in "$common_dir"/arch/*; do
-	case ${arch##*/} in x86 | Kconfig) ;; *) rm -rf "$arch" ;; esac
-done
-rm -rf "$root/usr/src/$headers/include/config" "$common_dir"/include/dt-bindings "$common_dir"/include/media \
-	"$common_dir"/include/sound "$common_dir"/include/drm "$common_dir"/include/linux/mfd
 
 modules="$root/usr/lib/modules/$release/kernel"
 rm -rf "$modules"/sound "$modules"/drivers/gpu "$modules"/drivers/infiniband "$modules"/drivers/md \
