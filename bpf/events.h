@@ -44,7 +44,7 @@ struct probe_event {
 	u32 ca_window_max;	/* CUBIC: W_max, segments */
 	u32 ca_k_ms;		/* CUBIC: K, milliseconds */
 	u32 netns;
-	u16 data_len;		/* payload of the segment, bytes */
+	u16 data_len;		/* payload of the segment, bytes; one that leaves may be cut into several later (GSO) */
 	u16 sport;
 	u16 dport;
 	u16 family;		/* AF_INET or AF_INET6 */

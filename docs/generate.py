@@ -33,7 +33,12 @@ SECTIONS = {
     "Flow": "[a flow](#a-flow)",
     "Queue": "[a queue](#a-queue)",
     "Reverse": "[what differs](#the-reverse-direction)",
-    "TcpProbe": "[its options](#tcp_probe)",
+    "Drops": "[its options](#drops)",
+    "FlowBytes": "[its options](#flow)",
+    "Probe": "[its options](#probe)",
+    "Queues": "[its options](#queue)",
+    "Selection": "[a selection](#a-selection-of-connections)",
+    "Window": "[a time](#drops)",
 }
 """Model → the section of the page that describes it."""
 OBJECTS = {

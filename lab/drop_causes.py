@@ -6,6 +6,7 @@ Also shipped into the guest and used live: standard library only, no other impor
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 
 CAUSES = (
@@ -55,6 +56,10 @@ _REASONS = {
 }
 
 
+_MANAGES_QUEUE = re.compile(r"codel|(^|_)(cake|pie|red|sfb|choke)_")
+"""Names of functions in net/sched that drop what they have queued."""
+
+
 def cause_of(reason: str, location: str, qdiscs: Collection[str]) -> str:
     """One of :data:`CAUSES`.
 
@@ -68,9 +73,11 @@ def cause_of(reason: str, location: str, qdiscs: Collection[str]) -> str:
         return "checksum"
     if reason == "QDISC_DROP":
         return _refused_by(qdiscs)
-    if "[sch_" in location:
-        # Freed by the discipline itself, on its way out of the queue.
-        return "random_loss" if "[sch_netem]" in location else "aqm"
+    # Freed by the discipline itself, on its way out of the queue; some disciplines are no modules.
+    if "[sch_netem]" in location:
+        return "random_loss"
+    if "[sch_" in location or _MANAGES_QUEUE.search(location):
+        return "aqm"
     return "other"
 
 

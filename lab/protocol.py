@@ -126,7 +126,7 @@ class CollectorResult(TypedDict):
     """Rows of ``row_bytes`` each, in the record's directory."""
     rows: int
     lost: int
-    """Events the kernel side had no room for."""
+    """Events that found no room, or came while the program that records them was running."""
     row_bytes: int
     fields: list[Field]
     names: dict[str, dict[str, str]]

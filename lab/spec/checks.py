@@ -3,8 +3,10 @@
 
 from __future__ import annotations
 
+import ipaddress
 from collections.abc import Iterator
 
+from lab.spec.collect import Drops, Selection, Window
 from lab.spec.fields import Path
 from lab.spec.models import Dumbbell, Experiment, Flow, Queue
 from lab.spec.problems import Problem, nearest
@@ -27,7 +29,7 @@ def hosts(topology: Dumbbell) -> list[str]:
 
 def check(experiment: Experiment) -> list[Problem]:
     """Return everything that does not fit together; the message of each says what was found and what is allowed."""
-    return [*_flows(experiment), *_queues(experiment), *_path(experiment)]
+    return [*_flows(experiment), *_queues(experiment), *_path(experiment), *_collect(experiment)]
 
 
 def _flows(experiment: Experiment) -> Iterator[Problem]:
@@ -117,3 +119,40 @@ def _path(experiment: Experiment) -> Iterator[Problem]:
             f"found {format_duration(experiment.duration)}; expected more than the path's base RTT, "
             f"{format_duration(rtt_ns)}",
         )
+
+
+def _collect(experiment: Experiment) -> Iterator[Problem]:
+    known = hosts(experiment.topology)
+    for name, options in experiment.collect.chosen():
+        here: Path = ("collect", name)
+        if isinstance(options, Selection):
+            for field in ("host", "source", "destination"):
+                host = getattr(options, field)
+                if host is not None and host not in known and not _is_address(host):
+                    message = _unknown_host(host, known, experiment.topology.pairs)
+                    yield Problem((*here, field), message.replace("expected a host", "expected an address or a host"))
+        if isinstance(options, Drops) and options.window is not None:
+            yield from _window(experiment, (*here, "window"), options.window)
+
+
+def _window(experiment: Experiment, here: Path, window: Window) -> Iterator[Problem]:
+    total = format_duration(experiment.duration)
+    if window.start >= experiment.duration:
+        yield Problem(
+            (*here, "from"),
+            f"found {format_duration(window.start)}; expected less than the experiment's duration, {total}",
+        )
+    elif window.end is not None and not window.start < window.end <= experiment.duration:
+        yield Problem(
+            (*here, "to"),
+            f"found {format_duration(window.end)} after from {format_duration(window.start)}; "
+            f"expected more than that, and no more than the experiment's duration, {total}",
+        )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

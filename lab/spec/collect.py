@@ -3,9 +3,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field
+from pydantic import BeforeValidator, Field, model_validator
 
 from lab.spec.base import Model
 from lab.spec.types import DurationNs, PositiveDurationNs
@@ -51,30 +52,6 @@ class FlowBytes(Selection):
     )
 
 
-class Life(Selection):
-    """One row per connection: who, between whom, bytes each way, how long."""
-
-
-class States(Selection):
-    """Every change of a connection's state, and how long the one before lasted."""
-
-
-class Retrans(Selection):
-    """Every retransmitted segment, and whether it was a fast retransmit, a timeout, a tail loss probe or a SYN-ACK."""
-
-
-class Resets(Selection):
-    """Every reset, sent or received, with the kernel's reason where it gives one."""
-
-
-class Destroy(Selection):
-    """Every socket that is taken down."""
-
-
-class Packets(Selection):
-    """The headers of every TCP segment that arrives at a host."""
-
-
 class Window(Model):
     """A part of the traffic's time."""
 
@@ -118,6 +95,20 @@ _NAMED = BeforeValidator(_defaults_for_nothing)
 class Collect(Model):
     """Collector name → its options; a collector that is not named does not run."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _older_spelling(cls, value: Any) -> Any:
+        if isinstance(value, dict) and "tcp_probe" in value and "probe" not in value:
+            return {("probe" if name == "tcp_probe" else name): options for name, options in value.items()}
+        return value
+
+    def chosen(self) -> Iterator[tuple[str, Selection | Queues]]:
+        """The collectors that run, by name, with their options."""
+        for name in type(self).model_fields:
+            options = getattr(self, name)
+            if options is not None:
+                yield name, options
+
     probe: Annotated[Probe | None, _NAMED] = Field(
         default=None,
         description="Congestion state of every flow at every ACK, and what the algorithm keeps for itself.",
@@ -125,14 +116,18 @@ class Collect(Model):
     flow: Annotated[FlowBytes | None, _NAMED] = Field(
         default=None, description="Bytes sent and received by process and connection."
     )
-    life: Annotated[Life | None, _NAMED] = Field(default=None, description="One row per connection, when it ends.")
-    states: Annotated[States | None, _NAMED] = Field(default=None, description="Every change of a connection's state.")
-    retrans: Annotated[Retrans | None, _NAMED] = Field(
+    life: Annotated[Selection | None, _NAMED] = Field(default=None, description="One row per connection, when it ends.")
+    states: Annotated[Selection | None, _NAMED] = Field(
+        default=None, description="Every change of a connection's state."
+    )
+    retrans: Annotated[Selection | None, _NAMED] = Field(
         default=None, description="Every retransmitted segment, and why it was."
     )
-    resets: Annotated[Resets | None, _NAMED] = Field(default=None, description="Connection resets, and their reasons.")
-    destroy: Annotated[Destroy | None, _NAMED] = Field(default=None, description="Sockets that are taken down.")
-    packets: Annotated[Packets | None, _NAMED] = Field(
+    resets: Annotated[Selection | None, _NAMED] = Field(
+        default=None, description="Connection resets, and their reasons."
+    )
+    destroy: Annotated[Selection | None, _NAMED] = Field(default=None, description="Sockets that are taken down.")
+    packets: Annotated[Selection | None, _NAMED] = Field(
         default=None, description="Headers and flags of every TCP segment received."
     )
     drops: Annotated[Drops | None, _NAMED] = Field(

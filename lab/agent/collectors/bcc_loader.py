@@ -109,7 +109,9 @@ class BccPrograms:
         return self._types.enumerators(enum)
 
     def lost(self, collector: str) -> int:
-        return int(self._bpf[f"{collector}_lost"][ctypes.c_int(0)].value)
+        without_room = int(self._bpf[f"{collector}_lost"][ctypes.c_int(0)].value)
+        programs = (program for _hook, program in self._loaded[collector] if isinstance(program, int))
+        return without_room + sum(map(_misses, programs))
 
     def ring(self, collector: str) -> tuple[int, int]:
         return int(self._bpf[f"{collector}_events"].map_fd), COLLECTORS[collector].ring_bytes
@@ -194,6 +196,21 @@ class BccPrograms:
                 f"\n{log.value.decode(errors='replace')}".rstrip()
             )
         return program
+
+
+class _ProgramInfo(ctypes.Structure):
+    """``struct bpf_prog_info``, include/uapi/linux/bpf.h, as far as we read it."""
+
+    _fields_ = (("before", ctypes.c_uint8 * 208), ("recursion_misses", ctypes.c_uint64))
+
+
+def _misses(program: int) -> int:
+    """How often the kernel did not run the program because it was running: an interrupt came meanwhile (since 5.12)."""
+    info = _ProgramInfo()
+    size = ctypes.c_uint32(ctypes.sizeof(info))
+    if libbpf().bpf_obj_get_info_by_fd(program, ctypes.byref(info), ctypes.byref(size)) != 0:
+        return 0
+    return int(info.recursion_misses)
 
 
 def find_hook(types: KernelTypes, hook: Hook) -> int | None:

@@ -39,7 +39,7 @@ class Programs(Protocol):
         """Value → name of an enum of the kernel's; empty when it has none of that name."""
 
     def lost(self, collector: str) -> int:
-        """Events that found no room, since loading."""
+        """Events that found no room, or met their program running, since loading."""
 
     def ring(self, collector: str) -> tuple[int, int]:
         """(file descriptor, data bytes) of the collector's BPF ring buffer."""

@@ -1,0 +1,372 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The collectors against everything else that counts: tc, iperf3, the socket, and each other."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lab.engine.vm.selftest import self_test_job
+from lab.protocol import Job
+from lab.store.collected import Context, read_rows, rows_to_table
+from tests.conftest import job_of, record_in
+
+pytestmark = pytest.mark.vm
+
+RunJob = Callable[[Job], Path]
+
+COOKIE_BYTES = 37
+"""iperf3 sends this first on every connection, and does not count it."""
+
+BLOCK_BYTES = 131072
+"""iperf3 writes as much at a time over TCP."""
+
+MSS = 1448
+
+RST = 4
+SYN = 2
+
+
+@dataclass
+class Trial:
+    """A finished trial, its rows as they are stored."""
+
+    directory: Path
+    record: dict[str, Any]
+
+    def rows(self, collector: str) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.table(collector).to_pylist()
+        return found
+
+    def table(self, collector: str) -> pa.Table:
+        described = self.record["collectors"][collector]
+        # A segment that a process sends may be met by one that an interrupt sends; probe records both only by luck.
+        assert described["lost"] <= (2 if collector == "probe" else 0)
+        rows = read_rows(self.directory, collector, described)
+        return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
+
+    def dropped_by_tc(self) -> Counter[tuple[str, str]]:
+        """(node, interface) → what its outermost queueing discipline dropped while traffic ran."""
+        found: Counter[tuple[str, str]] = Counter()
+        for port in self.record["interfaces"]:
+            before, after = (
+                sum(qdisc["drops"] for qdisc in port[when] if "parent" not in qdisc)
+                for when in ("qdiscs_before", "qdiscs_after")
+            )
+            if after > before:
+                found[port["node"], port["interface"]] = after - before
+        return found
+
+    def iperf3(self, end: str, name: str = "bulk") -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((self.directory / "iperf3" / f"{name}.{end}.json").read_text())
+        return found
+
+
+@pytest.fixture(scope="module")
+def run(run_job: RunJob) -> Callable[[Job], Trial]:
+    def run_it(job: Job) -> Trial:
+        directory = run_job(job)
+        record = record_in(directory)
+        assert record["status"] == "ok", record.get("error")
+        return Trial(directory, record)
+
+    return run_it
+
+
+@pytest.fixture(scope="module")
+def everything(run: Callable[[Job], Trial]) -> Trial:
+    """CUBIC, 1 % random loss, a shallow queue, every collector with all that it can do."""
+    job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", loss="1%")
+    return run({**job, "collectors": self_test_job()["collectors"]})
+
+
+def of_flow(rows: list[dict[str, Any]], end: str) -> list[dict[str, Any]]:
+    return [row for row in rows if row["flow"] == "bulk" and row["end"] == end]
+
+
+def in_whole_blocks(total: int) -> int:
+    return (total - COOKIE_BYTES) // BLOCK_BYTES * BLOCK_BYTES
+
+
+def bytes_in(rows: list[dict[str, Any]], column: str) -> int:
+    return sum(row[column] for row in rows)
+
+
+def test_flow_counts_the_bytes_that_iperf3_counts(everything: Trial) -> None:
+    rows = everything.rows("flow")
+    sent = everything.iperf3("client")["end"]["sum_sent"]["bytes"]
+    received = everything.iperf3("server")["end"]["sum_received"]["bytes"]
+    source, destination = of_flow(rows, "source"), of_flow(rows, "destination")
+    assert sum(row["tx_bytes"] for row in source) == source[-1]["tx_total_bytes"]
+    assert sum(row["rx_bytes"] for row in destination) == destination[-1]["rx_total_bytes"]
+    # iperf3 does not count a block whose writing or reading the end of the test cut short.
+    assert in_whole_blocks(source[-1]["tx_total_bytes"]) == sent
+    assert in_whole_blocks(destination[-1]["rx_total_bytes"]) == received
+    assert {row["comm"] for row in rows} == {"iperf3"}
+    assert {row["node"] for row in source} == {"s1"}
+    assert len({row["pid"] for row in source}) == 1
+
+
+def test_every_retransmission_that_the_socket_counts(everything: Trial) -> None:
+    (flow,) = everything.record["flows"]
+    rows = everything.rows("retrans")
+    at = flow["tcp_info_at_ns"]
+    # A row is what was sent again at once, which may be several segments.
+    segments = [
+        -(-(row["end_seq"] - row["seq"]) // MSS) for row in rows if row["flow"] == "bulk" and row["time_ns"] <= at
+    ]
+    assert sum(segments) == flow["tcp_info"]["total_retrans"]
+    fast = [row for row in rows if row["kind"] == "fast"]
+    assert len(fast) > 10
+    assert {row["ca_state"] for row in fast} == {"Recovery"}
+    assert all(row["end_seq"] > row["seq"] for row in rows if row["kind"] != "synack")
+
+
+def test_what_was_dropped_is_what_was_retransmitted(everything: Trial) -> None:
+    """Every data segment that died on its way is sent again, and no other: there is no reordering here."""
+    data = [row for row in everything.rows("drops") if row["flow"] == "bulk" and row["length"] > 0]
+    last_seen = everything.record["flows"][0]["tcp_info_at_ns"] / 1e9 * 1e9 - 500_000_000
+    died = Counter(row["seq"] for row in data if row["time_ns"] < last_seen)
+    again = Counter(
+        seq
+        for row in everything.rows("retrans")
+        if row["flow"] == "bulk"
+        for seq in range(row["seq"], row["end_seq"], MSS)
+    )
+    assert died
+    assert not died - again
+
+
+def test_drops_equal_tc_packet_for_packet(everything: Trial) -> None:
+    rows = everything.rows("drops")
+    at_queues = [row for row in rows if row["cause"] in ("random_loss", "queue_overflow", "aqm")]
+    assert Counter((row["node"], row["interface"]) for row in at_queues) == everything.dropped_by_tc()
+    assert {(row["interface"], row["cause"]) for row in at_queues} == {
+        ("r1-eth1", "queue_overflow"),
+        ("ifb0", "random_loss"),
+    }
+
+
+def test_how_long_packets_take_along_the_stack(everything: Trial) -> None:
+    latency = everything.rows("drops_latency")
+    packets = Counter[tuple[str, str]]()
+    for row in latency:
+        packets[row["from"], row["to"]] += row["packets"]
+    # Each segment that TCP received came through the device's input, and through three routers' links and two netems.
+    received = len(everything.rows("packets"))
+    assert packets["netif_receive_skb", "tcp_v4_rcv"] == pytest.approx(received, rel=0.01)
+    delayed = sum(row["packets"] for row in latency if row["to"] == "net_dev_xmit" and row["at_least_ns"] >= 16_777_216)
+    assert delayed == pytest.approx(received, rel=0.02)
+
+
+@pytest.fixture(scope="module")
+def connections(everything: Trial) -> dict[int, list[dict[str, Any]]]:
+    """Socket → its changes of state."""
+    found: dict[int, list[dict[str, Any]]] = {}
+    for row in everything.rows("states"):
+        found.setdefault(row["skaddr"], []).append(row)
+    return found
+
+
+def test_states_of_both_ends_of_the_data_connection(connections: dict[int, list[dict[str, Any]]]) -> None:
+    whole = {}
+    for changes in connections.values():
+        assert all(before["newstate"] == after["oldstate"] for before, after in pairwise(changes))
+        assert all(after["duration_ns"] == after["time_ns"] - before["time_ns"] for before, after in pairwise(changes))
+        end = changes[-1]["end"] if changes[-1]["flow"] == "bulk" else None
+        if end is not None:
+            whole[end] = [changes[0]["oldstate"], *(change["newstate"] for change in changes)]
+    assert whole["source"] == ["CLOSE", "SYN_SENT", "ESTABLISHED", "CLOSE_WAIT", "CLOSE"]
+    # The server closes with data still coming in: the sender's answer to its FIN is met by a reset.
+    assert whole["destination"] == ["LISTEN", "SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "CLOSE"]
+
+
+def test_life_has_one_row_per_connection_end(everything: Trial, connections: dict[int, list[dict[str, Any]]]) -> None:
+    rows = everything.rows("life")
+    # A listening socket that is closed was no connection.
+    ended = [changes for changes in connections.values() if changes[-1]["newstate"] == "CLOSE" and len(changes) > 1]
+    assert sorted(row["time_ns"] // 100_000 for row in rows) == sorted(
+        changes[-1]["time_ns"] // 100_000 for changes in ended
+    )
+    (source,), (destination,) = of_flow(rows, "source"), of_flow(rows, "destination")
+    read = of_flow(everything.rows("flow"), "destination")[-1]["rx_total_bytes"]
+    assert destination["rx_bytes"] >= read
+    assert 0 <= source["tx_bytes"] - destination["rx_bytes"] <= 1  # a FIN is acknowledged, too
+    assert source["duration_ns"] == pytest.approx(5_000_000_000, rel=0.05)
+    assert {source["comm"], destination["comm"]} == {"iperf3"}
+
+
+def test_each_reset_sent_arrives(everything: Trial) -> None:
+    resets = Counter((row["node"], row["is_sent"]) for row in everything.rows("resets"))
+    arrived = Counter(row["node"] for row in everything.rows("packets") if row["flags"] & RST)
+    # Nothing is lost on the way back, which is the receiver's.
+    assert resets["d1", "sent"] == arrived["s1"] > 0
+    assert resets["s1", "received"] >= 1
+
+
+def test_destroy_is_of_sockets_that_were_closed(
+    everything: Trial, connections: dict[int, list[dict[str, Any]]]
+) -> None:
+    closed = {key for key, changes in connections.items() if changes[-1]["newstate"] == "CLOSE"}
+    destroyed = {row["skaddr"] for row in everything.rows("destroy") if row["flow"] == "bulk"}
+    assert len(destroyed) == 2
+    assert destroyed <= closed
+
+
+def test_packets_are_those_sent_less_those_dropped(everything: Trial) -> None:
+    packets = everything.rows("packets")
+    sent = [row for row in everything.rows("probe") if row["is_transmit"] == "transmit" and row["end"] == "source"]
+    dropped = [row for row in everything.rows("drops") if row["flow"] == "bulk" and row["end"] == "source"]
+    dropped = [row for row in dropped if row["cause"] in ("random_loss", "queue_overflow") and row["length"]]
+    arrived = [row for row in packets if row["flow"] == "bulk" and row["node"] == "d1" and row["length"]]
+    # In bytes: TCP hands several segments down at once, and the device cuts them.
+    missing = bytes_in(arrived, "length") - (bytes_in(sent, "data_len") - bytes_in(dropped, "length"))
+    assert 0 <= missing <= everything.record["collectors"]["probe"]["lost"] * 65535
+    handshake = [row for row in packets if row["flow"] == "bulk" and row["flags"] & SYN]
+    assert [(row["node"], row["flags"]) for row in handshake] == [("d1", 0x02), ("s1", 0x12)]
+
+
+def test_the_probe_sees_every_segment_that_an_established_socket_receives(
+    everything: Trial, connections: dict[int, list[dict[str, Any]]]
+) -> None:
+    (changes,) = (
+        changes for changes in connections.values() if (changes[-1]["flow"], changes[-1]["end"]) == ("bulk", "source")
+    )
+    established = next(row["time_ns"] for row in changes if row["newstate"] == "ESTABLISHED")
+    left = next(row["time_ns"] for row in changes if row["oldstate"] == "ESTABLISHED")
+    probe = [row for row in everything.rows("probe") if row["is_transmit"] == "receive" and row["end"] == "source"]
+    # The FIN that ends the state is the last one that it receives.
+    arrived = [
+        row
+        for row in everything.rows("packets")
+        if row["flow"] == "bulk" and row["node"] == "s1" and established < row["time_ns"] <= left
+    ]
+    assert len([row for row in probe if row["time_ns"] <= left]) == len(arrived)
+    assert [row["data_len"] for row in probe if row["time_ns"] <= left] == [row["length"] for row in arrived]
+
+
+def test_the_queue_is_what_tc_says(everything: Trial) -> None:
+    rows = [row for row in everything.rows("queue") if (row["node"], row["interface"]) == ("r1", "r1-eth1")]
+    kinds = Counter(row["kind"] for row in rows)
+    entered = [row for row in rows if row["kind"] == "enqueue"]
+    left = [row for row in rows if row["kind"] == "dequeue"]
+    assert len(entered) - len(left) == rows[-1]["backlog_packets"]
+    dropped = everything.dropped_by_tc()["r1", "r1-eth1"]
+    before = sum(
+        qdisc["drops"]
+        for port in everything.record["interfaces"]
+        if port["interface"] == "r1-eth1"
+        for qdisc in port["qdiscs_before"]
+        if "parent" not in qdisc
+    )
+    # The count is read when a packet has entered: a drop after the last one shows nowhere.
+    assert before + dropped - 2 <= max(row["drops"] for row in rows) <= before + dropped
+    assert 100 < kinds["interval"] <= 5 * 100 + 60
+    # First in, first out at 20 Mbit/s: a packet waits for what was there when it came, itself included.
+    waited = np.array([row["sojourn_ns"] for row in left], dtype=np.int64)
+    ahead = np.array([row["backlog_bytes"] for row in entered[: len(left)]], dtype=np.int64) * 8 * 1000 // 20
+    packet_ns = 1514 * 8 * 1000 // 20
+    assert np.all(waited <= ahead + packet_ns + 200_000)
+    busy = ahead > 3 * packet_ns
+    assert busy.sum() > 100
+    assert np.all(waited[busy] >= ahead[busy] - 2 * packet_ns)
+
+
+@pytest.mark.parametrize(
+    ("discipline", "parameters"),
+    [("codel", "{}"), ("fq_codel", "{}"), ("pie", "{}"), ("bfifo", "{}")],
+)
+def test_drops_by_an_aqm_are_told_from_a_full_queue(
+    run: Callable[[Job], Trial], discipline: str, parameters: str
+) -> None:
+    queue = f"topology.bottleneck.queue={{discipline: {discipline}, parameters: {parameters}}}"
+    trial = run(job_of("duration=5s", queue, "collect={drops: {}}"))
+    rows = [row for row in trial.rows("drops") if row["cause"] in ("random_loss", "queue_overflow", "aqm")]
+    assert Counter((row["node"], row["interface"]) for row in rows) == trial.dropped_by_tc()
+    assert rows
+    assert {row["cause"] for row in rows} == {"queue_overflow" if discipline == "bfifo" else "aqm"}
+
+
+def test_marks_are_those_that_the_aqm_counts(run: Callable[[Job], Trial]) -> None:
+    queue = "topology.bottleneck.queue={discipline: fq_codel, parameters: {ecn: true}}"
+    trial = run(job_of("duration=5s", "ecn=on", queue, "collect={queue: {}}"))
+    (fq_codel,) = (
+        qdisc
+        for port in trial.record["interfaces"]
+        if port["interface"] == "r1-eth1"
+        for qdisc in port["qdiscs_after"]
+        if qdisc["kind"] == "fq_codel"
+    )
+    rows = [row for row in trial.rows("queue") if (row["node"], row["interface"]) == ("r1", "r1-eth1")]
+    assert rows[-1]["marks"] == fq_codel["ecn_mark"] > 0
+
+
+def test_drops_are_recorded_in_their_window_only(run: Callable[[Job], Trial]) -> None:
+    trial = run(job_of("duration=4s", "collect={drops: {window: {from: 1s, to: 2500ms}}}", loss="5%"))
+    times = [row["time_ns"] for row in trial.rows("drops")]
+    assert len(times) > 10
+    assert min(times) >= 1_000_000_000
+    assert max(times) <= 2_510_000_000
+    log = (trial.directory / "log.txt").read_text()
+    assert log.count("drops: on") == log.count("drops: off") == 1
+
+
+@pytest.fixture(scope="module")
+def bbr(run: Callable[[Job], Trial]) -> list[dict[str, Any]]:
+    trial = run(job_of("duration=5s", "ip=ipv6", cc="bbr"))
+    return [row for row in trial.rows("probe") if row["flow"] == "bulk"]
+
+
+def test_what_bbr_knows(bbr: list[dict[str, Any]]) -> None:
+    assert {row["ca_name"] for row in bbr} == {"bbr"}
+    modes = [row["ca_mode"] for row in bbr]
+    order = [mode for mode, after in pairwise([*modes, ""]) if mode != after]
+    assert order[:3] == ["Startup", "Drain", "ProbeBW"]
+    steady = [row for row in bbr if row["ca_mode"] == "ProbeBW"]
+    # Payload over the wire's bytes, IPv6 with time stamps: 1428 of 1514.
+    bandwidth = np.median([row["ca_bandwidth"] for row in steady]) * 8 * 1514 / 1428
+    assert bandwidth == pytest.approx(20e6, rel=0.02)
+    # bbr_pacing_gain[] and bbr_high_gain in net/ipv4/tcp_bbr.c; 0 before BBR has been set up.
+    assert {row["ca_gain"] for row in steady} == {320, 192, 256}
+    assert {row["ca_gain"] for row in bbr if row["ca_mode"] == "Startup"} <= {739, 256, 0}
+    assert np.median([row["ca_min_rtt_us"] for row in steady]) == pytest.approx(40_000, rel=0.02)
+    assert {row["mss"] for row in bbr} == {1428}
+
+
+def test_what_cubic_knows(everything: Trial) -> None:
+    rows = [row for row in everything.rows("probe") if row["end"] == "source" and row["is_transmit"] == "receive"]
+    with_max = [row for row in rows if row["ca_window_max"]]
+    assert len(with_max) > 100
+    # W_max is the window before a reduction to 0.7 of it, or 0.85 of that while flows converge (RFC 9438, 4.6 and 4.7).
+    ratios = [row["ssthresh"] / row["ca_window_max"] for row in with_max if row["ca_window_max"] > 10]
+    assert 0.65 < np.median(ratios) < 0.9
+    assert max(row["ca_k_ms"] for row in rows) < 60_000
+
+
+def test_filters_take_nodes_and_addresses(run: Callable[[Job], Trial]) -> None:
+    job = job_of(
+        "duration=1s",
+        "collect={packets: {source: s1}, states: {host: 10.0.3.2}, life: {host: 192.0.2.1}, retrans: {port: 9}}",
+        loss="5%",
+    )
+    trial = run(job)
+    assert {row["node"] for row in trial.rows("packets")} == {"d1"}
+    assert {row["node"] for row in trial.rows("states")} == {"s1", "d1"}
+    assert trial.rows("life") == []
+    assert trial.rows("retrans") == []
+
+
+def test_all_collectors_together_are_exact(run: Callable[[Job], Trial], everything: Trial) -> None:
+    job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", loss="1%")
+    again = run({**job, "collectors": self_test_job()["collectors"]})
+    for one in sorted((everything.directory / "collect").iterdir()):
+        assert one.read_bytes() == (again.directory / "collect" / one.name).read_bytes(), one.name
