@@ -157,6 +157,17 @@ def verify(
         raise typer.Exit(EXIT_EXPECTATION_FAILED)
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    options_metavar="",
+)
+def trace(context: typer.Context) -> None:
+    """Trace this host's TCP live, as root: `lab trace list`, `lab trace probe --port 5201`, `lab trace --help`."""
+    from lab.trace import run_tracer
+
+    run_tracer(context.args)
+
+
 @image_app.command("build")
 def image_build(
     mirror: Annotated[str | None, typer.Option(metavar="URL", help="Debian mirror to take the packages from.")] = None,

@@ -5,7 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES="debian-archive-keyring erofs-utils gcc libc6-dev mmdebstrap qemu-system-x86 uidmap"
+PACKAGES="debian-archive-keyring erofs-utils gcc libc6-dev mmdebstrap python3-bpfcc qemu-system-x86 uidmap"
 python=${PYTHON:-python3}
 
 if ! command -v apt-get >/dev/null; then

@@ -10,7 +10,6 @@ import pytest
 from lab.agent.collectors.btf import Place, TypesError
 from lab.agent.collectors.kernel_macros import kernel_macros
 
-
 KNOWN = {
     ("tcp_sock", "snd_cwnd"): Place(bit=12000, bits=32, is_bitfield=False),
     ("tcp_sock", "inner"): Place(bit=64, bits=64, is_bitfield=False),

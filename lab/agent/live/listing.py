@@ -1,0 +1,58 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which collectors work on this kernel, and why not the others: by trying."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.agent.collectors.bcc_loader import BccPrograms
+from lab.agent.collectors.loader import LoaderError
+from lab.agent.collectors.registry import COLLECTORS, Collector
+
+NEEDS_ROOT = "BPF needs root: run it with sudo"
+
+
+@dataclass(frozen=True)
+class Finding:
+    collector: str
+    hooks: str
+    works: bool
+    why: str
+    """Why it does not, or which of its options do not; else empty."""
+
+
+def try_all(sources: Path) -> Iterator[Finding]:
+    for collector in COLLECTORS.values():
+        hooks = ", ".join(dict.fromkeys(hook.targets[0] for hook in collector.hooks if hook.option is None))
+        if os.geteuid() != 0:
+            yield Finding(collector.name, hooks, False, NEEDS_ROOT)
+            continue
+        try:
+            missing = _try(collector, sources)
+        except LoaderError as exc:
+            yield Finding(collector.name, hooks, False, first_line(exc))
+        else:
+            yield Finding(collector.name, hooks, True, "; ".join(missing))
+
+
+def first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+def _try(collector: Collector, sources: Path) -> list[str]:
+    """Load, attach and detach; returns the options that do not work, with the reason."""
+    programs = BccPrograms(sources, [collector.name])
+    missing = []
+    programs.attach(collector.name)
+    programs.detach(collector.name)
+    for option in sorted({hook.option for hook in collector.hooks if hook.option is not None}):
+        try:
+            programs.attach(collector.name, {option})
+        except LoaderError as exc:
+            missing.append(f"not with --{option.replace('_', '-')}: {first_line(exc)}")
+        finally:
+            programs.detach(collector.name)
+    return missing
