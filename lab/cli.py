@@ -157,6 +157,25 @@ def verify(
         raise typer.Exit(EXIT_EXPECTATION_FAILED)
 
 
+@app.command()
+def export(
+    run_dir: RunFolder,
+    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="tcpprobe: the old module's lines.")],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go.")] = Path("export"),
+    trial: Annotated[
+        list[str] | None,
+        typer.Option("--trial", metavar="ID", help="Of this trial; may be given again [default: all]."),
+    ] = None,
+) -> None:
+    """Write a run's traces in another tool's format, one file for every trial and flow; prints their names."""
+    from lab.export import export_tcpprobe
+
+    if format_ != "tcpprobe":
+        raise InputError(f"found format {format_!r}; expected 'tcpprobe'")
+    for path in export_tcpprobe(run_dir, output, trial or ()):
+        print(path)
+
+
 @app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     options_metavar="",

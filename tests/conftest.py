@@ -54,6 +54,11 @@ TOOLS = {
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests on the real thing fail where it is not there: in silence, nobody would notice that nothing was tested."""
+    if item.get_closest_marker("live") is not None:
+        if os.environ.get("LAB_SKIP_LIVE") == "1":
+            pytest.skip("LAB_SKIP_LIVE=1")
+        if os.geteuid() != 0:
+            pytest.skip("tracing needs root")
     if item.get_closest_marker("vm") is None:
         return
     if os.environ.get("LAB_SKIP_VM") == "1":

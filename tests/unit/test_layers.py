@@ -20,9 +20,10 @@ ALLOWED: dict[str, set[str]] = {
     "mailbox": set(),
     "units": set(),
     "drop_causes": set(),
+    "tcpprobe": set(),
     "spec": {"errors", "protocol", "units"},
     "plan": {"errors", "protocol", "units", "spec"},
-    "agent": {"protocol", "mailbox", "drop_causes"},
+    "agent": {"protocol", "mailbox", "drop_causes", "tcpprobe"},
     "image": {"errors"},
     "engine": {"errors", "protocol", "mailbox", "image"},
     "store": {"errors", "protocol", "drop_causes"},
@@ -31,6 +32,8 @@ ALLOWED: dict[str, set[str]] = {
     "runner": {"errors", "plan", "engine", "store"},
     "verify": {"errors", "plan", "engine", "store", "runner"},
     "progress": {"errors", "plan"},
+    "trace": {"errors"},
+    "export": {"errors", "store", "tcpprobe"},
 }
 """What each part may import of the others; the command line may import all of them."""
 
@@ -91,13 +94,13 @@ def test_a_part_imports_only_from_below(module: str) -> None:
 def test_what_goes_into_the_guest_needs_nothing_that_stays_outside() -> None:
     for module in modules_of("lab.agent"):
         own = {name for name in imports(module) if within(name, ["lab"])}
-        allowed = ["lab.agent", "lab.protocol", "lab.drop_causes"] + (
-            ["lab.mailbox"] if module == "lab.agent.guest" else []
-        )
+        allowed = ["lab.agent", "lab.protocol", "lab.drop_causes"]
+        allowed += ["lab.mailbox"] if module == "lab.agent.guest" else []
+        allowed += ["lab.tcpprobe"] if within(module, ["lab.agent.live"]) else []
         assert all(within(name, allowed) for name in own), f"{module}: {sorted(own)}"
 
 
-@pytest.mark.parametrize("module", ["lab.protocol", "lab.mailbox", "lab.drop_causes"])
+@pytest.mark.parametrize("module", ["lab.protocol", "lab.mailbox", "lab.drop_causes", "lab.tcpprobe"])
 def test_what_both_sides_share_stands_alone(module: str) -> None:
     assert not {name for name in imports(module) if within(name, ["lab"])}
 
@@ -145,15 +148,15 @@ def uses(module: str, name: str) -> bool:
 
 
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
-    # lab.agent's own command line is the one that other engines start.
-    command_lines = {"lab.cli", "lab.agent.__main__"}
+    # lab.agent's own command lines are those that other engines and `lab trace` start.
+    command_lines = {"lab.cli", "lab.agent.__main__", "lab.agent.live.__main__"}
     assert {module for module in sources() if uses(module, "print")} <= command_lines
     exits = {
         module
         for module in sources()
         if module != "lab.errors" and any(node.startswith("EXIT_") for node in _names(module))
     }
-    assert exits == {"lab.cli"}
+    assert exits == {"lab.cli", "lab.agent.live.__main__"}
 
 
 def _names(module: str) -> Iterator[str]:

@@ -115,13 +115,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(asked, "tell", None) is not None:
             print(f"{name}: {tell(name, asked.tell)}")
             return EXIT_OK
-        session = Session(_request(name, asked), SOURCES, sys.stdout)
+        session = Session(_request(name, asked), SOURCES, sys.stdout, lambda what: _say(f"{name}: {what}"))
         printed = session.run()
     except (LoaderError, SwitchError) as exc:
         return _cannot(f"lab trace {name}: {first_line(exc)}")
     for latency in session.latency_lines():
         print(latency, file=sys.stderr)
-    print(f"lab: {name}: {printed} events, {session.lost} lost", file=sys.stderr)
+    _say(f"{name}: {printed} events, {session.lost} lost")
     return EXIT_OK
 
 
@@ -149,6 +149,10 @@ def _list(as_json: bool) -> int:
         state = "ok" if finding.works else "--"
         print(f"{finding.collector:<8} {state}  {finding.why or finding.hooks}", flush=True)
     return EXIT_OK
+
+
+def _say(what: str) -> None:
+    print(f"lab: {what}", file=sys.stderr, flush=True)
 
 
 def _cannot(message: str) -> int:

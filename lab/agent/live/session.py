@@ -7,7 +7,6 @@ import io
 import json
 import signal
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -22,7 +21,8 @@ from lab.agent.collectors.recording import FlowTotals, latencies
 from lab.agent.collectors.ringbuffer import RingBuffer
 from lab.agent.live.events import Decoder, Row, address_text, names_for
 from lab.agent.live.switch import Switch
-from lab.agent.live.tables import TABLES, heading, line, tcpprobe_line
+from lab.agent.live.tables import TABLES, heading, line
+from lab.tcpprobe import tcpprobe_line
 
 _POLL_S = 0.1
 _ALL_PORTS = (0, 65535)
@@ -47,15 +47,18 @@ class Request:
 class Session:
     """Loads the programs when made; raises :class:`~lab.agent.collectors.loader.LoaderError`."""
 
-    def __init__(self, request: Request, sources: Path, out: TextIO) -> None:
+    def __init__(self, request: Request, sources: Path, out: TextIO, say: Callable[[str], None]) -> None:
+        """``out`` gets the events, ``say`` what happens otherwise."""
         self._request = request
         self._out = out
+        self._say = say
         self._name = request.collector
         self._programs = BccPrograms(sources, [self._name])
         self._settings: Settings = settings(self._name, request.options, _ALL_PORTS)
         self._stopped = False
         self._printed = 0
         self._is_on = False
+        self._start_ns = 0
 
     def run(self) -> int:
         """Print until it ends; returns how many events were printed."""
@@ -65,8 +68,10 @@ class Session:
             signal.signal(number, self._stop)
         switch = Switch(self._name, self._told) if self._name == "drops" else None
         try:
+            self._start_ns = time.monotonic_ns()
             if not self._request.start_off:
                 self._switch(on=True)
+            self._say("tracing; Ctrl-C ends it")
             follow = self._follow_totals if self._name == "flow" else self._follow_events
             follow(switch.look if switch is not None else lambda: None)
         finally:
@@ -93,7 +98,7 @@ class Session:
         event_bytes, fields = self._programs.layout(self._name)
         ring = RingBuffer(*self._programs.ring(self._name), event_bytes)
         names = names_for(self._name, self._programs.enumerators)
-        decoder = Decoder(self._name, fields, ring.row_bytes, names, time.monotonic_ns()).with_qdiscs(_qdiscs())
+        decoder = Decoder(self._name, fields, ring.row_bytes, names, self._start_ns).with_qdiscs(_qdiscs())
         print_row = self._printer()
         end = self._end()
         while not self._stopped and time.monotonic() < end:
@@ -134,7 +139,6 @@ class Session:
 
     def _follow_totals(self, _look: Callable[[], None]) -> None:
         totals = FlowTotals(self._programs)
-        start_ns = time.monotonic_ns()
         columns = TABLES["flow"]
         end = self._end()
         intervals = 0
@@ -142,7 +146,7 @@ class Session:
             until = min(end, time.monotonic() + self._request.interval_s)
             while not self._stopped and (left := until - time.monotonic()) > 0:
                 time.sleep(min(left, _POLL_S))
-            rows = [_flow_row(time.monotonic_ns() - start_ns, *change) for change in totals.changes()]
+            rows = [_flow_row(time.monotonic_ns() - self._start_ns, *change) for change in totals.changes()]
             if self._request.form == "json":
                 self._out.writelines(json.dumps(row) + "\n" for row in rows)
             else:
@@ -171,7 +175,7 @@ class Session:
     def _told(self, command: str) -> str:
         if command in ("on", "off"):
             self._switch(on=command == "on")
-            print(f"lab: {self._name}: switched {command}", file=sys.stderr, flush=True)
+            self._say(f"switched {command}")
         return f"{'on' if self._is_on else 'off'}, {self._printed} events so far"
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from lab.agent.live.events import Row
+from lab.tcpprobe import endpoint
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,6 @@ def _kilobytes(name: str) -> Callable[[Row], str]:
 
 def _flag(bit: int, letter: str) -> Callable[[Row], str]:
     return lambda row: letter if row["flags"] & bit else "."
-
-
-def endpoint(address: str, port: int) -> str:
-    """As the kernel's ``%pISpc`` prints it: ``10.0.0.1:80``, ``[fd00::1]:80``."""
-    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
 
 
 def _local(row: Row) -> str:
@@ -178,15 +174,6 @@ def heading(columns: tuple[Column, ...]) -> str:
 
 def line(columns: tuple[Column, ...], row: Row) -> str:
     return " ".join(_cell(column.value(row), column.width) for column in columns).rstrip()
-
-
-def tcpprobe_line(row: Row) -> str:
-    """The line of the kernel's old tcpprobe module (net/ipv4/tcp_probe.c, tcpprobe_sprint(), up to Linux 4.15)."""
-    seconds, nanoseconds = divmod(row["time_ns"], 1_000_000_000)
-    return (
-        f"{seconds}.{nanoseconds:09d} {_local(row)} {_remote(row)} {row['data_len']} {row['snd_nxt']:#x} "
-        f"{row['snd_una']:#x} {row['snd_cwnd']} {row['ssthresh']} {row['snd_wnd']} {row['srtt_us']} {row['rcv_wnd']}"
-    )
 
 
 def _cell(text: str, width: int) -> str:

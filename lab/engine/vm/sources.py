@@ -14,7 +14,9 @@ _ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py", "drop_causes.py")
 
 def agent_files() -> dict[str, bytes]:
     """Path below ``lab/`` in the guest → content."""
-    paths = [_PACKAGE / name for name in _ALONGSIDE] + sorted((_PACKAGE / "agent").rglob("*.py"))
+    agent = _PACKAGE / "agent"
+    own = (path for path in sorted(agent.rglob("*.py")) if (agent / "live") not in path.parents)
+    paths = [*(_PACKAGE / name for name in _ALONGSIDE), *own]
     return {f"lab/{path.relative_to(_PACKAGE)}": path.read_bytes() for path in paths}
 
 
