@@ -31,10 +31,16 @@ def cpu(trial: MeasuredTrial) -> Check:
     )
 
 
+HISTOGRAMS = ("drops_latency",)
+"""Results whose rows are no events: that a few of many samples are missing changes nothing that they say."""
+
+
 def lost_events(trial: MeasuredTrial) -> Check:
     """Pitfall 12."""
     findings = []
     for name, result in trial.record["collectors"].items():
+        if name in HISTOGRAMS:
+            continue
         total = result["rows"] + result["lost"]
         share = result["lost"] / total if total else 0.0
         verdict: Verdict = "ok" if not result["lost"] else graded(share, 0.0, 0.001)

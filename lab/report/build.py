@@ -15,6 +15,7 @@ from lab.analysis.check import Verdict, worst
 from lab.report.comparison import comparison_figures
 from lab.report.evaluate import EvaluatedTrial, evaluate_run
 from lab.report.figure_cache import FigureCache
+from lab.report.kernel import drop_lines
 from lab.report.model import Report
 from lab.report.style import save
 from lab.report.tables import result_columns, result_lines, write_tables
@@ -107,6 +108,8 @@ def page_content(report: Report) -> dict[str, Any]:
         "lines": result_lines(report),
         "settings": settings(report),
         "provenance": provenance(report),
+        "drops": drop_lines(report),
+        "axes": [axis.label for axis in report.axes],
     }
 
 

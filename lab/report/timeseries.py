@@ -8,21 +8,27 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
 from lab.analysis.series import decimate
-from lab.report.evaluate import Curve, FlowCurves
+from lab.report.evaluate import CURVE_BINS, Curve, FlowCurves
+from lab.report.kernel import bottleneck_queue, modes, retransmissions
 from lab.report.model import Report, Row
 from lab.report.style import GREY, PAGE_INCHES, styled
+from lab.store import TrialResult
 
 MAX_PANELS = 6
 FAINT_BINS = 150
 MAX_FAINT = 6
 """More repetitions than this would only make a grey cloud."""
 
-Kind = Literal["cwnd", "srtt", "goodput"]
+Kind = Literal["cwnd", "queue", "srtt", "goodput"]
 
 
 @dataclass(frozen=True)
@@ -34,8 +40,23 @@ class Drawn:
     caption: str
 
 
+MARK_BINS = 120
+
+_MARKERS = {"fast": "|", "timeout": "x", "tlp": "+"}
+_OTHER = "."
+_MARK_LABELS = {
+    "fast": "fast retransmit",
+    "timeout": "timeout",
+    "tlp": "tail loss probe",
+    "synack": "SYN-ACK again",
+    "other": "other retransmission",
+}
+_BANDS = {"Startup": "#f4e3d7", "Drain": "#dfe8d8", "ProbeRTT": "#cfcfcf"}
+"""Behind BBR's curve; ProbeBW, the mode of most of the time, has none."""
+
 _Y_LABEL: dict[Kind, str] = {
     "cwnd": "Congestion window (segments)",
+    "queue": "Queue (packets)",
     "srtt": "Smoothed RTT (ms)",
     "goodput": "Goodput (Mbit/s)",
 }
@@ -44,8 +65,10 @@ _Y_LABEL: dict[Kind, str] = {
 def time_figures(report: Report) -> Iterator[Drawn]:
     """Yield the figures over time, at most :data:`MAX_PANELS` panels each; nothing when no flow was traced."""
     facets = [facet for facet in report.facets if any(row.median().curves() for row in report.rows_of(facet))]
-    kinds: tuple[Kind, ...] = ("cwnd", "srtt", "goodput")
+    kinds: tuple[Kind, ...] = ("cwnd", "queue", "srtt", "goodput")
     for kind in kinds:
+        if kind == "queue" and all(bottleneck_queue(_trial(row)) is None for row in report.rows):
+            continue
         for first in range(0, len(facets), MAX_PANELS):
             part = facets[first : first + MAX_PANELS]
             number = f"-{first // MAX_PANELS + 1}" if len(facets) > MAX_PANELS else ""
@@ -69,6 +92,8 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
         rows = report.rows_of(facet)
         for row in rows:
             _draw_row(axes, kind, row)
+            if kind == "cwnd":
+                _draw_marks(axes, row)
         _reference(axes, kind, rows)
         title = report.facet_title(facet)
         if rows and all(row.verdict == "invalid" for row in rows):
@@ -92,6 +117,12 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
 
 def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
     look, median = row.series.look, row.median()
+    if kind == "queue":
+        queue = bottleneck_queue(_trial(row))
+        if queue is not None:
+            x, y = decimate(*queue, CURVE_BINS)
+            axes.plot(x, y, color=look.colour, linewidth=0.8, drawstyle="steps-post", zorder=4)
+        return
     others = [item for item in row.used if item is not median][:MAX_FAINT]
     for repetition in others:
         for curves in repetition.curves():
@@ -102,6 +133,38 @@ def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
         axes.plot(x, y, color=look.colour, linewidth=0.9, linestyle=_dense(look.dashes, kind), zorder=4)
         if kind == "cwnd" and curves.ssthresh is not None:
             axes.plot(*curves.ssthresh, color=look.colour, linewidth=0.8, linestyle=(0, (1, 1.5)), alpha=0.8, zorder=3)
+
+
+def _draw_marks(axes: Axes, row: Row) -> None:
+    """Retransmissions on the curve of the window, and BBR's modes behind it."""
+    median, colour = row.median(), row.series.look.colour
+    for flow in median.flows:
+        curves = median.evaluated.curves.get(flow.flow)
+        if curves is None:
+            continue
+        seconds, cwnd = curves.cwnd
+        for kind, times in retransmissions(_trial(row), flow.flow).items():
+            shown = _thinned(times)
+            marker = _MARKERS.get(kind, _OTHER)
+            height = np.interp(shown, seconds, cwnd)
+            axes.plot(shown, height, marker, color=colour, markersize=6, markeredgewidth=1, zorder=5)
+    if len(median.flows) == 1:
+        for span in modes(_trial(row), median.flows[0].flow):
+            if span.mode in _BANDS:
+                axes.axvspan(span.start, span.end, color=_BANDS[span.mode], linewidth=0, zorder=0)
+
+
+def _thinned(times: NDArray[np.float64]) -> NDArray[np.float64]:
+    """At most one mark in every :data:`MARK_BINS`-th of the time: more would run together."""
+    if not len(times):
+        return times
+    width = max(float(times[-1] - times[0]), 1e-9) / MARK_BINS
+    _bins, first = np.unique(((times - times[0]) / width).astype(np.int64), return_index=True)
+    return times[first]
+
+
+def _trial(row: Row) -> TrialResult:
+    return row.median().evaluated.trial
 
 
 def _dense(dashes: Any, kind: Kind) -> Any:
@@ -128,26 +191,48 @@ def _reference(axes: Axes, kind: Kind, rows: list[Row]) -> None:
 
 def _legend(figure: Figure, report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> None:
     rows = [row for facet in facets for row in report.rows_of(facet)]
-    handles = [
+    handles: list[Artist] = [
         Line2D([], [], color=series.look.colour, linestyle=_dense(series.look.dashes, kind), label=series.label)
         for series in report.series
         if any(row.series == series for row in rows)
     ]
     if kind == "cwnd" and any(curves.ssthresh for row in rows for curves in row.median().curves()):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), label="ssthresh"))
+    if kind == "cwnd":
+        handles += _mark_handles(rows)
     if kind == "srtt":
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="base RTT"))
     if kind == "goodput":
         handles.append(
             Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
         )
-    figure.legend(handles=handles, loc="outside upper right", ncols=len(handles), handlelength=2.2, columnspacing=1.4)
+    columns = min(len(handles), 6)
+    figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.2, columnspacing=1.4)
+
+
+def _mark_handles(rows: list[Row]) -> list[Artist]:
+    """What marks and bands mean, of those that there are."""
+    kinds: set[str] = set()
+    names: set[str] = set()
+    for row in rows:
+        for flow in row.median().flows:
+            kinds |= retransmissions(_trial(row), flow.flow).keys()
+            names |= {span.mode for span in modes(_trial(row), flow.flow)} if len(row.median().flows) == 1 else set()
+    marks: list[Artist] = [
+        Line2D([], [], color=GREY, linestyle="none", marker=_MARKERS.get(kind, _OTHER), markersize=6, label=label)
+        for kind, label in _MARK_LABELS.items()
+        if kind in kinds
+    ]
+    return marks + [Patch(color=colour, label=f"BBR {mode}") for mode, colour in _BANDS.items() if mode in names]
 
 
 def _caption(report: Report, kind: Kind) -> str:
     what = {
         "cwnd": "Congestion window over time, from the kernel at every ACK. Dotted: slow-start threshold, where it is "
-        "finite and the algorithm uses it. Panels have their own scales.",
+        "finite and the algorithm uses it. Panels have their own scales. Marks, where they were recorded, are "
+        "retransmissions, thinned where they would run together; shaded are BBR's modes but for ProbeBW.",
+        "queue": "The bottleneck's queue in the direction of the data, from the kernel whenever it changes: the "
+        "repetition with the median goodput.",
         "srtt": "Smoothed round-trip time over time, from the kernel at every ACK. What is above the dashed line is "
         "queueing.",
         "goodput": f"Delivered payload (acknowledged to the sender) in bins of {_bin_seconds(report)} s. Dashed: the "

@@ -144,7 +144,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
     place.mkdir()
     if os.geteuid() != 0:
         pytest.skip("mounting a small file system takes root")
-    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=500k", "lab-test", str(place)], check=True, timeout=10)
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1600k", "lab-test", str(place)], check=True, timeout=10)
     try:
         yield place
     finally:

@@ -50,7 +50,8 @@ class Trial:
     def table(self, collector: str) -> pa.Table:
         described = self.record["collectors"][collector]
         # A segment that a process sends may be met by one that an interrupt sends; probe records both only by luck.
-        assert described["lost"] <= (2 if collector == "probe" else 0)
+        if collector != "drops_latency":  # a histogram, of samples
+            assert described["lost"] <= (2 if collector == "probe" else 0)
         rows = read_rows(self.directory, collector, described)
         return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
 
@@ -194,9 +195,9 @@ def test_life_has_one_row_per_connection_end(everything: Trial, connections: dic
     rows = everything.rows("life")
     # A listening socket that is closed was no connection.
     ended = [changes for changes in connections.values() if changes[-1]["newstate"] == "CLOSE" and len(changes) > 1]
-    assert sorted(row["time_ns"] // 100_000 for row in rows) == sorted(
-        changes[-1]["time_ns"] // 100_000 for changes in ended
-    )
+    times = sorted(row["time_ns"] for row in rows)
+    assert times == pytest.approx(sorted(changes[-1]["time_ns"] for changes in ended), abs=100_000)
+    assert len(times) == len(ended)
     (source,), (destination,) = of_flow(rows, "source"), of_flow(rows, "destination")
     read = of_flow(everything.rows("flow"), "destination")[-1]["rx_total_bytes"]
     assert destination["rx_bytes"] >= read

@@ -17,7 +17,7 @@ from lab.engine.vm.machine import Machine
 from lab.engine.vm.template import build_template
 from lab.errors import EngineError, LostVMError, TrialTimeoutError
 from lab.image import cache
-from lab.protocol import Job
+from lab.protocol import PROTOCOL_FORMAT, Job
 from tests.conftest import job_of, record_in
 
 pytestmark = pytest.mark.vm
@@ -137,7 +137,7 @@ def test_an_agent_that_hangs(run_job: Callable[[Job], Path]) -> None:
 def test_a_job_of_another_version(run_job: Callable[[Job], Path]) -> None:
     job = job_of("duration=1s")
     job["format"] = 99
-    assert failed(run_job, job) == "job format 99, this agent speaks 1"
+    assert failed(run_job, job) == f"job format 99, this agent speaks {PROTOCOL_FORMAT}"
 
 
 def test_a_tc_that_refuses(run_job: Callable[[Job], Path]) -> None:

@@ -110,8 +110,17 @@ class BccPrograms:
 
     def lost(self, collector: str) -> int:
         without_room = int(self._bpf[f"{collector}_lost"][ctypes.c_int(0)].value)
-        programs = (program for _hook, program in self._loaded[collector] if isinstance(program, int))
-        return without_room + sum(map(_misses, programs))
+        return without_room + self._missed(collector, are_samples=False)
+
+    def missed_samples(self, collector: str) -> int:
+        return self._missed(collector, are_samples=True)
+
+    def _missed(self, collector: str, *, are_samples: bool) -> int:
+        return sum(
+            _misses(program)
+            for hook, program in self._loaded[collector]
+            if isinstance(program, int) and hook.is_sample == are_samples
+        )
 
     def ring(self, collector: str) -> tuple[int, int]:
         return int(self._bpf[f"{collector}_events"].map_fd), COLLECTORS[collector].ring_bytes

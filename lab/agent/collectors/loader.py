@@ -41,6 +41,9 @@ class Programs(Protocol):
     def lost(self, collector: str) -> int:
         """Events that found no room, or met their program running, since loading."""
 
+    def missed_samples(self, collector: str) -> int:
+        """Runs of the collector's sampling programs that the kernel skipped, since loading."""
+
     def ring(self, collector: str) -> tuple[int, int]:
         """(file descriptor, data bytes) of the collector's BPF ring buffer."""
 

@@ -124,6 +124,11 @@ class DropsRecorder(RingRecorder):
 
     def __init__(self, programs: Programs, directory: Path, settings: Settings) -> None:
         super().__init__("drops", programs, directory, settings)
+        self._missed_before = 0
+
+    def start(self, *, on: bool = True) -> None:
+        self._missed_before = self._programs.missed_samples(self.name)
+        super().start(on=on)
 
     def stop(self, now_ns: int) -> Results:
         results = super().stop(now_ns)
@@ -140,6 +145,7 @@ class DropsRecorder(RingRecorder):
             rows,
             (("at_least_ns", "<u8"), ("packets", "<u8"), ("from", "<u4"), ("to", "<u4")),
             names={"from": stages, "to": stages},
+            lost=self._programs.missed_samples(self.name) - self._missed_before,
         )
 
 

@@ -21,6 +21,8 @@ class Hook:
     """The names it has had, newest last; the first that the running kernel has is taken."""
     option: str | None = None
     """Only attached when the collector is asked for this."""
+    is_sample: bool = False
+    """It takes measurements, of which some may be missing, rather than events."""
     required: bool = True
     """Without it, the collector cannot work; otherwise it only knows less."""
 
@@ -99,19 +101,20 @@ _ALL = (
         "drops",
         (
             _tracepoint("drops_packet", "kfree_skb"),
-            Hook("drops_dev_queue_xmit", "function", ("__dev_queue_xmit",), option="latency"),
-            Hook("drops_net_dev_xmit", "tracepoint", ("net_dev_xmit",), option="latency"),
-            Hook("drops_eth_type_trans", "function", ("eth_type_trans",), option="latency"),
+            Hook("drops_dev_queue_xmit", "function", ("__dev_queue_xmit",), option="latency", is_sample=True),
+            Hook("drops_net_dev_xmit", "tracepoint", ("net_dev_xmit",), option="latency", is_sample=True),
+            Hook("drops_eth_type_trans", "function", ("eth_type_trans",), option="latency", is_sample=True),
             Hook(
                 "drops_gro_receive",
                 "function",
                 ("napi_gro_receive", "gro_receive_skb"),
                 option="latency",
+                is_sample=True,
                 required=False,
             ),
-            Hook("drops_netif_receive", "tracepoint", ("netif_receive_skb",), option="latency"),
-            Hook("drops_consumed", "tracepoint", ("consume_skb",), option="latency"),
-            Hook("drops_tcp_receive", "function", ("tcp_v4_rcv",), option="latency"),
+            Hook("drops_netif_receive", "tracepoint", ("netif_receive_skb",), option="latency", is_sample=True),
+            Hook("drops_consumed", "tracepoint", ("consume_skb",), option="latency", is_sample=True),
+            Hook("drops_tcp_receive", "function", ("tcp_v4_rcv",), option="latency", is_sample=True),
         ),
         8 << 20,
         memory=("drops_last_seen", "drops_latency"),
