@@ -99,10 +99,12 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
         if rows and all(row.verdict == "invalid" for row in rows):
             title += "  (invalid)"
         axes.set_title(title, loc="left")
-        axes.margins(x=0.01)
     # After all is drawn: it ends autoscaling, of shared axes too.
+    # All figures have the same axis of time, so that they can be read one below the other.
+    end_s = max(job["duration_ns"] for job in report.jobs) / 1e9
     for axes in ordered[: len(facets)]:
         axes.set_ylim(bottom=0)
+        axes.set_xlim(0, end_s * 1.01)
     for axes in ordered[len(facets) :]:
         axes.set_visible(False)
     for place, axes in enumerate(ordered[: len(facets)]):
