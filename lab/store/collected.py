@@ -203,9 +203,15 @@ def _distinct(addresses: NDArray[np.void]) -> tuple[list[str], NDArray[np.intp]]
 
 def _distinct_bytes(values: NDArray[np.void]) -> tuple[list[bytes], NDArray[np.intp]]:
     """Return the distinct 16-byte *values*, and which of them each row has."""
-    halves = values.view(">u8").reshape(-1, 2)
-    distinct, inverse = np.unique(halves, axis=0, return_inverse=True)
-    return [value.tobytes() for value in distinct], inverse.reshape(-1)
+    buffer = pa.py_buffer(np.ascontiguousarray(values))
+    return _distinct_values(pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(values), [None, buffer]))
+
+
+def _distinct_values(values: pa.Array) -> tuple[list[Any], NDArray[np.intp]]:
+    """Return the distinct *values*, in the order of their first rows, and which of them each row has."""
+    # By hashing, many times as fast as numpy's sorting.
+    encoded = values.dictionary_encode()
+    return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.intp)
 
 
 def _address_text(raw: bytes) -> str:
@@ -253,8 +259,8 @@ def _place_columns(rows: NDArray[np.void], namespaces: Sequence[Namespace]) -> d
 
 
 def _looked_up(keys: NDArray[np.uint64], names: Mapping[int, str]) -> pa.DictionaryArray:
-    distinct, inverse = np.unique(keys, return_inverse=True)
-    return _dictionary([names.get(int(key)) for key in distinct], inverse)
+    distinct, inverse = _distinct_values(pa.array(keys))
+    return _dictionary([names.get(key) for key in distinct], inverse)
 
 
 def _dictionary(texts: Sequence[str | None], inverse: NDArray[np.intp]) -> pa.DictionaryArray:
@@ -266,8 +272,8 @@ def _dictionary(texts: Sequence[str | None], inverse: NDArray[np.intp]) -> pa.Di
 
 
 def _named_column(values: NDArray[Any], names: Mapping[str, str]) -> pa.DictionaryArray:
-    distinct, inverse = np.unique(values, return_inverse=True)
-    return _dictionary([names.get(str(int(value)), str(int(value))) for value in distinct], inverse)
+    distinct, inverse = _distinct_values(pa.array(values))
+    return _dictionary([names.get(str(value), str(value)) for value in distinct], inverse)
 
 
 def _text_column(values: NDArray[np.void]) -> pa.DictionaryArray:
