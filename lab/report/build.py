@@ -13,13 +13,16 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lab.analysis.check import Verdict, worst
 from lab.report.comparison import comparison_figures
+from lab.report.drawn import Drawn
 from lab.report.evaluate import EvaluatedTrial, evaluate_run
+from lab.report.event_tables import event_tables
+from lab.report.events import event_figures
 from lab.report.figure_cache import FigureCache
-from lab.report.kernel import drop_lines
 from lab.report.model import Report
+from lab.report.states import state_figures
 from lab.report.style import save
 from lab.report.tables import result_columns, result_lines, write_tables
-from lab.report.timeseries import Drawn, time_figures
+from lab.report.timeseries import time_figures
 from lab.report.topology import topology_figure
 from lab.store import open_run
 from lab.store.files import new_folder
@@ -31,7 +34,7 @@ class Picture:
     """A figure as the page shows it."""
 
     kind: str
-    """``topology``, ``comparison`` or ``time``."""
+    """``topology``, ``comparison``, ``time``, ``events`` or ``states``."""
     name: str
     caption: str
     data: str
@@ -108,8 +111,7 @@ def page_content(report: Report) -> dict[str, Any]:
         "lines": result_lines(report),
         "settings": settings(report),
         "provenance": provenance(report),
-        "drops": drop_lines(report),
-        "axes": [axis.label for axis in report.axes],
+        "event_tables": event_tables(report),
     }
 
 
@@ -197,6 +199,10 @@ def _figures(report: Report) -> Iterator[tuple[str, Drawn]]:
         yield "comparison", drawn
     for drawn in time_figures(report):
         yield "time", drawn
+    for drawn in event_figures(report):
+        yield "events", drawn
+    for drawn in state_figures(report):
+        yield "states", drawn
 
 
 def _render(template: str, content: Mapping[str, Any], *, html: bool) -> str:

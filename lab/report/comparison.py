@@ -14,9 +14,9 @@ from matplotlib.transforms import ScaledTranslation
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
 from lab.report.axes import Axis, Quantity
+from lab.report.drawn import Drawn
 from lab.report.model import Report, Row
 from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, styled
-from lab.report.timeseries import Drawn
 
 SPREAD = (
     "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). "

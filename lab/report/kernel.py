@@ -1,18 +1,21 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collectors beside the probe's curves have seen of a trial: marks for figures, and the table of drops."""
+"""What the collectors have seen of a trial, as arrays for the figures over time."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
+import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lab.analysis.events import Span, spans
+from lab.analysis.path import flow_path
+from lab.protocol import ETHERNET_HEADER_BYTES, Flow
 from lab.report.evaluate import TRACE, Curve
-from lab.report.model import Report
 from lab.store import TrialResult
 
 Seconds = NDArray[np.float64]
@@ -22,100 +25,144 @@ QUEUE_CAUSES = ("random_loss", "queue_overflow", "aqm")
 
 
 @dataclass(frozen=True)
-class Span:
-    """A stretch of time in which an algorithm was in one mode; in seconds since the start of traffic."""
+class Inside:
+    """What an algorithm keeps for itself, over time."""
 
-    start: float
-    end: float
-    mode: str
+    modes: tuple[Span, ...] = ()
+    """Of BBR."""
+    bandwidth: Curve | None = None
+    """BBR's estimate, in Mbit/s, where it has one."""
+    window_max: Curve | None = None
+    """CUBIC's W_max, in segments, where it has one."""
 
 
 @dataclass(frozen=True)
-class DropLine:
-    """Drops of one cell's trials that died in one place for one reason."""
+class QueueTrace:
+    """The queue in front of a flow's bottleneck, over time.  Each sample holds until the next."""
 
-    where: tuple[str, ...]
-    trials: int
     node: str
     interface: str
-    cause: str
-    reason: str
-    function: str
-    packets: int
+    seconds: Seconds
+    packets: NDArray[np.float64]
+    delay_ms: NDArray[np.float64]
+    """How long the link's rate takes to send what is queued."""
+    full_packet_ms: float
+    """How long it takes to send one packet of the largest size."""
+    limit_packets: float | None
+    """Of the largest size; None where no limit is declared."""
 
 
+def recorded(trial: TrialResult, collector: str) -> bool:
+    """Whether there are rows of *collector* to read, be they none."""
+    return trial.ok and collector in trial.record["collectors"]
+
+
+@lru_cache(maxsize=512)
 def retransmissions(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
     """Kind (``fast``, ``timeout``, ``tlp`` …) → when; empty where they were not recorded."""
-    if "retrans" not in trial.record["collectors"]:
+    if not recorded(trial, "retrans"):
         return {}
-    table = trial.collected("retrans", ["time_ns", "flow", "kind"])
-    table = table.filter(pc.equal(table.column("flow"), flow))
-    times = table.column("time_ns").to_numpy() / 1e9
-    kinds = np.array(table.column("kind").to_pylist(), dtype=object)
-    return {kind: times[kinds == kind] for kind in sorted(set(kinds))}
+    table = _of_flow(trial.collected("retrans", ["time_ns", "flow", "kind"]), flow)
+    return _times_by(table, "kind")
 
 
-def modes(trial: TrialResult, flow: str) -> list[Span]:
-    """The modes of BBR; none for other algorithms."""
-    if TRACE not in trial.record["collectors"]:
-        return []
-    table = trial.collected(TRACE, ["time_ns", "flow", "end", "is_transmit", "ca_name", "ca_mode"])
-    ours = pc.and_(pc.equal(table.column("flow"), flow), pc.equal(table.column("end"), "source"))
-    ours = pc.and_(ours, pc.equal(table.column("is_transmit"), "receive"))
-    table = table.filter(pc.and_(ours, pc.equal(table.column("ca_name"), "bbr")))
-    return spans(table.column("time_ns").to_numpy() / 1e9, table.column("ca_mode").to_pylist())
+@lru_cache(maxsize=512)
+def flow_drops(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
+    """Cause → when a packet of *flow*, of either direction, was dropped for it; empty where that was not recorded."""
+    if not recorded(trial, "drops"):
+        return {}
+    return _times_by(_of_flow(trial.collected("drops", ["time_ns", "flow", "cause"]), flow), "cause")
 
 
-def spans(times: Seconds, names: list[str]) -> list[Span]:
-    """Stretches of equal names; each lasts until the next begins."""
-    if not names:
-        return []
-    starts = [place for place, name in enumerate(names) if place == 0 or names[place - 1] != name]
-    ends = [*starts[1:], len(names) - 1]
-    return [Span(float(times[start]), float(times[end]), names[start]) for start, end in zip(starts, ends, strict=True)]
+def drops_at(trial: TrialResult, node: str, interface: str) -> Mapping[str, Seconds]:
+    """Cause → when a packet of whichever flow was dropped at an interface; empty where that was not recorded."""
+    if not recorded(trial, "drops"):
+        return {}
+    table = trial.collected("drops", ["time_ns", "node", "interface", "cause"])
+    here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
+    return _times_by(table.filter(here), "cause")
 
 
-def bottleneck_queue(trial: TrialResult) -> Curve | None:
-    """(seconds, packets) of the bottleneck's queue in the direction of the data; None where it was not recorded."""
-    job, record = trial.job, trial.record
-    if "queue" not in record["collectors"]:
+@lru_cache(maxsize=512)
+def inside(trial: TrialResult, flow: str) -> Inside:
+    """What the flow's algorithm kept for itself, as the probe has it: BBR's modes and bandwidth, CUBIC's W_max."""
+    algorithm = next((item["congestion_control"] for item in trial.record["flows"] if item["name"] == flow), None)
+    if not recorded(trial, TRACE) or algorithm not in ("bbr", "cubic"):
+        return Inside()
+    own = {"bbr": ["ca_mode", "ca_bandwidth"], "cubic": ["ca_window_max"]}[algorithm]
+    table = _of_flow(trial.collected(TRACE, ["time_ns", "flow", "end", "is_transmit", "ca_name", *own]), flow)
+    at_sender = pc.and_(pc.equal(table.column("end"), "source"), pc.equal(table.column("is_transmit"), "receive"))
+    table = table.filter(pc.and_(at_sender, pc.equal(table.column("ca_name"), algorithm)))
+    seconds = _seconds(table)
+    if algorithm == "cubic":
+        return Inside(window_max=_nonzero(seconds, table.column("ca_window_max").to_numpy().astype(np.float64)))
+    mode = table.column("ca_mode").combine_chunks()
+    modes = spans(seconds, mode.dictionary.to_pylist(), mode.indices.to_numpy()) if len(seconds) else []
+    bandwidth = table.column("ca_bandwidth").to_numpy() * 8 / 1e6
+    return Inside(modes=tuple(modes), bandwidth=_nonzero(seconds, bandwidth))
+
+
+@lru_cache(maxsize=128)
+def bottleneck_queue(trial: TrialResult, flow: str) -> QueueTrace | None:
+    """The queue in front of the slowest link on the way of the flow's data; None where it was not recorded."""
+    if not recorded(trial, "queue"):
         return None
-    link = next((link for link in job["links"] if link["name"] == "bottleneck"), None)
-    if link is None:
+    job = trial.job
+    asked: Flow | None = next((item for item in job["flows"] if item["name"] == flow), None)
+    hop = flow_path(job, asked).bottleneck if asked else None
+    if hop is None or asked is None:
         return None
-    place = next(
-        port["interface"]
-        for port in record["interfaces"]
-        if (port["link"], port["node"], port["role"]) == (link["name"], link["a"], "egress")
+    rate = hop.direction["rate_bps"]
+    interface = next(
+        (
+            port["interface"]
+            for port in trial.record["interfaces"]
+            if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress")
+        ),
+        None,
     )
-    table = trial.collected("queue", ["time_ns", "node", "interface", "backlog_packets"])
-    here = pc.and_(pc.equal(table.column("node"), link["a"]), pc.equal(table.column("interface"), place))
+    if interface is None or not rate:
+        return None
+    table = trial.collected("queue", ["time_ns", "node", "interface", "backlog_packets", "backlog_bytes"])
+    here = pc.and_(pc.equal(table.column("node"), hop.sender), pc.equal(table.column("interface"), interface))
     table = table.filter(here)
-    return table.column("time_ns").to_numpy() / 1e9, table.column("backlog_packets").to_numpy().astype(np.float64)
+    full = job["mtu"] + ETHERNET_HEADER_BYTES
+    limit = flow_path(job, asked).queue_bytes(job["mtu"])
+    return QueueTrace(
+        node=hop.sender,
+        interface=interface,
+        seconds=_seconds(table),
+        packets=table.column("backlog_packets").to_numpy().astype(np.float64),
+        delay_ms=table.column("backlog_bytes").to_numpy() * 8e3 / rate,
+        full_packet_ms=full * 8e3 / rate,
+        limit_packets=limit / full if limit else None,
+    )
 
 
-def drop_lines(report: Report) -> list[DropLine]:
-    """Drops by cell, place and cause, most first in each cell; those of the queues before all others."""
-    return list(_drop_lines(report))
+def merged(*found: Mapping[str, Seconds]) -> dict[str, Seconds]:
+    """Name → the times of all that has it, in order."""
+    names = dict.fromkeys(name for times in found for name in times)
+    return {name: np.sort(np.concatenate([times[name] for times in found if name in times])) for name in names}
 
 
-def _drop_lines(report: Report) -> Iterator[DropLine]:
-    cells: dict[tuple[str, ...], list[TrialResult]] = {}
-    for result in report.done:
-        if "drops" in result.trial.record["collectors"]:
-            values = result.trial.cell
-            where = tuple(axis.text(values[axis.path]) for axis in report.axes)
-            cells.setdefault(where, []).append(result.trial)
-    for where, trials in cells.items():
-        counts: Counter[tuple[str, ...]] = Counter()
-        for trial in trials:
-            columns = ["node", "interface", "cause", "reason", "location"]
-            table = trial.collected("drops", columns)
-            counts.update(zip(*(map(_known, table.column(name).to_pylist()) for name in columns), strict=True))
-        ordered = sorted(counts.items(), key=lambda item: (item[0][2] not in QUEUE_CAUSES, -item[1], item[0]))
-        for (node, interface, cause, reason, function), packets in ordered:
-            yield DropLine(where, len(trials), node, interface, cause, reason, function, packets)
+def _of_flow(table: pa.Table, flow: str) -> pa.Table:
+    return table.filter(pc.equal(table.column("flow"), flow))
 
 
-def _known(text: str | None) -> str:
-    return text or "–"
+def _seconds(table: pa.Table) -> Seconds:
+    seconds: Seconds = table.column("time_ns").to_numpy() / 1e9
+    return seconds
+
+
+def _times_by(table: pa.Table, column: str) -> dict[str, Seconds]:
+    if not table.num_rows:
+        return {}
+    seconds, values = _seconds(table), table.column(column).combine_chunks()
+    codes = values.indices.to_numpy()
+    found = {name: seconds[codes == code] for code, name in enumerate(values.dictionary.to_pylist())}
+    return {name: times for name, times in found.items() if len(times)}
+
+
+def _nonzero(seconds: Seconds, values: NDArray[np.float64]) -> Curve | None:
+    known = values > 0
+    return (seconds[known], values[known]) if known.any() else None

@@ -17,6 +17,8 @@ COLUMN_INCHES = 3.4
 PAGE_INCHES = 7.0
 
 GREY = "#666666"
+INK = "#222222"
+"""Marks that belong to no algorithm."""
 
 _RC: Any = {
     "font.family": "sans-serif",

@@ -13,7 +13,7 @@ from typing import Any
 
 from lab.analysis.statistics import Summary
 from lab.report.evaluate import metric_rows, metric_schema
-from lab.report.kernel import drop_lines
+from lab.report.event_tables import event_tables
 from lab.report.model import Measure, Report, Row
 
 
@@ -88,17 +88,15 @@ def number(value: float, digits: int, most_decimals: int = 6) -> str:
 
 
 def write_tables(report: Report, folder: Path) -> None:
-    """Write results, trials, validity and, where they were recorded, drops to *folder*, one CSV file each."""
+    """Write results, trials, validity and what the collectors have seen to *folder*, one CSV file each."""
     folder.mkdir(parents=True, exist_ok=True)
-    for name, lines in (
-        ("results", _results(report)),
-        ("trials", _trials(report)),
-        ("validity", _validity(report)),
-        ("drops", _drops(report)),
-    ):
-        if name == "drops" and not lines[1]:
-            continue
-        (folder / f"{name}.csv").write_bytes(_csv(*lines).encode())
+    own: list[tuple[str, Sequence[str], Sequence[Mapping[str, Any]]]] = [
+        ("results", *_results(report)),
+        ("trials", *_trials(report)),
+        ("validity", *_validity(report)),
+    ]
+    for name, names, lines in [*own, *((table.name, table.names, table.rows) for table in event_tables(report))]:
+        (folder / f"{name}.csv").write_bytes(_csv(names, lines).encode())
 
 
 def _cell(summary: Summary | None, column: Column) -> tuple[str, str]:
@@ -152,16 +150,6 @@ def _trials(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
 def _validity(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
     lines = [{"trial": result.trial.id, **asdict(check)} for result in report.done for check in result.checks]
     return ["trial", "id", "title", "verdict", "asked", "found", "threshold", "meaning"], list(lines)
-
-
-def _drops(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
-    axes = [axis.label for axis in report.axes]
-    places = ["trials", "node", "interface", "cause", "reason", "function", "packets"]
-    lines: list[Mapping[str, Any]] = [
-        dict(zip(axes, line.where, strict=True)) | {name: getattr(line, name) for name in places}
-        for line in drop_lines(report)
-    ]
-    return [*axes, *places], lines
 
 
 def _csv(names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:

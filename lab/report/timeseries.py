@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -13,12 +12,13 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
-from numpy.typing import NDArray
+from matplotlib.transforms import ScaledTranslation
 
+from lab.analysis.events import Span, thinned
 from lab.analysis.series import decimate
+from lab.report.drawn import BANDS, RETRANSMISSIONS, SSTHRESH, Drawn, band_handles, draw_bands, last_moment, mark
 from lab.report.evaluate import CURVE_BINS, Curve, FlowCurves
-from lab.report.kernel import bottleneck_queue, modes, retransmissions
+from lab.report.kernel import inside, retransmissions
 from lab.report.model import Report, Row
 from lab.report.style import GREY, PAGE_INCHES, styled
 from lab.store import TrialResult
@@ -28,35 +28,17 @@ FAINT_BINS = 150
 MAX_FAINT = 6
 """More repetitions than this would only make a grey cloud."""
 
-Kind = Literal["cwnd", "queue", "srtt", "goodput"]
+Kind = Literal["cwnd", "srtt", "goodput"]
 
 
-@dataclass(frozen=True)
-class Drawn:
-    """A finished figure."""
+MARK_BINS = 90
+MAX_MARKED = 4
+"""Marks on the curves of more flows than this in a panel could not be told apart."""
 
-    name: str
-    figure: Figure
-    caption: str
-
-
-MARK_BINS = 120
-
-_MARKERS = {"fast": "|", "timeout": "x", "tlp": "+"}
-_OTHER = "."
-_MARK_LABELS = {
-    "fast": "fast retransmit",
-    "timeout": "timeout",
-    "tlp": "tail loss probe",
-    "synack": "SYN-ACK again",
-    "other": "other retransmission",
-}
-_BANDS = {"Startup": "#f4e3d7", "Drain": "#dfe8d8", "ProbeRTT": "#cfcfcf"}
-"""Behind BBR's curve; ProbeBW, the mode of most of the time, has none."""
+ESTIMATE: Any = (0, (1, 1.2))
 
 _Y_LABEL: dict[Kind, str] = {
     "cwnd": "Congestion window (segments)",
-    "queue": "Queue (packets)",
     "srtt": "Smoothed RTT (ms)",
     "goodput": "Goodput (Mbit/s)",
 }
@@ -65,10 +47,8 @@ _Y_LABEL: dict[Kind, str] = {
 def time_figures(report: Report) -> Iterator[Drawn]:
     """Yield the figures over time, at most :data:`MAX_PANELS` panels each; nothing when no flow was traced."""
     facets = [facet for facet in report.facets if any(row.median().curves() for row in report.rows_of(facet))]
-    kinds: tuple[Kind, ...] = ("cwnd", "queue", "srtt", "goodput")
+    kinds: tuple[Kind, ...] = ("cwnd", "srtt", "goodput")
     for kind in kinds:
-        if kind == "queue" and all(bottleneck_queue(_trial(row)) is None for row in report.rows):
-            continue
         for first in range(0, len(facets), MAX_PANELS):
             part = facets[first : first + MAX_PANELS]
             number = f"-{first // MAX_PANELS + 1}" if len(facets) > MAX_PANELS else ""
@@ -88,20 +68,21 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
     )
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=share_y)
     ordered = [axes for line in panels for axes in line]
+    end_s = last_moment(report)
     for axes, facet in zip(ordered, facets, strict=False):
         rows = report.rows_of(facet)
         for row in rows:
             _draw_row(axes, kind, row)
+            _draw_inside(axes, kind, row)
             if kind == "cwnd":
-                _draw_marks(axes, row)
+                _draw_marks(axes, row, end_s)
+                draw_bands(axes, row)
         _reference(axes, kind, rows)
         title = report.facet_title(facet)
         if rows and all(row.verdict == "invalid" for row in rows):
             title += "  (invalid)"
         axes.set_title(title, loc="left")
     # After all is drawn: it ends autoscaling, of shared axes too.
-    # All figures have the same axis of time, so that they can be read one below the other.
-    end_s = max(job["duration_ns"] for job in report.jobs) / 1e9
     for axes in ordered[: len(facets)]:
         axes.set_ylim(bottom=0)
         axes.set_xlim(0, end_s * 1.01)
@@ -119,12 +100,6 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
 
 def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
     look, median = row.series.look, row.median()
-    if kind == "queue":
-        queue = bottleneck_queue(_trial(row))
-        if queue is not None:
-            x, y = decimate(*queue, CURVE_BINS)
-            axes.plot(x, y, color=look.colour, linewidth=0.8, drawstyle="steps-post", zorder=4)
-        return
     others = [item for item in row.used if item is not median][:MAX_FAINT]
     for repetition in others:
         for curves in repetition.curves():
@@ -134,35 +109,37 @@ def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
         x, y = _curve(curves, kind)
         axes.plot(x, y, color=look.colour, linewidth=0.9, linestyle=_dense(look.dashes, kind), zorder=4)
         if kind == "cwnd" and curves.ssthresh is not None:
-            axes.plot(*curves.ssthresh, color=look.colour, linewidth=0.8, linestyle=(0, (1, 1.5)), alpha=0.8, zorder=3)
+            axes.plot(*curves.ssthresh, color=look.colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
 
 
-def _draw_marks(axes: Axes, row: Row) -> None:
-    """Retransmissions on the curve of the window, and BBR's modes behind it."""
-    median, colour = row.median(), row.series.look.colour
-    for flow in median.flows:
-        curves = median.evaluated.curves.get(flow.flow)
-        if curves is None:
-            continue
-        seconds, cwnd = curves.cwnd
-        for kind, times in retransmissions(_trial(row), flow.flow).items():
-            shown = _thinned(times)
-            marker = _MARKERS.get(kind, _OTHER)
-            height = np.interp(shown, seconds, cwnd)
-            axes.plot(shown, height, marker, color=colour, markersize=6, markeredgewidth=1, zorder=5)
-    if len(median.flows) == 1:
-        for span in modes(_trial(row), median.flows[0].flow):
-            if span.mode in _BANDS:
-                axes.axvspan(span.start, span.end, color=_BANDS[span.mode], linewidth=0, zorder=0)
+def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
+    """Retransmissions, above the curve of the window."""
+    above = axes.transData + ScaledTranslation(0, 3.5 / 72, axes.figure.dpi_scale_trans)
+    for flow, curves in _marked(row):
+        for kind, times in retransmissions(_trial(row), flow).items():
+            shown = thinned(times, end_s, MARK_BINS)
+            height = np.interp(shown, *curves.cwnd)
+            axes.plot(shown, height, **mark(kind, row.series.look.colour), transform=above, zorder=5)
 
 
-def _thinned(times: NDArray[np.float64]) -> NDArray[np.float64]:
-    """At most one mark in every :data:`MARK_BINS`-th of the time: more would run together."""
-    if not len(times):
-        return times
-    width = max(float(times[-1] - times[0]), 1e-9) / MARK_BINS
-    _bins, first = np.unique(((times - times[0]) / width).astype(np.int64), return_index=True)
-    return times[first]
+def _draw_inside(axes: Axes, kind: Kind, row: Row) -> None:
+    """What the algorithm keeps for itself, of a row's one flow."""
+    repetition, colour = row.median(), row.series.look.colour
+    if len(repetition.flows) != 1:
+        return
+    own = inside(repetition.evaluated.trial, repetition.flows[0].flow)
+    if kind == "goodput" and own.bandwidth is not None:
+        x, y = decimate(*own.bandwidth, CURVE_BINS)
+        axes.plot(x, y, color=colour, linewidth=0.8, linestyle=ESTIMATE, alpha=0.9, zorder=3)
+
+
+def _marked(row: Row) -> list[tuple[str, FlowCurves]]:
+    """The flows whose retransmissions are marked on their curves, with the curves."""
+    repetition = row.median()
+    if len(repetition.flows) > MAX_MARKED:
+        return []
+    curves = repetition.evaluated.curves
+    return [(flow.flow, curves[flow.flow]) for flow in repetition.flows if flow.flow in curves]
 
 
 def _trial(row: Row) -> TrialResult:
@@ -199,7 +176,7 @@ def _legend(figure: Figure, report: Report, kind: Kind, facets: list[tuple[str, 
         if any(row.series == series for row in rows)
     ]
     if kind == "cwnd" and any(curves.ssthresh for row in rows for curves in row.median().curves()):
-        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (1, 1.5)), label="ssthresh"))
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=SSTHRESH, label="ssthresh"))
     if kind == "cwnd":
         handles += _mark_handles(rows)
     if kind == "srtt":
@@ -208,41 +185,54 @@ def _legend(figure: Figure, report: Report, kind: Kind, facets: list[tuple[str, 
         handles.append(
             Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
         )
+    if kind == "goodput" and any(_estimated(row) for row in rows):
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=ESTIMATE, label="BBR's estimate"))
     columns = min(len(handles), 6)
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.2, columnspacing=1.4)
 
 
 def _mark_handles(rows: list[Row]) -> list[Artist]:
     """What marks and bands mean, of those that there are."""
-    kinds: set[str] = set()
-    names: set[str] = set()
-    for row in rows:
-        for flow in row.median().flows:
-            kinds |= retransmissions(_trial(row), flow.flow).keys()
-            names |= {span.mode for span in modes(_trial(row), flow.flow)} if len(row.median().flows) == 1 else set()
+    kinds = {kind for row in rows for flow, _curves in _marked(row) for kind in retransmissions(_trial(row), flow)}
     marks: list[Artist] = [
-        Line2D([], [], color=GREY, linestyle="none", marker=_MARKERS.get(kind, _OTHER), markersize=6, label=label)
-        for kind, label in _MARK_LABELS.items()
-        if kind in kinds
+        Line2D([], [], **mark(kind, GREY), label=label) for kind, label in RETRANSMISSIONS.items() if kind in kinds
     ]
-    return marks + [Patch(color=colour, label=f"BBR {mode}") for mode, colour in _BANDS.items() if mode in names]
+    return [*marks, *band_handles({span.name for row in rows for span in _modes(row)})]
+
+
+def _modes(row: Row) -> tuple[Span, ...]:
+    flows = row.median().flows
+    return inside(_trial(row), flows[0].flow).modes if len(flows) == 1 else ()
 
 
 def _caption(report: Report, kind: Kind) -> str:
     what = {
         "cwnd": "Congestion window over time, from the kernel at every ACK. Dotted: slow-start threshold, where it is "
-        "finite and the algorithm uses it. Panels have their own scales. Marks, where they were recorded, are "
-        "retransmissions, thinned where they would run together; shaded are BBR's modes but for ProbeBW.",
-        "queue": "The bottleneck's queue in the direction of the data, from the kernel whenever it changes: the "
-        "repetition with the median goodput.",
+        f"finite and the algorithm uses it. Panels have their own scales.{_marks_caption(report)}",
         "srtt": "Smoothed round-trip time over time, from the kernel at every ACK. What is above the dashed line is "
         "queueing.",
         "goodput": f"Delivered payload (acknowledged to the sender) in bins of {_bin_seconds(report)} s. Dashed: the "
-        "link's rate less headers.",
+        f"link's rate less headers.{_estimate_caption(report)}",
     }[kind]
     most = max((len(row.used) for row in report.rows), default=1)
     repeated = " Bold: the repetition with the median goodput; faint: the others." if most > 1 else ""
     return what + repeated
+
+
+def _marks_caption(report: Report) -> str:
+    marked = any(retransmissions(_trial(row), flow) for row in report.rows for flow, _curves in _marked(row))
+    marks = f" Marks: retransmissions, at most {MARK_BINS} of a kind." if marked else ""
+    shaded = any(span.name in BANDS for row in report.rows for span in _modes(row))
+    return marks + (" Shaded: BBR's modes but ProbeBW." if shaded else "")
+
+
+def _estimate_caption(report: Report) -> str:
+    return " Dotted: the bandwidth that BBR believes it has." if any(_estimated(row) for row in report.rows) else ""
+
+
+def _estimated(row: Row) -> bool:
+    flows = row.median().flows
+    return len(flows) == 1 and inside(_trial(row), flows[0].flow).bandwidth is not None
 
 
 def _bin_seconds(report: Report) -> str:

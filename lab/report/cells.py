@@ -1,0 +1,49 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials by cell, and rows of a collector by what they have in common."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+import pyarrow as pa
+
+from lab.report.kernel import recorded
+from lab.report.model import Report
+from lab.store import TrialResult
+
+Where = tuple[str, ...]
+"""A cell's values on all axes of the experiment, as text."""
+
+UNKNOWN = "–"
+
+
+def where(report: Report, trial: TrialResult) -> Where:
+    """Return the place of a trial in the experiment."""
+    return tuple(axis.text(trial.cell.get(axis.path)) for axis in report.axes)
+
+
+def cells_with(report: Report, collectors: Iterable[str]) -> dict[Where, list[TrialResult]]:
+    """Each cell's trials that have rows of any of *collectors*; in the order of the experiment."""
+    wanted = list(collectors)
+    trials = [item.trial for item in report.done if any(recorded(item.trial, name) for name in wanted)]
+    trials.sort(key=lambda trial: [axis.rank(trial.cell.get(axis.path)) for axis in report.axes])
+    cells: dict[Where, list[TrialResult]] = {}
+    for trial in trials:
+        cells.setdefault(where(report, trial), []).append(trial)
+    return cells
+
+
+def first_trials(report: Report, collectors: Iterable[str]) -> dict[Where, TrialResult]:
+    """Each cell's first repetition that has rows of any of *collectors*."""
+    cells = cells_with(report, collectors)
+    return {place: min(trials, key=lambda trial: trial.identity.repetition) for place, trials in cells.items()}
+
+
+def counts(table: pa.Table, columns: Sequence[str]) -> Counter[tuple[str, ...]]:
+    """Return how many rows of *table* have each combination of *columns*."""
+    found: Counter[tuple[str, ...]] = Counter()
+    grouped = table.select(list(columns)).group_by(list(columns), use_threads=False).aggregate([([], "count_all")])
+    for row in grouped.to_pylist():
+        found[tuple(UNKNOWN if row[name] is None else str(row[name]) for name in columns)] += row["count_all"]
+    return found
