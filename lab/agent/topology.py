@@ -67,17 +67,18 @@ class LabLink(Link):  # type: ignore[misc]
 class LabNode(Node):  # type: ignore[misc]
     """A Mininet node with a role: ``host`` or ``router``."""
 
-    def config(self, role: str = "host", **params: Any) -> dict[str, Any]:
+    def config(self, role: str = "host", protocol: str = "ipv4", **params: Any) -> dict[str, Any]:
         result: dict[str, Any] = super().config(**params)
         with network_namespace(self.pid):
             # Nodes speak the experiment's protocol and nothing else: no router solicitations, no address
-            # detection, no ARP for addresses of other interfaces.
+            # detection, no multicast reports of a protocol that nobody uses.
             write_sysctl("net.ipv4.ip_forward", "1" if role == "router" else "0")
             write_sysctl("net.ipv6.conf.all.forwarding", "1" if role == "router" else "0")
             for where in ("all", "default"):
                 write_sysctl(f"net.ipv6.conf.{where}.accept_dad", "0")
                 write_sysctl(f"net.ipv6.conf.{where}.router_solicitations", "0")
                 write_sysctl(f"net.ipv6.conf.{where}.autoconf", "0")
+                write_sysctl(f"net.ipv6.conf.{where}.disable_ipv6", "1" if protocol == "ipv4" else "0")
         return result
 
 
@@ -86,7 +87,7 @@ class JobTopo(Topo):  # type: ignore[misc]
 
     def build(self, job: Job, ports: list[Port]) -> None:
         for node in job["nodes"]:
-            self.addHost(node["name"], role=node["role"], ip=None)
+            self.addHost(node["name"], role=node["role"], protocol=job["ip"], ip=None)
         for a, b in zip(ports[::2], ports[1::2], strict=True):
             self.addLink(a.node, b.node, intfName1=a.interface, intfName2=b.interface, addr1=a.mac, addr2=b.mac)
 
