@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 2
+PROTOCOL_FORMAT = 3
 """Version of both documents; a mismatch is refused, never guessed at."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -211,6 +211,9 @@ class Record(TypedDict):
     flows: list[FlowResult]
     interfaces: list[InterfaceResult]
     namespaces: list[Namespace]
+    counters: dict[str, dict[str, int]]
+    """Node → what its kernel's counters grew by while traffic ran, as ``nstat`` names them; those that did not are
+    left out."""
     calibration: list[PathCalibration]
     cpu: Cpu
     collectors: dict[str, CollectorResult]

@@ -15,7 +15,7 @@ from mininet.net import Mininet
 from mininet.node import Node
 from mininet.topo import Topo
 
-from lab.agent import addressing, links
+from lab.agent import addressing, counters, links
 from lab.agent.addressing import Port
 from lab.agent.netns import network_namespace, read_sysctl, write_sysctl
 from lab.agent.process import CommandError, run
@@ -191,6 +191,14 @@ class Network:
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
                 result[node["name"]] = json.loads(run(["tc", "-j", "-s", "qdisc", "show"]))
+        return result
+
+    def read_counters(self) -> dict[str, dict[str, int]]:
+        """The kernel's counters of every node."""
+        result = {}
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                result[node["name"]] = counters.read_counters()
         return result
 
     def interfaces(

@@ -15,6 +15,7 @@ from lab.agent.calibrate import calibrate
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.recording import Recorder, recorder
+from lab.agent.counters import counted_between
 from lab.agent.process import run
 from lab.agent.topology import Network
 from lab.agent.traffic import Traffic, load_congestion_control
@@ -86,7 +87,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
         traffic = Traffic(network, directory, on_tick)
         stack.callback(traffic.stop)
         traffic.wait_until_servers_listen()
-        before = network.read_qdiscs()
+        before, counted_before = network.read_qdiscs(), network.read_counters()
         for one in recorders:
             one.start(on=not switches[one.name])
         log("traffic starts")
@@ -95,7 +96,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
         cpu = _cpu_between(cpu_before, _read_cpu())
         log("traffic has ended")
         collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
-        after = network.read_qdiscs()
+        after, counted_after = network.read_qdiscs(), network.read_counters()
         return {
             "format": PROTOCOL_FORMAT,
             "status": "ok",
@@ -108,6 +109,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
             "flows": traffic.results(),
             "interfaces": network.interfaces(before, after),
             "namespaces": network.namespaces(),
+            "counters": {node: counted_between(counted_before[node], counted_after[node]) for node in counted_after},
             "calibration": calibration,
             "cpu": cpu,
             "collectors": collected,
@@ -160,6 +162,7 @@ def _failed(error: str, trace: str) -> Record:
         "flows": [],
         "interfaces": [],
         "namespaces": [],
+        "counters": {},
         "calibration": [],
         "cpu": {"total_ns": 0, "busy_ns": 0, "processors": 0},
         "collectors": {},

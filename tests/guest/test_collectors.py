@@ -132,6 +132,34 @@ def test_every_retransmission_that_the_socket_counts(everything: Trial) -> None:
     assert all(row["end_seq"] > row["seq"] for row in rows if row["kind"] != "synack")
 
 
+@pytest.mark.parametrize("seed", [2, 3, 4])
+def test_retransmissions_by_kind_are_those_that_the_kernel_counts(run: Callable[[Job], Trial], seed: int) -> None:
+    """One packet in five is lost, both ways: SYNs, SYN-ACKs, whole windows and tails among them."""
+    job = job_of("duration=8s", f"seed={seed}", "collect={retrans: {}}", loss="20%")
+    (bottleneck,) = (link for link in job["links"] if link["name"] == "bottleneck")
+    assert bottleneck["ba"]["netem"]
+    bottleneck["ba"]["netem"]["loss"] = 0.2
+    trial = run(job)
+    seen: dict[str, Counter[str]] = {"s1": Counter(), "d1": Counter()}
+    for row in trial.rows("retrans"):
+        is_syn = row["kind"] == "synack" or row["state"] == "SYN_SENT"
+        segments = 1 if is_syn else -(-(row["end_seq"] - row["seq"]) // MSS)
+        seen[row["node"]][row["kind"]] += segments
+        seen[row["node"]]["syn"] += is_syn
+        seen[row["node"]]["all"] += segments
+    for node, kinds in seen.items():
+        counted = trial.record["counters"][node]
+        assert kinds["all"] == counted["TcpRetransSegs"] > 0
+        assert kinds["syn"] == counted.get("TcpExtTCPSynRetrans", 0)
+        assert kinds["fast"] == counted.get("TcpExtTCPFastRetrans", 0)
+        # A probe may as well carry data that was not sent before.
+        assert kinds["tlp"] <= counted.get("TcpExtTCPLossProbes", 0)
+    counted = trial.record["counters"]["s1"]
+    # One segment at each timeout, and what goes again while the connection recovers from it.
+    assert seen["s1"]["timeout"] == counted["TcpExtTCPTimeouts"] + counted.get("TcpExtTCPSlowStartRetrans", 0)
+    assert sum(kinds["tlp"] for kinds in seen.values()) > 0
+
+
 def test_what_was_dropped_is_what_was_retransmitted(everything: Trial) -> None:
     """Every data segment that died on its way is sent again, and no other: there is no reordering here."""
     data = [row for row in everything.rows("drops") if row["flow"] == "bulk" and row["length"] > 0]
@@ -312,7 +340,7 @@ def test_marks_are_those_that_the_aqm_counts(run: Callable[[Job], Trial]) -> Non
 
 
 def test_drops_are_recorded_in_their_window_only(run: Callable[[Job], Trial]) -> None:
-    trial = run(job_of("duration=4s", "collect={drops: {window: {from: 1s, to: 2500ms}}}", loss="5%"))
+    trial = run(job_of("duration=4s", "collect={drops: {window: {from: 1s, to: 2500ms}}}", cc="bbr", loss="5%"))
     times = [row["time_ns"] for row in trial.rows("drops")]
     assert len(times) > 10
     assert min(times) >= 1_000_000_000

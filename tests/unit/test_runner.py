@@ -26,7 +26,8 @@ def record() -> Record:
     return {
         "format": PROTOCOL_FORMAT, "status": "ok", "traffic_start_ns": 0, "traffic_end_ns": 0, "kernel": "6.12",
         "versions": {}, "sysctls": {}, "available_congestion_control": [], "flows": [], "interfaces": [],
-        "namespaces": [], "calibration": [], "cpu": {"total_ns": 1, "busy_ns": 0, "processors": 1}, "collectors": {},
+        "namespaces": [], "counters": {}, "calibration": [], "cpu": {"total_ns": 1, "busy_ns": 0, "processors": 1},
+        "collectors": {},
     }  # fmt: skip
 
 
