@@ -40,6 +40,7 @@ enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT, TCP_SYN_RECV, TCP_FIN_WAIT1, TCP_FIN_W
 enum { TCP_CA_OPEN, TCP_CA_DISORDER, TCP_CA_CWR, TCP_CA_RECOVERY, TCP_CA_LOSS };
 
 #define IPPROTO_TCP 6
+#define IPPROTO_UDP 17
 
 /* Counts what found no room in a ring; the pointer is what the lookup in a *_lost array gave. */
 static __always_inline void count_lost(u64 *lost)

@@ -29,7 +29,7 @@ _Static_assert(sizeof(struct ipv6_header) == 40, "IPv6 header");
 _Static_assert(sizeof(struct tcp_header) == 16, "start of a TCP header");
 
 /*
- * Reads the IP header that skb's network header points to and, where the transport is TCP, what follows it.
+ * Reads the IP header that skb's network header points to and, where the transport is TCP or UDP, what follows it.
  * Returns 0 for anything that is neither IPv4 nor IPv6.  IPv6 extension headers are not followed.
  */
 static __always_inline int read_packet(const void *skb, struct segment *segment)
@@ -55,7 +55,7 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 		length = bpf_ntohs(ip.total) - (ip.version_length & 15) * 4;
 		transport = network + (ip.version_length & 15) * 4;
 		if (bpf_ntohs(ip.fragment) & IP_IS_FRAGMENT_MASK)
-			return 1;	/* a later fragment: no TCP header in it */
+			return 1;	/* a later fragment: no transport header in it */
 	} else if (protocol == ETH_P_IPV6) {
 		struct ipv6_header ip = {};
 
@@ -71,6 +71,15 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 		transport = network + sizeof(ip);
 	} else {
 		return 0;
+	}
+	if (segment->protocol == IPPROTO_UDP) {
+		u16 udp[4] = {};	/* ports, length, checksum */
+
+		bpf_probe_read_kernel(udp, sizeof(udp), (void *)transport);
+		segment->ends.sport = bpf_ntohs(udp[0]);
+		segment->ends.dport = bpf_ntohs(udp[1]);
+		segment->length = length - sizeof(udp);
+		return 1;
 	}
 	if (segment->protocol != IPPROTO_TCP)
 		return 1;

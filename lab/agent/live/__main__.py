@@ -11,13 +11,15 @@ import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.live.listing import NEEDS_ROOT, first_line, try_all
-from lab.agent.live.session import Request, Session
 from lab.agent.live.switch import SwitchError, tell
+
+if TYPE_CHECKING:
+    from lab.agent.live.session import Request
 
 SOURCES = Path(__file__).resolve().parents[3] / "bpf"
 EXIT_OK = 0
@@ -115,6 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if getattr(asked, "tell", None) is not None:
             print(f"{name}: {tell(name, asked.tell)}")
             return EXIT_OK
+        from lab.agent.live.session import Session  # takes bcc, and half a second: not before it is needed
+
         session = Session(_request(name, asked), SOURCES, sys.stdout, lambda what: _say(f"{name}: {what}"))
         printed = session.run()
     except (LoaderError, SwitchError) as exc:
@@ -126,6 +130,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _request(name: str, asked: argparse.Namespace) -> Request:
+    from lab.agent.live.session import Request
+
     given = {option: value for option, value in vars(asked).items() if value is not None}
     options = dict(given)
     if name == "queue":

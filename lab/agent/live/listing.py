@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.agent.collectors.bcc_loader import BccPrograms
 from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import COLLECTORS, Collector
 
@@ -44,6 +43,9 @@ def first_line(error: Exception) -> str:
 
 def _try(collector: Collector, sources: Path) -> list[str]:
     """Load, attach and detach; returns the options that do not work, with the reason."""
+    # Not before it is needed: it takes bcc, and half a second.
+    from lab.agent.collectors.bcc_loader import BccPrograms
+
     programs = BccPrograms(sources, [collector.name])
     missing = []
     programs.attach(collector.name)

@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A guest that runs a script of ours in place of the agent: the same kernel and packages, no template."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import Any
+
+from lab.engine.vm import machine, qemu, sources
+from lab.engine.vm.engine import VmEngine
+from lab.image import cpio
+from lab.mailbox import State
+
+PACKAGE = Path(__file__).parents[2] / "lab"
+ENTRY = "lab/lab/agent/guest.py"
+LIMIT_S = 240
+
+
+def run_script(engine: VmEngine, script: Path, directory: Path, asked: Any = None) -> Any:
+    """Boot, call ``main(asked)`` of *script* there, and return what it returned (both pass as JSON)."""
+    return asyncio.run(asyncio.wait_for(_run(engine, script, directory, asked), LIMIT_S))
+
+
+def _archive(script: Path) -> bytes:
+    files = {f"lab/{name}": content for name, content in {**sources.agent_files(), **sources.bpf_files()}.items()}
+    live = [*(PACKAGE / "agent" / "live").glob("*.py"), PACKAGE / "tcpprobe.py"]
+    files |= {f"lab/lab/{path.relative_to(PACKAGE)}": path.read_bytes() for path in live}
+    files["lab/lab/agent/real_guest.py"] = files[ENTRY]
+    files["lab/lab/agent/script.py"] = script.read_bytes()
+    files[ENTRY] = (Path(__file__).parent / "scripts" / "entry.py").read_bytes()
+    return cpio.archive(files)
+
+
+async def _run(engine: VmEngine, script: Path, directory: Path, asked: Any) -> Any:
+    found, image = engine.machine()
+    initramfs, ram, console = (directory / name for name in ("initramfs", "ram.img", "console.log"))
+    initramfs.write_bytes(image.boot_archive.read_bytes() + _archive(script))
+    with open(ram, "wb") as file:
+        file.truncate(qemu.RAM_MIB << 20)
+    arguments = [*qemu.machine_arguments(image, ram, share_ram=True), *qemu.boot_arguments(image, initramfs)]
+    async with machine.start(found, arguments, json.dumps(asked).encode(), console, processor=None) as guest:
+        await guest.run_until_stop()
+        said = bytes(guest.mailbox.record).decode(errors="replace")
+        assert guest.mailbox.state is State.DONE, said or console.read_text(errors="replace")
+        return json.loads(said)

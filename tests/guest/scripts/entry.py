@@ -1,0 +1,39 @@
+# SPDX-License-Identifier: Apache-2.0
+"""In the guest, in place of the agent: call the script, leave what it returned in the mailbox."""
+
+from __future__ import annotations
+
+import json
+import os
+import traceback
+
+from lab.agent.real_guest import (  # type: ignore[import-not-found] # the agent, under another name in the guest
+    _MODULES,
+    _instruction_that_stops_the_machine,
+    _map_mailbox,
+)
+from lab.agent.script import main  # type: ignore[import-not-found] # only in the guest
+
+from lab.agent.process import run
+from lab.mailbox import Mailbox, State
+
+
+def entry() -> None:
+    mailbox = Mailbox(_map_mailbox())
+    mailbox.check()
+    stop = _instruction_that_stops_the_machine()
+    try:
+        os.getrandom(16)
+        run(["modprobe", "-a", *_MODULES])
+        run(["ip", "link", "set", "lo", "up"])
+        mailbox.write(json.dumps(main(json.loads(mailbox.job))).encode())
+        mailbox.state = State.DONE
+    except BaseException:
+        mailbox.clear_record()
+        mailbox.write(traceback.format_exc().encode())
+        mailbox.state = State.FAILED
+    while True:
+        stop()
+
+
+entry()
