@@ -19,8 +19,10 @@ lint: setup ## Check format, style and types
 	.venv/bin/ruff check .
 	.venv/bin/mypy
 
-bench: setup ## Measure speed and memory; results go to results/bench/
+bench: setup ## Measure speed, memory and what tracing costs; results go to results/bench/
 	.venv/bin/python -m benchmarks.run
+	.venv/bin/python -m benchmarks.collectors
+	.venv/bin/python -m benchmarks.tracing
 
 lock: setup ## Pin the newest dependencies that pyproject.toml allows (needs uv)
 	uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \

@@ -35,7 +35,7 @@ WHAT = {
     "packets": "{packets: {}}",
     "drops": "{drops: {}}",
     "drops, latency": "{drops: {latency: true}}",
-    "drops, switched off": "{drops: {window: {from: 9s}}}",
+    "drops, switched off": "{drops: {window: {from: 9900ms, to: 9950ms}}}",
     "queue": "{queue: {}}",
     "queue, every packet": "{queue: {every_packet: true}}",
     "probe + retrans + states + drops": "{probe: {}, retrans: {}, states: {}, drops: {}}",

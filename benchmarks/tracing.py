@@ -107,7 +107,10 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     chosen = arguments.parse_args()
     if os.geteuid() != 0:
-        sys.exit("tracing needs root")
+        print("live tracing was not measured: it needs root")
+        return
+    if shutil.which("bpftrace") is None:
+        print("bpftrace was not measured: the package bpftrace is not installed")
     chosen_tools = tools()
     rounds: dict[str, list[dict[str, Any]]] = {name: [] for name in chosen_tools}
     for _round in range(chosen.rounds):
