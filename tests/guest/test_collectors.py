@@ -230,7 +230,7 @@ def test_life_has_one_row_per_connection_end(everything: Trial, connections: dic
     read = of_flow(everything.rows("flow"), "destination")[-1]["rx_total_bytes"]
     assert destination["rx_bytes"] >= read
     assert 0 <= source["tx_bytes"] - destination["rx_bytes"] <= 1  # a FIN is acknowledged, too
-    assert source["duration_ns"] == pytest.approx(5_000_000_000, rel=0.05)
+    assert source["duration_ns"] == pytest.approx(5_000_000_000, rel=0.1)  # its FIN may get lost, too
     assert {source["comm"], destination["comm"]} == {"iperf3"}
 
 

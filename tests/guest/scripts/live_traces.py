@@ -92,6 +92,9 @@ def network() -> None:
     """This namespace, 10.9.0.1, is one end of a veth pair; ``peer``, 10.9.0.2, the other; it forwards, to nowhere."""
     command("ip", "netns", "add", "peer")
     command("ip", "link", "add", "veth-a", "type", "veth", "peer", "name", "veth-b", "netns", "peer")
+    # Without addresses of its own, IPv6 says nothing here.
+    command("ip", "link", "set", "veth-a", "addrgenmode", "none")
+    command("ip", "netns", "exec", "peer", "ip", "link", "set", "veth-b", "addrgenmode", "none")
     command("ip", "address", "add", "10.9.0.1/24", "dev", "veth-a")
     command("ip", "link", "set", "veth-a", "up")
     for words in (
