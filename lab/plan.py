@@ -12,7 +12,8 @@ from functools import cached_property
 from typing import Any
 
 from lab.errors import InputError
-from lab.protocol import Direction, Job
+from lab.network import mean_burst, mean_loss, route
+from lab.protocol import Direction, Flow, Job, Link, Loss
 from lab.spec import matrix
 from lab.spec.models import Experiment
 from lab.spec.resolve import resolve, trial_seed
@@ -207,7 +208,7 @@ def notes(plan: Plan) -> list[str]:
     if mixed and min(job["duration_ns"] for job in mixed) < _SETTLING_NS:
         settling = format_duration(_SETTLING_NS)
         found.append(f"different algorithms may take {settling} and more to settle their shares; this run is shorter")
-    if any(job["duration_ns"] < _FEW_RTTS * _rtt_ns(job) for job in jobs):
+    if any(job["duration_ns"] < _FEW_RTTS * rtt_ns(job, flow) for job in jobs for flow in job["flows"]):
         found.append(f"traffic lasts less than {_FEW_RTTS} base RTTs: mostly start-up, hardly steady state")
     if any(job["offloads"] for job in jobs):
         found.append("offloads are on: one packet in a queue's limit may be up to 64 KiB")
@@ -249,49 +250,64 @@ def _what_they_share(plan: Plan, cells: list[Cell]) -> str:
 
 def _losses(job: Job) -> tuple[float, ...]:
     ways = [way["netem"] for link in job["links"] for way in (link["ab"], link["ba"])]
-    return tuple(netem["loss"] for netem in ways if netem is not None and netem["loss"])
+    return tuple(mean_loss(netem) for netem in ways if mean_loss(netem))
 
 
 def _path_lines(job: Job, with_loss: bool) -> tuple[str, ...]:
-    rtt_ns = _rtt_ns(job)
-    lines = [f"base RTT {format_duration(rtt_ns)}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
+    rtts = sorted({rtt_ns(job, flow) for flow in job["flows"]})
+    shown = format_duration(rtts[0]) + (f" to {format_duration(rtts[-1])}" if len(rtts) > 1 else "")
+    lines = [f"base RTT {shown}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
+    # What is alike is said once.
+    alike: dict[tuple[str, str], list[Link]] = {}
     for link in job["links"]:
-        # Of the access links, which are all alike, one stands for all.
-        if link["name"] not in ("bottleneck", "access-s1"):
-            continue
-        a, b = ("host", "router") if link["name"] == "access-s1" else (link["a"], link["b"])
-        there, back = (_direction_text(way, rtt_ns, job["mtu"], with_loss) for way in (link["ab"], link["ba"]))
+        there, back = (_direction_text(way, rtts[-1], job["mtu"], with_loss) for way in (link["ab"], link["ba"]))
+        if there or back:
+            alike.setdefault((there, back), []).append(link)
+    for (there, back), links in alike.items():
+        a, b, more = links[0]["a"], links[0]["b"], f" and {len(links) - 1} more" if len(links) > 1 else ""
         if there == back:
-            lines += [f"{a} ↔ {b}: {there}"] if there else []
+            lines.append(f"{a} ↔ {b}{more}: {there}")
         else:
-            lines += [f"{a} → {b}: {there or 'unlimited'}", f"{b} → {a}: {back or 'unlimited'}"]
+            lines += [f"{a} → {b}{more}: {there or 'unlimited'}", f"{b} → {a}{more}: {back or 'unlimited'}"]
     return tuple(lines)
 
 
-def _direction_text(direction: Direction, rtt_ns: int, mtu: int, with_loss: bool) -> str:
+def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_loss: bool) -> str:
     rate_bps, queue, netem = direction["rate_bps"], direction["queue"], direction["netem"]
     parts = []
     if rate_bps is not None:
         parts.append(format_rate(rate_bps))
     if netem is not None and netem["delay_ns"]:
         parts.append(f"delay {format_duration(netem['delay_ns'])}")
+    if netem is not None and netem["jitter"]:
+        parts.append(f"jitter {format_duration(netem['jitter']['spread_ns'])}")
     if netem is not None and netem["loss"] and with_loss:
-        parts.append(f"loss {format_percent(netem['loss'])}")
+        parts.append(f"loss {_loss_text(netem['loss'], mean_loss(netem))}")
+    if netem is not None:
+        parts += [f"{name} {format_percent(netem[name])}" for name in ("duplicate", "corrupt") if netem[name]]
+    if netem is not None and netem["reorder"]:
+        parts.append(f"reorder {format_percent(netem['reorder']['probability'])}")
     if rate_bps is not None and queue is not None:
         packets = queue["limit_packets"]
         held = queue["limit_bytes"] or (packets or 0) * frame_bytes(mtu)
         limit = format_size(held) if packets is None else _count(packets, "packet")
-        bdp = bdp_bytes(rate_bps, rtt_ns)
+        bdp = bdp_bytes(rate_bps, longest_rtt_ns)
         parts.append(f"{queue['discipline']} of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else ""))
+    if direction["changes"]:
+        parts.append(_count(len(direction["changes"]), "change"))
     return ", ".join(parts)
 
 
-def _rtt_ns(job: Job) -> int:
-    """Return the base RTT of the first flow's path."""
-    flow = job["flows"][0]
-    path = {"bottleneck", f"access-{flow['source']}", f"access-{flow['destination']}"}
-    ways = [way for link in job["links"] if link["name"] in path for way in (link["ab"], link["ba"])]
-    return sum(way["netem"]["delay_ns"] for way in ways if way["netem"] is not None)
+def _loss_text(loss: Loss, mean: float) -> str:
+    if loss["model"] == "random":
+        return format_percent(mean)
+    return f"{format_percent(mean, 3)} in the mean, {mean_burst(loss):.3g} in a row ({loss['model']})"
+
+
+def rtt_ns(job: Job, flow: Flow) -> int:
+    """Return the base RTT of a flow's path."""
+    hops = (*route(job, flow["source"], flow["destination"]), *route(job, flow["destination"], flow["source"]))
+    return sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"])
 
 
 def _labels(paths: list[str]) -> dict[str, str]:

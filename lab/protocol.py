@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 3
+PROTOCOL_FORMAT = 4
 """Version of both documents; a mismatch is refused, never guessed at."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -32,15 +32,56 @@ class Queue(TypedDict):
     """Further ``tc`` parameters of the qdisc, in ``tc``'s own spelling."""
 
 
+class Loss(TypedDict):
+    """How netem loses packets."""
+
+    model: Literal["random", "gemodel", "state"]
+    values: list[float]
+    """``tc``'s parameters, in its order, as fractions: the probability; p r 1-h 1-k; p13 p31 p32 p23 p14."""
+
+
+class Jitter(TypedDict):
+    """How netem varies the delay."""
+
+    spread_ns: int
+    distribution: Literal["uniform", "normal", "pareto", "paretonormal"]
+    correlation: float
+    keep_order: bool
+    """A packet never overtakes the one before."""
+
+
+class Reorder(TypedDict):
+    """Which packets netem sends at once, before those that are delayed."""
+
+    probability: float
+    correlation: float
+    gap: int
+    """Every so many packets only; 0: any."""
+
+
 class Netem(TypedDict):
     """Propagation and impairment, applied where the packet *arrives* (see ``docs/architecture.md``)."""
 
     delay_ns: int
-    loss: float
-    """Independent (Bernoulli) loss probability."""
+    jitter: Jitter | None
+    loss: Loss | None
+    duplicate: float
+    corrupt: float
+    reorder: Reorder | None
     limit_packets: int
     """The delay line's capacity; chosen so that it never binds."""
     seed: int
+
+
+class Change(TypedDict):
+    """What a direction of a link is like from a time on; None: as before."""
+
+    at_ns: int
+    """From the start of traffic."""
+    rate_bps: int | None
+    queue: Queue | None
+    """Given when ``rate_bps`` is: both are set together."""
+    netem: Netem | None
 
 
 class Direction(TypedDict):
@@ -51,6 +92,8 @@ class Direction(TypedDict):
     queue: Queue | None
     """Given exactly when ``rate_bps`` is."""
     netem: Netem | None
+    changes: list[Change]
+    """In order of time."""
 
 
 class Link(TypedDict):
@@ -65,7 +108,8 @@ class Link(TypedDict):
 
 class Node(TypedDict):
     name: str
-    role: Literal["host", "router"]
+    role: Literal["host", "router", "switch"]
+    """Routers forward packets, switches (Linux bridges) frames, hosts neither."""
 
 
 class Flow(TypedDict):
@@ -90,15 +134,20 @@ class Calibration(TypedDict):
     ping_count: int
 
 
-class Job(TypedDict):
+class Network(TypedDict):
+    """Nodes and the links between them."""
+
+    nodes: list[Node]
+    links: list[Link]
+
+
+class Job(Network):
     """One trial, resolved."""
 
     format: int
     seed: int
     ip: Literal["ipv4", "ipv6"]
     duration_ns: int
-    nodes: list[Node]
-    links: list[Link]
     flows: list[Flow]
     mtu: int
     offloads: bool

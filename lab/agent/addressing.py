@@ -1,16 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses and routes of a topology: pure functions of the job."""
+"""Addresses and routes of a topology: pure functions of the job.
+
+Every broadcast domain (a link between hosts and routers, or links that switches join) is one subnet.
+"""
 
 from __future__ import annotations
 
 import ipaddress
-from collections import deque
+from collections.abc import Mapping
 from dataclasses import dataclass
 
+from lab.network import Way, next_hops, route, segments, switches
 from lab.protocol import Job
 
 _SUBNETS_V4 = ipaddress.IPv4Network("10.0.0.0/8")
 _SUBNETS_V6 = ipaddress.IPv6Network("fd00:1ab::/32")
+
+MOST_IN_A_SEGMENT = 254
 
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
@@ -23,103 +29,136 @@ class Port:
     node: str
     peer: str
     interface: str
-    peer_interface: str
     mac: str
-    peer_mac: str
-    address: Address
-    peer_address: Address
-    direction: str
-    """``ab`` or ``ba``: the direction of the link that leaves through this port."""
+    segment: int
+    address: Address | None
+    """None: the port of a switch."""
+    direction: Way
+    """The direction of the link that leaves through this port."""
 
 
-def _link_network(index: int, ip: str) -> tuple[Address, Address]:
-    if ip == "ipv6":
-        base = int(_SUBNETS_V6.network_address) + ((index + 1) << 64)
-        return ipaddress.IPv6Interface((base + 1, 64)), ipaddress.IPv6Interface((base + 2, 64))
-    base = int(_SUBNETS_V4.network_address) + ((index + 1) << 8)
-    return ipaddress.IPv4Interface((base + 1, 24)), ipaddress.IPv4Interface((base + 2, 24))
+@dataclass(frozen=True)
+class Route:
+    """An entry of a node's routing table."""
+
+    destination: str
+    """A prefix, an address, or ``default``."""
+    gateway: str
 
 
 def ports(job: Job) -> list[Port]:
     """Both ports of every link, in the order of the links: ``a``'s first."""
-    used: dict[str, int] = {}
+    domain = segments(job["nodes"], job["links"])
+    bridging = switches(job["nodes"])
+    interfaces: dict[str, int] = {}
+    members: dict[int, int] = {}
     result = []
     for index, link in enumerate(job["links"]):
-        ends = []
-        for end, node in enumerate((link["a"], link["b"])):
-            number = used.get(node, 0)
-            used[node] = number + 1
-            mac = f"02:00:00:{(index >> 8) & 0xFF:02x}:{index & 0xFF:02x}:{end + 1:02x}"
-            ends.append((node, f"{node}-eth{number}", mac))
-        addresses = _link_network(index, job["ip"])
-        for end in (0, 1):
-            node, interface, mac = ends[end]
-            peer, peer_interface, peer_mac = ends[1 - end]
+        for end, (node, peer) in enumerate(((link["a"], link["b"]), (link["b"], link["a"]))):
+            number = interfaces.get(node, 0)
+            interfaces[node] = number + 1
+            segment = domain[link["name"]]
+            address = None
+            if node not in bridging:
+                members[segment] = members.get(segment, 0) + 1
+                address = _address(segment, members[segment], job["ip"])
             result.append(
                 Port(
                     link=link["name"],
                     node=node,
                     peer=peer,
-                    interface=interface,
-                    peer_interface=peer_interface,
-                    mac=mac,
-                    peer_mac=peer_mac,
-                    address=addresses[end],
-                    peer_address=addresses[1 - end],
+                    interface=f"{node}-eth{number}",
+                    mac=f"02:00:00:{(index >> 8) & 0xFF:02x}:{index & 0xFF:02x}:{end + 1:02x}",
+                    segment=segment,
+                    address=address,
                     direction="ab" if end == 0 else "ba",
                 )
             )
     return result
 
 
-def routes(job: Job, all_ports: list[Port]) -> dict[str, list[tuple[str, str]]]:
-    """Static shortest-path routes: node → list of (destination, gateway).
+def _address(segment: int, number: int, ip: str) -> Address:
+    if number > MOST_IN_A_SEGMENT:
+        raise ValueError(f"more than {MOST_IN_A_SEGMENT} hosts and routers in one broadcast domain")
+    if ip == "ipv6":
+        return ipaddress.IPv6Interface((int(_SUBNETS_V6.network_address) + ((segment + 1) << 64) + number, 64))
+    return ipaddress.IPv4Interface((int(_SUBNETS_V4.network_address) + ((segment + 1) << 8) + number, 24))
 
-    A node with one port gets a default route, any other one route per subnet that is not its own; among paths
-    of equal length the link that the job names first wins.
+
+def neighbours(all_ports: list[Port], port: Port) -> list[Port]:
+    """Return the other ports with an address in *port*'s broadcast domain."""
+    return [other for other in all_ports if other.segment == port.segment and other.address and other != port]
+
+
+def forwarding(job: Job, all_ports: list[Port], switch: str) -> list[tuple[str, str]]:
+    """Return (MAC, interface of *switch* towards it) for every port with an address that the switch may meet."""
+    bridging = switches(job["nodes"])
+    at = {(port.node, port.link): port for port in all_ports}
+    own = [port for port in all_ports if port.node == switch]
+    found = []
+    for target in (port for port in all_ports if port.address and port.segment in {mine.segment for mine in own}):
+        # Only through switches: a frame does not cross a router.
+        fabric = [node for node in job["nodes"] if node["name"] in bridging or node["name"] == target.node]
+        names = {node["name"] for node in fabric}
+        links = [link for link in job["links"] if {link["a"], link["b"]} <= names]
+        links = [link for link in links if target.node not in (link["a"], link["b"]) or link["name"] == target.link]
+        hop = next_hops(fabric, links, target.node).get(switch)
+        if hop is not None:
+            found.append((target.mac, at[switch, hop.link].interface))
+    return found
+
+
+def routes(job: Job, all_ports: list[Port]) -> dict[str, list[Route]]:
+    """Static routes of every host and router to every host: the ways of :func:`lab.network.route`.
+
+    A node with one gateway for everything gets a default route, any other one route per subnet, or per host where
+    those of a subnet are reached in different ways.
     """
     by_node: dict[str, list[Port]] = {node["name"]: [] for node in job["nodes"]}
+    at = {(port.node, port.link): port for port in all_ports}
     for port in all_ports:
         by_node[port.node].append(port)
-    table: dict[str, list[tuple[str, str]]] = {}
-    for name, own in by_node.items():
-        if len(own) == 1:
-            table[name] = [("default", str(own[0].peer_address.ip))]
-            continue
-        gateway_of = _first_hops(name, by_node)
-        seen = {str(port.address.network) for port in own}
-        table[name] = []
-        for other, via in gateway_of.items():
-            for port in by_node[other]:
-                network = str(port.address.network)
-                if network not in seen:
-                    seen.add(network)
-                    table[name].append((network, str(via.peer_address.ip)))
+    bridging = switches(job["nodes"])
+    hosts = [node["name"] for node in job["nodes"] if node["role"] == "host"]
+    gateways: dict[str, dict[str, str]] = {name: {} for name in by_node if name not in bridging}
+    for host in hosts:
+        towards = next_hops(job["nodes"], job["links"], host)
+        for node, found in gateways.items():
+            hop = towards.get(node)
+            if hop is None:
+                continue
+            leaving = at[node, hop.link]
+            while hop.receiver in bridging:
+                hop = towards[hop.receiver]
+            gateway = at[hop.receiver, hop.link]
+            if hop.receiver != host and gateway.address is not None:
+                assert gateway.segment == leaving.segment
+                found[host] = str(gateway.address.ip)
+    return {
+        node: _table(node, gateways.get(node, {}), by_node, single=len({port.segment for port in own}) == 1)
+        for node, own in by_node.items()
+    }
+
+
+def _table(node: str, gateways: Mapping[str, str], by_node: Mapping[str, list[Port]], *, single: bool) -> list[Route]:
+    if single and len(set(gateways.values())) == 1:
+        return [Route("default", next(iter(gateways.values())))]
+    own = {port.segment for port in by_node[node]}
+    by_segment: dict[int, list[tuple[Address, str]]] = {}
+    for host, gateway in gateways.items():
+        for port in by_node[host]:
+            if port.address is not None and port.segment not in own:
+                by_segment.setdefault(port.segment, []).append((port.address, gateway))
+    table = []
+    for entries in by_segment.values():
+        if len({gateway for _address, gateway in entries}) == 1:
+            table.append(Route(str(entries[0][0].network), entries[0][1]))
+        else:
+            table += [Route(str(address.ip), gateway) for address, gateway in entries]
     return table
-
-
-def _first_hops(start: str, by_node: dict[str, list[Port]]) -> dict[str, Port]:
-    """Breadth first from ``start``: every other node → the port of ``start`` that leads to it, nearest first."""
-    hops: dict[str, Port] = {}
-    queue: deque[tuple[str, Port | None]] = deque([(start, None)])
-    while queue:
-        node, via = queue.popleft()
-        for port in by_node[node]:
-            if port.peer != start and port.peer not in hops:
-                hops[port.peer] = via or port
-                queue.append((port.peer, via or port))
-    return hops
 
 
 def path(job: Job, all_ports: list[Port], source: str, destination: str) -> list[Port]:
     """The ports through which a packet from ``source`` leaves each node on its way to ``destination``."""
-    by_node: dict[str, list[Port]] = {node["name"]: [] for node in job["nodes"]}
-    for port in all_ports:
-        by_node[port.node].append(port)
-    taken = []
-    node = source
-    while node != destination:
-        step = _first_hops(node, by_node)[destination]
-        taken.append(step)
-        node = step.peer
-    return taken
+    at = {(port.node, port.link): port for port in all_ports}
+    return [at[hop.sender, hop.link] for hop in route(job, source, destination)]

@@ -11,7 +11,7 @@ only waiting packets and not those in flight, and no qdisc tree mixes the two (`
 from __future__ import annotations
 
 from lab.agent.addressing import Port
-from lab.protocol import ETHERNET_HEADER_BYTES, Direction, Job, Link, Netem, Queue
+from lab.protocol import ETHERNET_HEADER_BYTES, Change, Direction, Job, Link, Netem, Queue
 
 TBF_SLACK_NS = 100_000
 """The bucket holds one packet and what the rate carries in this time.
@@ -19,6 +19,9 @@ TBF_SLACK_NS = 100_000
 With room for exactly one packet, every late timer would lose rate for good: tokens beyond the bucket are thrown
 away.  With this slack a timer may be late by up to 100 µs and the long-term rate stays exact.
 """
+
+
+_UNLIMITED = "1tbit"
 
 
 def burst_bytes(rate_bps: int, mtu: int) -> int:
@@ -29,9 +32,9 @@ def burst_bytes(rate_bps: int, mtu: int) -> int:
 def queue_arguments(queue: Queue) -> list[str]:
     """The queue discipline with its limit and parameters, as ``tc`` reads them."""
     arguments = [queue["discipline"]]
-    limit = queue["limit_bytes"] if queue["discipline"] == "bfifo" else queue["limit_packets"]
+    limit = queue["limit_packets"] if queue["limit_bytes"] is None else queue["limit_bytes"]
     if limit is not None:
-        arguments += ["limit", str(limit)]
+        arguments += ["memlimit" if queue["discipline"] == "cake" else "limit", str(limit)]
     for name, value in queue["parameters"].items():
         if value is True:
             arguments.append(name)
@@ -45,20 +48,69 @@ def rate_commands(interface: str, direction: Direction, mtu: int) -> list[str]:
     rate, queue = direction["rate_bps"], direction["queue"]
     if rate is None or queue is None:
         return []
-    # tbf's own limit is that of a queue it makes itself; the child set right after takes its place.
-    burst = burst_bytes(rate, mtu)
     return [
-        f"qdisc add dev {interface} root handle 1: tbf rate {rate}bit burst {burst} limit {10 * burst}",
+        f"qdisc add dev {interface} root handle 1: {_tbf(rate, mtu)}",
         f"qdisc add dev {interface} parent 1:1 handle 2: {' '.join(queue_arguments(queue))}",
     ]
 
 
-def netem_arguments(netem: Netem) -> list[str]:
-    """netem's parameters; the seed only where something is drawn at random."""
+def _tbf(rate: int, mtu: int) -> str:
+    # tbf's own limit is that of a queue it makes itself; the child set right after takes its place.
+    burst = burst_bytes(rate, mtu)
+    return f"tbf rate {rate}bit burst {burst} limit {10 * burst}"
+
+
+def change_commands(interface: str, ifb: str | None, change: Change, mtu: int) -> tuple[list[str], list[str]]:
+    """``tc -batch`` lines for the leaving side and for the arriving side, whose netem is on ``ifb``."""
+    leaving, arriving = [], []
+    if change["rate_bps"] is not None and change["queue"] is not None:
+        leaving = [
+            f"qdisc change dev {interface} root handle 1: {_tbf(change['rate_bps'], mtu)}",
+            # tbf_change() hands its own limit on to a FIFO below it.
+            f"qdisc change dev {interface} parent 1:1 handle 2: {' '.join(queue_arguments(change['queue']))}",
+        ]
+    if change["netem"] is not None:
+        arriving = [f"qdisc change dev {ifb} root handle 1: {' '.join(netem_arguments(change['netem'], change=True))}"]
+    return leaving, arriving
+
+
+def percent(fraction: float) -> str:
+    """As iproute2 reads it: scaled to 32 bits, so 10 digits keep it exact to that grain."""
+    return f"{fraction * 100:.10f}%"
+
+
+def netem_arguments(netem: Netem, *, change: bool = False) -> list[str]:
+    """netem's parameters; the seed only where something is drawn at random.
+
+    ``change``: what netem_change() would leave as it was is said too, and the seed always: without one it takes any.
+    """
     arguments = ["netem", "limit", str(netem["limit_packets"]), "delay", f"{netem['delay_ns']}ns"]
-    if netem["loss"]:
-        # iproute2 reads a percentage and scales it to 32 bits; 10 digits keep it exact to that grain.
-        arguments += ["loss", "random", f"{netem['loss'] * 100:.10f}%", "seed", str(netem["seed"])]
+    jitter, loss, reorder = netem["jitter"], netem["loss"], netem["reorder"]
+    if jitter is not None:
+        arguments.append(f"{jitter['spread_ns']}ns")
+        if jitter["correlation"] or change:
+            arguments.append(percent(jitter["correlation"]))
+        if jitter["distribution"] != "uniform":
+            arguments += ["distribution", jitter["distribution"]]
+    if loss is not None:
+        arguments += ["loss", loss["model"], *map(percent, loss["values"])]
+    if netem["duplicate"]:
+        arguments += ["duplicate", percent(netem["duplicate"])]
+    if netem["corrupt"] or change:
+        arguments += ["corrupt", percent(netem["corrupt"])]
+    if reorder is not None:
+        arguments += ["reorder", percent(reorder["probability"])]
+        if reorder["correlation"] or change:
+            arguments.append(percent(reorder["correlation"]))
+        if reorder["gap"]:
+            arguments += ["gap", str(reorder["gap"])]
+    if jitter is not None and jitter["keep_order"]:
+        # With a rate, however high, netem sends in the order in which packets came (tfifo_enqueue()).
+        arguments += ["rate", _UNLIMITED]
+    elif change:
+        arguments += ["rate", "0bit"]
+    if change or jitter or loss or reorder or netem["duplicate"] or netem["corrupt"]:
+        arguments += ["seed", str(netem["seed"])]
     return arguments
 
 

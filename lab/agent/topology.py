@@ -6,22 +6,25 @@ from __future__ import annotations
 import json
 import os
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 
 from mininet.link import Intf, Link
 from mininet.log import setLogLevel
 from mininet.net import Mininet
 from mininet.node import Node
+from mininet.nodelib import LinuxBridge
 from mininet.topo import Topo
 
 from lab.agent import addressing, counters, links
 from lab.agent.addressing import Port
 from lab.agent.netns import network_namespace, read_sysctl, write_sysctl
 from lab.agent.process import CommandError, run
-from lab.protocol import InterfaceResult, Job, Namespace
+from lab.network import at_end
+from lab.protocol import InterfaceResult, Job, Namespace, Netem
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
+_BRIDGE = "bridge"
 _OFFLOADS = {
     "tso": "tcp-segmentation-offload",
     "gso": "generic-segmentation-offload",
@@ -82,12 +85,37 @@ class LabNode(Node):  # type: ignore[misc]
         return result
 
 
+class LabSwitch(LinuxBridge):  # type: ignore[misc]
+    """A Linux bridge in a namespace of its own, without Mininet's brctl and without a spanning tree."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **{**params, "inNamespace": True})
+        with network_namespace(self.pid):
+            # Before it has interfaces: a bridge forwards frames, and says nothing itself.
+            for where in ("all", "default"):
+                write_sysctl(f"net.ipv6.conf.{where}.disable_ipv6", "1")
+
+    @classmethod
+    def setup(cls) -> None:
+        """Mininet's asks for brctl."""
+
+    def start(self, _controllers: Any) -> None:
+        """:class:`Network` builds the bridge, with all else of the node."""
+
+    def stop(self, deleteIntfs: bool = True) -> None:  # noqa: N803 - Mininet's name
+        Node.stop(self, deleteIntfs)
+
+
 class JobTopo(Topo):  # type: ignore[misc]
     """The job's nodes and links as a Mininet topology."""
 
     def build(self, job: Job, ports: list[Port]) -> None:
-        for node in job["nodes"]:
-            self.addHost(node["name"], role=node["role"], protocol=job["ip"], ip=None)
+        for number, node in enumerate(job["nodes"], 1):
+            if node["role"] == "switch":
+                # Mininet would take the number from the name, and refuse names without one.
+                self.addSwitch(node["name"], dpid=f"{number:016x}")
+            else:
+                self.addHost(node["name"], role=node["role"], protocol=job["ip"], ip=None)
         for a, b in zip(ports[::2], ports[1::2], strict=True):
             self.addLink(a.node, b.node, intfName1=a.interface, intfName2=b.interface, addr1=a.mac, addr2=b.mac)
 
@@ -104,6 +132,7 @@ class Network:
         self.mininet = Mininet(
             topo=JobTopo(job=job, ports=self.ports),
             host=LabNode,
+            switch=LabSwitch,
             link=LabLink,
             controller=None,
             build=False,
@@ -118,8 +147,15 @@ class Network:
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
                 own = self._ports_of(node["name"])
-                self._configure_sysctls()
-                run(["ip", self._family, "-batch", "-"], stdin="\n".join(self._ip_commands(own, table[node["name"]])))
+                commands = self._port_commands(own)
+                if node["role"] == "switch":
+                    commands += self._bridge_commands(own)
+                else:
+                    self._configure_sysctls()
+                    commands += [f"route add {item.destination} via {item.gateway}" for item in table[node["name"]]]
+                run(["ip", self._family, "-batch", "-"], stdin="\n".join(commands))
+                if node["role"] == "switch":
+                    run(["bridge", "-batch", "-"], stdin="\n".join(self._fdb_commands(node["name"])))
                 for port in own:
                     self._set_offloads(port.interface)
                 batch = self._tc_commands(own)
@@ -135,7 +171,9 @@ class Network:
 
     def address_of(self, node: str) -> str:
         """The address by which others reach the node: its first interface's."""
-        return str(self._ports_of(node)[0].address.ip)
+        address = self._ports_of(node)[0].address
+        assert address is not None, f"{node} is a switch"
+        return str(address.ip)
 
     def path(self, source: str, destination: str) -> list[Port]:
         return addressing.path(self.job, self.ports, source, destination)
@@ -157,20 +195,39 @@ class Network:
         write_sysctl("net.ipv4.tcp_rmem", f"4096 131072 {limit}")
         write_sysctl("net.ipv4.tcp_wmem", f"4096 16384 {limit}")
 
-    def _ip_commands(self, own: Iterable[Port], node_routes: list[tuple[str, str]]) -> list[str]:
+    def _port_commands(self, own: Iterable[Port]) -> list[str]:
         commands = []
         for port in own:
             if links.arriving(self.job, port)["netem"] is not None:
                 ifb = links.ifb_name(len([name for name in self._ifb if name.startswith(f"{port.node}-")]))
                 self._ifb[port.interface] = ifb
                 commands += [f"link add name {ifb} numtxqueues 1 type ifb", f"link set dev {ifb} up"]
-            commands += [
-                f"link set dev {port.interface} mtu {self.job['mtu']} up",
-                f"address add {port.address} dev {port.interface}" + (" nodad" if self._family == "-6" else ""),
-                # Address resolution is not what is being studied, and its packets would be counted as traffic.
-                f"neighbour replace {port.peer_address.ip} lladdr {port.peer_mac} dev {port.interface} nud permanent",
-            ]
-        return commands + [f"route add {destination} via {gateway}" for destination, gateway in node_routes]
+            commands.append(f"link set dev {port.interface} mtu {self.job['mtu']} up")
+            if port.address is None:
+                continue
+            nodad = " nodad" if self._family == "-6" else ""
+            commands.append(f"address add {port.address} dev {port.interface}{nodad}")
+            # Address resolution is not what is being studied, and its packets would be counted as traffic.
+            for other in addressing.neighbours(self.ports, port):
+                assert other.address is not None
+                commands.append(
+                    f"neighbour replace {other.address.ip} lladdr {other.mac} dev {port.interface} nud permanent"
+                )
+        return commands
+
+    def _bridge_commands(self, own: Iterable[Port]) -> list[str]:
+        return [
+            f"link add name {_BRIDGE} mtu {self.job['mtu']} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            *(f"link set dev {port.interface} master {_BRIDGE}" for port in own),
+            f"link set dev {_BRIDGE} up",
+        ]
+
+    def _fdb_commands(self, node: str) -> list[str]:
+        """Where each address is: nothing is flooded, and nothing has to be learnt."""
+        return [
+            f"fdb replace {mac} dev {interface} master static"
+            for mac, interface in addressing.forwarding(self.job, self.ports, node)
+        ]
 
     def _set_offloads(self, interface: str) -> None:
         state = "on" if self.job["offloads"] else "off"
@@ -184,6 +241,40 @@ class Network:
             if netem is not None:
                 batch += links.netem_commands(port.interface, self._ifb[port.interface], netem)
         return batch
+
+    def changes(self) -> list[tuple[int, Callable[[], None]]]:
+        """(when, in ns from the start of traffic, what) for every change that the links' schedules declare."""
+        batches: dict[tuple[int, str], list[str]] = {}
+        for port in self.ports:
+            receiver = next(other for other in self.ports if other.link == port.link and other != port)
+            for change in links.leaving(self.job, port)["changes"]:
+                ifb = self._ifb.get(receiver.interface)
+                leaving, arriving = links.change_commands(port.interface, ifb, change, self.job["mtu"])
+                batches.setdefault((change["at_ns"], port.node), []).extend(leaving)
+                batches.setdefault((change["at_ns"], receiver.node), []).extend(arriving)
+
+        def changer(node: str, batch: list[str]) -> Callable[[], None]:
+            def change() -> None:
+                with network_namespace(self.pid(node)):
+                    run(["tc", "-batch", "-"], stdin="\n".join(batch))
+
+            return change
+
+        return [(at_ns, changer(node, batch)) for (at_ns, node), batch in sorted(batches.items()) if batch]
+
+    def lose_nothing(self) -> None:
+        """Switch off what netem does at random, for good."""
+        for port in self.ports:
+            netem = at_end(links.arriving(self.job, port))["netem"]
+            if netem is None or not (netem["loss"] or netem["corrupt"] or netem["duplicate"]):
+                continue
+            plain: Netem = {**netem, "loss": None, "corrupt": 0.0, "duplicate": 0.0}
+            arguments = " ".join(links.netem_arguments(plain, change=True))
+            with network_namespace(self.pid(port.node)):
+                run(
+                    ["tc", "-batch", "-"],
+                    stdin=f"qdisc change dev {self._ifb[port.interface]} root handle 1: {arguments}",
+                )
 
     def read_qdiscs(self) -> dict[str, list[dict[str, Any]]]:
         """``tc -j -s qdisc show`` of every node."""

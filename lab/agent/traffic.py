@@ -8,7 +8,7 @@ import json
 import signal
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,9 @@ TICK_NS = 250_000_000
 
 _LISTEN_DEADLINE_S = 10.0
 _INFO_BEFORE_END_NS = 50_000_000
+_STUCK_NS = 3_000_000_000
+"""After the last flow's end: by then iperf3 has exchanged results, unless their packets are lost again and again."""
+
 _GRACE_NS = 60_000_000_000
 """After a flow's declared end: its last data drain, and iperf3 exchanges results over the loaded path."""
 
@@ -104,10 +107,17 @@ class Traffic:
                 time.sleep(0.005)
             diagnostics.close()
 
-    def run(self) -> None:
-        """Run every flow from its start to its end; sets ``start_ns`` (monotonic) and ``end_ns`` (relative)."""
+    def run(
+        self, changes: Sequence[tuple[int, Callable[[], None]]] = (), on_stuck: Callable[[], None] = lambda: None
+    ) -> None:
+        """Run every flow from its start to its end; sets ``start_ns`` (monotonic) and ``end_ns`` (relative).
+
+        ``changes``: what else is to be done at a time, in ns; before a flow that starts at the same time.
+        ``on_stuck`` is called if all flows have ended and iperf3 cannot exchange their results: it gives up after 10 s,
+        in which TCP backs off to few attempts.
+        """
+        schedule = [(at_ns, number - len(changes), change) for number, (at_ns, change) in enumerate(changes)]
         self.start_ns = time.monotonic_ns()
-        schedule: list[tuple[int, int, Callable[[], None]]] = []
         last = 0
         for number, flow in enumerate(self._flows):
             end = flow.flow["start_ns"] + flow.flow["duration_ns"]
@@ -118,7 +128,11 @@ class Traffic:
         while schedule:
             self._sleep_until(schedule[0][0])
             heapq.heappop(schedule)[2]()
+        stuck = False
         while any(flow.client is not None and flow.client.poll() is None for flow in self._flows):
+            if not stuck and self.now() > last + _STUCK_NS:
+                stuck = True
+                on_stuck()
             if self.now() > last + _GRACE_NS:
                 raise TrafficError(f"iperf3 still runs {_GRACE_NS // 1_000_000_000} s after the end of the traffic")
             self._sleep_until(self.now() + TICK_NS // 5)

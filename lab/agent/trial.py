@@ -10,6 +10,7 @@ import time
 import traceback
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 from lab.agent.calibrate import calibrate
 from lab.agent.collectors.loader import Programs
@@ -91,12 +92,21 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
         for one in recorders:
             one.start(on=not switches[one.name])
         log("traffic starts")
+        changes = network.changes()
         cpu_before = _read_cpu()
-        traffic.run()
+        after: list[dict[str, list[dict[str, Any]]]] = []
+
+        def on_stuck() -> None:
+            log("iperf3 cannot exchange its results: from here on, nothing is lost at random")
+            after.append(network.read_qdiscs())
+            network.lose_nothing()
+
+        traffic.run(changes, on_stuck)
         cpu = _cpu_between(cpu_before, _read_cpu())
         log("traffic has ended")
         collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
-        after, counted_after = network.read_qdiscs(), network.read_counters()
+        counted_after = network.read_counters()
+        after = after or [network.read_qdiscs()]
         return {
             "format": PROTOCOL_FORMAT,
             "status": "ok",
@@ -107,7 +117,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
             "sysctls": network.read_sysctls(job["flows"][0]["source"]),
             "available_congestion_control": offered,
             "flows": traffic.results(),
-            "interfaces": network.interfaces(before, after),
+            "interfaces": network.interfaces(before, after[0]),
             "namespaces": network.namespaces(),
             "counters": {node: counted_between(counted_before[node], counted_after[node]) for node in counted_after},
             "calibration": calibration,

@@ -8,9 +8,9 @@ import math
 from lab.analysis import iperf, qdisc
 from lab.analysis.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
-from lab.analysis.path import Hop
 from lab.analysis.qdisc import Side
-from lab.protocol import ETHERNET_HEADER_BYTES, Netem, Queue
+from lab.network import Hop, at_end, mean_burst, mean_loss, mean_rate_bps
+from lab.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, Queue
 
 
 def network_checks(trial: MeasuredTrial) -> list[Check]:
@@ -79,7 +79,8 @@ def bottleneck_queue(trial: MeasuredTrial, sides: list[Side]) -> Check:
     """Pitfalls 4 and 5."""
     findings = []
     for side in (side for side in sides if side.result["role"] == "egress"):
-        rate, queue = side.direction["rate_bps"], side.direction["queue"]
+        last = at_end(side.direction)
+        rate, queue = last["rate_bps"], last["queue"]
         if rate is not None and queue is not None:
             findings.append(_rate_and_queue(side, rate, queue, trial.job["mtu"] + ETHERNET_HEADER_BYTES))
         elif qdisc.find(side.result["qdiscs_after"], "tbf"):
@@ -95,8 +96,8 @@ def bottleneck_queue(trial: MeasuredTrial, sides: list[Side]) -> Check:
 
 
 def _rate_and_queue(side: Side, rate_bps: int, queue: Queue, frame: int) -> Finding:
-    limit = queue["limit_bytes"] if queue["discipline"] == "bfifo" else queue["limit_packets"]
-    unit = "B" if queue["discipline"] == "bfifo" else "packets"
+    limit = queue["limit_packets"] if queue["limit_bytes"] is None else queue["limit_bytes"]
+    unit = "packets" if queue["limit_bytes"] is None else "B"
     asked = f"tbf {rate_bps} bit/s over {queue['discipline']}" + (f" limit {limit} {unit}" if limit is not None else "")
     shaper = qdisc.find(side.result["qdiscs_after"], "tbf")
     child = qdisc.find(side.result["qdiscs_after"], queue["discipline"])
@@ -104,7 +105,8 @@ def _rate_and_queue(side: Side, rate_bps: int, queue: Queue, frame: int) -> Find
         kinds = ", ".join(str(item.get("kind")) for item in side.result["qdiscs_after"]) or "nothing"
         return Finding("invalid", asked, f"{kinds} on {side.label}")
     found_rate = int(qdisc.options(shaper).get("rate", 0)) * 8
-    found_limit, burst = qdisc.options(child).get("limit"), int(qdisc.options(shaper).get("burst", 0))
+    name = qdisc.LIMIT_IN.get(queue["discipline"], "limit")
+    found_limit, burst = qdisc.options(child).get(name), int(qdisc.options(shaper).get("burst", 0))
     found = f"tbf {found_rate} bit/s, burst {burst} B, over {queue['discipline']} limit {found_limit} on {side.label}"
     if abs(found_rate - rate_bps) > max(8, 0.001 * rate_bps) or (limit is not None and found_limit != limit):
         return Finding("invalid", asked, found)
@@ -116,7 +118,7 @@ def propagation(trial: MeasuredTrial, sides: list[Side]) -> Check:
     """Pitfall 13: what tc understood, seeds included."""
     findings = []
     for side in (side for side in sides if side.result["role"] == "ingress"):
-        netem = side.direction["netem"]
+        netem = at_end(side.direction)["netem"]
         found = qdisc.find(side.result["qdiscs_after"], "netem")
         if netem is None:
             if found:
@@ -134,23 +136,35 @@ def propagation(trial: MeasuredTrial, sides: list[Side]) -> Check:
         "delay-and-loss",
         "Delay and loss as built",
         findings,
-        threshold="invalid: delay off by more than 1 µs, loss by more than 1 %, another limit or seed",
+        threshold="invalid: a time off by more than 1 µs, a probability by more than 0.1 %, another limit or seed",
         meaning="netem makes delay and random loss; if tc understood something else, this is another network.",
     )
 
 
 def _netem_as_asked(side: Side, netem: Netem, found: dict[str, object] | None) -> Finding:
-    asked = f"delay {netem['delay_ns'] / 1e6:g} ms, loss {netem['loss']:g}, limit {netem['limit_packets']}"
+    asked = qdisc.netem_asked(netem)
     if found is None:
-        return Finding("invalid", asked, f"no netem on {side.label}")
-    delay, loss, options = qdisc.netem_delay_ns(found), qdisc.netem_loss(found), qdisc.options(found)
+        return Finding("invalid", _netem_text(asked, netem["limit_packets"]), f"no netem on {side.label}")
+    values, options = qdisc.netem_values(found), qdisc.options(found)
     limit, seed = options.get("limit"), options.get("seed")
-    text = f"delay {delay / 1e6:g} ms, loss {loss:g}, limit {limit} on {side.label}"
-    wrong = abs(delay - netem["delay_ns"]) > 1000 or abs(loss - netem["loss"]) > 0.01 * netem["loss"] + 1e-9
-    wrong = wrong or limit != netem["limit_packets"]
-    if netem["loss"] and seed != netem["seed"]:
-        wrong, asked, text = True, f"{asked}, seed {netem['seed']}", f"{text}, seed {seed}"
-    return Finding("invalid" if wrong else "ok", asked, text)
+    text = f"{_netem_text(values, limit)} on {side.label}"
+    wrong = values.keys() != asked.keys() or limit != netem["limit_packets"]
+    for name in asked.keys() & values.keys():
+        # tc shows times rounded to ns as seconds, and probabilities as they fit into 32 bits.
+        allowed = 1000 if name in ("delay", "jitter") else 0.001 * asked[name] + 1e-9
+        wrong = wrong or abs(values[name] - asked[name]) > allowed
+    wanted = _netem_text(asked, netem["limit_packets"])
+    if qdisc.is_random(netem) and seed != netem["seed"]:
+        wrong, wanted, text = True, f"{wanted}, seed {netem['seed']}", f"{text}, seed {seed}"
+    return Finding("invalid" if wrong else "ok", wanted, text)
+
+
+def _netem_text(values: dict[str, float], limit: object) -> str:
+    parts = [
+        f"{name} {value / 1e6:g} ms" if name in ("delay", "jitter") else f"{name} {value:.6g}"
+        for name, value in values.items()
+    ]
+    return ", ".join([*(parts or ["nothing"]), f"limit {limit}"])
 
 
 def netem_limit(trial: MeasuredTrial, sides: list[Side]) -> Check:
@@ -186,15 +200,7 @@ def netem_drops(sides: list[Side]) -> Check:
             continue
         drops = qdisc.counted(side, "netem", "drops")
         packets = drops + qdisc.counted(side, "netem", "packets")
-        expected = packets * netem["loss"]
-        # Five standard deviations of the binomial: one false alarm in a million; none at all when loss is 0.
-        band = 5 * math.sqrt(packets * netem["loss"] * (1 - netem["loss"])) + (1 if netem["loss"] else 0)
-        asked = f"{expected:.0f} ± {band:.0f} of {packets}" if netem["loss"] else "no drops"
-        verdict: Verdict = "ok" if abs(drops - expected) <= band else "invalid"
-        if netem["loss"] or drops:
-            findings.append(Finding(verdict, asked, f"{drops} dropped on {side.label}"))
-        else:
-            findings.append(Finding(verdict, asked, "no drops"))
+        findings.append(_drops_finding(side, netem, drops, packets))
     return combine(
         "netem-drops",
         "Random loss as declared",
@@ -202,6 +208,37 @@ def netem_drops(sides: list[Side]) -> Check:
         threshold="invalid: any drop where no loss was declared; elsewhere outside of 5 standard deviations",
         meaning="Other drops come from a delay line that overflows, and would be taken for congestion.",
     )
+
+
+def _drops_finding(side: Side, netem: Netem, drops: int, packets: int) -> Finding:
+    losses = [netem["loss"], *(change["netem"]["loss"] for change in side.direction["changes"] if change["netem"])]
+    found = f"{drops} dropped on {side.label}" if drops else "no drops"
+    if not any(losses):
+        return Finding("ok" if not drops else "invalid", "no drops", found)
+    loss = losses[0]
+    if loss is None or any(other != loss for other in losses):
+        return Finding("ok", "loss that changes with time", found)
+    if loss["model"] == "random" and len(loss["values"]) > 1:
+        return Finding("warn", "correlated loss, of which the kernel loses less than declared", found)
+    if netem["duplicate"]:
+        # Copies are counted among the packets that left, but never offered.
+        packets = round(packets / (1 + netem["duplicate"]))
+    share = mean_loss(netem)
+    # Five standard deviations: one false alarm in a million.
+    band = 5 * math.sqrt(packets * share * (1 - share) * _clumping(loss)) + 1
+    verdict: Verdict = "ok" if abs(drops - packets * share) <= band else "invalid"
+    return Finding(verdict, f"{packets * share:.0f} ± {band:.0f} of {packets}", found)
+
+
+def _clumping(loss: Loss) -> float:
+    """By how much bursts widen the spread of a count beyond the binomial's."""
+    if loss["model"] == "random":
+        return 1.0
+    if loss["model"] == "gemodel":
+        # Draws k apart are correlated as (1 - p - r)^k, where the states decide.
+        memory = 1 - loss["values"][0] - loss["values"][1]
+        return max(1.0, (1 + memory) / (1 - memory))
+    return max(1.0, 2 * mean_burst(loss))
 
 
 def sender_netem(trial: MeasuredTrial, sides: list[Side]) -> Check:
@@ -256,7 +293,9 @@ def base_rtt(trial: MeasuredTrial) -> Check:
         measured = min(flow.calibration["rtt_ns"]) / 1e6
         off = abs(measured - declared)
         lost = flow.calibration["sent"] - len(flow.calibration["rtt_ns"])
-        verdict: Verdict = "ok" if off <= 0.01 * declared + 0.2 + _ping_milliseconds(flow) else "invalid"
+        verdict: Verdict = (
+            "ok" if off <= 0.01 * declared + 0.2 + _ping_milliseconds(flow) + _variation_ms(flow) else "invalid"
+        )
         found = f"{measured:.3f} ms"
         if lost and not flow.path.round_trip_loss:
             verdict, found = "invalid", f"{found}, {lost} of {flow.calibration['sent']} echoes lost"
@@ -268,6 +307,14 @@ def base_rtt(trial: MeasuredTrial) -> Check:
         threshold="invalid: off by more than 1 % + 0.2 ms + the echo's own sending time; warn: not measured",
         meaning="If the empty path is not as declared, every delay and every bandwidth-delay product is off.",
     )
+
+
+def _variation_ms(flow: MeasuredFlow) -> float:
+    """Return by how much the smallest of a few round-trip times may be off where packets are not delayed alike."""
+    netems = [hop.direction["netem"] for hop in flow.path.forward + flow.path.backward if hop.direction["netem"]]
+    jitter = sum(4 * netem["jitter"]["spread_ns"] for netem in netems if netem["jitter"])
+    # Those that overtake are not delayed at all.
+    return (jitter + sum(netem["delay_ns"] for netem in netems if netem["reorder"])) / 1e6
 
 
 def _ping_milliseconds(flow: MeasuredFlow) -> float:
@@ -320,13 +367,15 @@ def achieved_rate(trial: MeasuredTrial) -> Check:
 
 def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Finding:
     """Compare the least rate the hop must have carried with its limit."""
-    rate = hop.direction["rate_bps"] or 0
     transfers = [iperf.received(flow.server) for flow in flows]
     starts = [flow.asked["start_ns"] / 1e9 for flow in flows]
     ends = [start + transfer.seconds for start, transfer in zip(starts, transfers, strict=True)]
     span = max(ends) - min(starts)
     together = sum(transfer.bytes for transfer in transfers) * 8 / span if span > 0 else 0.0
-    fastest = max([together, *(transfer.bps for transfer in transfers)])
+    single = [] if hop.direction["changes"] else [transfer.bps for transfer in transfers]
+    fastest = max([together, *single])
+    # A rate that changes is judged by its mean over all the time.
+    rate = mean_rate_bps(hop.direction, round(min(starts) * 1e9), round(max(ends) * 1e9)) or 0
     wire = fastest * (trial.job["mtu"] + ETHERNET_HEADER_BYTES) / trial.mss
     verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
     return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")

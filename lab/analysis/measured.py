@@ -44,6 +44,12 @@ class MeasuredFlow:
         return self.trace.between(start_ns, start_ns + round(sent(self.client).seconds * 1e9))
 
     @property
+    def mean_rate_bps(self) -> int | None:
+        """The declared rate of the bottleneck while the flow ran; of one that changes, the mean."""
+        start = self.asked["start_ns"]
+        return self.path.mean_rate_bps(start, start + self.asked["duration_ns"])
+
+    @property
     def base_rtt_us(self) -> float | None:
         """The smallest calibrated round-trip time; the sum of the declared delays where nothing was calibrated."""
         if self.calibration and self.calibration["rtt_ns"]:

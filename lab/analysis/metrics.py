@@ -102,7 +102,7 @@ def uses_ssthresh(congestion_control: str) -> bool:
 def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | None) -> FlowMetrics:
     receiver = iperf.received(flow.server)
     sender = iperf.sent(flow.client)
-    info, rate, base = flow.result["tcp_info"], flow.path.rate_bps, flow.base_rtt_us
+    info, rate, base = flow.result["tcp_info"], flow.mean_rate_bps, flow.base_rtt_us
     busy_us = info.get("busy_time")
     control = flow.result["congestion_control"]
     srtt = _srtt(flow.sending)

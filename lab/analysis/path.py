@@ -3,28 +3,16 @@
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass
-from typing import Literal
 
-from lab.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job
+from lab.network import Hop, mean_loss, mean_rate_bps, route
+from lab.protocol import ETHERNET_HEADER_BYTES, Flow, Job
 
 TCP_TIMESTAMP_BYTES = 12
 """The timestamp option as Linux sends it on every segment: 10 bytes and two of padding (RFC 7323, appendix A)."""
 
 IP_HEADER_BYTES = {"ipv4": 20, "ipv6": 40}
 TCP_HEADER_BYTES = 20
-
-
-@dataclass(frozen=True)
-class Hop:
-    """One direction of a link, as a packet meets it."""
-
-    link: str
-    sender: str
-    receiver: str
-    way: Literal["ab", "ba"]
-    direction: Direction
 
 
 @dataclass(frozen=True)
@@ -45,6 +33,12 @@ class FlowPath:
         """The bottleneck's rate."""
         return self.bottleneck.direction["rate_bps"] if self.bottleneck else None
 
+    def mean_rate_bps(self, start_ns: int, end_ns: int) -> int | None:
+        """The smallest of the hops' mean rates between two times."""
+        means = [mean_rate_bps(hop.direction, start_ns, end_ns) for hop in self.forward]
+        limited = [mean for mean in means if mean is not None]
+        return round(min(limited)) if limited else None
+
     @property
     def rtt_ns(self) -> int:
         """The sum of the declared delays, both ways."""
@@ -52,7 +46,7 @@ class FlowPath:
 
     @property
     def loss(self) -> float:
-        """The probability that a data packet is lost at random on its way."""
+        """The share of data packets that are lost at random on their way, in the long run."""
         return _loss(self.forward)
 
     @property
@@ -78,14 +72,10 @@ class FlowPath:
 
 
 def flow_path(job: Job, flow: Flow) -> FlowPath:
-    """Return the path of *flow* with the fewest hops; among equals, the one over the links declared first.
-
-    Raises:
-        ValueError: There is no path.
-    """
+    """Return the path of *flow* (:func:`lab.network.route`); NoRouteError if there is none."""
     return FlowPath(
-        forward=_route(job, flow["source"], flow["destination"]),
-        backward=_route(job, flow["destination"], flow["source"]),
+        forward=route(job, flow["source"], flow["destination"]),
+        backward=route(job, flow["destination"], flow["source"]),
     )
 
 
@@ -102,27 +92,8 @@ def goodput_ceiling(job: Job) -> float:
     return mss_bytes(job) / (job["mtu"] + ETHERNET_HEADER_BYTES)
 
 
-def _route(job: Job, source: str, destination: str) -> tuple[Hop, ...]:
-    neighbours: dict[str, list[Hop]] = {node["name"]: [] for node in job["nodes"]}
-    for link in job["links"]:
-        neighbours[link["a"]].append(Hop(link["name"], link["a"], link["b"], "ab", link["ab"]))
-        neighbours[link["b"]].append(Hop(link["name"], link["b"], link["a"], "ba", link["ba"]))
-    routes: dict[str, tuple[Hop, ...]] = {source: ()}
-    queue = deque([source])
-    while queue and destination not in routes:
-        node = queue.popleft()
-        for hop in neighbours.get(node, []):
-            if hop.receiver not in routes:
-                routes[hop.receiver] = (*routes[node], hop)
-                queue.append(hop.receiver)
-    if destination not in routes:
-        raise ValueError(f"there is no path from {source} to {destination}")
-    return routes[destination]
-
-
 def _loss(hops: tuple[Hop, ...]) -> float:
     passed = 1.0
     for hop in hops:
-        if hop.direction["netem"]:
-            passed *= 1.0 - hop.direction["netem"]["loss"]
+        passed *= 1.0 - mean_loss(hop.direction["netem"])
     return 1.0 - passed

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lab.protocol import Direction, InterfaceResult, Job, Link
+from lab.protocol import Direction, InterfaceResult, Job, Link, Netem
 
 
 @dataclass(frozen=True)
@@ -65,13 +65,55 @@ def counted(side: Side, kind: str, counter: str) -> int:
     return int((after or {}).get(counter, 0)) - int((before or {}).get(counter, 0))
 
 
-def netem_delay_ns(qdisc: dict[str, Any]) -> float:
-    """Return netem's delay; 0 when it has none."""
-    delay = options(qdisc).get("delay")
-    return float(delay.get("delay", 0)) * 1e9 if isinstance(delay, dict) else 0.0
+LIMIT_IN = {"cake": "memlimit"}
+"""What a discipline's limit is called, where not ``limit``."""
+
+_LOSS = {
+    "random": ("loss-random", ("loss", "correlation")),
+    "gemodel": ("loss-gemodel", ("p", "r", "1-h", "1-k")),
+    "state": ("loss-state", ("p13", "p31", "p32", "p23", "p14")),
+}
 
 
-def netem_loss(qdisc: dict[str, Any]) -> float:
-    """Return netem's independent loss probability; 0 when it has none."""
-    loss = options(qdisc).get("loss-random")
-    return float(loss.get("loss", 0)) if isinstance(loss, dict) else 0.0
+def netem_values(qdisc: dict[str, Any]) -> dict[str, float]:
+    """Return what netem does, by name, in ns and fractions; what it does not do is left out."""
+    found: dict[str, float] = {}
+    shown = options(qdisc)
+    delay = shown.get("delay")
+    if isinstance(delay, dict):
+        found |= {"delay": delay.get("delay", 0) * 1e9, "jitter": delay.get("jitter", 0) * 1e9}
+        found["jitter correlation"] = delay.get("correlation", 0)
+    for name, names in _LOSS.values():
+        loss = shown.get(name)
+        if isinstance(loss, dict):
+            found |= {f"{name} {item}": loss.get(item, 0) for item in names}
+    for name in ("duplicate", "corrupt", "reorder"):
+        part = shown.get(name)
+        if isinstance(part, dict):
+            found |= {name: part.get(name, 0), f"{name} correlation": part.get("correlation", 0)}
+    if int(shown.get("gap", 0)) > 1:
+        found["gap"] = shown["gap"]
+    if not found.get("reorder"):
+        found.pop("gap", None)
+    return {name: float(value) for name, value in found.items() if value}
+
+
+def netem_asked(netem: Netem) -> dict[str, float]:
+    """Return what netem is to do, in the terms of :func:`netem_values`."""
+    asked: dict[str, float] = {"delay": netem["delay_ns"]}
+    if netem["jitter"]:
+        asked |= {"jitter": netem["jitter"]["spread_ns"], "jitter correlation": netem["jitter"]["correlation"]}
+    if netem["loss"]:
+        name, names = _LOSS[netem["loss"]["model"]]
+        asked |= {f"{name} {item}": value for item, value in zip(names, netem["loss"]["values"], strict=False)}
+    asked |= {"duplicate": netem["duplicate"], "corrupt": netem["corrupt"]}
+    if netem["reorder"]:
+        asked |= {"reorder": netem["reorder"]["probability"], "reorder correlation": netem["reorder"]["correlation"]}
+        if netem["reorder"]["gap"] > 1:
+            asked["gap"] = netem["reorder"]["gap"]
+    return {name: float(value) for name, value in asked.items() if value}
+
+
+def is_random(netem: Netem) -> bool:
+    """Whether the seed matters."""
+    return bool(netem["jitter"] or netem["loss"] or netem["duplicate"] or netem["corrupt"] or netem["reorder"])

@@ -10,6 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import FancyArrowPatch
 
 from lab.analysis.path import flow_path
+from lab.network import mean_loss
 from lab.protocol import Direction, Job, Link
 from lab.report.style import GREY, PAGE_INCHES, styled
 from lab.units import format_duration, format_percent, format_rate, format_size
@@ -126,7 +127,7 @@ def _direction_lines(directions: Sequence[Direction]) -> list[str]:
     delays = sorted(direction["netem"]["delay_ns"] for direction in directions if direction["netem"])
     if delays and delays[-1]:
         found.append(_range([format_duration(delay) for delay in delays]))
-    losses = sorted(direction["netem"]["loss"] if direction["netem"] else 0.0 for direction in directions)
+    losses = sorted(mean_loss(direction["netem"]) for direction in directions)
     if losses and losses[-1]:
         found.append(f"loss {_range([format_percent(loss, 3) for loss in losses])}")
     if queue := _queue(directions):

@@ -6,49 +6,59 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterator
 
+from lab.network import NoRouteError, route
+from lab.spec.check_links import links_problems
+from lab.spec.check_topology import topology_problems
 from lab.spec.collect import Drops, Selection, Window
 from lab.spec.fields import Path
-from lab.spec.models import Dumbbell, Experiment, Flow, Queue
+from lab.spec.graph import Graph, graph_of
+from lab.spec.models import Experiment, Flow
 from lab.spec.problems import Problem, nearest
-from lab.spec.sizes import base_rtt_ns, bdp_bytes, frame_bytes, queue_size, reverse_of
-from lab.units import format_duration, format_rate, format_size, show
+from lab.spec.wires import bare_job
+from lab.units import format_duration, show
 
-__all__ = ["check", "hosts"]
+__all__ = ["check", "flow_duration"]
 
 _SECOND_NS = 10**9
 _IPV6_MIN_MTU = 1280  # RFC 8200, section 5
-
-_BOTTLENECK: Path = ("topology", "bottleneck")
-_ACCESS: Path = ("topology", "access")
-
-
-def hosts(topology: Dumbbell) -> list[str]:
-    """Return the names of the hosts: senders, then receivers."""
-    return [f"{side}{number}" for side in "sd" for number in range(1, topology.pairs + 1)]
+_SHOWN_HOSTS = 8
 
 
 def check(experiment: Experiment) -> list[Problem]:
     """Return everything that does not fit together; the message of each says what was found and what is allowed."""
-    return [*_flows(experiment), *_queues(experiment), *_path(experiment), *_collect(experiment)]
+    found = list(topology_problems(experiment.topology))
+    if found:
+        # Nothing else can be judged in a network that cannot be.
+        return found
+    graph = graph_of(experiment.topology)
+    found = [*_flows(experiment, graph), *_mtu(experiment)]
+    if not found:
+        found += _paths(experiment, graph)
+    return [*found, *links_problems(experiment, graph), *_collect(experiment, graph)]
 
 
-def _flows(experiment: Experiment) -> Iterator[Problem]:
-    known = hosts(experiment.topology)
+def _flows(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
     for name, flow in experiment.flows.items():
         here: Path = ("flows", name)
         for key, host in (("from", flow.source), ("to", flow.destination)):
-            if host not in known:
-                yield Problem((*here, key), _unknown_host(host, known, experiment.topology.pairs))
+            if host not in graph.hosts:
+                yield Problem((*here, key), _no_host(host, graph))
         if flow.source == flow.destination:
             yield Problem((*here, "to"), f"found {show(flow.destination)}; expected another host than 'from'")
         yield from _times(experiment, name)
 
 
-def _unknown_host(host: str, known: list[str], pairs: int) -> str:
-    last = "" if pairs == 1 else f" to s{pairs} and d1 to d{pairs}"
-    allowed = "s1 or d1" if pairs == 1 else f"s1{last}"
-    close = nearest(host, known)
-    return f"found {show(host)}; expected a host, {allowed}" + (f"; did you mean '{close}'?" if close else "")
+def _no_host(name: str, graph: Graph) -> str:
+    role = next((node["role"] for node in graph.nodes if node["name"] == name), None)
+    found = f"found {show(name)}" + (f", which is a {role}" if role else "")
+    close = nearest(name, graph.hosts)
+    return f"{found}; expected a host, {_listed(graph.hosts)}" + (f"; did you mean '{close}'?" if close else "")
+
+
+def _listed(hosts: list[str]) -> str:
+    if len(hosts) <= _SHOWN_HOSTS:
+        return " or ".join([", ".join(hosts[:-1]), hosts[-1]] if len(hosts) > 1 else hosts)
+    return f"{', '.join(hosts[:3])} … {hosts[-1]} ({len(hosts)} in all)"
 
 
 def flow_duration(experiment: Experiment, flow: Flow) -> int:
@@ -80,56 +90,40 @@ def _times(experiment: Experiment, name: str) -> Iterator[Problem]:
         )
 
 
-def _queues(experiment: Experiment) -> Iterator[Problem]:
-    topology = experiment.topology
-    bottleneck, access = topology.bottleneck, topology.access
-    yield from _queue(experiment, (*_BOTTLENECK, "queue"), bottleneck.queue, bottleneck.rate)
-    reverse = reverse_of(bottleneck)
-    if bottleneck.reverse.queue is not None or reverse.rate_bps != bottleneck.rate:
-        yield from _queue(experiment, (*_BOTTLENECK, "reverse", "queue"), reverse.queue, reverse.rate_bps)
-    if access.rate is not None:
-        yield from _queue(experiment, (*_ACCESS, "queue"), access.queue or Queue(), access.rate)
-    elif access.queue is not None:
-        yield Problem((*_ACCESS, "queue"), "found a queue without a rate; expected access.rate as well", "key")
-
-
-def _queue(experiment: Experiment, here: Path, queue: Queue, rate_bps: int) -> Iterator[Problem]:
-    if "limit" in queue.parameters:
-        yield Problem((*here, "parameters", "limit"), "found limit; expected it as the queue's own 'limit'", "key")
-    rtt_ns = base_rtt_ns(experiment.topology)
-    size = queue_size(queue, rate_bps, rtt_ns, experiment.mtu)
-    packet = frame_bytes(experiment.mtu)
-    too_short = size.limit_packets == 0 or (size.limit_bytes is not None and size.limit_bytes < packet)
-    if too_short:
-        bdp = f"the BDP is {format_size(bdp_bytes(rate_bps, rtt_ns))}" if rtt_ns else "without delay the BDP is 0"
-        yield Problem(
-            (*here, "limit"),
-            f"found {queue.limit or '1 BDP'}, which at {format_rate(rate_bps)} is shorter than one packet "
-            f"({packet} B with its Ethernet header); expected more ({bdp})",
-        )
-
-
-def _path(experiment: Experiment) -> Iterator[Problem]:
+def _mtu(experiment: Experiment) -> Iterator[Problem]:
     if experiment.ip == "ipv6" and experiment.mtu < _IPV6_MIN_MTU:
         yield Problem(("mtu",), f"found {experiment.mtu} with ip: ipv6; expected at least {_IPV6_MIN_MTU}")
-    rtt_ns = base_rtt_ns(experiment.topology)
-    if rtt_ns >= experiment.duration:
+
+
+def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    job = bare_job(graph)
+    longest = 0
+    for name, flow in experiment.flows.items():
+        try:
+            hops = (*route(job, flow.source, flow.destination), *route(job, flow.destination, flow.source))
+        except NoRouteError:
+            message = (
+                f"found {show(flow.destination)}; expected a host that {flow.source} can reach (hosts do not forward)"
+            )
+            yield Problem(("flows", name, "to"), message)
+            continue
+        longest = max(longest, sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"]))
+    if longest >= experiment.duration:
         yield Problem(
             ("duration",),
             f"found {format_duration(experiment.duration)}; expected more than the path's base RTT, "
-            f"{format_duration(rtt_ns)}",
+            f"{format_duration(longest)}",
         )
 
 
-def _collect(experiment: Experiment) -> Iterator[Problem]:
-    known = hosts(experiment.topology)
+def _collect(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
     for name, options in experiment.collect.chosen():
         here: Path = ("collect", name)
         if isinstance(options, Selection):
             for field in ("host", "source", "destination"):
                 host = getattr(options, field)
-                if host is not None and host not in known and not _is_address(host):
-                    message = _unknown_host(host, known, experiment.topology.pairs)
+                if host is not None and host not in graph.hosts and not _is_address(host):
+                    message = _no_host(host, graph)
                     yield Problem((*here, field), message.replace("expected a host", "expected an address or a host"))
         if isinstance(options, Drops) and options.window is not None:
             yield from _window(experiment, (*here, "window"), options.window)

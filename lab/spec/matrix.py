@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from lab.spec.fields import MISSING, Path, fields_at, get, model_in, replaced, type_at, values_of_mapping
+from lab.spec.fields import MISSING, Path, fields_at, get, models_in, replaced, type_at, values_of_mapping
 from lab.spec.problems import Problem, unknown
 from lab.units import show
 
@@ -105,20 +105,23 @@ def path_problem(path: Path, document: Any, *, new_names: bool) -> str | None:
     for depth, part in enumerate(path):
         above, name = path[:depth], str(part)
         prefix = ".".join(map(str, above))
-        fields = fields_at(above)
+        fields = fields_at(above, document)
         if fields is not None:
             if name not in fields:
                 within = f" in {show(prefix)}" if prefix else ""
                 return unknown("field", name, list(fields), plural="fields") + within
             continue
-        item = values_of_mapping(type_at(above))
+        item = values_of_mapping(type_at(above, document))
+        if item is None and any(models_in(type_at(above, document))):
+            # One of several kinds, and the document does not say which: that is for the schema to report.
+            return None
         if item is None:
             return f"{show(prefix)} is one value; it has no field {show(name)}"
         there = get(document, above)
         names = [str(key) for key in there] if isinstance(there, Mapping) else []
         last = depth == len(path) - 1
         # Where the values are not models (tc's parameters), any name may be given.
-        if name not in names and model_in(item) is not None and not (new_names and last):
+        if name not in names and any(models_in(item)) and not (new_names and last):
             return f"{unknown('name', name, names, plural='names')} in {show(prefix)}"
     return None
 

@@ -3,125 +3,30 @@
 
 What one field may hold is checked here; what holds between fields is checked in :mod:`lab.spec.checks`.
 
-To add a topology, write a model with its own ``kind``, and make :data:`Topology` a union of the two discriminated by
-``kind`` (pydantic refuses such a union of one).  To add a collector, add a model and a field to
-:mod:`lab.spec.collect`; to add an impairment, add a field to :class:`Impairments`.
+Links and their impairments are in :mod:`lab.spec.links`, topologies in :mod:`lab.spec.topologies`.  To add a
+collector, add a model and a field to :mod:`lab.spec.collect`.
 """
 
 from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, JsonValue
+from pydantic import Field
 
 from lab.spec.base import Model
 from lab.spec.collect import Collect, Probe
+from lab.spec.links import NO_TIME
+from lab.spec.topologies import Topology
 from lab.spec.types import (
     CongestionControl,
     DurationNs,
     FlowName,
-    LossProbability,
     Name,
     PositiveDurationNs,
-    QueueLimit,
-    RateBps,
     SocketBuffer,
-    TcParameters,
 )
 
-__all__ = [
-    "Access",
-    "Bottleneck",
-    "Calibration",
-    "Discipline",
-    "Dumbbell",
-    "Experiment",
-    "Flow",
-    "Impairments",
-    "Queue",
-    "Reverse",
-    "Topology",
-]
-
-Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie"]
-
-# Defaults as a file spells them: the JSON Schema must not suggest base units.
-_NO_TIME: dict[str, JsonValue] = {"default": "0ms"}
-_NO_LOSS: dict[str, JsonValue] = {"default": "0%"}
-
-
-class Queue(Model):
-    """The queue in front of a rate limit."""
-
-    discipline: Discipline = Field(
-        default="bfifo",
-        description="tc's name of the queue discipline: first in, first out by bytes or packets, or AQM.",
-    )
-    limit: QueueLimit | None = Field(
-        default=None,
-        description="How much it holds, in BDPs, bytes, packets or time. Default: 1bdp if a FIFO, else the kernel's.",
-    )
-    parameters: TcParameters = Field(
-        default={}, description="Further parameters in tc's own spelling, such as target: 5ms; true for a word alone."
-    )
-
-
-class Impairments(Model):
-    """What happens to packets on the wire, after the queue."""
-
-    delay: DurationNs = Field(description="One-way propagation delay, in each direction.")
-    loss: LossProbability = Field(
-        default=0.0,
-        description="Probability that a packet on its way from the senders to the receivers is lost, independently.",
-        json_schema_extra=_NO_LOSS,
-    )
-
-
-class Reverse(Model):
-    """What differs in the direction from the receivers to the senders."""
-
-    rate: RateBps | None = Field(default=None, description="Rate of this direction. Default: as forward.")
-    delay: DurationNs | None = Field(default=None, description="Delay of this direction. Default: as forward.")
-    loss: LossProbability = Field(
-        default=0.0,
-        description="Probability that a packet (an ACK, mostly) is lost, independently.",
-        json_schema_extra=_NO_LOSS,
-    )
-    queue: Queue | None = Field(default=None, description="Queue of this direction. Default: as forward, at this rate.")
-
-
-class Bottleneck(Impairments):
-    """The link between the routers."""
-
-    rate: RateBps = Field(description="Rate of the link, Ethernet headers included, in each direction.")
-    queue: Queue = Field(default=Queue(), description="The queue in front of the link, in each direction.")
-    reverse: Reverse = Field(default=Reverse(), description="What differs from the receivers to the senders.")
-
-
-class Access(Model):
-    """The link between each host and its router."""
-
-    rate: RateBps | None = Field(default=None, description="Rate of each access link. Default: not limited.")
-    delay: DurationNs = Field(
-        default=0,
-        description="One-way propagation delay of each access link, in each direction.",
-        json_schema_extra=_NO_TIME,
-    )
-    queue: Queue | None = Field(
-        default=None, description="The queue in front of each access link; only with a rate. Default: bfifo of 1bdp."
-    )
-
-
-class Dumbbell(Model):
-    """Hosts s1…sN – router r1 – bottleneck – router r2 – hosts d1…dN."""
-
-    kind: Literal["dumbbell"] = Field(description="The shape: senders, a router, the bottleneck, a router, receivers.")
-    pairs: int = Field(default=1, ge=1, le=100, description="N: hosts s1…sN on the left and d1…dN on the right.")
-    access: Access = Field(default=Access(), description="The links between the hosts and their router.")
-    bottleneck: Bottleneck = Field(description="The link between the routers.")
-
-
-Topology = Dumbbell
+__all__ = ["Calibration", "Experiment", "Flow"]
 
 
 class Flow(Model):
@@ -133,7 +38,7 @@ class Flow(Model):
         default="cubic", description="Congestion control, by the name that the kernel knows it under."
     )
     start: DurationNs = Field(
-        default=0, description="When it starts, after the start of traffic.", json_schema_extra=_NO_TIME
+        default=0, description="When it starts, after the start of traffic.", json_schema_extra=NO_TIME
     )
     duration: PositiveDurationNs | None = Field(
         default=None, description="How long it sends, in whole seconds. Default: to the end."
@@ -158,7 +63,7 @@ class Experiment(Model):
     start_jitter: DurationNs = Field(
         default=0,
         description="Each flow starts, and ends, up to this much later: drawn from the trial's seed.",
-        json_schema_extra=_NO_TIME,
+        json_schema_extra=NO_TIME,
     )
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         default={},

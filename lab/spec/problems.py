@@ -13,7 +13,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from lab.errors import SpecError
-from lab.spec.fields import Path, fields_at
+from lab.spec.fields import Path, fields_at, tags_of, type_at
 from lab.spec.types import PATTERN_MEANINGS
 from lab.units import show
 
@@ -113,11 +113,23 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
     match details["type"]:
         case "missing":
             name = str(path[-1])
-            return Problem(path[:-1], f"'{name}' is missing ({_described(path)})", "key")
+            return Problem(path[:-1], f"'{name}' is missing ({_described(path, document)})", "key")
         case "extra_forbidden":
-            fields = fields_at(path[:-1]) or {}
+            fields = fields_at(path[:-1], document) or {}
             name = str(path[-1])
             return Problem(path[:-1], unknown("field", name, list(fields), plural="fields"), child=name)
+        case "union_tag_not_found":
+            name = details["ctx"]["discriminator"].strip("'")
+            if not isinstance(details["input"], Mapping):
+                return Problem(path, f"found {show(details['input'])}; expected a mapping with '{name}:'")
+            tags = sorted(tags_of(type_at(path, document)))
+            return Problem(path, f"'{name}' is missing (one of {', '.join(tags)})", "key")
+        case "union_tag_invalid":
+            name, tag = details["ctx"]["discriminator"].strip("'"), details["ctx"]["tag"]
+            tags = _quoted(details["ctx"]["expected_tags"])
+            close = nearest(str(tag), tags)
+            meant = f"; did you mean '{close}'?" if close else ""
+            return Problem((*path, name), f"found {show(tag)}; expected one of {', '.join(tags)}{meant}")
         case "value_error":
             # Our own parsers' text: it already says what was found and what is allowed.
             return Problem(path, str(details["ctx"]["error"]))
@@ -131,6 +143,8 @@ def _existing(loc: tuple[int | str, ...], document: Any) -> Path:
     path: list[int | str] = []
     here = document
     for part in loc:
+        if isinstance(here, Mapping) and part not in here and part in tags_of(type_at(tuple(path), document)):
+            continue
         if isinstance(here, Mapping) and (part in here or part != "[key]"):
             here = here.get(part)
         elif isinstance(here, list) and isinstance(part, int) and part < len(here):
@@ -141,8 +155,8 @@ def _existing(loc: tuple[int | str, ...], document: Any) -> Path:
     return tuple(path)
 
 
-def _described(path: Path) -> str:
-    field = (fields_at(path[:-1]) or {}).get(str(path[-1]))
+def _described(path: Path, document: Any) -> str:
+    field = (fields_at(path[:-1], document) or {}).get(str(path[-1]))
     if field is None or not field.description:
         return "a value"
     return field.description.rstrip(".") + _example(field)
@@ -163,6 +177,7 @@ _KINDS = {
     "float_type": "a number",
     "dict_type": "a mapping",
     "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
     "list_type": "a list, such as [a, b]",
     "int_from_float": "a whole number",
 }

@@ -49,6 +49,10 @@ def _tidy(node: Any, *, names: bool = False) -> Any:
         return tidy
     # Generated from the name: says nothing that the name does not.
     tidy.pop("title", None)
+    # OpenAPI's word; the constants in the parts say the same.
+    tidy.pop("discriminator", None)
+    if "oneOf" in tidy:
+        tidy["anyOf"] = tidy.pop("oneOf")
     # A model's default is written out in base units, in which no file may be written.
     if isinstance(tidy.get("default"), dict):
         del tidy["default"]

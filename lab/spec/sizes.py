@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a topology's figures come to: base RTT, bandwidth-delay product, queue sizes.  Pure."""
+"""What a link's figures come to: bandwidth-delay product, queue sizes.  Pure."""
 
 from __future__ import annotations
 
@@ -8,54 +8,30 @@ from fractions import Fraction
 from math import ceil
 
 from lab.protocol import ETHERNET_HEADER_BYTES
-from lab.spec.models import Bottleneck, Dumbbell, Queue
+from lab.spec.links import Queue
 from lab.units import QueueLimit
 
-__all__ = ["QueueSize", "ReverseLink", "base_rtt_ns", "bdp_bytes", "frame_bytes", "queue_size", "reverse_of"]
+__all__ = ["QueueSize", "bdp_bytes", "frame_bytes", "queue_size"]
 
 _ONE_BDP = QueueLimit("bdp", Fraction(1))
 
-# net/sched/sch_{codel,fq_codel,fq,pie}.c. Written out so that a trial says what it ran with.
-_KERNEL_LIMIT_PACKETS = {"codel": 1000, "fq_codel": 10240, "fq": 10000, "pie": 1000}
+# net/sched/sch_{codel,fq_codel,fq,pie,fq_pie,sfq}.c. Written out so that a trial says what it ran with.
+_KERNEL_LIMIT_PACKETS = {"codel": 1000, "fq_codel": 10240, "fq": 10000, "pie": 1000, "fq_pie": 10240, "sfq": 127}
+_IN_BYTES = frozenset({"bfifo", "red", "cake"})
+"""Their limits count bytes; cake's is called memlimit, and the kernel derives it from the rate if none is given."""
 
 
 @dataclass(frozen=True)
 class QueueSize:
-    """A queue's limit as its discipline counts: exactly one of the two is given."""
+    """A queue's limit as its discipline counts: one of the two, or none where the kernel decides."""
 
     limit_bytes: int | None
     limit_packets: int | None
 
 
-@dataclass(frozen=True)
-class ReverseLink:
-    """The bottleneck's direction from the receivers to the senders, every default filled in."""
-
-    rate_bps: int
-    delay_ns: int
-    loss: float
-    queue: Queue
-
-
 def frame_bytes(mtu: int) -> int:
     """Return what ``tc`` counts for a packet of full size."""
     return mtu + ETHERNET_HEADER_BYTES
-
-
-def reverse_of(bottleneck: Bottleneck) -> ReverseLink:
-    """Return the bottleneck's reverse direction: as forward where the file says nothing, but without loss."""
-    reverse = bottleneck.reverse
-    return ReverseLink(
-        rate_bps=bottleneck.rate if reverse.rate is None else reverse.rate,
-        delay_ns=bottleneck.delay if reverse.delay is None else reverse.delay,
-        loss=reverse.loss,
-        queue=bottleneck.queue if reverse.queue is None else reverse.queue,
-    )
-
-
-def base_rtt_ns(topology: Dumbbell) -> int:
-    """Return the propagation delay from a sender to a receiver and back; no queueing, no serialisation."""
-    return 4 * topology.access.delay + topology.bottleneck.delay + reverse_of(topology.bottleneck).delay_ns
 
 
 def bdp_bytes(rate_bps: int, rtt_ns: int) -> int:
@@ -72,8 +48,10 @@ def queue_size(queue: Queue, rate_bps: int, rtt_ns: int, mtu: int) -> QueueSize:
     limit = queue.limit
     if limit is None and queue.discipline in _KERNEL_LIMIT_PACKETS:
         return QueueSize(None, _KERNEL_LIMIT_PACKETS[queue.discipline])
+    if limit is None and queue.discipline == "cake":
+        return QueueSize(None, None)
     exact = _limit_bytes(_ONE_BDP if limit is None else limit, rate_bps, rtt_ns, mtu)
-    if queue.discipline == "bfifo":
+    if queue.discipline in _IN_BYTES:
         return QueueSize(ceil(exact), None)
     return QueueSize(None, ceil(exact) // frame_bytes(mtu))
 

@@ -21,7 +21,10 @@ __all__ = [
     "FlowName",
     "LossProbability",
     "Name",
+    "NodeName",
     "PositiveDurationNs",
+    "PositiveProbability",
+    "Probability",
     "QueueLimit",
     "RateBps",
     "SocketBuffer",
@@ -66,6 +69,13 @@ def _loss(value: object) -> float:
     if 0 < loss < _MIN_LOSS:
         raise ValueError(f"found {units.show(value)}; expected 0 or at least 0.00000003% (netem's resolution)")
     return loss
+
+
+def _positive_probability(value: object) -> float:
+    probability = units.parse_probability(value)
+    if probability < _MIN_LOSS:
+        raise ValueError(f"found {units.show(value)}; expected more than 0 (netem's resolution is 0.00000003%)")
+    return probability
 
 
 def _socket_buffer(value: object) -> int | Literal["auto"]:
@@ -129,6 +139,19 @@ LossProbability = Annotated[
 ]
 """A fraction in [0, 1)."""
 
+
+def _probability_json(**limits: float) -> dict[str, Any]:
+    return {"anyOf": [_json(units.PERCENT_PATTERN, "25%", "100%"), {"type": "number", "maximum": 1, **limits}]}
+
+
+Probability = Annotated[float, PlainValidator(units.parse_probability), WithJsonSchema(_probability_json(minimum=0))]
+"""A fraction in [0, 1]."""
+
+PositiveProbability = Annotated[
+    float, PlainValidator(_positive_probability), WithJsonSchema(_probability_json(exclusiveMinimum=0))
+]
+"""A fraction in (0, 1]."""
+
 QueueLimit = Annotated[
     units.QueueLimit,
     PlainValidator(units.parse_queue_limit),
@@ -143,12 +166,14 @@ SocketBuffer = Annotated[
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FLOW_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
+_NODE_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,8}$"
 _CC_NAME = r"^[a-z0-9_]{1,15}$"
 _TC_NAME = r"^[a-z][a-z0-9_]*$"
 
 PATTERN_MEANINGS = {
     _NAME: "up to 64 letters, digits, '_' and '-', the first a letter or digit",
     _FLOW_NAME: "up to 32 letters, digits, '_' and '-', the first a letter",
+    _NODE_NAME: "up to 9 letters, digits and '_', the first a letter: the kernel's names of interfaces have 15",
     _CC_NAME: "up to 15 small letters, digits and '_', such as cubic or bbr",
     _TC_NAME: "small letters, digits and '_', as tc spells its parameters",
 }
@@ -156,6 +181,9 @@ PATTERN_MEANINGS = {
 
 Name = Annotated[str, Field(pattern=_NAME)]
 """A name that is safe in a path on every file system."""
+
+NodeName = Annotated[str, Field(pattern=_NODE_NAME)]
+"""With ``-eth99`` behind it, it must fit in IFNAMSIZ (16, the end included)."""
 
 FlowName = Annotated[str, Field(pattern=_FLOW_NAME)]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Small jobs for tests: plain links between the nodes that are named, hosts by ``s`` and ``d``, routers by ``r``."""
+"""Small jobs for tests: plain links between the nodes that are named, routers by ``r``, switches by ``w``."""
 
 from __future__ import annotations
 
@@ -10,11 +10,15 @@ from lab.protocol import PROTOCOL_FORMAT, Direction, Job, Link
 
 
 def plain() -> Direction:
-    return {"rate_bps": None, "queue": None, "netem": None}
+    return {"rate_bps": None, "queue": None, "netem": None, "changes": []}
 
 
 def link(a: str, b: str) -> Link:
     return {"name": f"{a}-{b}", "a": a, "b": b, "ab": plain(), "ba": plain()}
+
+
+def _role(name: str) -> Literal["host", "router", "switch"]:
+    return "router" if name.startswith("r") else "switch" if name.startswith("w") else "host"
 
 
 def job_with(
@@ -26,7 +30,7 @@ def job_with(
         "seed": 1,
         "ip": ip,
         "duration_ns": 1_000_000_000,
-        "nodes": [{"name": name, "role": "router" if name.startswith("r") else "host"} for name in nodes],
+        "nodes": [{"name": name, "role": _role(name)} for name in nodes],
         "links": [link(a, b) for a, b in links],
         "flows": [
             {

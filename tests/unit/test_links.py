@@ -13,7 +13,16 @@ from lab.protocol import Direction, Job, Netem, Queue
 from tests.unit.jobs import job_with
 
 BFIFO: Queue = {"discipline": "bfifo", "limit_bytes": 100_000, "limit_packets": None, "parameters": {}}
-NETEM: Netem = {"delay_ns": 20_000_000, "loss": 0.0, "limit_packets": 100_000, "seed": 7}
+NETEM: Netem = {
+    "delay_ns": 20_000_000,
+    "jitter": None,
+    "loss": None,
+    "duplicate": 0.0,
+    "corrupt": 0.0,
+    "reorder": None,
+    "limit_packets": 100_000,
+    "seed": 7,
+}
 
 
 def queue(discipline: str, packets: int | None = None, **parameters: str | int | bool) -> Queue:
@@ -70,7 +79,7 @@ def test_delay_without_loss_draws_nothing_and_needs_no_seed() -> None:
     [(0.001, "0.1000000000%"), (0.05, "5.0000000000%"), (1.0, "100.0000000000%"), (1e-9, "0.0000001000%")],
 )
 def test_loss_is_a_percentage_that_keeps_its_grain(loss: float, expected: str) -> None:
-    netem: Netem = {**NETEM, "loss": loss}
+    netem: Netem = {**NETEM, "loss": {"model": "random", "values": [loss]}}
     assert " ".join(links.netem_arguments(netem)) == (
         f"netem limit 100000 delay 20000000ns loss random {expected} seed 7"
     )

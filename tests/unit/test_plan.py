@@ -11,16 +11,18 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.errors import InputError
+from lab.network import mean_loss
 from lab.plan import Plan, canonical_json, describe, digest_of, make_plan, notes, value_text
 from lab.protocol import Direction, Job, Link
 from lab.spec.load import load_experiment
-from lab.spec.resolve import derive, netem_limit_packets, trial_seed
+from lab.spec.resolve import trial_seed
+from lab.spec.wires import derive, netem_limit_packets
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 
 # Of the first trial of experiments/cubic_vs_bbr.yaml. It changes only if the file or the meaning of a job does: then
 # every result that is cached under it is to be measured anew.
-FIRST_DIGEST = "24d4969328206f04186f3f6d9c905477fdab7afe9efc92a3abc872c3fa6fed01"
+FIRST_DIGEST = "2f5575af53c34666cd86b183feee3bea2e86d6b6b9684e528f9b6231a2ae3415"
 
 
 def _document(**changes: Any) -> dict[str, Any]:
@@ -89,7 +91,7 @@ def test_what_varies_reaches_the_job(shipped: Plan) -> None:
     back = _link(job, "bottleneck")["ba"]["netem"]
     assert netem is not None
     assert back is not None
-    assert (netem["loss"], back["loss"]) == (0.001, 0.0)
+    assert (netem["loss"], back["loss"]) == ({"model": "random", "values": [0.001]}, None)
 
 
 def test_a_plan_without_matrix_has_one_cell() -> None:
@@ -268,7 +270,7 @@ def test_nodes_links_and_their_order() -> None:
         ("access-d1", "r2", "d1"),
         ("access-d2", "r2", "d2"),
     ]
-    assert _link(job, "access-s1")["ab"] == {"rate_bps": None, "queue": None, "netem": None}
+    assert _link(job, "access-s1")["ab"] == {"rate_bps": None, "queue": None, "netem": None, "changes": []}
 
 
 def test_the_bdp_counts_the_delays_of_the_whole_path() -> None:
@@ -306,9 +308,9 @@ def test_reverse_is_as_forward_but_without_loss() -> None:
     link = _link(_job(topology=_bottleneck(loss="1%", queue={"limit": "3bdp"})), "bottleneck")
     assert link["ba"]["rate_bps"] == link["ab"]["rate_bps"]
     assert link["ba"]["queue"] == link["ab"]["queue"]
-    assert [way["netem"]["loss"] for way in (link["ab"], link["ba"]) if way["netem"]] == [0.01, 0.0]
+    assert [mean_loss(way["netem"]) for way in (link["ab"], link["ba"])] == [0.01, 0.0]
     other = _link(_job(topology=_bottleneck(reverse={"loss": "2%", "queue": {"discipline": "pie"}})), "bottleneck")
-    assert [way["netem"]["loss"] for way in (other["ab"], other["ba"]) if way["netem"]] == [0.0, 0.02]
+    assert [mean_loss(way["netem"]) for way in (other["ab"], other["ba"])] == [0.0, 0.02]
     assert _queue(other["ba"]) == ("pie", None, 1000)
 
 
@@ -400,12 +402,12 @@ def test_describe_says_where_queues_differ() -> None:
     assert text.splitlines()[5:] == [
         "  path     where queue is 1bdp:",
         "           base RTT 44 ms, IPv4, MTU 1500",
-        "           host ↔ router: delay 1 ms",
+        "           s1 ↔ r1 and 1 more: delay 1 ms",
         "           r1 → r2: 20 Mbit/s, delay 20 ms, loss 1%, bfifo of 110 kB (1 BDP)",
         "           r2 → r1: 5 Mbit/s, delay 20 ms, bfifo of 27.5 kB (1 BDP)",
         "           where queue is codel:",
         "           base RTT 44 ms, IPv4, MTU 1500",
-        "           host ↔ router: delay 1 ms",
+        "           s1 ↔ r1 and 1 more: delay 1 ms",
         "           r1 → r2: 20 Mbit/s, delay 20 ms, loss 1%, codel of 1000 packets (13.8 BDP)",
         "           r2 → r1: 5 Mbit/s, delay 20 ms, codel of 1000 packets (55.1 BDP)",
     ]

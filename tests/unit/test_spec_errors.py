@@ -66,7 +66,7 @@ EDITS: dict[str, Edit] = {
     "limit_zero": ("1bdp", "0bdp", "10:39", ["topology.bottleneck.queue.limit: found '0bdp'", "more than 0"]),
     "parameter_name": ("1bdp}", "1bdp, parameters: {Target: 5ms}}", "10:58", ["topology.bottleneck.queue.parameters.Target: 'Target' is not a usable name; expected small letters"]),
     "parameter_false": ("1bdp}", "1bdp, parameters: {ecn: false}}", "10:63", ["topology.bottleneck.queue.parameters.ecn: found false; expected tc's own word for it, such as noecn: true"]),
-    "kind": ("dumbbell", "dumbell", "3:9", ["topology.kind: found 'dumbell'; expected 'dumbbell'"]),
+    "kind": ("dumbbell", "dumbell", "3:9", ["topology.kind: found 'dumbell'; expected one of dumbbell, parking-lot, star, linear, tree, single-link, custom; did you mean 'dumbbell'?"]),
     "pairs_text": ("pairs: 2", "pairs: two", "4:10", ["topology.pairs: found 'two'; expected a whole number"]),
     "pairs_fraction": ("pairs: 2", "pairs: 2.5", "4:10", ["topology.pairs: found 2.5; expected a whole number"]),
     "pairs_many": ("pairs: 2", "pairs: 1000", "4:10", ["topology.pairs: found 1000; expected at most 100"]),
@@ -103,8 +103,8 @@ EDITS: dict[str, Edit] = {
     "missing_rate": ("    rate: 20mbit\n", "", "6:3", ["topology.bottleneck: 'rate' is missing"]),
     "number_as_name": ("  late:", "  1:", "13:3", ["flows.1: '1' is not a usable name"]),
     # --- between fields
-    "host_unknown": ("from: s1", "from: s3", "12:16", ["flows.bulk.from: found 's3'; expected a host, s1 to s2 and d1 to d2"]),
-    "host_router": ("to: d1", "to: r1", "12:24", ["flows.bulk.to: found 'r1'; expected a host"]),
+    "host_unknown": ("from: s1", "from: s3", "12:16", ["flows.bulk.from: found 's3'; expected a host, s1, s2, d1 or d2; did you mean 's2'?"]),
+    "host_router": ("to: d1", "to: r1", "12:24", ["flows.bulk.to: found 'r1', which is a router; expected a host"]),
     "host_same": ("to: d1", "to: s1", "12:24", ["flows.bulk.to: found 's1'; expected another host than 'from'"]),
     "start_late": ("start: 1s", "start: 30s", "13:35", ["flows.late.start: found start 30 s; expected less than the experiment's duration, 30 s"]),
     "flow_of_part_of_a_second": ("duration: 5s", "duration: 5500ms", "13:49", ["flows.late.duration: found a flow, 'late', that lasts 5.5 s; expected whole seconds"]),
@@ -118,7 +118,7 @@ EDITS: dict[str, Edit] = {
     "rtt_beyond_duration": ("delay: 20ms", "delay: 15s", "14:11", ["duration: found 30 s; expected more than the path's base RTT, 30 s"]),
     # --- the matrix
     "axis_value": ("[0%, 0.1%, 1%]", "[0%, 0.1%, 101%]", "18:40", ["matrix.topology.bottleneck.loss[2]: found '101%'; expected a probability"]),
-    "axis_path_typo": ("  topology.bottleneck.loss", "  topology.bottleneck.los", "18:3", ["matrix.topology.bottleneck.los: unknown field 'los'; did you mean 'loss'? (fields: delay, loss, rate, queue, reverse) in 'topology.bottleneck'"]),
+    "axis_path_typo": ("  topology.bottleneck.loss", "  topology.bottleneck.los", "18:3", ["matrix.topology.bottleneck.los: unknown field 'los'; did you mean 'loss'? (fields: rate, delay, loss, queue, jitter, duplicate, corrupt, reorder, schedule, reverse) in 'topology.bottleneck'"]),
     "axis_flow_typo": ("  flows.bulk.cc", "  flows.blk.cc", "17:3", ["matrix.flows.blk.cc: unknown name 'blk'; did you mean 'bulk'? (names: bulk, late) in 'flows'"]),
     "axis_too_deep": ("  flows.bulk.cc", "  flows.bulk.cc.name", "17:3", ["matrix.flows.bulk.cc.name: 'flows.bulk.cc' is one value; it has no field 'name'"]),
     "axis_seed": ("  flows.bulk.cc: [cubic, bbr]", "  seed: [1, 2]", "17:3", ["matrix.seed: 'seed' cannot be varied"]),

@@ -12,8 +12,11 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lab.errors import SpecError
+from lab.plan import make_plan
+from lab.spec.links import RandomLoss
 from lab.spec.load import LoadedExperiment, load_experiment
 from lab.spec.problems import InvalidExperimentError
+from lab.spec.topologies import Dumbbell
 from lab.spec.validate import examine, validate
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
@@ -58,8 +61,12 @@ def test_what_a_file_may_leave_out(tmp_path: Path) -> None:
     experiment = _load(tmp_path, MINIMAL).experiment
     assert experiment.flows["bulk"].cc == "cubic"
     assert experiment.flows["bulk"].duration is None
-    assert experiment.topology.bottleneck.loss == 0
-    assert experiment.topology.bottleneck.queue.discipline == "bfifo"
+    assert isinstance(experiment.topology, Dumbbell)
+    assert experiment.topology.bottleneck.loss == RandomLoss(model="random", probability=0)
+    (job,) = [trial.job for trial in make_plan(_load(tmp_path, MINIMAL).raw).trials]
+    queue = next(link["ab"]["queue"] for link in job["links"] if link["name"] == "bottleneck")
+    assert queue is not None
+    assert queue["discipline"] == "bfifo"
     assert (experiment.repeat, experiment.seed, experiment.mtu, experiment.offloads) == (1, 1, 1500, False)
     assert (experiment.ip, experiment.ecn, experiment.socket_buffer) == ("ipv4", "off", "auto")
     assert experiment.collect.probe is not None

@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.protocol import PROTOCOL_FORMAT, Direction, Job
 
-_PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None}
+_PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None, "changes": []}
 
 
 def _everything() -> dict[str, dict[str, Any]]:
@@ -31,7 +31,17 @@ def self_test_job() -> Job:
     shaped: Direction = {
         "rate_bps": 10_000_000,
         "queue": {"discipline": "bfifo", "limit_bytes": 60_000, "limit_packets": None, "parameters": {}},
-        "netem": {"delay_ns": 5_000_000, "loss": 0.001, "limit_packets": 100_000, "seed": 1},
+        "netem": {
+            "delay_ns": 5_000_000,
+            "jitter": None,
+            "loss": {"model": "random", "values": [0.001]},
+            "duplicate": 0.0,
+            "corrupt": 0.0,
+            "reorder": None,
+            "limit_packets": 100_000,
+            "seed": 1,
+        },
+        "changes": [],
     }
     return {
         "format": PROTOCOL_FORMAT,
