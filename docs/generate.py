@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from lab import units
 from lab.spec.schema import json_schema
 
 PAGE = Path(__file__).with_name("experiment-file.md")
-TABLE = re.compile(r"(<!-- fields of (\w+) -->\n).*?(<!-- end -->)", re.DOTALL)
+TABLE = re.compile(r"(<!-- fields of (\w+)([\w ]*) -->\n).*?(<!-- end -->)", re.DOTALL)
 
 KINDS = {
     units.RATE_PATTERN: "rate",
@@ -26,22 +27,38 @@ KINDS = {
 }
 SECTIONS = {
     "Access": "[the access links](#access-links)",
-    "Bottleneck": "[a link](#the-bottleneck)",
+    "Bottleneck": "[a link](#a-link)",
     "Calibration": "[what to measure](#calibration)",
     "Collect": "[collectors](#collectors)",
-    "Dumbbell": "[a topology](#the-topology)",
-    "Flow": "[a flow](#a-flow)",
-    "Queue": "[a queue](#a-queue)",
-    "Reverse": "[what differs](#the-reverse-direction)",
+    "Custom": "[nodes and links](#custom)",
+    "CustomLink": "[a link](#a-link), and `from` and `to`",
     "Drops": "[its options](#drops)",
+    "Dumbbell": "[a dumbbell](#dumbbell)",
+    "Flow": "[a flow](#a-flow)",
     "FlowBytes": "[its options](#flow)",
+    "FourState": "[four states](#loss)",
+    "GilbertElliott": "[Gilbert and Elliott's model](#loss)",
+    "Jitter": "[more](#jitter-and-reordering)",
+    "Linear": "[a row](#linear)",
+    "Link": "[a link](#a-link)",
+    "ParkingLot": "[a parking lot](#parking-lot)",
     "Probe": "[its options](#probe)",
+    "Queue": "[a queue](#a-queue)",
     "Queues": "[its options](#queue)",
+    "RandomLoss": "[independent loss](#loss)",
+    "Reorder": "[more](#jitter-and-reordering)",
+    "Reverse": "[what differs](#the-reverse-direction)",
     "Selection": "[a selection](#a-selection-of-connections)",
+    "SingleLink": "[one link](#single-link)",
+    "Star": "[a star](#star)",
+    "Step": "[a change](#changes-while-traffic-runs)",
+    "Tree": "[a tree](#tree)",
     "Window": "[a time](#drops)",
 }
 """Model → the section of the page that describes it."""
 OBJECTS = {
+    "links": "names, each with [a link](#a-link), and `from` and `to`",
+    "nodes": "names, each with `host`, `router` or `switch`",
     "flows": "names, each with [a flow](#a-flow)",
     "matrix": "paths, each with a list",
     "parameters": "names, each with a value",
@@ -52,16 +69,19 @@ def tables(page: str, schema: dict[str, Any]) -> str:
     """The page with every table made anew."""
     models = {"Experiment": schema, **schema["$defs"]}
     written = TABLE.findall(page)
-    missing = models.keys() - {name for _begin, name, _end in written}
+    missing = models.keys() - {name for _begin, name, _some, _end in written}
     if missing:
         raise SystemExit(f"{PAGE.name} has no table for {', '.join(sorted(missing))}")
-    return TABLE.sub(lambda match: match[1] + table(models[match[2]], models) + match[3], page)
+    return TABLE.sub(lambda match: match[1] + table(models[match[2]], models, match[3].split()) + match[4], page)
 
 
-def table(model: dict[str, Any], models: dict[str, Any]) -> str:
+def table(model: dict[str, Any], models: dict[str, Any], some: Sequence[str] = ()) -> str:
+    """The table of a model, or of *some* of its fields."""
     rows = ["| field | written as | default | what it is |", "|---|---|---|---|"]
     required = model.get("required", ())
     for name, field in model["properties"].items():
+        if some and name not in some:
+            continue
         # A field that says no more than its model does has no description of its own.
         of_model = models.get(field.get("$ref", "").rpartition("/")[2], {})
         rows.append(row(name, {"description": of_model.get("description"), **field}, name in required))
@@ -82,6 +102,8 @@ def described(field: dict[str, Any], required: bool) -> tuple[str, str]:
     if found:
         return text, named.removesuffix(".")
     empty = "all of its defaults" if "$ref" in field else "none"
+    if isinstance(field.get("default"), list):
+        return text, "none"
     return text, code(field["default"]) if field.get("default") not in (None, "") else empty
 
 
@@ -97,6 +119,8 @@ def kind(name: str, field: dict[str, Any]) -> str:
         return " or ".join(dict.fromkeys(kind(name, one) for one in field["anyOf"] if one.get("type") != "null"))
     if "const" in field:
         return code(field["const"])
+    if field.get("type") == "array":
+        return f"list of {kind(name, field['items'])}"
     if "enum" in field:
         return ", ".join(map(code, field["enum"]))
     if field["type"] == "object":
@@ -111,6 +135,8 @@ def number(field: dict[str, Any]) -> str:
         return "`true`, `false`"
     if field["type"] == "number":
         return "probability"
+    if "minimum" not in field:
+        return "a number"
     highest = 2**63 - 1
     most = "2⁶³ − 1" if field["maximum"] == highest else f"{field['maximum']:,}".replace(",", " ")
     return f"{field['minimum']} to {most}"

@@ -12,8 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from lab.errors import InputError
-from lab.network import mean_burst, mean_loss, route
-from lab.protocol import Direction, Flow, Job, Link, Loss
+from lab.network import mean_burst, mean_loss
+from lab.notes import base_rtt_ns, notes_of
+from lab.protocol import Direction, Job, Link, Loss
 from lab.spec import matrix
 from lab.spec.models import Experiment
 from lab.spec.resolve import resolve, trial_seed
@@ -42,10 +43,6 @@ _MAX_ID = 100
 """Characters in a cell's id: file systems take 255 bytes, and the trial's suffix and temporary names come on top."""
 
 _MAX_PATHS = 8
-
-# One BBR flow against CUBIC flows was seen to need this long.
-_SETTLING_NS = 130 * 10**9
-_FEW_RTTS = 50
 
 
 @dataclass(frozen=True)
@@ -201,20 +198,10 @@ def describe(plan: Plan) -> str:
 
 
 def notes(plan: Plan) -> list[str]:
-    """Return what is valid in the plan, but has misled people."""
-    jobs = [trial.job for trial in plan.trials]
-    found = []
-    mixed = [job for job in jobs if len({flow["congestion_control"] for flow in job["flows"]}) > 1]
-    if mixed and min(job["duration_ns"] for job in mixed) < _SETTLING_NS:
-        settling = format_duration(_SETTLING_NS)
-        found.append(f"different algorithms may take {settling} and more to settle their shares; this run is shorter")
-    if any(job["duration_ns"] < _FEW_RTTS * rtt_ns(job, flow) for job in jobs for flow in job["flows"]):
-        found.append(f"traffic lasts less than {_FEW_RTTS} base RTTs: mostly start-up, hardly steady state")
-    if any(job["offloads"] for job in jobs):
-        found.append("offloads are on: one packet in a queue's limit may be up to 64 KiB")
-    if max(trial.repetition for trial in plan.trials) < 3:
-        found.append("fewer than 3 repetitions: the report cannot say how much is luck")
-    return found
+    """Return what is valid in the plan, but cannot mean what it says, or has misled people."""
+    # Repetitions differ in their seeds alone.
+    jobs = [trial.job for trial in plan.trials if trial.repetition == 1]
+    return notes_of(jobs, max(trial.repetition for trial in plan.trials))
 
 
 def _count(number: int, noun: str) -> str:
@@ -254,7 +241,7 @@ def _losses(job: Job) -> tuple[float, ...]:
 
 
 def _path_lines(job: Job, with_loss: bool) -> tuple[str, ...]:
-    rtts = sorted({rtt_ns(job, flow) for flow in job["flows"]})
+    rtts = sorted({base_rtt_ns(job, flow) for flow in job["flows"]})
     shown = format_duration(rtts[0]) + (f" to {format_duration(rtts[-1])}" if len(rtts) > 1 else "")
     lines = [f"base RTT {shown}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
     # What is alike is said once.
@@ -302,12 +289,6 @@ def _loss_text(loss: Loss, mean: float) -> str:
     if loss["model"] == "random":
         return format_percent(mean)
     return f"{format_percent(mean, 3)} in the mean, {mean_burst(loss):.3g} in a row ({loss['model']})"
-
-
-def rtt_ns(job: Job, flow: Flow) -> int:
-    """Return the base RTT of a flow's path."""
-    hops = (*route(job, flow["source"], flow["destination"]), *route(job, flow["destination"], flow["source"]))
-    return sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"])
 
 
 def _labels(paths: list[str]) -> dict[str, str]:

@@ -136,7 +136,8 @@ def _step(wire: Wire, here: Path, step: Step) -> Iterator[Problem]:
             yield Problem(
                 (*here, name), f"found a {name} where the link has no rate; expected the link's 'rate' as well"
             )
-    if step.queue is not None and wire.queue is not None and step.queue.discipline != wire.queue.discipline:
+    named = step.queue is not None and "discipline" in step.queue.model_fields_set
+    if named and step.queue and wire.queue is not None and step.queue.discipline != wire.queue.discipline:
         message = f"found {step.queue.discipline}; expected {wire.queue.discipline}, which the link has"
         yield Problem((*here, "queue", "discipline"), message)
     if step.every is not None and step.over is None:

@@ -277,13 +277,20 @@ def laid_out(wire: Wire) -> Iterator[tuple[int, Wire]]:
             duplicate=now.duplicate if step.duplicate is None else step.duplicate,
             corrupt=now.corrupt if step.corrupt is None else step.corrupt,
             reorder=now.reorder if step.reorder is None else step.reorder,
-            queue=now.queue if step.queue is None else step.queue,
+            queue=_changed(now.queue, step.queue),
         )
         if step.over is not None:
             yield from _ramp(now, target, step)
         else:
             yield step.at, target
         now = target
+
+
+def _changed(queue: Queue | None, step: Queue | None) -> Queue | None:
+    """Return the queue with what a step says of it."""
+    if queue is None or step is None:
+        return queue
+    return queue.model_copy(update={name: getattr(step, name) for name in step.model_fields_set})
 
 
 def ramp_steps(step: Step) -> int:

@@ -138,7 +138,7 @@ def test_retransmissions_by_kind_are_those_that_the_kernel_counts(run: Callable[
     job = job_of("duration=8s", f"seed={seed}", "collect={retrans: {}}", loss="20%")
     (bottleneck,) = (link for link in job["links"] if link["name"] == "bottleneck")
     assert bottleneck["ba"]["netem"]
-    bottleneck["ba"]["netem"]["loss"] = 0.2
+    bottleneck["ba"]["netem"]["loss"] = {"model": "random", "values": [0.2]}
     trial = run(job)
     seen: dict[str, Counter[str]] = {"s1": Counter(), "d1": Counter()}
     for row in trial.rows("retrans"):

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lab.errors import InputError
 from lab.network import mean_loss
-from lab.plan import Plan, canonical_json, describe, digest_of, make_plan, notes, value_text
+from lab.plan import Plan, canonical_json, describe, digest_of, make_plan, value_text
 from lab.protocol import Direction, Job, Link
 from lab.spec.load import load_experiment
 from lab.spec.resolve import trial_seed
@@ -418,19 +418,6 @@ def test_describe_stops_when_paths_are_too_many() -> None:
     text = describe(make_plan(_document(matrix={"topology.bottleneck.delay": delays})))
     assert text.count("where delay is") == 8
     assert "and 12 more" in text
-
-
-def test_notes() -> None:
-    assert notes(make_plan(_document(repeat=3))) == []
-    mixed = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s1", "to": "d1", "cc": "bbr"}}
-    found = notes(make_plan(_document(flows=mixed, duration="1s", offloads=True)))
-    assert [note.split(":")[0].split(";")[0] for note in found] == [
-        "different algorithms may take 130 s and more to settle their shares",
-        "traffic lasts less than 50 base RTTs",
-        "offloads are on",
-        "fewer than 3 repetitions",
-    ]
-    assert len(notes(make_plan(_document(flows=mixed, duration="130s", repeat=3)))) == 0
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""In the guest: build networks as the agent does, send numbered datagrams, and tell what became of each."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import struct
+import time
+from collections.abc import Iterator
+from typing import Any
+
+from lab.agent.netns import network_namespace
+from lab.agent.topology import Network
+
+PORT = 9000
+SO_TIMESTAMPNS = 35
+SO_RCVBUFFORCE = 33
+SO_SNDBUFFORCE = 32
+HEADER = struct.Struct("!IQ")
+
+
+@contextlib.contextmanager
+def running(job: Any) -> Iterator[Network]:
+    network = Network(job)
+    try:
+        network.start()
+        yield network
+    finally:
+        network.stop()
+
+
+def receiver(network: Network, node: str) -> socket.socket:
+    with network_namespace(network.pid(node)):
+        found = socket.socket(socket.AF_INET6 if network.job["ip"] == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
+    found.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 256 << 20)
+    found.setsockopt(socket.SOL_SOCKET, SO_TIMESTAMPNS, 1)
+    if network.job["ip"] == "ipv4":
+        found.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
+        found.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
+    found.bind((network.address_of(node), PORT))
+    found.setblocking(False)
+    return found
+
+
+def sender(network: Network, node: str, tos: int = 0) -> socket.socket:
+    with network_namespace(network.pid(node)):
+        found = socket.socket(socket.AF_INET6 if network.job["ip"] == "ipv6" else socket.AF_INET, socket.SOCK_DGRAM)
+    found.setsockopt(socket.SOL_SOCKET, SO_SNDBUFFORCE, 64 << 20)
+    if tos:
+        found.setsockopt(socket.IPPROTO_IP, socket.IP_TOS, tos)
+    return found
+
+
+def drain(inbox: socket.socket) -> list[list[int]]:
+    """[number, sent at, received at, TTL, ECN] of each datagram, in the order in which they came."""
+    found = []
+    while True:
+        try:
+            data, extra, _flags, _source = inbox.recvmsg(2048, 256)
+        except BlockingIOError:
+            return found
+        number, sent_ns = HEADER.unpack_from(data)
+        seen = {(level, kind): value for level, kind, value in extra}
+        seconds, nanoseconds = struct.unpack("qq", seen[socket.SOL_SOCKET, SO_TIMESTAMPNS])
+        ttl = seen.get((socket.IPPROTO_IP, socket.IP_TTL), b"\0\0\0\0")
+        tos = seen.get((socket.IPPROTO_IP, socket.IP_TOS), b"\0")
+        found.append([number, sent_ns, seconds * 10**9 + nanoseconds, struct.unpack("i", ttl)[0], tos[0] & 3])
+
+
+def train(job: Any, packets: int, interval_ns: int, size: int, tos: int = 0) -> dict[str, Any]:
+    """Datagrams of *size* bytes of payload, one each *interval_ns*, from s1 to d1; schedules start with the first."""
+    with running(job) as network:
+        inbox, outbox = receiver(network, "d1"), sender(network, "s1", tos)
+        address = (network.address_of("d1"), PORT)
+        changes = network.changes()
+        filler = bytes(size - HEADER.size)
+        began = time.monotonic_ns()
+        for number in range(packets):
+            due = began + number * interval_ns
+            while changes and began + changes[0][0] <= due:
+                changes.pop(0)[1]()
+            wait = due - time.monotonic_ns()
+            if wait > 0:
+                time.sleep(wait / 1e9)
+            outbox.sendto(HEADER.pack(number, time.time_ns()) + filler, address)
+        # What is in the queue is sent, what is on its way arrives.
+        time.sleep(3)
+        qdiscs = [qdisc for node in network.read_qdiscs().values() for qdisc in node]
+        return {"packets": drain(inbox), "qdiscs": qdiscs, "first_ns": time.time_ns() - (time.monotonic_ns() - began)}
+
+
+def everyone_to_everyone(job: Any) -> dict[str, Any]:
+    """One datagram from each host to each other host: (source, destination) → TTL when it arrived."""
+    names = [node["name"] for node in job["nodes"] if node["role"] == "host"]
+    with running(job) as network:
+        inboxes = {name: receiver(network, name) for name in names}
+        for number, name in enumerate(names):
+            outbox = sender(network, name)
+            for other in names:
+                if other != name:
+                    outbox.sendto(HEADER.pack(number, time.time_ns()), (network.address_of(other), PORT))
+            outbox.close()
+        time.sleep(1)
+        arrived = {
+            f"{names[number]} {name}": ttl
+            for name, inbox in inboxes.items()
+            for number, _sent, _received, ttl, _ecn in drain(inbox)
+        }
+        for inbox in inboxes.values():
+            inbox.close()
+        return {"arrived": arrived}
+
+
+def main(asked: Any) -> Any:
+    what = {"train": train, "everyone": everyone_to_everyone}
+    return {name: what[kind](*arguments) for name, (kind, *arguments) in asked.items()}

@@ -1,0 +1,384 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links and topologies, by what happens to packets: numbered datagrams through networks that the agent has built."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Callable
+from itertools import groupby, pairwise
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lab.engine.vm.engine import VmEngine
+from lab.network import mean_burst, mean_loss
+from lab.plan import make_plan
+from lab.protocol import Job
+from tests.guest.own_guest import run_script
+
+pytestmark = pytest.mark.vm
+
+MS, US = 1_000_000, 1_000
+MANY = 20_000
+FRAME = 1514
+FULL = 1472
+"""Payload of a datagram that fills a packet of 1500 bytes."""
+
+IMPAIRED: dict[str, dict[str, Any]] = {
+    "plain": {"delay": "20ms"},
+    "uniform": {"delay": "20ms", "jitter": "5ms"},
+    "normal": {"delay": "20ms", "jitter": {"spread": "2ms", "distribution": "normal", "keep_order": True}},
+    "pareto": {"delay": "20ms", "jitter": {"spread": "2ms", "distribution": "pareto"}},
+    "paretonormal": {"delay": "20ms", "jitter": {"spread": "2ms", "distribution": "paretonormal"}},
+    "correlated": {"delay": "20ms", "jitter": {"spread": "2ms", "distribution": "normal", "correlation": "75%"}},
+    "correlated uniform": {"delay": "20ms", "jitter": {"spread": "5ms", "correlation": "75%"}},
+    "random loss": {"loss": "1%"},
+    "heavy loss": {"loss": "30%"},
+    "gemodel": {"loss": {"model": "gemodel", "p": "1%", "r": "20%"}},
+    "gemodel of four": {"loss": {"model": "gemodel", "p": "2%", "r": "10%", "bad_loss": "50%", "good_loss": "0.5%"}},
+    "state": {"loss": {"model": "state", "p13": "1%", "p31": "20%", "p32": "10%", "p23": "60%", "p14": "0.5%"}},
+    "duplicate": {"duplicate": "2%"},
+    "corrupt": {"corrupt": "2%"},
+    "reorder": {"delay": "5ms", "reorder": "5%"},
+    "gap": {"delay": "5ms", "reorder": {"probability": "100%", "gap": 10}},
+}
+
+DISCIPLINES: dict[str, dict[str, Any]] = {
+    "bfifo": {"discipline": "bfifo", "limit": "30280B"},
+    "pfifo": {"discipline": "pfifo", "limit": "20p"},
+    "sfq": {"discipline": "sfq", "limit": "20p"},
+    "fq": {"discipline": "fq", "limit": "20p"},
+    "cake": {"discipline": "cake", "limit": "100kB"},
+}
+"""A flood at once: what is not room is dropped."""
+
+MARKING: dict[str, dict[str, Any]] = {
+    "codel": {"discipline": "codel", "parameters": {"ecn": True}},
+    "fq_codel": {"discipline": "fq_codel", "parameters": {"ecn": True}},
+    "pie": {"discipline": "pie", "parameters": {"ecn": True}},
+    "fq_pie": {"discipline": "fq_pie", "parameters": {"ecn": True}},
+    "red": {"discipline": "red", "limit": "150kB", "parameters": {"ecn": True}},
+    "cake": {"discipline": "cake"},
+}
+
+SHAPES: dict[str, tuple[dict[str, Any], int]] = {
+    "dumbbell": ({"kind": "dumbbell", "pairs": 25, "bottleneck": {"rate": "100mbit", "delay": "1ms"}}, 50),
+    "parking-lot": ({"kind": "parking-lot", "hops": 3, "bottleneck": {"rate": "100mbit", "delay": "1ms"}}, 8),
+    "star": ({"kind": "star", "hosts": 6}, 6),
+    "star of a switch": ({"kind": "star", "hosts": 6, "centre": "switch"}, 6),
+    "linear": ({"kind": "linear", "hosts": 4}, 4),
+    "linear of switches": ({"kind": "linear", "hosts": 4, "centre": "switch"}, 4),
+    "tree": ({"kind": "tree", "depth": 2, "fanout": 3}, 9),
+    "tree of routers": ({"kind": "tree", "depth": 2, "fanout": 3, "centre": "router"}, 9),
+    "custom": (
+        {
+            "kind": "custom",
+            "nodes": {
+                **dict.fromkeys(("h1", "h2", "h3", "h4"), "host"),
+                **dict.fromkeys(("w1", "w2"), "switch"),
+                **dict.fromkeys(("r1", "r2", "r3"), "router"),
+            },
+            "links": {
+                "a": {"from": "h1", "to": "w1"},
+                "b": {"from": "h2", "to": "w2"},
+                "c": {"from": "w1", "to": "w2"},
+                "d": {"from": "w1", "to": "r1"},
+                "e": {"from": "w2", "to": "r2"},
+                "f": {"from": "r1", "to": "r3"},
+                "g": {"from": "r2", "to": "r3"},
+                "h": {"from": "r3", "to": "h3"},
+                "i": {"from": "r2", "to": "h4", "rate": "10mbit", "delay": "1ms"},
+            },
+        },
+        4,
+    ),
+}
+
+
+def job_on(topology: dict[str, Any], source: str = "s1", destination: str = "d1", ip: str = "ipv4") -> Job:
+    flows = {"bulk": {"from": source, "to": destination}}
+    document = {"name": "test", "topology": topology, "flows": flows, "duration": "10s", "ip": ip, "seed": 5}
+    (trial,) = make_plan(document).trials
+    return trial.job
+
+
+def link(**fields: Any) -> Job:
+    return job_on({"kind": "single-link", "link": fields})
+
+
+def bottleneck(**fields: Any) -> Job:
+    return job_on({"kind": "dumbbell", "bottleneck": {"rate": "10mbit", "delay": "1ms", **fields}})
+
+
+def _asked() -> dict[str, tuple[Any, ...]]:
+    asked: dict[str, tuple[Any, ...]] = {
+        name: ("train", link(**fields), MANY, 50 * US, 100) for name, fields in IMPAIRED.items()
+    }
+    for rate in ("1mbit", "10mbit", "100mbit"):
+        asked[f"rate {rate}"] = (
+            "train",
+            bottleneck(rate=rate, queue={"discipline": "pfifo", "limit": "500p"}),
+            200,
+            0,
+            FULL,
+        )
+    for name, queue in DISCIPLINES.items():
+        asked[f"flood {name}"] = ("train", bottleneck(queue=queue), 100, 0, FULL)
+    for name, queue in MARKING.items():
+        # 1.5 times the rate, for a second; ECT(0).
+        asked[f"marks {name}"] = ("train", bottleneck(queue=queue), 1240, 807 * US, FULL, 2)
+    steps = [{"at": "500ms", "rate": "5mbit"}, {"at": "1s", "delay": "10ms"}, {"at": "1500ms", "loss": "50%"}]
+    asked["steps"] = (
+        "train",
+        bottleneck(schedule=steps, queue={"limit": "20p", "discipline": "pfifo"}),
+        2500,
+        MS,
+        1000,
+    )
+    ramp = [{"at": "500ms", "rate": "10mbit", "over": "1s", "every": "50ms"}]
+    asked["ramp"] = (
+        "train",
+        bottleneck(rate="2mbit", schedule=ramp, queue={"discipline": "pfifo", "limit": "5p"}),
+        2000,
+        MS,
+        FULL,
+    )
+    asked["queue"] = ("train", bottleneck(rate="1mbit", schedule=[{"at": "500ms", "queue": {"limit": "5p"}}],
+                                          queue={"discipline": "pfifo", "limit": "50p"}), 2000, MS, FULL)  # fmt: skip
+    for name, (shape, hosts) in SHAPES.items():
+        ends = ("s1", "d1") if name == "dumbbell" else ("s0", "d0") if name == "parking-lot" else ("h1", "h2")
+        asked[f"everyone {name}"] = ("everyone", job_on(shape, *ends))
+        asked[f"everyone {name} in IPv6"] = ("everyone", job_on(shape, *ends, ip="ipv6"))
+        assert sum(node["role"] == "host" for node in asked[f"everyone {name}"][1]["nodes"]) == hosts
+    return asked
+
+
+Answers = dict[str, dict[str, Any]]
+
+
+@pytest.fixture(scope="module")
+def answers(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> Answers:
+    script = Path(__file__).parent / "scripts" / "links.py"
+    found: Answers = run_script(engine, script, tmp_path_factory.mktemp("links"), _asked())
+    return found
+
+
+class Train:
+    """What became of the datagrams of a train."""
+
+    def __init__(self, answer: dict[str, Any], sent: int) -> None:
+        table = np.array(answer["packets"], dtype=np.int64).reshape(-1, 5)
+        self.number, self.sent_ns, self.received_ns, _ttl, self.ecn = table.T
+        self.delays_ms = (self.received_ns - self.sent_ns) / 1e6
+        self.first_ns = answer["first_ns"]
+        self.lost = sorted(set(range(sent)) - set(self.number.tolist()))
+        self.qdiscs = answer["qdiscs"]
+
+    def qdisc(self, kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(
+            qdisc for qdisc in self.qdiscs if qdisc["kind"] == kind and (qdisc["packets"] > 99)
+        )
+        return found
+
+    def bursts(self) -> list[int]:
+        """Lengths of the runs of lost packets."""
+        return [len(list(run)) for _key, run in groupby(enumerate(self.lost), key=lambda item: item[1] - item[0])]
+
+
+@pytest.fixture
+def train(answers: Answers) -> Callable[..., Train]:
+    return lambda name, sent=MANY: Train(answers[name], sent)
+
+
+def test_delay_is_exact_to_a_tenth_of_a_millisecond(train: Callable[..., Train]) -> None:
+    found = train("plain")
+    assert not found.lost
+    assert found.delays_ms.min() >= 20.0
+    assert found.delays_ms.max() < 20.1
+
+
+def test_uniform_jitter_and_that_it_reorders(train: Callable[..., Train]) -> None:
+    found = train("uniform")
+    assert 15.0 <= found.delays_ms.min() < 15.1
+    assert 24.9 < found.delays_ms.max() < 25.1
+    assert found.delays_ms.std() == pytest.approx(10 / math.sqrt(12), rel=0.02)
+    assert sum(after < before for before, after in pairwise(found.number.tolist())) > MANY / 10
+
+
+def test_normal_jitter_in_order(train: Callable[..., Train]) -> None:
+    found = train("normal")
+    assert found.number.tolist() == list(range(MANY))
+    # No packet overtakes: each waits for the one before it, so delays are at least those drawn.
+    assert found.delays_ms.mean() > 20
+    assert found.delays_ms.max() < 20 + 5 * 2 + 0.1
+
+
+@pytest.mark.parametrize("name", ["pareto", "paretonormal", "correlated"])
+def test_other_distributions_have_the_spread_declared(train: Callable[..., Train], name: str) -> None:
+    found = train(name)
+    # iproute2's tables are normalised to mean 0 and standard deviation 1, the Pareto ones approximately.
+    assert found.delays_ms.mean() == pytest.approx(20, abs=0.5)
+    assert 1.0 < found.delays_ms.std() < 3.0
+
+
+@pytest.mark.parametrize("name", ["correlated", "correlated uniform"])
+def test_the_kernel_does_not_correlate_jitter(train: Callable[..., Train], name: str) -> None:
+    """What ``lab check`` warns of: tabledist() takes the correlated number modulo a small one, and nothing is left."""
+    found = train(name)
+    delays = found.delays_ms[np.argsort(found.number)]
+    assert abs(np.corrcoef(delays[:-1], delays[1:])[0, 1]) < 0.05
+
+
+@pytest.mark.parametrize(("name", "share"), [("random loss", 0.01), ("heavy loss", 0.3)])
+def test_independent_loss_is_within_its_binomial_band(train: Callable[..., Train], name: str, share: float) -> None:
+    found = train(name)
+    band = 4 * math.sqrt(MANY * share * (1 - share))
+    assert abs(len(found.lost) - MANY * share) < band
+    assert np.mean(found.bursts()) == pytest.approx(1 / (1 - share), rel=0.1)
+
+
+@pytest.mark.parametrize("name", ["gemodel", "gemodel of four", "state"])
+def test_loss_in_bursts_is_as_theory_has_it(train: Callable[..., Train], name: str) -> None:
+    found = train(name)
+    netem = link(**IMPAIRED[name])["links"][0]["ab"]["netem"]
+    assert netem
+    assert netem["loss"]
+    assert len(found.lost) / MANY == pytest.approx(mean_loss(netem), rel=0.15)
+    if name != "gemodel of four":  # in whose bad state half of the packets pass
+        assert np.mean(found.bursts()) == pytest.approx(mean_burst(netem["loss"]), rel=0.15)
+
+
+def test_the_lengths_of_bursts_are_geometric(train: Callable[..., Train]) -> None:
+    bursts = train("gemodel").bursts()
+    counted = Counter(bursts)
+    for length in (1, 2, 3, 4):
+        expected = len(bursts) * 0.2 * 0.8 ** (length - 1)
+        assert counted[length] == pytest.approx(expected, abs=5 * math.sqrt(expected))
+
+
+def test_duplicates_arrive_twice(train: Callable[..., Train]) -> None:
+    found = train("duplicate")
+    copies = len(found.number) - MANY
+    assert not found.lost
+    assert abs(copies - 0.02 * MANY) < 4 * math.sqrt(MANY * 0.02 * 0.98)
+
+
+def test_corrupted_packets_are_refused(train: Callable[..., Train]) -> None:
+    """By a checksum; a flipped bit of a header may take a packet elsewhere, too."""
+    lost = len(train("corrupt").lost)
+    assert abs(lost - 0.02 * MANY) < 5 * math.sqrt(MANY * 0.02 * 0.98)
+
+
+def test_reordered_packets_are_not_delayed(train: Callable[..., Train]) -> None:
+    found = train("reorder")
+    at_once = found.delays_ms < 0.1
+    assert abs(at_once.sum() - 0.05 * MANY) < 4 * math.sqrt(MANY * 0.05 * 0.95)
+    assert np.all(found.delays_ms[~at_once] >= 5.0)
+
+
+def test_every_tenth_packet_overtakes(train: Callable[..., Train]) -> None:
+    found = train("gap")
+    overtaking = np.sort(found.number[found.delays_ms < 0.1])
+    assert len(overtaking) == MANY // 10
+    assert set(np.diff(overtaking)) == {10}
+
+
+@pytest.mark.parametrize(("rate", "bps"), [("1mbit", 1e6), ("10mbit", 1e7), ("100mbit", 1e8)])
+def test_the_rate_is_exact_to_half_a_percent(train: Callable[..., Train], rate: str, bps: float) -> None:
+    found = train(f"rate {rate}", 200)
+    assert not found.lost
+    # Without the first two, which the bucket lets pass.
+    seconds = (found.received_ns[-1] - found.received_ns[2]) / 1e9
+    assert (len(found.received_ns) - 3) * FRAME * 8 / seconds == pytest.approx(bps, rel=0.005)
+
+
+@pytest.mark.parametrize("name", DISCIPLINES)
+def test_a_full_queue_drops_what_it_has_no_room_for(train: Callable[..., Train], name: str) -> None:
+    found = train(f"flood {name}", 100)
+    dropped = max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == name)
+    assert len(found.lost) == dropped > 0
+    assert max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == "tbf") == dropped
+    if name != "cake":  # which counts memory
+        # Twenty wait, and those that have left meanwhile are some few.
+        assert 20 <= 100 - dropped <= 26
+
+
+@pytest.mark.parametrize("name", MARKING)
+def test_marks_are_counted_by_the_discipline_and_carried_by_packets(train: Callable[..., Train], name: str) -> None:
+    found = train(f"marks {name}", 1240)
+    (qdisc,) = (one for one in found.qdiscs if one["kind"] == name and one["packets"] > 500)
+    counted = qdisc.get("ecn_mark", qdisc.get("marked"))
+    if counted is None:
+        counted = sum(tin["ecn_mark"] for tin in qdisc["tins"])
+    # red marks first, and then may have no room.
+    counted -= qdisc.get("pdrop", 0)
+    marked = int((found.ecn == 3).sum())
+    assert marked == counted > 0
+
+
+def test_steps_of_rate_delay_and_loss(train: Callable[..., Train]) -> None:
+    found = train("steps", 2500)
+    frame = (1000 + 42) * 8
+    at_ms = (found.sent_ns - found.first_ns) / 1e6
+    # 8.3 Mbit/s are offered: all pass at 10 Mbit/s, then 5 Mbit/s do.
+    before = at_ms < 480
+    assert before.sum() == pytest.approx(480, abs=2)
+    assert found.delays_ms[before].max() < 1 + 2 * frame / 10e3 / 1000 + 0.1
+    slow = (found.received_ns - found.first_ns) / 1e6
+    in_second = (slow > 600) & (slow < 950)
+    assert in_second.sum() * frame / 0.35 == pytest.approx(5e6, rel=0.01)
+    # With the longer delay: its 9 ms more, on top of the full queue of twenty.
+    full = found.delays_ms[(at_ms > 800) & (at_ms < 950)].mean()
+    later = found.delays_ms[(at_ms > 1100) & (at_ms < 1450)].mean()
+    assert later - full == pytest.approx(9, abs=0.3)
+    # Then half of what the link carries is lost.
+    lossy = (slow > 1600) & (slow < 2400)
+    carried = 0.8 * 5e6 / frame
+    assert abs(lossy.sum() - carried / 2) < 4 * math.sqrt(carried / 4)
+
+
+def test_a_ramp_goes_from_one_rate_to_the_other(train: Callable[..., Train]) -> None:
+    found = train("ramp", 2000)
+    at_ms = (found.received_ns - found.first_ns) / 1e6
+    for start, end, rate in ((200, 450, 2e6), (950, 1050, 6e6), (1600, 1900, 10e6)):
+        carried = ((at_ms >= start) & (at_ms < end)).sum() * FRAME * 8 / ((end - start) / 1e3)
+        assert carried == pytest.approx(rate, rel=0.1)
+    # 2, 2.4, … 9.6 Mbit/s; and a change fills tbf's bucket: at most one packet more for each of the twenty.
+    total = ((at_ms >= 500) & (at_ms < 1500)).sum() * FRAME * 8
+    assert 5.8e6 * 0.99 <= total <= 5.8e6 + 21 * FRAME * 8
+
+
+def test_a_queue_that_becomes_shorter(train: Callable[..., Train]) -> None:
+    found = train("queue", 2000)
+    packet_ms = FRAME * 8 / 1e3
+    at_ms = (found.sent_ns - found.first_ns) / 1e6
+    long = found.delays_ms[(at_ms > 200) & (at_ms < 480)]
+    short = found.delays_ms[at_ms > 1300]
+    assert long.max() / packet_ms == pytest.approx(51, abs=1.5)
+    assert short.max() / packet_ms == pytest.approx(6, abs=1.5)
+
+
+ROUTERS_BETWEEN = {
+    "dumbbell": {("s1", "d1"): 2, ("s1", "s2"): 1, ("d25", "s25"): 2},
+    "parking-lot": {("s0", "d0"): 4, ("s1", "d1"): 2, ("s3", "d3"): 2, ("s1", "d3"): 4},
+    "star": {("h1", "h6"): 1},
+    "star of a switch": {("h1", "h6"): 0},
+    "linear": {("h1", "h4"): 4, ("h2", "h3"): 2},
+    "linear of switches": {("h1", "h4"): 0},
+    "tree": {("h1", "h9"): 0},
+    "tree of routers": {("h1", "h2"): 1, ("h1", "h9"): 3},
+    "custom": {("h1", "h2"): 0, ("h1", "h3"): 2, ("h1", "h4"): 1, ("h3", "h4"): 2},
+}
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_host_reaches_every_other_through_the_routers_between(answers: Answers, name: str) -> None:
+    arrived = answers[f"everyone {name}"]["arrived"]
+    hosts = SHAPES[name][1]
+    assert len(arrived) == hosts * (hosts - 1)
+    for (source, destination), routers in ROUTERS_BETWEEN[name].items():
+        assert 64 - arrived[f"{source} {destination}"] == routers
+    assert answers[f"everyone {name} in IPv6"]["arrived"].keys() == arrived.keys()
