@@ -113,19 +113,31 @@ class Node(TypedDict):
 
 
 class Flow(TypedDict):
-    """One iperf3 client and server pair."""
+    """One iperf3 client and server pair with one TCP connection for data."""
 
     name: str
     group: str
     """The name of the flow in the experiment file; flows that it was multiplied into share it."""
     source: str
+    """The host that sends data."""
     destination: str
+    initiator: Literal["source", "destination"]
+    """Who opens the connection: iperf3's client.  ``destination``: iperf3's reverse mode."""
     congestion_control: str
     port: int
     """The iperf3 server's port; also how the flow is told apart in traces."""
     start_ns: int
     """From the start of traffic."""
     duration_ns: int
+    """How long it sends; with ``limit_bytes``, until when it must have sent them."""
+    limit_bytes: int | None
+    """How much it sends; None: as much as it can in its time."""
+    rate_bps: int | None
+    """iperf3's own limit (--bitrate); None: as fast as it can."""
+    message_bytes: int | None
+    """How much iperf3 writes at a time (--length); None: its own choice."""
+    mss_bytes: int | None
+    """The largest segment (--set-mss); None: the kernel's choice."""
 
 
 class Calibration(TypedDict):
@@ -186,7 +198,9 @@ class FlowResult(TypedDict):
     name: str
     exit_status: int
     client_json: str
+    """What iperf3 printed at the end that sends data: in reverse mode, its server."""
     server_json: str
+    """And at the end that receives."""
     source_address: str
     source_port: int
     destination_address: str

@@ -38,15 +38,27 @@ def server_arguments(flow: Flow, address: str) -> list[str]:
 
 
 def client_arguments(flow: Flow, address: str) -> list[str]:
-    seconds = flow["duration_ns"] / 1e9
-    return [
+    arguments = [
         "iperf3", "--client", address,
         "--port", str(flow["port"]),
         "--congestion", flow["congestion_control"],
-        "--time", f"{seconds:g}",
         "--interval", "1",
         "--json",
     ]  # fmt: skip
+    if flow["limit_bytes"] is not None:
+        arguments += ["--bytes", str(flow["limit_bytes"])]
+    else:
+        arguments += ["--time", f"{flow['duration_ns'] / 1e9:g}"]
+    if flow["initiator"] == "destination":
+        arguments.append("--reverse")
+    for option, value in (
+        ("--bitrate", flow["rate_bps"]),
+        ("--length", flow["message_bytes"]),
+        ("--set-mss", flow["mss_bytes"]),
+    ):
+        if value is not None:
+            arguments += [option, str(value)]
+    return arguments
 
 
 class _Flow:
@@ -58,10 +70,14 @@ class _Flow:
         self.server_json = f"iperf3/{flow['name']}.server.json"
         self.sockets: list[Socket] = []
         self.sockets_at_ns = 0
+        self.is_reverse = flow["initiator"] == "destination"
+        self.client_node, self.server_node = flow["source"], flow["destination"]
+        if self.is_reverse:
+            self.client_node, self.server_node = self.server_node, self.client_node
         self._network = network
         self._directory = directory
-        self._address = network.address_of(flow["destination"])
-        self.server = self._start(flow["destination"], server_arguments(flow, self._address), self.server_json)
+        self._address = network.address_of(self.server_node)
+        self.server = self._start(self.server_node, server_arguments(flow, self._address), self.server_json)
         self.client: subprocess.Popen[bytes] | None = None
 
     def _start(self, node: str, arguments: list[str], output: str) -> subprocess.Popen[bytes]:
@@ -72,7 +88,7 @@ class _Flow:
         return process
 
     def start_client(self) -> None:
-        self.client = self._start(self.flow["source"], client_arguments(self.flow, self._address), self.client_json)
+        self.client = self._start(self.client_node, client_arguments(self.flow, self._address), self.client_json)
 
     def stop(self) -> None:
         for process in (self.client, self.server):
@@ -99,7 +115,7 @@ class Traffic:
     def wait_until_servers_listen(self) -> None:
         deadline = time.monotonic() + _LISTEN_DEADLINE_S
         for flow in self._flows:
-            diagnostics = SocketDiagnostics(self._network.pid(flow.flow["destination"]), self._job["ip"])
+            diagnostics = SocketDiagnostics(self._network.pid(flow.server_node), self._job["ip"])
             while flow.flow["port"] not in diagnostics.listening_ports():
                 if flow.server.poll() is not None or time.monotonic() > deadline:
                     said = (self._directory / flow.server_json).read_text(errors="replace").strip()
@@ -120,10 +136,11 @@ class Traffic:
         self.start_ns = time.monotonic_ns()
         last = 0
         for number, flow in enumerate(self._flows):
+            schedule.append((flow.flow["start_ns"], 2 * number, flow.start_client))
             end = flow.flow["start_ns"] + flow.flow["duration_ns"]
             last = max(last, end)
-            schedule.append((flow.flow["start_ns"], 2 * number, flow.start_client))
-            schedule.append((end - _INFO_BEFORE_END_NS, 2 * number + 1, lambda flow=flow: self._read_sockets(flow)))  # type: ignore[misc]
+            if flow.flow["limit_bytes"] is None:
+                schedule.append((end - _INFO_BEFORE_END_NS, 2 * number + 1, lambda flow=flow: self._read_sockets(flow)))  # type: ignore[misc]
         heapq.heapify(schedule)
         while schedule:
             self._sleep_until(schedule[0][0])
@@ -153,11 +170,19 @@ class Traffic:
             time.sleep((min(when_ns, tick) - now) / 1e9)
             if self.now() >= tick:
                 self._on_tick(self.now())
+                for flow in self._flows:
+                    # Nobody knows when these end: the last time that they are seen is what counts.
+                    if flow.flow["limit_bytes"] is not None and flow.client is not None and flow.client.poll() is None:
+                        self._read_sockets(flow)
 
     def _read_sockets(self, flow: _Flow) -> None:
-        flow.sockets_at_ns = self.now()
-        found = self._diagnostics[flow.flow["source"]].connections()
-        flow.sockets = [one for one in found if one.remote_port == flow.flow["port"]]
+        now = self.now()
+        port = flow.flow["port"]
+        every = self._diagnostics[flow.flow["source"]].connections()
+        found = [one for one in every if (one.local_port if flow.is_reverse else one.remote_port) == port]
+        # Data is on its way for as long as there are two: the other one is iperf3's control connection.
+        if len(found) > 1 or flow.flow["limit_bytes"] is None:
+            flow.sockets, flow.sockets_at_ns = found, now
 
     def results(self) -> list[FlowResult]:
         return [self._result(flow) for flow in self._flows]
@@ -165,6 +190,9 @@ class Traffic:
     def _result(self, flow: _Flow) -> FlowResult:
         assert flow.client is not None
         name = flow.flow["name"]
+        sending, receiving = flow.client_json, flow.server_json
+        if flow.is_reverse:
+            sending, receiving = receiving, sending
         text = (self._directory / flow.client_json).read_text(errors="replace")
         try:
             report: dict[str, Any] = json.loads(text)
@@ -173,21 +201,24 @@ class Traffic:
         if flow.client.returncode != 0 or "error" in report:
             raise TrafficError(f"flow {name}: iperf3: {report.get('error', f'exit {flow.client.returncode}')}")
         connected = report["start"]["connected"][0]
-        data = next((one for one in flow.sockets if one.local_port == connected["local_port"]), None)
+        local, remote = ("remote", "local") if flow.is_reverse else ("local", "remote")
+        ports = (connected[f"{local}_port"], connected[f"{remote}_port"])
+        data = next((one for one in flow.sockets if (one.local_port, one.remote_port) == ports), None)
         if data is None:
             raise TrafficError(
-                f"flow {name}: its data socket (local port {connected['local_port']}) was not there "
-                f"{_INFO_BEFORE_END_NS // 1_000_000} ms before its end; these were: {flow.sockets}"
+                f"flow {name}: its data socket (local port {ports[0]}) was not seen "
+                + ("at any tick; let it send more" if flow.flow["limit_bytes"] is not None else "")
+                + f"({_INFO_BEFORE_END_NS // 1_000_000} ms before its end); these were: {flow.sockets}"
             )
         return {
             "name": name,
             "exit_status": flow.client.returncode,
-            "client_json": flow.client_json,
-            "server_json": flow.server_json,
-            "source_address": connected["local_host"],
-            "source_port": connected["local_port"],
-            "destination_address": connected["remote_host"],
-            "destination_port": connected["remote_port"],
+            "client_json": sending,
+            "server_json": receiving,
+            "source_address": connected[f"{local}_host"],
+            "source_port": ports[0],
+            "destination_address": connected[f"{remote}_host"],
+            "destination_port": ports[1],
             "congestion_control": data.congestion_control,
             "tcp_info": data.info,
             "tcp_info_at_ns": flow.sockets_at_ns,

@@ -128,6 +128,9 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
 
 def _recorder(name: str, job: Job, network: Network, programs: Programs, directory: Path) -> Recorder:
     options = job["collectors"][name]
+    if options.get("ends") == "senders" and any(flow["initiator"] == "destination" for flow in job["flows"]):
+        # In reverse mode the sender is at the server's port: by its port alone, it cannot be told from receivers.
+        options = {**options, "ends": "both"}
     nodes = {node["name"] for node in job["nodes"]}
     # Only drops are recorded of whatever is dropped: a queue counts other packets than the flows', too.
     ports = [0, 65535] if name == "drops" else [flow["port"] for flow in job["flows"]]

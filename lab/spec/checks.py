@@ -14,12 +14,18 @@ from lab.spec.fields import Path
 from lab.spec.graph import Graph, graph_of
 from lab.spec.models import Experiment, Flow
 from lab.spec.problems import Problem, nearest
+from lab.spec.traffic import connections, connections_of
 from lab.spec.wires import bare_job
-from lab.units import format_duration, show
+from lab.units import format_duration, format_size, show
 
-__all__ = ["check", "flow_duration"]
+__all__ = ["check"]
+
+MAX_FLOWS = 250
+MIN_MESSAGE, MAX_MESSAGE = 16, 1 << 20
+"""iperf3's own (MAX_BLOCKSIZE, and what its cookie and headers need)."""
 
 _SECOND_NS = 10**9
+_TCP_IP_HEADERS = {"ipv4": 40, "ipv6": 60}
 _IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 _SHOWN_HOSTS = 8
 
@@ -38,14 +44,48 @@ def check(experiment: Experiment) -> list[Problem]:
 
 
 def _flows(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    names: dict[str, str] = {}
     for name, flow in experiment.flows.items():
         here: Path = ("flows", name)
-        for key, host in (("from", flow.source), ("to", flow.destination)):
-            if host not in graph.hosts:
-                yield Problem((*here, key), _no_host(host, graph))
-        if flow.source == flow.destination:
-            yield Problem((*here, "to"), f"found {show(flow.destination)}; expected another host than 'from'")
-        yield from _times(experiment, name)
+        found = list(_flow(experiment, graph, here, flow))
+        yield from found
+        if found:
+            continue
+        for one in connections_of(name, flow, experiment.duration):
+            if one.name in names:
+                message = f"its flow '{one.name}' is called like one of '{names[one.name]}'; expected another name"
+                yield Problem(here, message, "key")
+                break
+            names[one.name] = name
+    total = sum(len(connections_of(name, flow, experiment.duration)) for name, flow in experiment.flows.items())
+    if total > MAX_FLOWS:
+        yield Problem(("flows",), f"found {total} flows in all; expected at most {MAX_FLOWS}", "key")
+
+
+def _flow(experiment: Experiment, graph: Graph, here: Path, flow: Flow) -> Iterator[Problem]:
+    for key, host in (("from", flow.source), ("to", flow.destination)):
+        for number in range(1, flow.count + 1):
+            full = host.replace("{i}", str(number))
+            if full not in graph.hosts:
+                yield Problem((*here, key), _no_host(full, graph))
+                break
+    if flow.source == flow.destination:
+        yield Problem((*here, "to"), f"found {show(flow.destination)}; expected another host than 'from'")
+    if flow.every and flow.count == 1:
+        yield Problem((*here, "every"), "found every for a single flow; expected 'count' as well", "key")
+    if flow.off is not None and flow.on is None:
+        yield Problem((*here, "off"), "found off without on; expected how long it sends each time", "key")
+    if flow.on is not None and flow.amount is not None:
+        yield Problem((*here, "amount"), "found an amount of an on-off flow; expected one of the two", "key")
+    if flow.message is not None and not MIN_MESSAGE <= flow.message <= MAX_MESSAGE:
+        yield Problem(
+            (*here, "message"),
+            f"found {format_size(flow.message)}; expected from {MIN_MESSAGE} B to {format_size(MAX_MESSAGE)}",
+        )
+    if flow.mss is not None and flow.mss > experiment.mtu - _TCP_IP_HEADERS[experiment.ip]:
+        most = experiment.mtu - _TCP_IP_HEADERS[experiment.ip]
+        yield Problem((*here, "mss"), f"found {flow.mss}; expected at most {most}, for the MTU is {experiment.mtu}")
+    yield from _times(experiment, here, flow)
 
 
 def _no_host(name: str, graph: Graph) -> str:
@@ -61,33 +101,46 @@ def _listed(hosts: list[str]) -> str:
     return f"{', '.join(hosts[:3])} … {hosts[-1]} ({len(hosts)} in all)"
 
 
-def flow_duration(experiment: Experiment, flow: Flow) -> int:
-    """Return how long a flow sends, in ns: as declared, or from its start to the experiment's end."""
-    return experiment.duration - flow.start if flow.duration is None else flow.duration
-
-
-def _times(experiment: Experiment, name: str) -> Iterator[Problem]:
-    flow = experiment.flows[name]
+def _times(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
     total = format_duration(experiment.duration)
-    duration = flow_duration(experiment, flow)
+    last_start = flow.start + (flow.count - 1) * flow.every
+    duration = experiment.duration - last_start if flow.duration is None else flow.duration
     if flow.start >= experiment.duration:
         yield Problem(
-            ("flows", name, "start"),
+            (*here, "start"),
             f"found start {format_duration(flow.start)}; expected less than the experiment's duration, {total}",
         )
-    elif flow.start + duration > experiment.duration:
+    elif last_start >= experiment.duration:
         yield Problem(
-            ("flows", name, "duration"),
-            f"found {format_duration(duration)} after start {format_duration(flow.start)}; "
+            (*here, "every"),
+            f"found a flow that would start at {format_duration(last_start)}; expected less than the experiment's "
+            f"duration, {total}",
+        )
+    elif last_start + duration > experiment.duration:
+        yield Problem(
+            (*here, "duration"),
+            f"found {format_duration(duration)} after start {format_duration(last_start)}; "
             f"expected an end within the experiment's duration, {total}",
         )
-    elif duration % _SECOND_NS:
-        where = ("flows", name, "duration") if flow.duration is not None else ("duration",)
-        yield Problem(
-            where,
-            f"found a flow, '{name}', that lasts {format_duration(duration)}; "
-            "expected whole seconds, for iperf3 counts in no less",
-        )
+    elif flow.amount is None and flow.on is not None and flow.on % _SECOND_NS:
+        message = f"found {format_duration(flow.on)}; expected whole seconds, for iperf3 counts in no less"
+        yield Problem((*here, "on"), message)
+    elif flow.on is not None and flow.on > duration:
+        yield Problem((*here, "on"), f"found {format_duration(flow.on)}; expected no more than the flow's own duration")
+    elif flow.amount is None and flow.on is None:
+        yield from _whole_seconds(experiment, here, flow)
+
+
+def _whole_seconds(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
+    for one in connections_of(str(here[-1]), flow, experiment.duration):
+        if one.duration_ns % _SECOND_NS:
+            where: Path = (*here, "duration") if flow.duration is not None else ("duration",)
+            yield Problem(
+                where,
+                f"found a flow, '{one.name}', that lasts {format_duration(one.duration_ns)}; "
+                "expected whole seconds, for iperf3 counts in no less",
+            )
+            return
 
 
 def _mtu(experiment: Experiment) -> Iterator[Problem]:
@@ -98,14 +151,15 @@ def _mtu(experiment: Experiment) -> Iterator[Problem]:
 def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
     job = bare_job(graph)
     longest = 0
-    for name, flow in experiment.flows.items():
+    told = set[str]()
+    for one in connections(experiment.flows, experiment.duration):
         try:
-            hops = (*route(job, flow.source, flow.destination), *route(job, flow.destination, flow.source))
+            hops = (*route(job, one.source, one.destination), *route(job, one.destination, one.source))
         except NoRouteError:
-            message = (
-                f"found {show(flow.destination)}; expected a host that {flow.source} can reach (hosts do not forward)"
-            )
-            yield Problem(("flows", name, "to"), message)
+            if one.group not in told:
+                message = f"found no way from {one.source} to {one.destination}; expected one (hosts do not forward)"
+                yield Problem(("flows", one.group, "to"), message)
+            told.add(one.group)
             continue
         longest = max(longest, sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"]))
     if longest >= experiment.duration:

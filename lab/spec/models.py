@@ -23,6 +23,8 @@ from lab.spec.types import (
     FlowName,
     Name,
     PositiveDurationNs,
+    RateBps,
+    SizeBytes,
     SocketBuffer,
 )
 
@@ -30,10 +32,14 @@ __all__ = ["Calibration", "Experiment", "Flow"]
 
 
 class Flow(Model):
-    """One TCP flow that sends as fast as its congestion control allows."""
+    """One TCP flow, or several alike: iperf3 that sends as fast as congestion control allows, unless told otherwise."""
 
-    source: str = Field(alias="from", description="The host that sends, such as s1.", examples=["s1"])
-    destination: str = Field(alias="to", description="The host that receives, such as d1.", examples=["d1"])
+    source: str = Field(
+        alias="from", description="The host that sends, such as s1; {i} in it is the flow's number.", examples=["s1"]
+    )
+    destination: str = Field(
+        alias="to", description="The host that receives, such as d1; {i} in it is the flow's number.", examples=["d1"]
+    )
     cc: CongestionControl = Field(
         default="cubic", description="Congestion control, by the name that the kernel knows it under."
     )
@@ -43,6 +49,30 @@ class Flow(Model):
     duration: PositiveDurationNs | None = Field(
         default=None, description="How long it sends, in whole seconds. Default: to the end."
     )
+    count: int = Field(default=1, ge=1, le=200, description="So many flows, NAME-1, NAME-2 …; one is called NAME.")
+    every: DurationNs = Field(
+        default=0, description="Each of them starts this much after the one before.", json_schema_extra=NO_TIME
+    )
+    direction: Literal["forward", "reverse", "both"] = Field(
+        default="forward",
+        description="Who sends: reverse is as iperf3's --reverse, the host of 'to' sends; both: a flow each way.",
+    )
+    amount: SizeBytes | None = Field(
+        default=None, description="How much each sends, and then it ends. Default: as much as it can."
+    )
+    rate: RateBps | None = Field(
+        default=None, description="The application's own limit, iperf3's --bitrate. Default: none."
+    )
+    message: SizeBytes | None = Field(
+        default=None, description="What the application writes at a time, iperf3's --length. Default: 128 KiB."
+    )
+    mss: int | None = Field(
+        default=None, ge=88, le=9216, description="Largest segment in bytes, headers aside. Default: the kernel's."
+    )
+    on: PositiveDurationNs | None = Field(
+        default=None, description="For on-off traffic: how long it sends each time, in whole seconds. Default: always."
+    )
+    off: PositiveDurationNs | None = Field(default=None, description="And for how long it is silent. Default: never.")
 
 
 class Calibration(Model):

@@ -8,10 +8,10 @@ the same digest wherever it is declared.
 from __future__ import annotations
 
 from lab import protocol
-from lab.spec.checks import flow_duration
 from lab.spec.graph import graph_of
 from lab.spec.models import Experiment
 from lab.spec.sizes import bdp_bytes, frame_bytes
+from lab.spec.traffic import connections
 from lab.spec.wires import derive, links, round_trips
 
 __all__ = ["resolve", "socket_buffer_bytes", "trial_seed"]
@@ -81,20 +81,24 @@ def _held_bytes(rate_bps: int | None, queue: protocol.Queue | None, rtt_ns: int,
 
 def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
     flows = []
-    for index, (name, flow) in enumerate(experiment.flows.items()):
-        jitter_ns = (derive(64, "start", seed, name) * experiment.start_jitter) >> 64
-        start_ns = flow.start + jitter_ns
+    for index, one in enumerate(connections(experiment.flows, experiment.duration)):
+        jitter_ns = (derive(64, "start", seed, one.name) * experiment.start_jitter) >> 64
         flows.append(
             protocol.Flow(
-                name=name,
-                group=name,
-                source=flow.source,
-                destination=flow.destination,
-                congestion_control=flow.cc,
+                name=one.name,
+                group=one.group,
+                source=one.source,
+                destination=one.destination,
+                initiator=one.initiator,
+                congestion_control=one.flow.cc,
                 port=FIRST_PORT + index,
-                start_ns=start_ns,
+                start_ns=one.start_ns + jitter_ns,
                 # The jitter moves the whole flow: what is measured lasts equally long in every repetition.
-                duration_ns=flow_duration(experiment, flow),
+                duration_ns=one.duration_ns,
+                limit_bytes=one.flow.amount,
+                rate_bps=one.flow.rate,
+                message_bytes=one.flow.message,
+                mss_bytes=one.flow.mss,
             )
         )
     return flows

@@ -27,6 +27,7 @@ __all__ = [
     "Probability",
     "QueueLimit",
     "RateBps",
+    "SizeBytes",
     "SocketBuffer",
     "TcParameters",
 ]
@@ -158,6 +159,13 @@ QueueLimit = Annotated[
     PlainSerializer(str),
     WithJsonSchema(_json(units.QUEUE_LIMIT_PATTERN, "1bdp", "0.5bdp", "100p", "64kB", "50ms")),
 ]
+
+SizeBytes = Annotated[
+    int,
+    PlainValidator(_ranged(units.parse_size, units.format_size, 1, 10**15, "a size")),
+    WithJsonSchema(_SIZE_JSON),
+]
+"""Bytes, more than 0."""
 
 SocketBuffer = Annotated[
     int | Literal["auto"], PlainValidator(_socket_buffer), WithJsonSchema({"anyOf": [{"const": "auto"}, _SIZE_JSON]})

@@ -15,6 +15,7 @@ from lab.spec.graph import Edge, Graph, graph_of
 from lab.spec.links import Jitter, Loss, Queue, RandomLoss, Reorder, Step
 from lab.spec.models import Experiment
 from lab.spec.sizes import queue_size
+from lab.spec.traffic import connections
 
 __all__ = [
     "Wire",
@@ -123,10 +124,10 @@ def round_trips(experiment: Experiment, graph: Graph) -> Mapping[str, int]:
     """
     job = bare_job(graph)
     found = {edge.name: 0 for edge in graph.edges}
-    for flow in experiment.flows.values():
+    for one in connections(experiment.flows, experiment.duration):
         try:
-            there = route(job, flow.source, flow.destination)
-            back = route(job, flow.destination, flow.source)
+            there = route(job, one.source, one.destination)
+            back = route(job, one.destination, one.source)
         except NoRouteError:
             continue
         rtt = sum(hop.direction["netem"]["delay_ns"] for hop in (*there, *back) if hop.direction["netem"])

@@ -302,8 +302,8 @@ def test_a_full_queue_drops_what_it_has_no_room_for(train: Callable[..., Train],
     assert len(found.lost) == dropped > 0
     assert max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == "tbf") == dropped
     if name != "cake":  # which counts memory
-        # Twenty wait, and those that have left meanwhile are some few.
-        assert 20 <= 100 - dropped <= 26
+        # Twenty wait, and some few have left meanwhile; sfq holds a few more before it drops from its longest flow.
+        assert 20 <= 100 - dropped <= (32 if name == "sfq" else 26)
 
 
 @pytest.mark.parametrize("name", MARKING)

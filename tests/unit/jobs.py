@@ -38,10 +38,15 @@ def job_with(
                 "group": "f",
                 "source": nodes[0],
                 "destination": nodes[-1],
+                "initiator": "source",
                 "congestion_control": "cubic",
                 "port": 5201 + number,
                 "start_ns": 0,
                 "duration_ns": 1_000_000_000,
+                "limit_bytes": None,
+                "rate_bps": None,
+                "message_bytes": None,
+                "mss_bytes": None,
             }
             for number in range(flows)
         ],
