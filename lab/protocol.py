@@ -106,8 +106,22 @@ class Link(TypedDict):
     ba: Direction
 
 
+class NodeSettings(TypedDict):
+    """What is special about a node."""
+
+    sysctls: dict[str, str]
+    """``net.*`` of its namespace, set after the agent's own."""
+    initial_window: int | None
+    """Segments: of the congestion window of its connections (initcwnd of its routes); None: the kernel's choice."""
+    queue: Queue | None
+    """The discipline of its interfaces that have no rate; None: none, as veth has."""
+    offloads: bool | None
+    """Instead of the job's."""
+
+
 class Node(TypedDict):
     name: str
+    settings: NotRequired[NodeSettings]
     role: Literal["host", "router", "switch"]
     """Routers forward packets, switches (Linux bridges) frames, hosts neither."""
 
@@ -166,6 +180,8 @@ class Job(Network):
     """False (the default of every experiment): TSO, GSO and GRO are switched off on every interface."""
     ecn: Literal["off", "on", "passive"]
     """tcp_ecn: 0, 1, 2."""
+    congestion_control_parameters: dict[str, dict[str, str]]
+    """Algorithm → its module's parameters, for all nodes: there is one module (/sys/module/tcp_*/parameters)."""
     socket_buffer_bytes: int
     """Upper limit of tcp_rmem and tcp_wmem."""
     calibration: Calibration

@@ -10,6 +10,8 @@ only waiting packets and not those in flight, and no qdisc tree mixes the two (`
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from lab.agent.addressing import Port
 from lab.protocol import ETHERNET_HEADER_BYTES, Change, Direction, Job, Link, Netem, Queue
 
@@ -58,6 +60,12 @@ def _tbf(rate: int, mtu: int) -> str:
     # tbf's own limit is that of a queue it makes itself; the child set right after takes its place.
     burst = burst_bytes(rate, mtu)
     return f"tbf rate {rate}bit burst {burst} limit {10 * burst}"
+
+
+def host_queue_commands(job: Job, own: Sequence[Port], queue: Queue) -> list[str]:
+    """``tc -batch`` lines for a node's own queue discipline, on its interfaces that have no rate."""
+    plain = [port for port in own if leaving(job, port)["rate_bps"] is None]
+    return [f"qdisc add dev {port.interface} root {' '.join(queue_arguments(queue))}" for port in plain]
 
 
 def change_commands(interface: str, ifb: str | None, change: Change, mtu: int) -> tuple[list[str], list[str]]:

@@ -147,18 +147,34 @@ class Network:
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
                 own = self._ports_of(node["name"])
+                settings = node.get("settings")
                 commands = self._port_commands(own)
                 if node["role"] == "switch":
                     commands += self._bridge_commands(own)
                 else:
                     self._configure_sysctls()
-                    commands += [f"route add {item.destination} via {item.gateway}" for item in table[node["name"]]]
+                    window = settings["initial_window"] if settings else None
+                    first = f" initcwnd {window}" if window is not None else ""
+                    commands += [
+                        f"route add {item.destination} via {item.gateway}{first}" for item in table[node["name"]]
+                    ]
+                    if window is not None:
+                        commands += [
+                            f"route replace {port.address.network} dev {port.interface}{first}"
+                            for port in own
+                            if port.address
+                        ]
+                for name, value in (settings["sysctls"] if settings else {}).items():
+                    write_sysctl(name, value)
                 run(["ip", self._family, "-batch", "-"], stdin="\n".join(commands))
                 if node["role"] == "switch":
                     run(["bridge", "-batch", "-"], stdin="\n".join(self._fdb_commands(node["name"])))
+                offloads = settings["offloads"] if settings else None
                 for port in own:
-                    self._set_offloads(port.interface)
+                    self._set_offloads(port.interface, on=self.job["offloads"] if offloads is None else offloads)
                 batch = self._tc_commands(own)
+                if settings and settings["queue"]:
+                    batch += links.host_queue_commands(self.job, own, settings["queue"])
                 if batch:
                     run(["tc", "-batch", "-"], stdin="\n".join(batch))
 
@@ -229,8 +245,8 @@ class Network:
             for mac, interface in addressing.forwarding(self.job, self.ports, node)
         ]
 
-    def _set_offloads(self, interface: str) -> None:
-        state = "on" if self.job["offloads"] else "off"
+    def _set_offloads(self, interface: str, *, on: bool) -> None:
+        state = "on" if on else "off"
         run(["ethtool", "-K", interface, "tso", state, "gso", state, "gro", state])
 
     def _tc_commands(self, own: Iterable[Port]) -> list[str]:

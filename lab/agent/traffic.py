@@ -245,6 +245,20 @@ def load_congestion_control(names: set[str]) -> list[str]:
     return offered
 
 
+def set_module_parameters(parameters: dict[str, dict[str, str]]) -> None:
+    """Set parameters of congestion controls' modules, and read them back.  Raises :class:`TrafficError`."""
+    for algorithm, values in sorted(parameters.items()):
+        folder = Path(f"/sys/module/tcp_{algorithm}/parameters")
+        for name, value in values.items():
+            if not (folder / name).exists():
+                known = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
+                raise TrafficError(f"tcp_{algorithm} has no parameter {name}; it has {', '.join(known) or 'none'}")
+            try:
+                (folder / name).write_text(value)
+            except OSError as exc:
+                raise TrafficError(f"tcp_{algorithm}: {name}={value}: {exc.strerror}") from exc
+
+
 def _available() -> list[str]:
     with open("/proc/sys/net/ipv4/tcp_available_congestion_control", encoding="ascii") as file:
         return sorted(file.read().split())

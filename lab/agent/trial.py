@@ -19,7 +19,7 @@ from lab.agent.collectors.recording import Recorder, recorder
 from lab.agent.counters import counted_between
 from lab.agent.process import run
 from lab.agent.topology import Network
-from lab.agent.traffic import Traffic, load_congestion_control
+from lab.agent.traffic import Traffic, load_congestion_control, set_module_parameters
 from lab.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
@@ -64,7 +64,9 @@ def run_trial(job: Job, programs: Programs | None, directory: Path, progress: Ca
 def _run(job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], log: Log) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
-    offered = load_congestion_control({flow["congestion_control"] for flow in job["flows"]})
+    wanted = {flow["congestion_control"] for flow in job["flows"]} | job["congestion_control_parameters"].keys()
+    offered = load_congestion_control(wanted)
+    set_module_parameters(job["congestion_control_parameters"])
     with contextlib.ExitStack() as stack:
         network = Network(job)
         stack.callback(network.stop)

@@ -10,7 +10,7 @@ from lab.analysis.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.qdisc import Side
 from lab.network import Hop, at_end, mean_burst, mean_loss, mean_rate_bps
-from lab.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, Queue
+from lab.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, NodeSettings, Queue
 
 
 def network_checks(trial: MeasuredTrial) -> list[Check]:
@@ -37,7 +37,7 @@ def offloads(trial: MeasuredTrial, sides: list[Side]) -> Check:
     findings = []
     for side in (side for side in sides if side.result["role"] == "egress"):
         on = sorted(name.upper() for name, enabled in side.result["offloads"].items() if enabled)
-        if trial.job["offloads"]:
+        if _offloads_asked(trial, side.result["node"]):
             findings.append(Finding("ok", "as the kernel sets them", f"on: {', '.join(on) or 'none'}"))
         elif not side.result["offloads"]:
             findings.append(Finding("warn", asked, f"not read back on {side.label}"))
@@ -52,6 +52,16 @@ def offloads(trial: MeasuredTrial, sides: list[Side]) -> Check:
         threshold="invalid: any of TSO, GSO, GRO on though asked to be off",
         meaning="With offloads on, a “packet” in a queue is up to 64 kB: limits and loss mean something else.",
     )
+
+
+def _offloads_asked(trial: MeasuredTrial, node: str) -> bool:
+    settings = _settings(trial, node)
+    own = settings["offloads"] if settings else None
+    return trial.job["offloads"] if own is None else own
+
+
+def _settings(trial: MeasuredTrial, node: str) -> NodeSettings | None:
+    return next((item.get("settings") for item in trial.job["nodes"] if item["name"] == node), None)
 
 
 def mtu(trial: MeasuredTrial, sides: list[Side]) -> Check:
@@ -264,6 +274,13 @@ def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
     kinds = {side.label: qdisc.root_kind(side.result["qdiscs_after"]) for side in senders}
     findings = []
     for side in senders:
+        declared = _settings(trial, side.result["node"])
+        if declared and declared["queue"] and side.direction["rate_bps"] is None:
+            asked = declared["queue"]["discipline"]
+            found = kinds[side.label] or "nothing"
+            verdict: Verdict = "ok" if found == asked else "invalid"
+            findings.append(Finding(verdict, f"{asked}, as declared", found if verdict == "ok" else side.label))
+            continue
         kind = kinds[side.label] or ("noqueue" if not side.result["qdiscs_after"] else None)
         if kind == "tbf":
             findings.append(Finding("warn", "no queue of its own", f"the bottleneck is on {side.label}"))
@@ -276,7 +293,8 @@ def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
         "sender-qdisc",
         "Qdisc of the senders",
         findings,
-        threshold="warn: fq, a rate limit on the sending host itself, or different qdiscs",
+        threshold="invalid: another than declared; of those not declared, warn: fq, a rate limit on the sending host "
+        "itself, or different qdiscs",
         meaning="fq paces CUBIC too, and TCP small queues feel a queue on their host; compare under equal qdiscs only.",
     )
 

@@ -12,6 +12,7 @@ from lab.spec.check_topology import topology_problems
 from lab.spec.collect import Drops, Selection, Window
 from lab.spec.fields import Path
 from lab.spec.graph import Graph, graph_of
+from lab.spec.hosts import host_problems
 from lab.spec.models import Experiment, Flow
 from lab.spec.problems import Problem, nearest
 from lab.spec.traffic import connections, connections_of
@@ -37,7 +38,7 @@ def check(experiment: Experiment) -> list[Problem]:
         # Nothing else can be judged in a network that cannot be.
         return found
     graph = graph_of(experiment.topology)
-    found = [*_flows(experiment, graph), *_mtu(experiment)]
+    found = [*_flows(experiment, graph), *_mtu(experiment), *host_problems(experiment.hosts, graph)]
     if not found:
         found += _paths(experiment, graph)
     return [*found, *links_problems(experiment, graph), *_collect(experiment, graph)]

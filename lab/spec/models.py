@@ -15,20 +15,25 @@ from pydantic import Field
 
 from lab.spec.base import Model
 from lab.spec.collect import Collect, Probe
-from lab.spec.links import NO_TIME
+from lab.spec.links import NO_TIME, Discipline
 from lab.spec.topologies import Topology
 from lab.spec.types import (
     CongestionControl,
     DurationNs,
     FlowName,
+    ModuleParameter,
     Name,
+    NodePattern,
     PositiveDurationNs,
     RateBps,
     SizeBytes,
     SocketBuffer,
+    SysctlName,
+    SysctlValue,
+    TcParameters,
 )
 
-__all__ = ["Calibration", "Experiment", "Flow"]
+__all__ = ["Calibration", "Experiment", "Flow", "HostQueue", "HostSettings"]
 
 
 class Flow(Model):
@@ -75,6 +80,30 @@ class Flow(Model):
     off: PositiveDurationNs | None = Field(default=None, description="And for how long it is silent. Default: never.")
 
 
+class HostQueue(Model):
+    """The queue discipline of a host's own interfaces, where they have no rate."""
+
+    discipline: Discipline = Field(description="tc's name of it; fq paces every flow that asks for pacing.")
+    parameters: TcParameters = Field(default={}, description="Its parameters in tc's own spelling, limit included.")
+
+
+class HostSettings(Model):
+    """What is special about some nodes."""
+
+    sysctl: dict[SysctlName, SysctlValue] = Field(
+        default={},
+        description="net.* settings of the nodes' own namespaces; the guest's kernel must have them.",
+        examples=[{"net.ipv4.tcp_slow_start_after_idle": 0}],
+    )
+    initial_window: Annotated[int, Field(ge=1, le=1000)] | None = Field(
+        default=None, description="Of the congestion window, in segments. Default: the kernel's, 10."
+    )
+    queue: HostQueue | None = Field(
+        default=None, description="The discipline of their interfaces that have no rate. Default: none, as veth has."
+    )
+    offloads: bool | None = Field(default=None, description="TSO, GSO and GRO of these nodes. Default: as the others.")
+
+
 class Calibration(Model):
     """What is measured on each flow's path before the traffic, to show that the path is as declared."""
 
@@ -107,6 +136,16 @@ class Experiment(Model):
     collect: Collect = Field(
         default=Collect(probe=Probe()),
         description="What to record besides iperf3's figures. Default: probe; {} for nothing.",
+    )
+    hosts: dict[NodePattern, HostSettings] = Field(
+        default={},
+        description="Name of a node, or a pattern such as s* → what is special about it.",
+        examples=[{"s*": {"initial_window": 4}}],
+    )
+    modules: dict[CongestionControl, dict[ModuleParameter, SysctlValue]] = Field(
+        default={},
+        description="Congestion control → parameters of its kernel module, for all nodes.",
+        examples=[{"cubic": {"hystart": 0}}],
     )
     ip: Literal["ipv4", "ipv6"] = Field(default="ipv4", description="Version of the Internet Protocol.")
     mtu: int = Field(default=1500, ge=576, le=65535, description="Largest IP packet in bytes, on every interface.")

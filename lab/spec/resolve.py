@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from lab import protocol
 from lab.spec.graph import graph_of
+from lab.spec.hosts import with_settings
 from lab.spec.models import Experiment
 from lab.spec.sizes import bdp_bytes, frame_bytes
 from lab.spec.traffic import connections
@@ -41,12 +42,13 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
         seed=seed,
         ip=experiment.ip,
         duration_ns=max(flow["start_ns"] + flow["duration_ns"] for flow in flows),
-        nodes=list(graph_of(experiment.topology).nodes),
+        nodes=with_settings(graph_of(experiment.topology).nodes, experiment.hosts),
         links=built,
         flows=flows,
         mtu=experiment.mtu,
         offloads=experiment.offloads,
         ecn=experiment.ecn,
+        congestion_control_parameters={name: dict(values) for name, values in experiment.modules.items()},
         socket_buffer_bytes=socket_buffer_bytes(experiment, built),
         calibration=protocol.Calibration(ping_count=experiment.calibration.pings),
         collectors=experiment.collect.model_dump(by_alias=True, exclude_none=True),

@@ -20,8 +20,10 @@ __all__ = [
     "DurationNs",
     "FlowName",
     "LossProbability",
+    "ModuleParameter",
     "Name",
     "NodeName",
+    "NodePattern",
     "PositiveDurationNs",
     "PositiveProbability",
     "Probability",
@@ -29,6 +31,8 @@ __all__ = [
     "RateBps",
     "SizeBytes",
     "SocketBuffer",
+    "SysctlName",
+    "SysctlValue",
     "TcParameters",
 ]
 
@@ -178,7 +182,14 @@ _NODE_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,8}$"
 _CC_NAME = r"^[a-z0-9_]{1,15}$"
 _TC_NAME = r"^[a-z][a-z0-9_]*$"
 
+_NODE_PATTERN = r"^[A-Za-z0-9_*?]{1,20}$"
+_SYSCTL = r"^net\.[a-z0-9_]+(\.[A-Za-z0-9_-]+)+$"
+_MODULE_PARAMETER = r"^[a-z][a-z0-9_]{0,40}$"
+
 PATTERN_MEANINGS = {
+    _NODE_PATTERN: "a node's name, or a pattern such as 's*'",
+    _SYSCTL: "a setting of the network, such as net.ipv4.tcp_slow_start_after_idle",
+    _MODULE_PARAMETER: "small letters, digits and '_', as the kernel's module spells its parameters",
     _NAME: "up to 64 letters, digits, '_' and '-', the first a letter or digit",
     _FLOW_NAME: "up to 32 letters, digits, '_' and '-', the first a letter",
     _NODE_NAME: "up to 9 letters, digits and '_', the first a letter: the kernel's names of interfaces have 15",
@@ -192,6 +203,28 @@ Name = Annotated[str, Field(pattern=_NAME)]
 
 NodeName = Annotated[str, Field(pattern=_NODE_NAME)]
 """With ``-eth99`` behind it, it must fit in IFNAMSIZ (16, the end included)."""
+
+NodePattern = Annotated[str, Field(pattern=_NODE_PATTERN)]
+SysctlName = Annotated[str, Field(pattern=_SYSCTL)]
+ModuleParameter = Annotated[str, Field(pattern=_MODULE_PARAMETER)]
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "1" if value else "0"
+    if isinstance(value, int):
+        return str(value)
+    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_. -]{1,200}", value):
+        return " ".join(value.split())
+    raise ValueError(f"found {units.show(value)}; expected a number, words, or true or false")
+
+
+SysctlValue = Annotated[
+    str,
+    PlainValidator(_setting),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "boolean"}]}),
+]
+"""As it is written to the kernel: true is 1."""
 
 FlowName = Annotated[str, Field(pattern=_FLOW_NAME)]
 

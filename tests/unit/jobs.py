@@ -53,6 +53,7 @@ def job_with(
         "mtu": 1500,
         "offloads": False,
         "ecn": "off",
+        "congestion_control_parameters": {},
         "socket_buffer_bytes": 1 << 24,
         "calibration": {"ping_count": 2},
         "collectors": {},

@@ -79,6 +79,7 @@ def self_test_job() -> Job:
         "mtu": 1500,
         "offloads": False,
         "ecn": "off",
+        "congestion_control_parameters": {},
         "socket_buffer_bytes": 16 << 20,
         "calibration": {"ping_count": 2},
         "collectors": _everything(),
