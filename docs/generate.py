@@ -35,6 +35,9 @@ SECTIONS = {
     "Drops": "[its options](#drops)",
     "Dumbbell": "[a dumbbell](#dumbbell)",
     "Flow": "[a flow](#a-flow)",
+    "HostQueue": "[a discipline](#hosts)",
+    "HostSettings": "[settings](#hosts)",
+    "LatencyProbe": "[a probe](#latency-probes)",
     "FlowBytes": "[its options](#flow)",
     "FourState": "[four states](#loss)",
     "GilbertElliott": "[Gilbert and Elliott's model](#loss)",
@@ -60,6 +63,10 @@ OBJECTS = {
     "links": "names, each with [a link](#a-link), and `from` and `to`",
     "nodes": "names, each with `host`, `router` or `switch`",
     "flows": "names, each with [a flow](#a-flow)",
+    "hosts": "names or patterns, each with [settings](#hosts)",
+    "modules": "names, each with parameters",
+    "probes": "names, each with [a probe](#latency-probes)",
+    "sysctl": "names, each with a value",
     "matrix": "paths, each with a list",
     "parameters": "names, each with a value",
 }
@@ -78,7 +85,9 @@ def tables(page: str, schema: dict[str, Any]) -> str:
 def table(model: dict[str, Any], models: dict[str, Any], some: Sequence[str] = ()) -> str:
     """The table of a model, or of *some* of its fields."""
     rows = ["| field | written as | default | what it is |", "|---|---|---|---|"]
-    required = model.get("required", ())
+    required = model.get("required", ()) or [
+        name for one in model.get("anyOf", ()) for name in one.get("required", ()) if name != "extends"
+    ]
     for name, field in model["properties"].items():
         if some and name not in some:
             continue

@@ -154,6 +154,23 @@ class Flow(TypedDict):
     """The largest segment (--set-mss); None: the kernel's choice."""
 
 
+class Probe(TypedDict):
+    """Small packets at intervals, whose answers' delays are recorded."""
+
+    name: str
+    kind: Literal["ping", "tcp", "udp"]
+    """``ping``: ICMP echo; ``tcp``: requests over one connection, one at a time; ``udp``: datagrams."""
+    source: str
+    destination: str
+    port: int
+    """Of the answering end; 0 for ``ping``."""
+    interval_ns: int
+    start_ns: int
+    duration_ns: int
+    request_bytes: int
+    response_bytes: int
+
+
 class Calibration(TypedDict):
     """What is checked on the path of every flow before its traffic starts."""
 
@@ -175,6 +192,7 @@ class Job(Network):
     ip: Literal["ipv4", "ipv6"]
     duration_ns: int
     flows: list[Flow]
+    probes: list[Probe]
     mtu: int
     offloads: bool
     """False (the default of every experiment): TSO, GSO and GRO are switched off on every interface."""
@@ -296,3 +314,4 @@ class Record(TypedDict):
     calibration: list[PathCalibration]
     cpu: Cpu
     collectors: dict[str, CollectorResult]
+    """And ``latency``: the rows of the probes, if there are any."""

@@ -124,16 +124,20 @@ class Traffic:
             diagnostics.close()
 
     def run(
-        self, changes: Sequence[tuple[int, Callable[[], None]]] = (), on_stuck: Callable[[], None] = lambda: None
+        self,
+        changes: Sequence[tuple[int, Callable[[], None]]] = (),
+        on_stuck: Callable[[], None] = lambda: None,
+        on_start: Callable[[int], None] = lambda _start_ns: None,
     ) -> None:
         """Run every flow from its start to its end; sets ``start_ns`` (monotonic) and ``end_ns`` (relative).
 
         ``changes``: what else is to be done at a time, in ns; before a flow that starts at the same time.
         ``on_stuck`` is called if all flows have ended and iperf3 cannot exchange their results: it gives up after 10 s,
-        in which TCP backs off to few attempts.
+        in which TCP backs off to few attempts.  ``on_start`` is called with the time at which traffic starts.
         """
         schedule = [(at_ns, number - len(changes), change) for number, (at_ns, change) in enumerate(changes)]
         self.start_ns = time.monotonic_ns()
+        on_start(self.start_ns)
         last = 0
         for number, flow in enumerate(self._flows):
             schedule.append((flow.flow["start_ns"], 2 * number, flow.start_client))

@@ -17,6 +17,7 @@ from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.recording import Recorder, recorder
 from lab.agent.counters import counted_between
+from lab.agent.latency import Latency
 from lab.agent.process import run
 from lab.agent.topology import Network
 from lab.agent.traffic import Traffic, load_congestion_control, set_module_parameters
@@ -90,6 +91,8 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
         traffic = Traffic(network, directory, on_tick)
         stack.callback(traffic.stop)
         traffic.wait_until_servers_listen()
+        latency = Latency(network, directory)
+        stack.callback(latency.stop)
         before, counted_before = network.read_qdiscs(), network.read_counters()
         for one in recorders:
             one.start(on=not switches[one.name])
@@ -103,10 +106,11 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
             after.append(network.read_qdiscs())
             network.lose_nothing()
 
-        traffic.run(changes, on_stuck)
+        traffic.run(changes, on_stuck, latency.begin)
         cpu = _cpu_between(cpu_before, _read_cpu())
         log("traffic has ended")
         collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
+        collected |= latency.results()
         counted_after = network.read_counters()
         after = after or [network.read_qdiscs()]
         return {

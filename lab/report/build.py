@@ -18,6 +18,7 @@ from lab.report.evaluate import EvaluatedTrial, evaluate_run
 from lab.report.event_tables import event_tables
 from lab.report.events import event_figures
 from lab.report.figure_cache import FigureCache
+from lab.report.latency import latency_figures
 from lab.report.model import Report
 from lab.report.states import state_figures
 from lab.report.style import save
@@ -196,6 +197,8 @@ def _figures(report: Report) -> Iterator[tuple[str, Drawn]]:
         caption = "Topology. Thick: links with a rate limit. Delays are one way; a slash separates what is varied."
         yield "topology", Drawn("topology", topology_figure(report.jobs), caption)
     for drawn in comparison_figures(report):
+        yield "comparison", drawn
+    for drawn in latency_figures(report):
         yield "comparison", drawn
     for drawn in time_figures(report):
         yield "time", drawn

@@ -17,6 +17,7 @@ from lab.report.connections import (
 )
 from lab.report.delays import queue_lines, stack_lines
 from lab.report.drops import drop_lines, tc_agreement
+from lab.report.latency import latency_lines
 from lab.report.model import Report
 from lab.report.states import connection_ends
 from lab.units import format_duration
@@ -70,6 +71,20 @@ def event_tables(report: Report) -> list[EventTable]:
 def _tables(report: Report) -> Iterator[EventTable]:
     axes = tuple(axis.label for axis in report.axes)
     lines: Sequence[Any]
+    if lines := latency_lines(report):
+        yield _table(
+            *("latency", "Latency that probes met", "Over all trials of a cell.", axes, lines),
+            [
+                _text("Probe", "probe"),
+                _number("Asked", "", "asked"),
+                _number("Unanswered", "", "unanswered"),
+                _decimal("Least", "ms", "min_ms", 2),
+                _decimal("Median", "ms", "p50_ms", 2),
+                _decimal("95 %", "ms", "p95_ms", 2),
+                _decimal("99 %", "ms", "p99_ms", 2),
+                _decimal("Longest", "ms", "max_ms", 2),
+            ],
+        )
     if lines := drop_lines(report):
         note = "All packets that the kernels dropped while traffic ran, over all trials of a cell. "
         yield _table(

@@ -123,3 +123,12 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
         figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
         figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+
+
+def cycle(number: int) -> list[dict[str, Any]]:
+    """Return so many ways to draw a line that can be told apart: colours first, then dashes too."""
+    dashes: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
+    return [
+        {"color": _COLOURS[place % len(_COLOURS)], "linestyle": dashes[place // len(_COLOURS) % len(dashes)]}
+        for place in range(number)
+    ]

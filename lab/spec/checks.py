@@ -25,7 +25,12 @@ MAX_FLOWS = 250
 MIN_MESSAGE, MAX_MESSAGE = 16, 1 << 20
 """iperf3's own (MAX_BLOCKSIZE, and what its cookie and headers need)."""
 
+MIN_PROBE = 8
+"""A probe's packets are numbered."""
+
 _SECOND_NS = 10**9
+_MIN_INTERVAL_NS = 10**6
+_UDP_IP_HEADERS = {"ipv4": 28, "ipv6": 48}
 _TCP_IP_HEADERS = {"ipv4": 40, "ipv6": 60}
 _IPV6_MIN_MTU = 1280  # RFC 8200, section 5
 _SHOWN_HOSTS = 8
@@ -38,7 +43,12 @@ def check(experiment: Experiment) -> list[Problem]:
         # Nothing else can be judged in a network that cannot be.
         return found
     graph = graph_of(experiment.topology)
-    found = [*_flows(experiment, graph), *_mtu(experiment), *host_problems(experiment.hosts, graph)]
+    found = [
+        *_flows(experiment, graph),
+        *_mtu(experiment),
+        *host_problems(experiment.hosts, graph),
+        *_probes(experiment, graph),
+    ]
     if not found:
         found += _paths(experiment, graph)
     return [*found, *links_problems(experiment, graph), *_collect(experiment, graph)]
@@ -87,6 +97,32 @@ def _flow(experiment: Experiment, graph: Graph, here: Path, flow: Flow) -> Itera
         most = experiment.mtu - _TCP_IP_HEADERS[experiment.ip]
         yield Problem((*here, "mss"), f"found {flow.mss}; expected at most {most}, for the MTU is {experiment.mtu}")
     yield from _times(experiment, here, flow)
+
+
+def _probes(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    total = format_duration(experiment.duration)
+    for name, probe in experiment.probes.items():
+        here: Path = ("probes", name)
+        for key, host in (("from", probe.source), ("to", probe.destination)):
+            if host not in graph.hosts:
+                yield Problem((*here, key), _no_host(host, graph))
+        if probe.source == probe.destination:
+            yield Problem((*here, "to"), f"found {show(probe.destination)}; expected another host than 'from'")
+        if name in experiment.flows:
+            yield Problem(here, "is called like a flow; expected a name of its own", "key")
+        for key, size in (("request", probe.request), ("response", probe.response)):
+            most = MAX_MESSAGE if probe.kind == "tcp" else experiment.mtu - _UDP_IP_HEADERS[experiment.ip]
+            if not MIN_PROBE <= size <= most:
+                found = f"found {format_size(size)}; expected from {MIN_PROBE} B to {format_size(most)}"
+                yield Problem((*here, key), found)
+        if probe.start + (probe.duration or 1) > experiment.duration:
+            key = "start" if probe.duration is None else "duration"
+            shown = format_duration(probe.start + (probe.duration or 0))
+            yield Problem(
+                (*here, key), f"found an end at {shown}; expected one within the experiment's duration, {total}"
+            )
+        if probe.interval < _MIN_INTERVAL_NS:
+            yield Problem((*here, "interval"), f"found {format_duration(probe.interval)}; expected at least 1 ms")
 
 
 def _no_host(name: str, graph: Graph) -> str:

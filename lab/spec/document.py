@@ -10,7 +10,8 @@ from __future__ import annotations
 import math
 import re
 import warnings
-from dataclasses import dataclass, field
+from collections.abc import Container
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -36,10 +37,12 @@ _MAX_DEPTH = 32
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A place in a text; both count from 1."""
+    """A place in a text; both numbers count from 1."""
 
     line: int
     column: int
+    file: str = ""
+    """Where the text is from, if not from the file that was asked for."""
 
 
 @dataclass(frozen=True)
@@ -59,6 +62,44 @@ class Document:
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
+    is_merged: bool = False
+    """Whether it is of more than one file."""
+
+    def of_file(self, name: str) -> Document:
+        """Return the same, with its places in the file *name*."""
+        return Document(
+            self.root,
+            {path: replace(place, file=place.file or name) for path, place in self.keys.items()},
+            {path: replace(place, file=place.file or name) for path, place in self.values.items()},
+            [replace(fault, place=replace(fault.place, file=fault.place.file or name)) for fault in self.faults],
+        )
+
+    def over(self, base: Document, whole: Container[str]) -> Document:
+        """Return *base* with what this document says instead: mappings field by field, all else as a whole.
+
+        ``whole``: names at the top that are taken as a whole although they are mappings.
+        """
+        merged = Document(None, dict(base.keys), dict(base.values), [*base.faults, *self.faults])
+        merged.root = _merged(base.root, self.root, (), whole, merged)
+        merged.keys |= self.keys
+        merged.values |= self.values
+        return merged
+
+
+def _merged(base: Any, own: Any, path: Path, whole: Container[str], document: Document) -> Any:
+    if not isinstance(base, dict) or not isinstance(own, dict) or (len(path) == 1 and path[0] in whole):
+        # Nothing below is the base's any more.
+        for places in (document.keys, document.values):
+            for known in [known for known in places if len(known) > len(path) and known[: len(path)] == path]:
+                del places[known]
+        return own
+    return {
+        **base,
+        **{
+            key: _merged(base[key], value, (*path, key), whole, document) if key in base else value
+            for key, value in own.items()
+        },
+    }
 
 
 def parse_yaml(text: str) -> Document:

@@ -7,14 +7,17 @@ This is the only module of the package that touches the file system.
 from __future__ import annotations
 
 import codecs
+import io
 import stat
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
 
+from ruamel.yaml import YAML
+
 from lab.errors import SpecError
-from lab.spec.document import Document, Place, parse_yaml
+from lab.spec.document import Document, Fault, Place, parse_yaml
 from lab.spec.fields import Path, blocked, get, replaced
 from lab.spec.matrix import path_problem, split_path
 from lab.spec.models import Experiment
@@ -27,7 +30,12 @@ __all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "load_experiment"]
 MAX_FILE_BYTES = 128 * 1024
 """Some fifty times the longest experiment that we ship."""
 
+EXTENDS = "extends"
+
 _MAX_PROBLEMS = 40
+_MAX_BASES = 8
+_TAKEN_WHOLE = frozenset({"matrix", "collect"})
+"""What a file says of these stands for itself: a base's axes would multiply its own."""
 
 
 @dataclass(frozen=True)
@@ -36,7 +44,7 @@ class LoadedExperiment:
 
     path: FilePath
     text: bytes
-    """The file as it is, without overrides."""
+    """The file as it is, without overrides; what it extends is written out in it."""
     raw: dict[str, Any]
     """Its plain values, overrides applied: what :func:`lab.plan.make_plan` takes."""
     experiment: Experiment
@@ -54,7 +62,8 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
     was found, what is allowed.
     """
     data = _read(path)
-    source = _Source(path, parse_yaml(_decoded(path, data)))
+    document = _with_bases(path, parse_yaml(_decoded(path, data)), (path.resolve(),))
+    source = _Source(path, document)
     source.stop_at_faults()
     for override in overrides:
         source.apply(override)
@@ -63,7 +72,46 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
     source.lines += [(source.place(problem), str(problem)) for problem in problems]
     source.stop_at_faults()
     assert experiment is not None, "examine() returns an experiment or at least one problem"
-    return LoadedExperiment(path, data, source.root, experiment, tuple(overrides))
+    text = data if document.root is None or not document.is_merged else _written_out(path, document)
+    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides))
+
+
+def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...]) -> Document:
+    """Return the document with those that it extends below it."""
+    if not isinstance(document.root, dict) or EXTENDS not in document.root or document.faults:
+        return document
+    name = document.root.pop(EXTENDS)
+    place = document.values.get((EXTENDS,), Place(1, 1))
+    if not isinstance(name, str) or not name:
+        return _faulty(document, place, f"found {show(name)}; expected the path of another experiment file")
+    base = path.parent / name
+    if base.resolve() in chain:
+        return _faulty(document, place, f"found {show(name)}, which extends this file; expected no circle")
+    if len(chain) > _MAX_BASES:
+        return _faulty(document, place, f"found more than {_MAX_BASES} files that extend each other")
+    try:
+        text = _decoded(base, _read(base))
+    except SpecError as error:
+        return _faulty(document, place, f"found {show(name)}: {error}")
+    below = _with_bases(base, parse_yaml(text), (*chain, base.resolve())).of_file(str(base))
+    merged = document.over(below, _TAKEN_WHOLE)
+    merged.is_merged = True
+    return merged
+
+
+def _faulty(document: Document, place: Place, message: str) -> Document:
+    document.faults.append(Fault(place, (EXTENDS,), message))
+    return document
+
+
+def _written_out(path: FilePath, document: Document) -> bytes:
+    """What the file and those that it extends come to, as one file that stands alone."""
+    buffer = io.BytesIO()
+    writer = YAML(typ="safe", pure=True)
+    writer.default_flow_style = None
+    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
+    writer.dump(document.root, buffer)
+    return f"# {path.name} and what it extends, written out by lab\n".encode() + buffer.getvalue()
 
 
 def _read(path: FilePath) -> bytes:
@@ -134,7 +182,7 @@ class _Source:
         raise SpecError("\n".join(unique))
 
     def _shown(self, place: Place | str) -> str:
-        return place if isinstance(place, str) else f"{self.path}:{place.line}:{place.column}"
+        return place if isinstance(place, str) else f"{place.file or self.path}:{place.line}:{place.column}"
 
     def place(self, problem: Problem) -> Place | str:
         """Return where the problem's field, or the nearest part around it that is written, stands."""

@@ -33,7 +33,7 @@ from lab.spec.types import (
     TcParameters,
 )
 
-__all__ = ["Calibration", "Experiment", "Flow", "HostQueue", "HostSettings"]
+__all__ = ["Calibration", "Experiment", "Flow", "HostQueue", "HostSettings", "LatencyProbe"]
 
 
 class Flow(Model):
@@ -80,6 +80,33 @@ class Flow(Model):
     off: PositiveDurationNs | None = Field(default=None, description="And for how long it is silent. Default: never.")
 
 
+class LatencyProbe(Model):
+    """Small packets at intervals, whose answers' delays are recorded: latency under load."""
+
+    kind: Literal["ping", "tcp", "udp"] = Field(
+        default="ping",
+        description="ping: ICMP echo; udp: datagrams; tcp: requests over one connection, each once the one before has "
+        "been answered.",
+    )
+    source: str = Field(alias="from", description="The host that asks.", examples=["s1"])
+    destination: str = Field(alias="to", description="The host that answers.", examples=["d1"])
+    interval: PositiveDurationNs = Field(
+        default=100_000_000, description="From one to the next.", json_schema_extra={"default": "100ms"}
+    )
+    request: SizeBytes = Field(
+        default=64, description="Bytes of a request, headers aside.", json_schema_extra={"default": "64B"}
+    )
+    response: SizeBytes = Field(
+        default=64,
+        description="Bytes of an answer; of ping as many as of the request.",
+        json_schema_extra={"default": "64B"},
+    )
+    start: DurationNs = Field(
+        default=0, description="When it begins, after the start of traffic.", json_schema_extra=NO_TIME
+    )
+    duration: PositiveDurationNs | None = Field(default=None, description="How long it asks. Default: to the end.")
+
+
 class HostQueue(Model):
     """The queue discipline of a host's own interfaces, where they have no rate."""
 
@@ -118,6 +145,9 @@ class Experiment(Model):
     description: str = Field(default="", description="What the experiment asks, and what to look for in the answer.")
     topology: Topology = Field(description="The hosts, the routers and the links between them.")
     flows: dict[FlowName, Flow] = Field(min_length=1, description="Flow name → the flow.")
+    probes: dict[FlowName, LatencyProbe] = Field(
+        default={}, description="Name → a probe of the latency that other traffic meets beside the flows."
+    )
     duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
     start_jitter: DurationNs = Field(
         default=0,

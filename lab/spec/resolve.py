@@ -19,6 +19,7 @@ __all__ = ["resolve", "socket_buffer_bytes", "trial_seed"]
 
 FIRST_PORT = 5201
 """iperf3's own; flows take it and those after it, in the order of the file."""
+FIRST_PROBE_PORT = 8201
 
 _MIN_SOCKET_BUFFER = 16 * 2**20
 _MAX_SOCKET_BUFFER = 2**31 - 1
@@ -45,6 +46,7 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
         nodes=with_settings(graph_of(experiment.topology).nodes, experiment.hosts),
         links=built,
         flows=flows,
+        probes=_probes(experiment),
         mtu=experiment.mtu,
         offloads=experiment.offloads,
         ecn=experiment.ecn,
@@ -104,3 +106,21 @@ def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
             )
         )
     return flows
+
+
+def _probes(experiment: Experiment) -> list[protocol.Probe]:
+    return [
+        protocol.Probe(
+            name=name,
+            kind=probe.kind,
+            source=probe.source,
+            destination=probe.destination,
+            port=0 if probe.kind == "ping" else FIRST_PROBE_PORT + number,
+            interval_ns=probe.interval,
+            start_ns=probe.start,
+            duration_ns=experiment.duration - probe.start if probe.duration is None else probe.duration,
+            request_bytes=probe.request,
+            response_bytes=probe.response,
+        )
+        for number, (name, probe) in enumerate(experiment.probes.items())
+    ]

@@ -19,10 +19,20 @@ __all__ = ["SCHEMA_FILE", "json_schema", "json_schema_text"]
 SCHEMA_FILE = Path(__file__).with_name("experiment.schema.json")
 
 
+_EXTENDS = {
+    "type": "string",
+    "description": "Another experiment file, relative to this one, that this one changes.",
+    "default": None,
+}
+
+
 def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12)."""
     generated = Experiment.model_json_schema(by_alias=True)
     tidy: dict[str, Any] = _tidy(generated)
+    # A file that extends another need not say again what that says.
+    tidy["properties"] = {"extends": _EXTENDS, **tidy["properties"]}
+    tidy["anyOf"] = [{"required": ["extends"]}, {"required": tidy.pop("required")}]
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **tidy,

@@ -10,7 +10,7 @@ import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, PlainSerializer, PlainValidator, WithJsonSchema
+from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
 from lab import units
 
@@ -228,7 +228,13 @@ SysctlValue = Annotated[
 
 FlowName = Annotated[str, Field(pattern=_FLOW_NAME)]
 
-CongestionControl = Annotated[str, Field(pattern=_CC_NAME, examples=["cubic", "bbr", "reno", "vegas", "dctcp"])]
+_OTHER_CC_NAMES = {"hstcp": "highspeed", "newreno": "reno"}
+
+CongestionControl = Annotated[
+    str,
+    Field(pattern=_CC_NAME, examples=["cubic", "bbr", "reno", "vegas", "dctcp"]),
+    AfterValidator(lambda name: _OTHER_CC_NAMES.get(name, name)),
+]
 """Any name that the kernel could know (TCP_CA_NAME_MAX is 16): whether it does is the kernel's to say."""
 
 _TcValue = Annotated[

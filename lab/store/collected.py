@@ -76,6 +76,7 @@ COLUMN_UNITS = {
     "ca_window_max": "segments",
     "ca_k_ms": "milliseconds",
     "duration_ns": "nanoseconds",
+    "rtt_ns": "nanoseconds; 0: no answer",
     "sojourn_ns": "nanoseconds; 0: not known",
     "at_least_ns": "nanoseconds; less than twice this",
     "packets": "packets",

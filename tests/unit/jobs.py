@@ -50,6 +50,7 @@ def job_with(
             }
             for number in range(flows)
         ],
+        "probes": [],
         "mtu": 1500,
         "offloads": False,
         "ecn": "off",

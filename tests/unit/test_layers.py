@@ -151,7 +151,7 @@ def uses(module: str, name: str) -> bool:
 
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
     # lab.agent's own command lines are those that other engines and `lab trace` start.
-    command_lines = {"lab.cli", "lab.agent.__main__", "lab.agent.live.__main__"}
+    command_lines = {"lab.cli", "lab.agent.__main__", "lab.agent.live.__main__", "lab.agent.probes"}
     assert {module for module in sources() if uses(module, "print")} <= command_lines
     exits = {
         module

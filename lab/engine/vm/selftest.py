@@ -76,6 +76,20 @@ def self_test_job() -> Job:
                 "mss_bytes": None,
             }
         ],
+        "probes": [
+            {
+                "name": "selftest",
+                "kind": "tcp",
+                "source": "s1",
+                "destination": "d1",
+                "port": 8201,
+                "interval_ns": 100_000_000,
+                "start_ns": 0,
+                "duration_ns": 500_000_000,
+                "request_bytes": 64,
+                "response_bytes": 64,
+            }
+        ],
         "mtu": 1500,
         "offloads": False,
         "ecn": "off",

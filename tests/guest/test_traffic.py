@@ -1,0 +1,227 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flows and hosts as declared, by what the kernel's instruments see of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+from lab.plan import make_plan
+from lab.protocol import Job
+from lab.store.collected import Context, read_rows, rows_to_table
+from tests.conftest import record_in
+
+pytestmark = pytest.mark.vm
+
+ALGORITHMS = (
+    "reno cubic bbr vegas westwood htcp hstcp hybla illinois scalable veno yeah bic lp nv cdg dctcp".split()  # noqa: SIM905
+)
+
+INFINITE = 2**31 - 1
+
+RunJob = Callable[[Job], Path]
+
+
+def job(flows: dict[str, Any], duration: str = "6s", pairs: int = 4, **fields: Any) -> Job:
+    link = {"rate": "20mbit", "delay": "10ms", **fields.pop("link", {})}
+    document = {
+        "name": "test",
+        "topology": {"kind": "dumbbell", "pairs": pairs, "bottleneck": link},
+        "flows": flows,
+        "duration": duration,
+        **fields,
+    }
+    (trial,) = make_plan(document).trials
+    return trial.job
+
+
+class Trial:
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.record = record_in(directory)
+
+    def flow(self, name: str) -> dict[str, Any]:
+        assert self.record["status"] == "ok", self.record.get("error")
+        found: dict[str, Any] = next(flow for flow in self.record["flows"] if flow["name"] == name)
+        return found
+
+    def received(self, name: str) -> dict[str, Any]:
+        printed = json.loads((self.directory / self.flow(name)["server_json"]).read_text())
+        found: dict[str, Any] = printed["end"]["sum_received"]
+        return found
+
+    def table(self, collector: str) -> pa.Table:
+        described = self.record["collectors"][collector]
+        rows = read_rows(self.directory, collector, described)
+        return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
+
+    def of_sender(self, name: str) -> list[dict[str, Any]]:
+        return [row for row in self.table("probe").to_pylist() if (row["flow"], row["end"]) == (name, "source")]
+
+
+@pytest.fixture(scope="module")
+def several(run_job: RunJob) -> Trial:
+    """One of each kind, each between hosts of its own."""
+    flows = {
+        "back": {"from": "s1", "to": "d1", "direction": "reverse"},
+        "amount": {"from": "s2", "to": "d2", "amount": "1MB"},
+        "slow": {"from": "s3", "to": "d3", "rate": "2mbit", "message": "10kB", "mss": 1000},
+        "bursts": {"from": "s4", "to": "d4", "on": "1s", "off": "2s", "message": "8kB"},
+    }
+    return Trial(run_job(job(flows, collect={"probe": {}, "flow": {}}, link={"reverse": {"rate": "5mbit"}})))
+
+
+def test_in_reverse_the_server_sends(several: Trial) -> None:
+    flow = several.flow("back")
+    # It shares the way back with acknowledgements.
+    assert several.received("back")["bits_per_second"] == pytest.approx(5e6 * 1448 / 1514, rel=0.2)
+    assert flow["source_port"] == 5201
+    assert flow["tcp_info"]["bytes_acked"] > 1_000_000
+    rows = several.of_sender("back")
+    assert {row["sport"] for row in rows} == {5201}
+    assert len(rows) > 500
+
+
+def test_an_amount_is_sent_and_no_more(several: Trial) -> None:
+    assert several.received("amount")["bytes"] == 8 * 131072  # whole blocks
+    seen = several.of_sender("amount")
+    assert max(row["time_ns"] for row in seen) < 3_000_000_000
+
+
+def test_the_application_limits_itself(several: Trial) -> None:
+    assert several.received("slow")["bits_per_second"] == pytest.approx(2e6, rel=0.03)
+    # Of 1000 bytes, timestamps take 12.
+    assert {row["mss"] for row in several.of_sender("slow")[5:]} == {988}
+
+
+def test_bursts_are_sent_when_they_are_on(several: Trial) -> None:
+    for number, start in ((1, 0.0), (2, 3.0)):
+        times = np.array([row["time_ns"] for row in several.of_sender(f"bursts-on{number}")]) / 1e9
+        assert start < times.min() < start + 0.3
+        assert start + 0.8 < times.max() < start + 1.6
+    assert [flow["name"] for flow in several.record["flows"]][-2:] == ["bursts-on1", "bursts-on2"]
+
+
+def test_flows_start_one_after_the_other(run_job: RunJob) -> None:
+    flows = {"late": {"from": "s{i}", "to": "d{i}", "count": 4, "every": "1s"}}
+    trial = Trial(run_job(job(flows, collect={"states": {}})))
+    opened = {}
+    for row in trial.table("states").to_pylist():
+        if row["newstate"] == "ESTABLISHED" and row["end"] == "source":
+            opened.setdefault(row["flow"], row["time_ns"] / 1e9)
+    for number in range(1, 5):
+        # The control connection first, and iperf3's exchange of parameters.
+        assert number - 1 < opened[f"late-{number}"] < number - 1 + 0.4
+
+
+def test_64_flows_at_a_time(run_job: RunJob) -> None:
+    flows = {"many": {"from": "s{i}", "to": "d{i}", "count": 64}}
+    trial = Trial(run_job(job(flows, "3s", pairs=64, collect={"retrans": {}}, link={"rate": "50mbit"})))
+    total = sum(trial.received(f"many-{number}")["bytes"] for number in range(1, 65))
+    assert total * 8 / 3 == pytest.approx(50e6 * 1448 / 1514, rel=0.25)
+
+
+def test_every_algorithm_that_the_kernel_has(run_job: RunJob) -> None:
+    flows = {name: {"from": f"s{number}", "to": f"d{number}", "cc": name} for number, name in enumerate(ALGORITHMS, 1)}
+    # dctcp without ECN is reno, and says so.
+    trial = Trial(run_job(job(flows, "3s", pairs=len(ALGORITHMS), collect={}, ecn="on")))
+    found = {name: trial.flow(name)["congestion_control"] for name in ALGORITHMS}
+    # The kernel's name of HighSpeed TCP (RFC 3649).
+    assert found == {name: "highspeed" if name == "hstcp" else name for name in ALGORITHMS}
+
+
+def test_hosts_have_their_own_window_sysctls_and_queue(run_job: RunJob) -> None:
+    hosts = {
+        "s1": {"initial_window": 40, "queue": {"discipline": "fq"}},
+        "d1": {"sysctl": {"net.ipv4.tcp_timestamps": False}, "offloads": True},
+    }
+    flows = {"wide": {"from": "s1", "to": "d1"}, "plain": {"from": "s2", "to": "d2"}}
+    trial = Trial(run_job(job(flows, "3s", hosts=hosts)))
+    first = {name: next(row for row in trial.of_sender(name) if row["packets_out"] > 2) for name in flows}
+    assert first["wide"]["snd_cwnd"] == 40
+    assert first["plain"]["snd_cwnd"] == 10
+    # Without the time stamps of 12 bytes.
+    assert first["wide"]["mss"] == 1460
+    assert first["plain"]["mss"] == 1448
+    qdiscs = {
+        (port["interface"], qdisc["kind"]) for port in trial.record["interfaces"] for qdisc in port["qdiscs_after"]
+    }
+    assert ("s1-eth0", "fq") in qdiscs
+    assert ("s2-eth0", "fq") not in qdiscs
+    offloads = {port["interface"]: port["offloads"].get("gro") for port in trial.record["interfaces"]}
+    assert (offloads["d1-eth0"], offloads["d2-eth0"]) == (True, False)
+
+
+def test_a_module_s_parameter_changes_what_it_does(run_job: RunJob) -> None:
+    flows = {"bulk": {"from": "s1", "to": "d1"}}
+    peaks = []
+    for hystart in (1, 0):
+        trial = Trial(run_job(job(flows, "3s", modules={"cubic": {"hystart": hystart}}, link={"delay": "40ms"})))
+        slow_start = [row["snd_cwnd"] for row in trial.of_sender("bulk") if row["ssthresh"] == INFINITE]
+        peaks.append(max(slow_start))
+    # Without HyStart, slow start ends when the queue is full: BDP and queue are 132 packets each.
+    assert peaks[0] < 200 < 264 <= peaks[1]
+
+
+@pytest.mark.parametrize(
+    ("fields", "expected"),
+    [
+        ({"hosts": {"s1": {"sysctl": {"net.ipv4.tcp_turbo": 1}}}}, "sysctl net.ipv4.tcp_turbo=1: No such file"),
+        ({"hosts": {"s1": {"sysctl": {"net.ipv4.tcp_sack": "maybe"}}}}, "sysctl net.ipv4.tcp_sack=maybe: Invalid"),
+        ({"modules": {"cubic": {"turbo": 1}}}, "tcp_cubic has no parameter turbo; it has beta, bic_scale"),
+        ({"modules": {"cubic": {"beta": "much"}}}, "tcp_cubic: beta=much: Invalid argument"),
+    ],
+)
+def test_what_the_guest_does_not_have_is_said(run_job: RunJob, fields: dict[str, Any], expected: str) -> None:
+    trial = Trial(run_job(job({"bulk": {"from": "s1", "to": "d1"}}, **fields)))
+    assert trial.record["status"] == "failed"
+    assert expected in trial.record["error"]
+
+
+def test_probes_measure_what_a_queue_adds(run_job: RunJob) -> None:
+    """Beside a flow that fills a queue of 80 ms, in IPv4 and IPv6; the same while nothing is sent."""
+    probes = {
+        "echo": {"from": "s2", "to": "d2"},
+        "rpc": {"kind": "tcp", "from": "s2", "to": "d2", "request": "100B", "response": "2kB", "interval": "200ms"},
+        "voice": {"kind": "udp", "from": "s2", "to": "d2", "interval": "20ms", "request": "160B"},
+        "early": {"from": "s3", "to": "d3", "duration": "1s", "interval": "10ms"},
+    }
+    flows = {"bulk": {"from": "s1", "to": "d1", "start": "2s"}}
+    for ip in ("ipv4", "ipv6"):
+        link = {"queue": {"limit": "80ms"}}
+        trial = Trial(run_job(job(flows, probes=probes, collect={}, link=link, ip=ip)))
+        rows = trial.table("latency").to_pylist()
+        by_probe = {
+            name: [(row["time_ns"] / 1e9, row["rtt_ns"] / 1e6) for row in rows if row["probe"] == name]
+            for name in probes
+        }
+        assert [len(by_probe[name]) for name in probes] == [60, 30, 300, 100]
+        for name in probes:
+            times = [at for at, _rtt in by_probe[name]]
+            assert np.allclose(np.diff(times), times[1] - times[0], atol=0.002)
+            before = [rtt for at, rtt in by_probe[name] if at < 1.9]
+            # 20 ms of delay, and what sending a few hundred bytes takes; nothing is lost.
+            assert 20.0 < min(before) <= max(before) < 22.0
+        loaded = [rtt for name in ("echo", "rpc", "voice") for at, rtt in by_probe[name] if at > 3.5 and rtt]
+        assert 60 < np.median(loaded) < 101
+        assert max(loaded) < 20 + 80 + 3
+
+
+def test_what_is_not_answered_is_counted(run_job: RunJob) -> None:
+    probes = {
+        "echo": {"from": "s2", "to": "d2", "interval": "5ms"},
+        "voice": {"kind": "udp", "from": "s2", "to": "d2", "interval": "5ms"},
+    }
+    flows = {"bulk": {"from": "s1", "to": "d1"}}
+    trial = Trial(run_job(job(flows, probes=probes, collect={}, link={"loss": "20%"})))
+    for name in probes:
+        rtts = [row["rtt_ns"] for row in trial.table("latency").to_pylist() if row["probe"] == name]
+        assert len(rtts) == 1200
+        # Requests are lost, answers are not.
+        assert abs(rtts.count(0) - 240) < 5 * np.sqrt(1200 * 0.2 * 0.8)
