@@ -102,12 +102,48 @@ def run(
 
 
 @app.command()
-def check(file: ExperimentFile, set_: Overrides = None) -> None:
-    """Validate an experiment and print its plan, without running it."""
+def check(
+    file: ExperimentFile,
+    set_: Overrides = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Also draw the topology, as an SVG file.")
+    ] = None,
+) -> None:
+    """Validate an experiment and print what it comes to, without running it."""
     from lab.plan import describe, make_plan
+    from lab.preview import preview
     from lab.spec.load import load_experiment
 
-    print(describe(make_plan(load_experiment(file, set_ or ()).raw)))
+    plan = make_plan(load_experiment(file, set_ or ()).raw)
+    print(describe(plan))
+    print(preview(plan, _processors()))
+    if svg is not None:
+        from lab.report.topology import save_topology
+
+        try:
+            save_topology([trial.job for trial in plan.trials if trial.repetition == 1], svg)
+        except OSError as exc:
+            raise InputError(f"{svg}: cannot be written: {exc.strerror}") from exc
+        _say(f"drawn: {svg}")
+
+
+@app.command()
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as my_first.yaml.")],
+) -> None:
+    """Write a commented experiment to start from."""
+    from lab.spec.starter import starter
+
+    try:
+        text = starter(file.stem)
+        with file.open("x", encoding="utf-8") as output:
+            output.write(text)
+    except FileExistsError:
+        raise InputError(f"{file}: there is such a file already; it was left as it is") from None
+    except OSError as exc:
+        raise InputError(f"{file}: cannot be written: {exc.strerror}") from exc
+    _say(f"now: lab check {shlex.quote(str(file))}, then lab run {shlex.quote(str(file))}")
+    print(file)
 
 
 @app.command()

@@ -14,7 +14,7 @@ from lab.network import route
 from lab.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem
 from lab.units import format_duration, format_percent, format_rate, format_size
 
-__all__ = ["base_rtt_ns", "notes_of"]
+__all__ = ["base_rtt_ns", "busy_share", "notes_of"]
 
 SETTLING_NS = 130 * 10**9
 """One BBR flow against CUBIC flows was seen to need this long."""
@@ -86,27 +86,38 @@ def _small_buffer(job: Job) -> Iterator[str]:
             return
 
 
-def _busy(job: Job) -> Iterator[str]:
-    """What the flows can push through their bottlenecks, and what that costs."""
+def busy_share(job: Job) -> float:
+    """Return how busy the virtual processor will be, roughly: what flows push through their bottlenecks costs."""
+    carried, hops, unlimited = _load(job)
+    return 1.0 if unlimited else sum(carried) / 8 / (job["mtu"] + ETHERNET_HEADER_BYTES) * hops * PACKET_HOP_NS / 1e9
+
+
+def _load(job: Job) -> tuple[list[int], int, bool]:
+    """(rate of each bottleneck that is used, most nodes on a way, whether a way has no limit)"""
     carried: dict[tuple[str, str], int] = {}
-    unlimited = False
-    hops = 0
+    unlimited, hops = False, 0
     for flow in job["flows"]:
         way = route(job, flow["source"], flow["destination"])
         limited = [(hop.direction["rate_bps"] or 0, hop.link, hop.way) for hop in way if hop.direction["rate_bps"]]
         hops = max(hops, len(way) + 1)
-        if limited:
+        if flow["rate_bps"] is not None:
+            carried[flow["name"], ""] = min([flow["rate_bps"], *(rate for rate, _link, _way in limited)])
+        elif limited:
             rate, link, direction = min(limited)
             carried[link, direction] = rate
         else:
             unlimited = True
-    packets = sum(carried.values()) / 8 / (job["mtu"] + ETHERNET_HEADER_BYTES)
-    share = packets * hops * PACKET_HOP_NS / 1e9
+    return list(carried.values()), hops, unlimited
+
+
+def _busy(job: Job) -> Iterator[str]:
+    carried, hops, unlimited = _load(job)
+    share = busy_share(job)
     if unlimited:
         yield "a flow's path has no rate limit: it takes all of the virtual processor, and the trial will be invalid"
     elif share > BUSY_SHARE:
         yield (
-            f"some {format_rate(sum(carried.values()))} over {hops} nodes may keep the virtual processor {share:.0%} "
+            f"some {format_rate(sum(carried))} over {hops} nodes may keep the virtual processor {share:.0%} "
             f"busy; beyond {BUSY_SHARE:.0%} a trial is invalid"
         )
 

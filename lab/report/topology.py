@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -38,6 +39,12 @@ def topology_figure(jobs: Sequence[Job]) -> Figure:
         _draw_flows(axes, places, jobs)
         axes.set_xlim(min(x for x, _ in places.values()) - 0.3, min(x for x, _ in places.values()) + width - 0.7)
     return figure
+
+
+def save_topology(jobs: Sequence[Job], path: Path) -> None:
+    """Draw :func:`topology_figure` into an SVG file."""
+    with styled():
+        topology_figure(jobs).savefig(path, format="svg", metadata={"Date": None})
 
 
 def layout(job: Job) -> dict[str, tuple[float, float]]:

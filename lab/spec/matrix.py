@@ -28,10 +28,19 @@ class Axis:
     key: str
     """As written: ``flows.bulk.cc``."""
     values: tuple[Any, ...]
+    paths: tuple[Path, ...]
+    """Of the fields that it sets, all to the same value: several where the key has a ``*``."""
 
-    @property
-    def path(self) -> Path:
-        return split_path(self.key)
+    def set(self, document: Any, value: Any) -> dict[Any, Any]:
+        """Return *document* with *value* in all of them."""
+        for path in self.paths:
+            document = replaced(document, path, value)
+        found: dict[Any, Any] = document
+        return found
+
+    def rest_of(self, path: Path) -> Path | None:
+        """Return what follows one of the axis's fields in *path*; None if *path* is elsewhere."""
+        return next((path[len(own) :] for own in self.paths if path[: len(own)] == own), None)
 
 
 @dataclass(frozen=True)
@@ -52,6 +61,18 @@ def split_path(text: str) -> Path:
     return (head, rest) if head == "matrix" and dot else tuple(text.split("."))
 
 
+def expanded(key: str, document: Any) -> tuple[Path, ...]:
+    """Return the fields that a key names: ``flows.*.cc`` those of all flows."""
+    found: list[Path] = [()]
+    for part in split_path(key):
+        if part == "*":
+            here = [(path, get(document, path)) for path in found]
+            found = [(*path, name) for path, names in here if isinstance(names, Mapping) for name in names]
+        else:
+            found = [(*path, part) for path in found]
+    return tuple(found)
+
+
 def read_axes(document: Any) -> tuple[list[Axis], list[Problem]]:
     """Return the usable axes in the order written, and what is wrong with the others.
 
@@ -69,7 +90,7 @@ def read_axes(document: Any) -> tuple[list[Axis], list[Problem]]:
             doubles = list(_doubles(here, values))
             problems += doubles
             if not doubles:
-                axes.append(Axis(key, tuple(values)))
+                axes.append(Axis(key, tuple(values), expanded(key, document)))
     return axes, problems
 
 
@@ -77,14 +98,21 @@ def _axis_problem(key: str, document: Any, axes: list[Axis]) -> str | None:
     path = split_path(key)
     if path[0] in _NOT_AXES:
         return f"'{path[0]}' cannot be varied; expected the path of another field"
-    message = path_problem(path, document, new_names=False)
-    if message:
-        return message
+    paths = expanded(key, document)
+    if not paths:
+        return "found a '*' that stands for nothing; expected names where it is"
+    for one in paths:
+        if message := path_problem(one, document, new_names=False):
+            return message
     for other in axes:
-        shorter = min(len(path), len(other.path))
-        if path[:shorter] == other.path[:shorter]:
+        if any(_overlap(one, theirs) for one in paths for theirs in other.paths):
             return f"found a path that overlaps {show(other.key)}; expected each field in one axis"
     return None
+
+
+def _overlap(first: Path, second: Path) -> bool:
+    shorter = min(len(first), len(second))
+    return first[:shorter] == second[:shorter]
 
 
 def _doubles(here: Path, values: list[Any]) -> Iterator[Problem]:
@@ -137,11 +165,11 @@ def cells(document: Mapping[str, Any], axes: list[Axis]) -> Iterator[CellDocumen
     for indices in itertools.product(*(range(len(axis.values)) for axis in axes)):
         here = plain
         for axis, index in zip(axes, indices, strict=True):
-            here = replaced(here, axis.path, axis.values[index])
+            here = axis.set(here, axis.values[index])
         values = {axis.key: axis.values[index] for axis, index in zip(axes, indices, strict=True)}
         yield CellDocument(indices, values, here)
 
 
 def lacks(document: Any, axis: Axis) -> bool:
-    """Return whether the document itself says nothing at the axis's path."""
-    return get(document, axis.path) is MISSING
+    """Return whether the document itself says nothing at one of the axis's fields."""
+    return any(get(document, path) is MISSING for path in axis.paths)

@@ -15,6 +15,7 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Wit
 from lab import units
 
 __all__ = [
+    "NAME_PATTERN",
     "PATTERN_MEANINGS",
     "CongestionControl",
     "DurationNs",
@@ -176,7 +177,7 @@ SocketBuffer = Annotated[
 ]
 """Bytes, or ``auto``."""
 
-_NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
+NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FLOW_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
 _NODE_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,8}$"
 _CC_NAME = r"^[a-z0-9_]{1,15}$"
@@ -190,7 +191,7 @@ PATTERN_MEANINGS = {
     _NODE_PATTERN: "a node's name, or a pattern such as 's*'",
     _SYSCTL: "a setting of the network, such as net.ipv4.tcp_slow_start_after_idle",
     _MODULE_PARAMETER: "small letters, digits and '_', as the kernel's module spells its parameters",
-    _NAME: "up to 64 letters, digits, '_' and '-', the first a letter or digit",
+    NAME_PATTERN: "up to 64 letters, digits, '_' and '-', the first a letter or digit",
     _FLOW_NAME: "up to 32 letters, digits, '_' and '-', the first a letter",
     _NODE_NAME: "up to 9 letters, digits and '_', the first a letter: the kernel's names of interfaces have 15",
     _CC_NAME: "up to 15 small letters, digits and '_', such as cubic or bbr",
@@ -198,7 +199,7 @@ PATTERN_MEANINGS = {
 }
 """Patterns of text, for people."""
 
-Name = Annotated[str, Field(pattern=_NAME)]
+Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name that is safe in a path on every file system."""
 
 NodeName = Annotated[str, Field(pattern=_NODE_NAME)]

@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lab.spec.checks import check
-from lab.spec.fields import Path, blocked, replaced
+from lab.spec.fields import Path, blocked
 from lab.spec.matrix import MAX_TRIALS, Axis, CellDocument, cells, count, lacks, read_axes
 from lab.spec.models import Experiment
 from lab.spec.problems import InvalidExperimentError, Problem, path_text, problems_of
@@ -35,14 +35,14 @@ def examine(document: Any) -> tuple[Experiment | None, list[Problem]]:
     if not isinstance(document, Mapping):
         return None, [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
     axes, problems = read_axes(document)
-    axes = [axis for axis in axes if not blocked(document, axis.path)]
+    axes = [axis for axis in axes if not any(blocked(document, path) for path in axis.paths)]
     # A field that an axis sets need not be written elsewhere too: there, the first value stands in for it.
     lent = [axis for axis in axes if lacks(document, axis)]
     base: Mapping[str, Any] = document
     for axis in lent:
-        base = replaced(base, axis.path, axis.values[0])
+        base = axis.set(base, axis.values[0])
     experiment, found = _parse(base)
-    problems += [problem for problem in found if not any(_below(problem.path, axis.path) for axis in lent)]
+    problems += [problem for problem in found if all(axis.rest_of(problem.path) is None for axis in lent)]
     problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment)]
     if experiment is not None and not problems:
         problems += _cell_problems(document, axes, experiment.repeat)
@@ -56,10 +56,6 @@ def _parse(document: Mapping[str, Any]) -> tuple[Experiment | None, list[Problem
         return None, problems_of(error, document)
 
 
-def _below(path: Path, top: Path) -> bool:
-    return path[: len(top)] == top
-
-
 def _value_problems(
     base: Mapping[str, Any], axis: Axis, known: list[Problem], experiment: Experiment | None
 ) -> Iterator[Problem]:
@@ -68,13 +64,17 @@ def _value_problems(
     base = {key: value for key, value in base.items() if key != "matrix"}
     seen: dict[str, Any] = {}
     for index, value in enumerate(axis.values):
-        parsed, found = _parse(replaced(base, axis.path, value))
+        parsed, found = _parse(axis.set(base, value))
         here: Path = ("matrix", axis.key, index)
+        told = set[Problem]()
         for problem in found:
-            if _below(problem.path, axis.path):
-                yield replace(problem, path=(*here, *problem.path[len(axis.path) :]))
-            elif problem not in known:
+            rest = axis.rest_of(problem.path)
+            if rest is None and problem not in known:
                 yield Problem(here, f"with {show(value)}, {problem}")
+            elif rest is not None and (moved := replace(problem, path=(*here, *rest))) not in told:
+                # Once for all fields that a '*' stands for.
+                told.add(moved)
+                yield moved
         if parsed is None or experiment is None:
             continue
         meaning = repr(parsed)
@@ -105,7 +105,7 @@ def _blame(axes: list[Axis], cases: list[tuple[CellDocument, Problem]]) -> Itera
     bad = [sorted({cell.indices[position] for cell, _ in cases}) for position in range(len(axes))]
     matters = [position for position, axis in enumerate(axes) if len(bad[position]) < len(axis.values)]
     cell, first = cases[0]
-    own = next((position for position, axis in enumerate(axes) if _below(first.path, axis.path)), None)
+    own = next((position for position, axis in enumerate(axes) if axis.rest_of(first.path) is not None), None)
     together = [position for position in matters if position != own]
     if own is not None and not together:
         yield from _at_values(axes[own], own, bad[own], cases)
@@ -120,7 +120,7 @@ def _blame(axes: list[Axis], cases: list[tuple[CellDocument, Problem]]) -> Itera
         if own is None:
             yield replace(first, message=message)
         else:
-            rest = first.path[len(axes[own].path) :]
+            rest = axes[own].rest_of(first.path) or ()
             yield replace(first, path=("matrix", axes[own].key, cell.indices[own], *rest), message=message)
 
 
@@ -130,7 +130,8 @@ def _at_values(
     for index in indices:
         problem = next(problem for cell, problem in cases if cell.indices[position] == index)
         here: Path = ("matrix", axis.key, index)
-        if _below(problem.path, axis.path):
-            yield replace(problem, path=(*here, *problem.path[len(axis.path) :]))
+        rest = axis.rest_of(problem.path)
+        if rest is not None:
+            yield replace(problem, path=(*here, *rest))
         else:
             yield Problem(here, f"with this value, {path_text(problem.path)}: {problem.message}")

@@ -31,6 +31,7 @@ ALLOWED: dict[str, set[str]] = {
     "store": {"errors", "protocol", "drop_causes"},
     "analysis": {"network", "protocol", "units"},
     "report": {"network", "errors", "protocol", "units", "store", "analysis"},
+    "preview": {"agent", "network", "notes", "plan", "protocol", "units"},
     "runner": {"errors", "plan", "engine", "store"},
     "verify": {"errors", "plan", "engine", "store", "runner"},
     "progress": {"errors", "plan"},
