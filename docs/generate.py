@@ -42,6 +42,7 @@ SECTIONS = {
     "FourState": "[four states](#loss)",
     "GilbertElliott": "[Gilbert and Elliott's model](#loss)",
     "Jitter": "[more](#jitter-and-reordering)",
+    "ListedLoss": "[listed packets](#loss)",
     "Linear": "[a row](#linear)",
     "Link": "[a link](#a-link)",
     "ParkingLot": "[a parking lot](#parking-lot)",

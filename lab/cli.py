@@ -69,7 +69,7 @@ def run(
     from lab.store import TrialCache, create_run
 
     loaded = load_experiment(file, set_ or ())
-    plan = make_plan(loaded.raw)
+    plan = make_plan(loaded.raw, loaded.traces)
     engine = VmEngine()
     with observing(plan) as observer:
         engine.locate(observer.step)
@@ -114,7 +114,8 @@ def check(
     from lab.preview import preview
     from lab.spec.load import load_experiment
 
-    plan = make_plan(load_experiment(file, set_ or ()).raw)
+    loaded = load_experiment(file, set_ or ())
+    plan = make_plan(loaded.raw, loaded.traces)
     print(describe(plan))
     print(preview(plan, _processors()))
     if svg is not None:

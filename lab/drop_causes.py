@@ -56,6 +56,9 @@ _REASONS = {
 }
 
 
+_LINK_PROGRAMS = {"TC_INGRESS": "random_loss", "TC_EGRESS": "queue_overflow"}
+"""What a trial's own classifiers drop: packets whose loss is declared, and those that a trace has no room for."""
+
 _MANAGES_QUEUE = re.compile(r"codel|(^|_)(cake|pie|red|sfb|choke)_")
 """Names of functions in net/sched that drop what they have queued."""
 
@@ -65,8 +68,10 @@ def cause_of(reason: str, location: str, qdiscs: Collection[str]) -> str:
 
     ``reason`` is the kernel's (``enum skb_drop_reason``, without its prefix), ``location`` the function that dropped,
     with its module as in ``/proc/kallsyms``, ``qdiscs`` the kinds of the queueing disciplines of the packet's
-    interface.
+    interface; ``clsact`` among them only if it is a trial's own.
     """
+    if "clsact" in qdiscs and reason in _LINK_PROGRAMS:
+        return _LINK_PROGRAMS[reason]
     if reason in _REASONS:
         return _REASONS[reason]
     if reason.endswith("_CSUM"):

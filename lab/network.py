@@ -95,7 +95,7 @@ def at_end(direction: Direction) -> Direction:
         if change["rate_bps"] is not None:
             rate, queue = change["rate_bps"], change["queue"]
         netem = change["netem"] or netem
-    return Direction(rate_bps=rate, queue=queue, netem=netem, changes=[])
+    return Direction(rate_bps=rate, queue=queue, netem=netem, changes=[], trace=None, lost_packets=[])
 
 
 def mean_rate_bps(direction: Direction, start_ns: int, end_ns: int) -> float | None:

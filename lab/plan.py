@@ -16,10 +16,9 @@ from lab.network import mean_burst, mean_loss
 from lab.notes import base_rtt_ns, notes_of
 from lab.protocol import Direction, Job, Link, Loss
 from lab.spec import matrix
-from lab.spec.models import Experiment
 from lab.spec.resolve import resolve, trial_seed
 from lab.spec.sizes import bdp_bytes, frame_bytes
-from lab.spec.validate import validate
+from lab.spec.validate import NO_TRACES, Traces, parse, validate
 from lab.units import format_duration, format_percent, format_rate, format_size
 
 __all__ = [
@@ -130,12 +129,12 @@ class Plan:
             raise InputError(f"the plan is damaged: {type(error).__name__}: {error}") from error
 
 
-def make_plan(document: Mapping[str, Any]) -> Plan:
-    """Return the plan of an experiment document (``LoadedExperiment.raw``).
+def make_plan(document: Mapping[str, Any], traces: Traces = NO_TRACES) -> Plan:
+    """Return the plan of an experiment document (``LoadedExperiment.raw``, and its ``traces``).
 
     Raises :class:`lab.spec.problems.InvalidExperimentError` if the document is not a valid experiment.
     """
-    experiment = validate(document)
+    experiment = validate(document, traces)
     axes, _ = matrix.read_axes(document)
     labels = _labels([axis.key for axis in axes])
     documents = list(matrix.cells(document, axes))
@@ -144,7 +143,8 @@ def make_plan(document: Mapping[str, Any]) -> Plan:
     cells, trials = [], []
     for cell_id, cell in zip(ids, documents, strict=True):
         cells.append(Cell(cell_id, cell.values, cell.document))
-        resolved = Experiment.model_validate(cell.document)
+        resolved, _problems = parse(cell.document, traces)
+        assert resolved is not None, "validated above"
         for repetition, seed in enumerate(seeds, start=1):
             trials.append(Trial(f"{cell_id}-r{repetition}", cell_id, repetition, seed, resolve(resolved, seed)))
     return Plan(
@@ -263,7 +263,9 @@ def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_lo
     rate_bps, queue, netem = direction["rate_bps"], direction["queue"], direction["netem"]
     parts = []
     if rate_bps is not None:
-        parts.append(format_rate(rate_bps))
+        parts.append(format_rate(rate_bps, 4) + (" in the mean (trace)" if direction["trace"] else ""))
+    if direction["lost_packets"]:
+        parts.append(f"{_count(len(direction['lost_packets']), 'packet')} lost by number")
     if netem is not None and netem["delay_ns"]:
         parts.append(f"delay {format_duration(netem['delay_ns'])}")
     if netem is not None and netem["jitter"]:
@@ -279,7 +281,8 @@ def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_lo
         held = queue["limit_bytes"] or (packets or 0) * frame_bytes(mtu)
         limit = format_size(held) if packets is None else _count(packets, "packet")
         bdp = bdp_bytes(rate_bps, longest_rtt_ns)
-        parts.append(f"{queue['discipline']} of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else ""))
+        size = f" of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else "") if held else ""
+        parts.append(f"{queue['discipline']}{size}")
     if direction["changes"]:
         parts.append(_count(len(direction["changes"]), "change"))
     return ", ".join(parts)

@@ -73,6 +73,16 @@ class Netem(TypedDict):
     seed: int
 
 
+class Trace(TypedDict):
+    """When packets may leave, instead of a constant rate; over and over."""
+
+    counts: str
+    """Opportunities in each ms of the period: a byte each, zlib, base64."""
+    period_ms: int
+    packet_bytes: int
+    """What leaves at an opportunity, as ``tc`` counts it."""
+
+
 class Change(TypedDict):
     """What a direction of a link is like from a time on; None: as before."""
 
@@ -88,12 +98,15 @@ class Direction(TypedDict):
     """One direction of a link."""
 
     rate_bps: int | None
-    """None: not limited."""
+    """None: not limited.  With a trace: its mean."""
     queue: Queue | None
     """Given exactly when ``rate_bps`` is."""
     netem: Netem | None
     changes: list[Change]
     """In order of time."""
+    trace: Trace | None
+    lost_packets: list[int]
+    """Numbers of those that are lost, from 1: of at least half the MTU, from the start of traffic."""
 
 
 class Link(TypedDict):

@@ -34,7 +34,7 @@ _TRIAL_DIRECTORY = Path("/run/trial")
 _VIRTUAL_LIMIT_EXTRA_S = 180
 _MODULES = (
     "veth", "ifb", "bridge", "tcp_diag", "udp_diag",
-    "act_mirred", "cls_matchall", "sch_ingress", "sch_netem", "sch_tbf", "sch_htb",
+    "act_mirred", "act_skbedit", "cls_matchall", "cls_bpf", "sch_ingress", "sch_netem", "sch_tbf", "sch_htb",
     "sch_codel", "sch_fq", "sch_pie", "sch_fq_pie", "sch_red", "sch_sfq", "sch_cake", "sch_prio",
 )  # fmt: skip
 

@@ -126,11 +126,16 @@ def ifb_name(interface_index: int) -> str:
     return f"ifb{interface_index}"
 
 
+def ingress_command(interface: str) -> str:
+    # What a trace needs on the way out is on the same qdisc.
+    return f"qdisc replace dev {interface} clsact"
+
+
 def netem_commands(interface: str, ifb: str, netem: Netem) -> list[str]:
     """``tc -batch`` lines for the arriving side: redirect everything through ``ifb``'s netem."""
     return [
-        f"qdisc add dev {interface} handle ffff: ingress",
-        f"filter add dev {interface} parent ffff: protocol all prio 1 matchall action mirred egress redirect dev {ifb}",
+        ingress_command(interface),
+        f"filter add dev {interface} ingress protocol all prio 9 matchall action mirred egress redirect dev {ifb}",
         f"qdisc add dev {ifb} root handle 1: {' '.join(netem_arguments(netem))}",
     ]
 

@@ -18,6 +18,7 @@ from mininet.topo import Topo
 
 from lab.agent import addressing, counters, links
 from lab.agent.addressing import Port
+from lab.agent.link_programs import LinkPrograms
 from lab.agent.netns import network_namespace, read_sysctl, write_sysctl
 from lab.agent.process import CommandError, run
 from lab.network import at_end
@@ -123,9 +124,11 @@ class JobTopo(Topo):  # type: ignore[misc]
 class Network:
     """A running topology.  Use as a context manager, or call :meth:`stop`."""
 
-    def __init__(self, job: Job) -> None:
+    def __init__(self, job: Job, programs: LinkPrograms | None = None) -> None:
+        """``programs``: for jobs with traces or listed losses (:func:`lab.agent.link_programs.needs_programs`)."""
         self.job = job
         self.ports = addressing.ports(job)
+        self.programs = programs
         self._ifb: dict[str, str] = {}
         self._family = "-6" if job["ip"] == "ipv6" else "-4"
         setLogLevel("warning")
@@ -252,10 +255,14 @@ class Network:
     def _tc_commands(self, own: Iterable[Port]) -> list[str]:
         batch = []
         for port in own:
-            batch += links.rate_commands(port.interface, links.leaving(self.job, port), self.job["mtu"])
+            leaves, arrives = self.programs.commands(port) if self.programs else ([], [])
+            batch += leaves or links.rate_commands(port.interface, links.leaving(self.job, port), self.job["mtu"])
             netem = links.arriving(self.job, port)["netem"]
             if netem is not None:
-                batch += links.netem_commands(port.interface, self._ifb[port.interface], netem)
+                first, *rest = links.netem_commands(port.interface, self._ifb[port.interface], netem)
+                batch += [first, *arrives, *rest]
+            elif arrives:
+                batch += [links.ingress_command(port.interface), *arrives]
         return batch
 
     def changes(self) -> list[tuple[int, Callable[[], None]]]:

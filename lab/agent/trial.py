@@ -12,18 +12,22 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from lab.agent.addressing import ports
 from lab.agent.calibrate import calibrate
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.recording import Recorder, recorder
 from lab.agent.counters import counted_between
 from lab.agent.latency import Latency
+from lab.agent.link_programs import LinkPrograms, needs_programs
 from lab.agent.process import run
 from lab.agent.topology import Network
 from lab.agent.traffic import Traffic, load_congestion_control, set_module_parameters
 from lab.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
+
+BPF_SOURCES = Path(__file__).resolve().parents[2] / "bpf"
 
 _SETTLE_S = 0.5
 """Between calibration and traffic: whatever is still on its way arrives."""
@@ -69,7 +73,12 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
     offered = load_congestion_control(wanted)
     set_module_parameters(job["congestion_control_parameters"])
     with contextlib.ExitStack() as stack:
-        network = Network(job)
+        links = None
+        if needs_programs(job):
+            links = LinkPrograms(BPF_SOURCES, job, ports(job))
+            stack.callback(links.close)
+            log("links' programs are loaded")
+        network = Network(job, links)
         stack.callback(network.stop)
         network.start()
         log("topology is up")
@@ -106,7 +115,12 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
             after.append(network.read_qdiscs())
             network.lose_nothing()
 
-        traffic.run(changes, on_stuck, latency.begin)
+        def on_start(start_ns: int) -> None:
+            if links is not None:
+                links.begin()
+            latency.begin(start_ns)
+
+        traffic.run(changes, on_stuck, on_start)
         cpu = _cpu_between(cpu_before, _read_cpu())
         log("traffic has ended")
         collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}

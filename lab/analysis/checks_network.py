@@ -91,7 +91,10 @@ def bottleneck_queue(trial: MeasuredTrial, sides: list[Side]) -> Check:
     for side in (side for side in sides if side.result["role"] == "egress"):
         last = at_end(side.direction)
         rate, queue = last["rate_bps"], last["queue"]
-        if rate is not None and queue is not None:
+        if side.direction["trace"] is not None:
+            fq = qdisc.find(side.result["qdiscs_after"], "fq")
+            findings.append(Finding("ok" if fq else "invalid", "fq that follows the trace", "fq" if fq else "no fq"))
+        elif rate is not None and queue is not None:
             findings.append(_rate_and_queue(side, rate, queue, trial.job["mtu"] + ETHERNET_HEADER_BYTES))
         elif qdisc.find(side.result["qdiscs_after"], "tbf"):
             findings.append(Finding("invalid", "no rate limit", f"tbf on {side.label}"))
@@ -346,6 +349,8 @@ def calibrated_rate(trial: MeasuredTrial) -> Check:
     findings = []
     for flow in trial.flows:
         rate = flow.path.rate_bps
+        if flow.path.bottleneck and flow.path.bottleneck.direction["trace"]:
+            continue  # it has no rate of its own
         measured = flow.calibration["rate_bps"] if flow.calibration else None
         if rate is None or measured is None:
             continue
@@ -395,5 +400,8 @@ def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Find
     # A rate that changes is judged by its mean over all the time.
     rate = mean_rate_bps(hop.direction, round(min(starts) * 1e9), round(max(ends) * 1e9)) or 0
     wire = fastest * (trial.job["mtu"] + ETHERNET_HEADER_BYTES) / trial.mss
+    if hop.direction["trace"]:
+        # Only over whole periods is it the mean.
+        return Finding("ok", "as the trace allows", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
     verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
     return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")

@@ -117,8 +117,8 @@ def dropped_by_tc(trial: TrialResult) -> Counter[Place]:
     found: Counter[Place] = Counter()
     for port in trial.record["interfaces"]:
         before, after = (
-            # An outer discipline's count includes what those inside it dropped.
-            sum(int(qdisc.get("drops", 0)) for qdisc in qdiscs if "parent" not in qdisc)
+            # An outer discipline's count includes what those inside it dropped; clsact stands beside them.
+            sum(int(qdisc.get("drops", 0)) for qdisc in qdiscs if "parent" not in qdisc or qdisc["kind"] == "clsact")
             for qdiscs in (port["qdiscs_before"], port["qdiscs_after"])
         )
         if after != before:

@@ -7,10 +7,11 @@ from collections.abc import Iterator
 
 from lab.spec.fields import Path
 from lab.spec.graph import Edge, Graph
-from lab.spec.links import FourState, Loss, RandomLoss, Step
+from lab.spec.links import FourState, ListedLoss, Loss, RandomLoss, Step
 from lab.spec.models import Experiment
 from lab.spec.problems import Problem
 from lab.spec.sizes import bdp_bytes, frame_bytes, queue_size
+from lab.spec.topologies import Bottleneck
 from lab.spec.wires import Wire, laid_out, ramp_steps, round_trips, wires
 from lab.units import format_duration, format_rate, format_size
 
@@ -34,11 +35,16 @@ def links_problems(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
 
 
 def _edge(experiment: Experiment, edge: Edge, rtt_ns: int) -> Iterator[Problem]:
-    forward, backward = wires(edge)
+    forward, backward = wires(edge, experiment.mtu)
+    if isinstance(edge.link, Bottleneck) and forward.rate_bps is None:
+        yield Problem(edge.place, "'rate' is missing (such as 20mbit; or a 'trace')", "key")
+        return
     if edge.link.queue is not None and forward.rate_bps is None and backward.rate_bps is None:
         yield _without_rate((*edge.place, "queue"))
     if edge.link.reverse.queue is not None and backward.rate_bps is None:
         yield _without_rate((*edge.place, "reverse", "queue"))
+    yield from _traced(forward.place, edge.link.rate, forward)
+    yield from _traced(backward.place, edge.link.reverse.rate, backward)
     for wire in (forward, backward):
         yield from _wire(wire, rtt_ns, experiment)
 
@@ -46,6 +52,20 @@ def _edge(experiment: Experiment, edge: Edge, rtt_ns: int) -> Iterator[Problem]:
 def _without_rate(here: Path) -> Problem:
     parts = ".".join(str(part) for part in here[:-1][-1:])
     return Problem(here, f"found a queue without a rate; expected {parts}.rate as well", "key")
+
+
+def _traced(here: Path, rate: int | None, wire: Wire) -> Iterator[Problem]:
+    if wire.trace is None:
+        return
+    if rate is not None:
+        yield Problem((*here, "trace"), "found a trace beside a rate; expected one of the two", "key")
+    if wire.queue is not None and wire.queue.discipline not in ("bfifo", "pfifo"):
+        message = f"found {wire.queue.discipline} on a link with a trace; expected bfifo or pfifo"
+        yield Problem((*wire.queue_place, "discipline"), message)
+    if any(step.rate is not None or step.queue is not None for step in wire.steps):
+        yield Problem(
+            (*here, "schedule"), "found changes of rate or queue beside a trace; expected one of the two", "key"
+        )
 
 
 def _wire(wire: Wire, rtt_ns: int, experiment: Experiment) -> Iterator[Problem]:
@@ -148,5 +168,7 @@ def _step(wire: Wire, here: Path, step: Step) -> Iterator[Problem]:
             yield Problem((*here, "every"), message)
         if step.rate is None and step.delay is None and not isinstance(step.loss, RandomLoss):
             yield Problem((*here, "over"), "found a ramp of nothing; expected rate, delay or a random loss", "key")
+    if isinstance(step.loss, ListedLoss):
+        yield Problem((*here, "loss", "model"), "found list in a change; expected another model")
     if step.loss is not None:
         yield from _loss((*here, "loss"), step.loss)

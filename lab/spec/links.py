@@ -16,6 +16,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from lab.spec.base import Model
+from lab.spec.traces import TraceFile
 from lab.spec.types import (
     DurationNs,
     LossProbability,
@@ -33,6 +34,7 @@ __all__ = [
     "GilbertElliott",
     "Jitter",
     "Link",
+    "ListedLoss",
     "Loss",
     "Queue",
     "RandomLoss",
@@ -104,6 +106,18 @@ class FourState(Model):
     p14: Probability = Field(default=0.0, description="From good to a single loss.", json_schema_extra=NONE_OF_THEM)
 
 
+class ListedLoss(Model):
+    """These packets and no others."""
+
+    model: Literal["list"] = Field(description="Packets by number.")
+    packets: list[Annotated[int, Field(ge=1, le=2**32 - 1)]] = Field(
+        min_length=1,
+        max_length=10_000,
+        description="Those that are lost, from 1: of at least half the MTU, counted from the start of traffic.",
+        examples=[[100, 101, 250]],
+    )
+
+
 def _as_random_loss(value: Any) -> Any:
     return value if isinstance(value, Mapping | RandomLoss) else {"model": "random", "probability": value}
 
@@ -117,7 +131,7 @@ def _as_reorder(value: Any) -> Any:
 
 
 Loss = Annotated[
-    RandomLoss | GilbertElliott | FourState,
+    RandomLoss | GilbertElliott | FourState | ListedLoss,
     Field(discriminator="model"),
 ]
 
@@ -184,6 +198,9 @@ class Reverse(Model):
     )
     reorder: ReorderField | None = Field(default=None, description="Packets that overtake. Default: none.")
     schedule: list[Step] = Field(default=[], description="Changes of this direction. Default: none, not as forward.")
+    trace: TraceFile | None = Field(
+        default=None, description="A trace that drives this direction's rate. Default: none."
+    )
 
 
 class Step(Model):
@@ -238,6 +255,11 @@ class Link(Model):
     )
     schedule: list[Step] = Field(
         default=[], description="What changes while traffic runs, in the direction there. Default: nothing."
+    )
+    trace: TraceFile | None = Field(
+        default=None,
+        description="Instead of a rate, a file of times in ms at which a full packet may leave, in mahimahi's format. "
+        "Its path is relative to the experiment file. Default: none.",
     )
     reverse: Reverse = Field(default=Reverse(), description="What differs in the other direction.")
 

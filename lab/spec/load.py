@@ -9,7 +9,7 @@ from __future__ import annotations
 import codecs
 import io
 import stat
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -22,13 +22,16 @@ from lab.spec.fields import Path, blocked, get, replaced
 from lab.spec.matrix import path_problem, split_path
 from lab.spec.models import Experiment
 from lab.spec.problems import Problem, nearest, path_text
-from lab.spec.validate import examine
+from lab.spec.traces import PacketTrace, parse_trace
+from lab.spec.validate import Traces, examine
 from lab.units import show
 
 __all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "load_experiment"]
 
 MAX_FILE_BYTES = 128 * 1024
 """Some fifty times the longest experiment that we ship."""
+
+MAX_TRACE_BYTES = 16 * 1024 * 1024
 
 EXTENDS = "extends"
 
@@ -50,6 +53,8 @@ class LoadedExperiment:
     experiment: Experiment
     overrides: tuple[str, ...] = ()
     """As given: ``PATH=VALUE``."""
+    traces: Traces = field(default_factory=dict)
+    """Path as written → what the file there has."""
 
 
 def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExperiment:
@@ -68,12 +73,43 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
     for override in overrides:
         source.apply(override)
     source.stop_at_faults()
-    experiment, problems = examine(source.root)
+    traces = _traces(path.parent, source.root)
+    experiment, problems = examine(source.root, traces)
     source.lines += [(source.place(problem), str(problem)) for problem in problems]
     source.stop_at_faults()
     assert experiment is not None, "examine() returns an experiment or at least one problem"
     text = data if document.root is None or not document.is_merged else _written_out(path, document)
-    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides))
+    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides), traces)
+
+
+def _traces(folder: FilePath, root: Any) -> dict[str, PacketTrace | str]:
+    """Read the traces that are named anywhere below ``topology``, and in the matrix."""
+    named = set(_trace_names(root.get("topology"))) if isinstance(root, Mapping) else set()
+    matrix = get(root, ("matrix",))
+    for key, values in matrix.items() if isinstance(matrix, Mapping) else ():
+        if key.endswith(".trace") and isinstance(values, list):
+            named |= {value for value in values if isinstance(value, str)}
+        elif isinstance(values, list):
+            named |= {name for value in values for name in _trace_names(value)}
+    found: dict[str, PacketTrace | str] = {}
+    for name in sorted(named):
+        try:
+            text = _decoded(folder / name, _read(folder / name, MAX_TRACE_BYTES))
+            found[name] = parse_trace(text)
+        except SpecError as error:
+            found[name] = str(error)
+        except ValueError as error:
+            found[name] = f"{folder / name}: {error}"
+    return found
+
+
+def _trace_names(part: Any) -> Iterator[str]:
+    if isinstance(part, Mapping):
+        for key, value in part.items():
+            if key == "trace" and isinstance(value, str):
+                yield value
+            else:
+                yield from _trace_names(value)
 
 
 def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...]) -> Document:
@@ -114,7 +150,7 @@ def _written_out(path: FilePath, document: Document) -> bytes:
     return f"# {path.name} and what it extends, written out by lab\n".encode() + buffer.getvalue()
 
 
-def _read(path: FilePath) -> bytes:
+def _read(path: FilePath, most: int = MAX_FILE_BYTES) -> bytes:
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -123,14 +159,15 @@ def _read(path: FilePath) -> bytes:
                 f"{path}: this is {kind}; expected an experiment file, such as experiments/cubic_vs_bbr.yaml"
             )
         with path.open("rb") as file:
-            data = file.read(MAX_FILE_BYTES + 1)
+            data = file.read(most + 1)
     except FileNotFoundError:
         raise SpecError(f"{path}: there is no such file{_similar(path)}") from None
     except (OSError, ValueError) as error:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError(f"{path}: cannot be read: {reason}") from error
-    if len(data) > MAX_FILE_BYTES:
-        raise SpecError(f"{path}: found more than {MAX_FILE_BYTES // 1024} KiB; expected an experiment file")
+    if len(data) > most:
+        what = "an experiment file" if most == MAX_FILE_BYTES else "a trace that is shorter"
+        raise SpecError(f"{path}: found more than {most // 1024} KiB; expected {what}")
     return data
 
 

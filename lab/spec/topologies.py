@@ -35,7 +35,10 @@ Centre = Literal["router", "switch"]
 class Bottleneck(Link):
     """The link that is shared."""
 
-    rate: RateBps = Field(description="Rate of the link, Ethernet headers included, in each direction.")
+    rate: RateBps | None = Field(
+        default=None,
+        description="Rate of the link, Ethernet headers included, in each direction. Default: that of 'trace'.",
+    )
     delay: DurationNs = Field(description="One-way propagation delay, in each direction.")
 
 

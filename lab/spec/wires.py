@@ -12,9 +12,10 @@ from lab import protocol
 from lab.network import NoRouteError, route
 from lab.spec.fields import Path
 from lab.spec.graph import Edge, Graph, graph_of
-from lab.spec.links import Jitter, Loss, Queue, RandomLoss, Reorder, Step
+from lab.spec.links import Jitter, ListedLoss, Loss, Queue, RandomLoss, Reorder, Step
 from lab.spec.models import Experiment
-from lab.spec.sizes import queue_size
+from lab.spec.sizes import frame_bytes, queue_size
+from lab.spec.traces import PacketTrace
 from lab.spec.traffic import connections
 
 __all__ = [
@@ -37,6 +38,9 @@ _MIN_FRAME_BYTES = 64
 RAMP_STEPS = 20
 """Of a ramp that does not say how often it changes."""
 
+_ANY_MTU = 1500
+"""Of routes and delays it makes no difference."""
+
 _NO_LOSS = RandomLoss(model="random", probability=0.0)
 
 
@@ -53,18 +57,20 @@ class Wire:
     corrupt: float
     reorder: Reorder | None
     steps: tuple[Step, ...]
+    trace: PacketTrace | None
     place: Path
     """Of the field that declares this direction."""
     queue_place: Path
     """Of the queue's own."""
 
 
-def wires(edge: Edge) -> tuple[Wire, Wire]:
+def wires(edge: Edge, mtu: int) -> tuple[Wire, Wire]:
     """Return both directions of a link: from *a* to *b*, and back."""
     link, back = edge.link, edge.link.reverse
+    there = link.rate if link.trace is None else link.trace.rate_bps(frame_bytes(mtu))
     forward = Wire(
-        rate_bps=link.rate,
-        queue=_queue(link.queue, link.rate),
+        rate_bps=there,
+        queue=_queue(link.queue, there),
         delay_ns=link.delay,
         loss=link.loss,
         jitter=link.jitter,
@@ -72,10 +78,12 @@ def wires(edge: Edge) -> tuple[Wire, Wire]:
         corrupt=link.corrupt,
         reorder=link.reorder,
         steps=tuple(link.schedule),
+        trace=link.trace,
         place=edge.place,
         queue_place=(*edge.place, "queue"),
     )
     rate = link.rate if back.rate is None else back.rate
+    rate = rate if back.trace is None else back.trace.rate_bps(frame_bytes(mtu))
     backward = Wire(
         rate_bps=rate,
         queue=_queue(link.queue if back.queue is None else back.queue, rate),
@@ -86,6 +94,7 @@ def wires(edge: Edge) -> tuple[Wire, Wire]:
         corrupt=back.corrupt,
         reorder=back.reorder,
         steps=tuple(back.schedule),
+        trace=back.trace,
         place=(*edge.place, "reverse"),
         queue_place=(*edge.place, "reverse", "queue") if back.queue or back.rate else (*edge.place, "queue"),
     )
@@ -134,7 +143,7 @@ def round_trips(experiment: Experiment, graph: Graph) -> Mapping[str, int]:
         for hop in (*there, *back):
             found[hop.link] = max(found[hop.link], rtt)
     for edge in graph.edges:
-        forward, backward = wires(edge)
+        forward, backward = wires(edge, experiment.mtu)
         found[edge.name] = found[edge.name] or forward.delay_ns + backward.delay_ns
     return found
 
@@ -147,7 +156,10 @@ def bare_job(graph: Graph) -> protocol.Network:
 def _bare(edge: Edge) -> protocol.Link:
     """A link with nothing but its delays."""
     ab, ba = (
-        protocol.Direction(rate_bps=None, queue=None, netem=_netem(_plain(wire), 1), changes=[]) for wire in wires(edge)
+        protocol.Direction(
+            rate_bps=None, queue=None, netem=_netem(_plain(wire), 1), changes=[], trace=None, lost_packets=[]
+        )
+        for wire in wires(edge, _ANY_MTU)
     )
     return protocol.Link(name=edge.name, a=edge.a, b=edge.b, ab=ab, ba=ba)
 
@@ -164,7 +176,7 @@ def links(experiment: Experiment, seed: int) -> list[protocol.Link]:
     for edge in graph.edges:
         ab, ba = (
             _direction(wire, derive_netem(seed, edge.name, way), rtts[edge.name], experiment.mtu)
-            for way, wire in zip(("ab", "ba"), wires(edge), strict=True)
+            for way, wire in zip(("ab", "ba"), wires(edge, experiment.mtu), strict=True)
         )
         found.append(protocol.Link(name=edge.name, a=edge.a, b=edge.b, ab=ab, ba=ba))
     return found
@@ -199,6 +211,8 @@ def _direction(wire: Wire, seed: int, rtt_ns: int, mtu: int) -> protocol.Directi
         queue=_sized(wire, rtt_ns, mtu),
         netem=_netem(wire, seed, limit, needed=needs_netem),
         changes=changes,
+        trace=None if wire.trace is None else wire.trace.as_protocol(frame_bytes(mtu)),
+        lost_packets=sorted(set(wire.loss.packets)) if isinstance(wire.loss, ListedLoss) else [],
     )
 
 
@@ -238,6 +252,8 @@ def _netem(wire: Wire, seed: int, limit: int = 0, *, needed: bool = False) -> pr
 
 
 def _loss(loss: Loss) -> protocol.Loss | None:
+    if isinstance(loss, ListedLoss):
+        return None
     if isinstance(loss, RandomLoss):
         if not loss.probability:
             return None

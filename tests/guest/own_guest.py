@@ -15,7 +15,7 @@ from lab.mailbox import State
 
 PACKAGE = Path(__file__).parents[2] / "lab"
 ENTRY = "lab/lab/agent/guest.py"
-LIMIT_S = 240
+LIMIT_S = 500
 
 
 def run_script(engine: VmEngine, script: Path, directory: Path, asked: Any = None) -> Any:

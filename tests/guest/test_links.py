@@ -17,6 +17,7 @@ from lab.engine.vm.engine import VmEngine
 from lab.network import mean_burst, mean_loss
 from lab.plan import make_plan
 from lab.protocol import Job
+from lab.spec.traces import parse_trace
 from tests.guest.own_guest import run_script
 
 pytestmark = pytest.mark.vm
@@ -113,6 +114,27 @@ def bottleneck(**fields: Any) -> Job:
     return job_on({"kind": "dumbbell", "bottleneck": {"rate": "10mbit", "delay": "1ms", **fields}})
 
 
+LOST = [1, 5, 10, 11, 300]
+TRACE_MS = [2, 2, 2, 5, 30, 31, 31, 60, 100]
+"""Nine opportunities in 100 ms, over and over."""
+
+
+def traced(limit: str) -> Job:
+    """Like :func:`link`, of the trace above."""
+    document = {
+        "name": "test",
+        "topology": {
+            "kind": "dumbbell",
+            "bottleneck": {"trace": "t", "delay": "1ms", "queue": {"limit": limit}, "reverse": {"rate": "10mbit"}},
+        },
+        "flows": {"bulk": {"from": "s1", "to": "d1"}},
+        "duration": "10s",
+    }
+    parsed = parse_trace("\n".join(map(str, TRACE_MS)))
+    (trial,) = make_plan(document, {"t": parsed}).trials
+    return trial.job
+
+
 def _asked() -> dict[str, tuple[Any, ...]]:
     asked: dict[str, tuple[Any, ...]] = {
         name: ("train", link(**fields), MANY, 50 * US, 100) for name, fields in IMPAIRED.items()
@@ -148,6 +170,14 @@ def _asked() -> dict[str, tuple[Any, ...]]:
     )
     asked["queue"] = ("train", bottleneck(rate="1mbit", schedule=[{"at": "500ms", "queue": {"limit": "5p"}}],
                                           queue={"discipline": "pfifo", "limit": "50p"}), 2000, MS, FULL)  # fmt: skip
+    listed = {"model": "list", "packets": LOST}
+    asked["listed"] = ("train", link(loss=listed, delay="5ms"), 400, 200 * US, 1000)
+    asked["listed alone"] = ("train", link(loss=listed), 400, 200 * US, 1000)
+    asked["listed, small packets"] = ("train", link(loss=listed), 400, 200 * US, 200)
+    asked["trace"] = ("train", traced("1MB"), 100, 0, FULL)
+    asked["trace, now and then"] = ("train", traced("1MB"), 40, 41 * MS, FULL)
+    asked["trace, half packets"] = ("train", traced("1MB"), 100, 0, FRAME // 2 - 42)
+    asked["trace, short queue"] = ("train", traced("20p"), 100, 0, FULL)
     for name, (shape, hosts) in SHAPES.items():
         ends = ("s1", "d1") if name == "dumbbell" else ("s0", "d0") if name == "parking-lot" else ("h1", "h2")
         asked[f"everyone {name}"] = ("everyone", job_on(shape, *ends))
@@ -361,6 +391,57 @@ def test_a_queue_that_becomes_shorter(train: Callable[..., Train]) -> None:
     short = found.delays_ms[at_ms > 1300]
     assert long.max() / packet_ms == pytest.approx(51, abs=1.5)
     assert short.max() / packet_ms == pytest.approx(6, abs=1.5)
+
+
+@pytest.mark.parametrize("name", ["listed", "listed alone"])
+def test_listed_packets_are_lost_and_no_others(train: Callable[..., Train], name: str) -> None:
+    assert train(name, 400).lost == [number - 1 for number in LOST]
+
+
+def test_small_packets_are_not_counted(train: Callable[..., Train]) -> None:
+    assert train("listed, small packets", 400).lost == []
+
+
+def opportunity_ms(number: int) -> int:
+    """When the opportunity of this number, from 0, comes."""
+    return number // len(TRACE_MS) * TRACE_MS[-1] + TRACE_MS[number % len(TRACE_MS)]
+
+
+def test_packets_leave_at_the_opportunities_of_the_trace(train: Callable[..., Train]) -> None:
+    found = train("trace", 100)
+    assert not found.lost
+    arrived_ms = (found.received_ns - found.first_ns) / 1e6
+    # All were there at once: each takes the next one. A ms of delay, and whatever the kernel takes.
+    expected = np.array([opportunity_ms(number) for number in range(100)]) + 1
+    assert np.all(np.abs(arrived_ms - expected) < 0.35)
+    assert found.number.tolist() == list(range(100))
+
+
+def test_opportunities_that_nobody_takes_are_gone(train: Callable[..., Train]) -> None:
+    found = train("trace, now and then", 40)
+    sent_ms = (found.sent_ns - found.first_ns) / 1e6
+    arrived_ms = (found.received_ns - found.first_ns) / 1e6
+    every = np.array([opportunity_ms(number) for number in range(400)])
+    for sent, arrived in zip(sent_ms, arrived_ms, strict=True):
+        # The first that is not before it was sent; on the verge of one, the next.
+        possible = [every[every > sent - 0.1].min(), every[every > sent + 0.3].min()]
+        assert min(abs(arrived - 1 - one) for one in possible) < 0.35
+
+
+def test_two_half_packets_share_an_opportunity(train: Callable[..., Train]) -> None:
+    found = train("trace, half packets", 100)
+    arrived_ms = (found.received_ns - found.first_ns) / 1e6
+    expected = np.array([opportunity_ms(number // 2) for number in range(100)]) + 1
+    assert np.all(np.abs(arrived_ms - expected) < 0.35)
+
+
+def test_a_short_queue_of_a_trace_drops_what_comes_last(train: Callable[..., Train]) -> None:
+    found = train("trace, short queue", 100)
+    # Twenty wait, and one is on its way with the next opportunity; three leave while the flood comes in.
+    assert found.number.tolist()[:21] == list(range(21))
+    assert 21 <= 100 - len(found.lost) <= 25
+    clsact = max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == "clsact")
+    assert clsact == len(found.lost)
 
 
 ROUTERS_BETWEEN = {

@@ -207,7 +207,7 @@ def test_probes_measure_what_a_queue_adds(run_job: RunJob) -> None:
             assert np.allclose(np.diff(times), times[1] - times[0], atol=0.002)
             before = [rtt for at, rtt in by_probe[name] if at < 1.9]
             # 20 ms of delay, and what sending a few hundred bytes takes; nothing is lost.
-            assert 20.0 < min(before) <= max(before) < 22.0
+            assert 20.0 < min(before) <= max(before) < 24.0
         loaded = [rtt for name in ("echo", "rpc", "voice") for at, rtt in by_probe[name] if at > 3.5 and rtt]
         assert 60 < np.median(loaded) < 101
         assert max(loaded) < 20 + 80 + 3

@@ -10,7 +10,7 @@ from lab.protocol import PROTOCOL_FORMAT, Direction, Job, Link
 
 
 def plain() -> Direction:
-    return {"rate_bps": None, "queue": None, "netem": None, "changes": []}
+    return {"rate_bps": None, "queue": None, "netem": None, "changes": [], "trace": None, "lost_packets": []}
 
 
 def link(a: str, b: str) -> Link:

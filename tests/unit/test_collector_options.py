@@ -53,7 +53,8 @@ def test_every_collector_is_known_everywhere() -> None:
     assert list(Collect.model_fields) == names
     assert list(self_test_job()["collectors"]) == names
     sources = Path(__file__).parents[2] / "bpf"
-    assert sorted(path.name.split(".")[0] for path in sources.glob("*.bpf.c")) == sorted(names)
+    files = {path.name.split(".")[0] for path in sources.glob("*.bpf.c")}
+    assert sorted(files - {"links"}) == sorted(names)  # which is no collector: see lab/agent/link_programs.py
     for name, collector in COLLECTORS.items():
         source = (sources / f"{name}.bpf.c").read_text()
         assert all(f"int {hook.program}(struct bpf_raw_tracepoint_args *ctx)" in source for hook in collector.hooks)

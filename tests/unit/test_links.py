@@ -43,7 +43,14 @@ def test_the_bucket_holds_one_packet_and_100_microseconds(rate_bps: int, mtu: in
 
 
 def test_a_rate_and_its_queue() -> None:
-    direction: Direction = {"rate_bps": 20_000_000, "queue": BFIFO, "netem": None}
+    direction: Direction = {
+        "rate_bps": 20_000_000,
+        "queue": BFIFO,
+        "netem": None,
+        "changes": [],
+        "trace": None,
+        "lost_packets": [],
+    }
     assert links.rate_commands("r1-eth1", direction, 1500) == [
         "qdisc add dev r1-eth1 root handle 1: tbf rate 20000000bit burst 1764 limit 17640",
         "qdisc add dev r1-eth1 parent 1:1 handle 2: bfifo limit 100000",
@@ -51,7 +58,14 @@ def test_a_rate_and_its_queue() -> None:
 
 
 def test_without_a_rate_there_is_nothing_to_build() -> None:
-    assert links.rate_commands("r1-eth1", {"rate_bps": None, "queue": None, "netem": NETEM}, 1500) == []
+    assert (
+        links.rate_commands(
+            "r1-eth1",
+            {"rate_bps": None, "queue": None, "netem": NETEM, "changes": [], "trace": None, "lost_packets": []},
+            1500,
+        )
+        == []
+    )
 
 
 @pytest.mark.parametrize(
@@ -89,8 +103,8 @@ def test_loss_is_a_percentage_that_keeps_its_grain(loss: float, expected: str) -
 
 def test_what_arrives_goes_through_the_ifb() -> None:
     assert links.netem_commands("r2-eth0", "ifb0", NETEM) == [
-        "qdisc add dev r2-eth0 handle ffff: ingress",
-        "filter add dev r2-eth0 parent ffff: protocol all prio 1 matchall action mirred egress redirect dev ifb0",
+        "qdisc replace dev r2-eth0 clsact",
+        "filter add dev r2-eth0 ingress protocol all prio 9 matchall action mirred egress redirect dev ifb0",
         "qdisc add dev ifb0 root handle 1: netem limit 100000 delay 20000000ns",
     ]
 

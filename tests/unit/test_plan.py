@@ -22,7 +22,7 @@ SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 
 # Of the first trial of experiments/cubic_vs_bbr.yaml. It changes only if the file or the meaning of a job does: then
 # every result that is cached under it is to be measured anew.
-FIRST_DIGEST = "380e7709a3ba695a96a80edb3b19c9e2e818505538142b95e62e7907f72e234d"
+FIRST_DIGEST = "eb5d3936e31c461563831032c62e7736a3fa6bbe69a9c4fe731cbe9f9283b703"
 
 
 def _document(**changes: Any) -> dict[str, Any]:
@@ -270,7 +270,14 @@ def test_nodes_links_and_their_order() -> None:
         ("access-d1", "r2", "d1"),
         ("access-d2", "r2", "d2"),
     ]
-    assert _link(job, "access-s1")["ab"] == {"rate_bps": None, "queue": None, "netem": None, "changes": []}
+    assert _link(job, "access-s1")["ab"] == {
+        "rate_bps": None,
+        "queue": None,
+        "netem": None,
+        "changes": [],
+        "trace": None,
+        "lost_packets": [],
+    }
 
 
 def test_the_bdp_counts_the_delays_of_the_whole_path() -> None:

@@ -51,7 +51,7 @@ EDITS: dict[str, Edit] = {
     "rate_bytes_per_second": ("20mbit", "20mbps", "7:11", ["topology.bottleneck.rate: found '20mbps'", "bytes per second to tc"]),
     "rate_zero": ("20mbit", "0mbit", "7:11", ["topology.bottleneck.rate: found '0mbit'; expected a rate from 8 bit/s to 1 Tbit/s"]),
     "rate_partial_byte": ("20mbit", "20.000001mbit", "7:11", ["topology.bottleneck.rate: found '20.000001mbit'; expected a multiple of 8 bit/s"]),
-    "rate_nothing": ("rate: 20mbit", "rate:", "7:5", ["topology.bottleneck.rate: found nothing; expected a rate"]),
+    "rate_nothing": ("rate: 20mbit", "rate:", "6:3", ["topology.bottleneck: 'rate' is missing (such as 20mbit; or a 'trace')"]),
     "rate_list": ("20mbit", "[20mbit]", "7:11", ["topology.bottleneck.rate: found a list; expected a rate"]),
     "delay_negative": ("20ms", "-20ms", "8:12", ["topology.bottleneck.delay: found '-20ms'; expected a duration"]),
     "delay_too_long": ("delay: 20ms", "delay: 25h", "8:12", ["topology.bottleneck.delay: found '25h'; expected a duration from 0 ns to 86400 s"]),
@@ -118,7 +118,7 @@ EDITS: dict[str, Edit] = {
     "rtt_beyond_duration": ("delay: 20ms", "delay: 15s", "14:11", ["duration: found 30 s; expected more than the path's base RTT, 30 s"]),
     # --- the matrix
     "axis_value": ("[0%, 0.1%, 1%]", "[0%, 0.1%, 101%]", "18:40", ["matrix.topology.bottleneck.loss[2]: found '101%'; expected a probability"]),
-    "axis_path_typo": ("  topology.bottleneck.loss", "  topology.bottleneck.los", "18:3", ["matrix.topology.bottleneck.los: unknown field 'los'; did you mean 'loss'? (fields: rate, delay, loss, queue, jitter, duplicate, corrupt, reorder, schedule, reverse) in 'topology.bottleneck'"]),
+    "axis_path_typo": ("  topology.bottleneck.loss", "  topology.bottleneck.los", "18:3", ["matrix.topology.bottleneck.los: unknown field 'los'; did you mean 'loss'? (fields: rate, delay, loss, queue, jitter, duplicate, corrupt, reorder, schedule, trace, reverse) in 'topology.bottleneck'"]),
     "axis_flow_typo": ("  flows.bulk.cc", "  flows.blk.cc", "17:3", ["matrix.flows.blk.cc: unknown name 'blk'; did you mean 'bulk'? (names: bulk, late) in 'flows'"]),
     "axis_too_deep": ("  flows.bulk.cc", "  flows.bulk.cc.name", "17:3", ["matrix.flows.bulk.cc.name: 'flows.bulk.cc' is one value; it has no field 'name'"]),
     "axis_seed": ("  flows.bulk.cc: [cubic, bbr]", "  seed: [1, 2]", "17:3", ["matrix.seed: 'seed' cannot be varied"]),

@@ -96,7 +96,7 @@ _SEEN = [
     "limit_kb", "parameter_name", "kind", "pairs_text", "pairs_fraction", "pairs_many", "access_text", "name_path",
     "name_number", "cc_name", "flow_name", "flow_text", "repeat_zero", "seed_negative", "record", "ecn_boolean",
     "offloads_text", "mtu_small", "socket_buffer", "unknown_top", "unknown_far", "unknown_in_flow", "unknown_in_link",
-    "unknown_collector", "missing_from", "missing_name", "missing_duration", "missing_rate", "axis_empty",
+    "unknown_collector", "missing_from", "missing_name", "missing_duration", "axis_empty",
     "axis_not_list", "matrix_list",
 ]  # fmt: skip
 

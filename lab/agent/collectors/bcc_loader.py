@@ -66,7 +66,7 @@ class BccPrograms:
         """
         try:
             self._types = types or KernelTypes(PRIVATE_TYPES)
-            self._bpf = self._compile(sources, collectors)
+            self._bpf = compile_programs(sources, collectors, self._types)
         except TypesError as exc:
             raise LoaderError(str(exc)) from exc
         self._loaded: dict[str, list[tuple[Hook, int | LoaderError]]] = {}
@@ -116,11 +116,15 @@ class BccPrograms:
         return self._missed(collector, are_samples=True)
 
     def _missed(self, collector: str, *, are_samples: bool) -> int:
-        return sum(
+        missed = sum(
             _misses(program)
             for hook, program in self._loaded[collector]
-            if isinstance(program, int) and hook.is_sample == are_samples
+            if isinstance(program, int) and hook.is_sample == are_samples and not hook.is_second
         )
+        if not are_samples and any(hook.is_second for hook, _program in self._loaded[collector]):
+            # What interrupts a second program that has nothing to do is no loss.
+            missed -= int(self._bpf[f"{collector}_nested"].sum(ctypes.c_int(0)).value)
+        return max(0, missed)
 
     def ring(self, collector: str) -> tuple[int, int]:
         return int(self._bpf[f"{collector}_events"].map_fd), COLLECTORS[collector].ring_bytes
@@ -133,34 +137,6 @@ class BccPrograms:
         for name, kind in event._fields_:
             fields.append({"name": name, "type": _numpy_type(kind), "offset": getattr(event, name).offset})
         return ctypes.sizeof(event), fields
-
-    def _compile(self, sources: Path, collectors: Sequence[str]) -> Any:
-        # bcc wants a kernel's headers; ours need nothing of them (bpf/kernel/README.md).
-        os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
-        # bcc takes a moment to import, and hosts without it must still be able to say so.
-        try:
-            from bcc import BPF
-        except ImportError as exc:
-            raise LoaderError(f"bcc is not installed; it is in the package python3-bpfcc ({exc})") from exc
-
-        class Module(BPF):  # type: ignore[misc]
-            def _trace_autoload(self) -> None:
-                """bcc would attach what it knows by the programs' names."""
-
-        headers = "".join(path.read_text(encoding="utf-8") for path in sorted(sources.glob("*.h")))
-        text = "".join((sources / f"{name}.bpf.c").read_text(encoding="utf-8") for name in collectors)
-        # fmt: off
-        flags = [
-            f"-I{sources}", "-Wno-everything",
-            *(f"-D{name.upper()}_RING_PAGES={COLLECTORS[name].ring_bytes // _PAGE}" for name in collectors),
-        ]
-        # fmt: on
-        macros = kernel_macros(headers + text, self._types)
-        with _captured_stderr() as said:
-            try:
-                return Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
-            except Exception as exc:  # bcc raises bare Exception
-                raise LoaderError(f"bcc cannot compile {', '.join(collectors)}: {exc}\n{said()}".strip()) from exc
 
     def _load(self, collector: str) -> Iterator[tuple[Hook, int | LoaderError]]:
         for hook in COLLECTORS[collector].hooks:
@@ -205,6 +181,42 @@ class BccPrograms:
                 f"\n{log.value.decode(errors='replace')}".rstrip()
             )
         return program
+
+
+def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes) -> Any:
+    """Return bcc's module of ``sources/<program>.bpf.c``; its functions are not loaded.
+
+    Raises :class:`~lab.agent.collectors.loader.LoaderError`.
+    """
+    # bcc wants a kernel's headers; ours need nothing of them (bpf/kernel/README.md).
+    os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
+    # bcc takes a moment to import, and hosts without it must still be able to say so.
+    try:
+        from bcc import BPF
+    except ImportError as exc:
+        raise LoaderError(f"bcc is not installed; it is in the package python3-bpfcc ({exc})") from exc
+
+    class Module(BPF):  # type: ignore[misc]
+        def _trace_autoload(self) -> None:
+            """bcc would attach what it knows by the programs' names."""
+
+    headers = "".join(path.read_text(encoding="utf-8") for path in sorted(sources.glob("*.h")))
+    text = "".join((sources / f"{name}.bpf.c").read_text(encoding="utf-8") for name in programs)
+    # fmt: off
+    flags = [
+        f"-I{sources}", "-Wno-everything",
+        *(
+            f"-D{name.upper()}_RING_PAGES={COLLECTORS[name].ring_bytes // _PAGE}"
+            for name in programs if name in COLLECTORS
+        ),
+    ]
+    # fmt: on
+    macros = kernel_macros(headers + text, types)
+    with _captured_stderr() as said:
+        try:
+            return Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
+        except Exception as exc:  # bcc raises bare Exception
+            raise LoaderError(f"bcc cannot compile {', '.join(programs)}: {exc}\n{said()}".strip()) from exc
 
 
 class _ProgramInfo(ctypes.Structure):

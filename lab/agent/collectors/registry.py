@@ -23,6 +23,8 @@ class Hook:
     """Only attached when the collector is asked for this."""
     is_sample: bool = False
     """It takes measurements, of which some may be missing, rather than events."""
+    is_second: bool = False
+    """It records what interrupts the first program at this place, and counts that in ``<collector>_nested``."""
     required: bool = True
     """Without it, the collector cannot work; otherwise it only knows less."""
 
@@ -48,7 +50,9 @@ _ALL = (
         "probe",
         (
             _tracepoint("probe_receive", "tcp_probe"),
+            Hook("probe_receive_within", "tracepoint", ("tcp_probe",), is_second=True),
             Hook("probe_transmit", "function", ("__tcp_transmit_skb",), option="transmit"),
+            Hook("probe_transmit_within", "function", ("__tcp_transmit_skb",), option="transmit", is_second=True),
         ),
         32 << 20,
         memory=("probe_last_window",),

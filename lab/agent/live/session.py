@@ -204,6 +204,8 @@ def _qdiscs() -> dict[str, list[str]]:
     try:
         shown = subprocess.run(["tc", "-j", "qdisc", "show"], capture_output=True, check=True).stdout
         for qdisc in json.loads(shown):
+            if qdisc["kind"] == "clsact":
+                continue  # whose it is, nobody knows
             found.setdefault(qdisc["dev"], []).append(qdisc["kind"])
     except (OSError, subprocess.CalledProcessError, ValueError):
         return {}  # causes are then told by the kernel's reasons alone

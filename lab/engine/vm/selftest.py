@@ -7,7 +7,7 @@ from typing import Any
 
 from lab.protocol import PROTOCOL_FORMAT, Direction, Job
 
-_PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None, "changes": []}
+_PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None, "changes": [], "trace": None, "lost_packets": []}
 
 
 def _everything() -> dict[str, dict[str, Any]]:
@@ -42,6 +42,8 @@ def self_test_job() -> Job:
             "seed": 1,
         },
         "changes": [],
+        "trace": None,
+        "lost_packets": [],
     }
     return {
         "format": PROTOCOL_FORMAT,

@@ -10,8 +10,11 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+from lab.agent.addressing import ports
+from lab.agent.link_programs import LinkPrograms, needs_programs
 from lab.agent.netns import network_namespace
 from lab.agent.topology import Network
+from lab.agent.trial import BPF_SOURCES
 
 PORT = 9000
 SO_TIMESTAMPNS = 35
@@ -22,12 +25,17 @@ HEADER = struct.Struct("!IQ")
 
 @contextlib.contextmanager
 def running(job: Any) -> Iterator[Network]:
-    network = Network(job)
+    programs = LinkPrograms(BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
+    network = Network(job, programs)
     try:
         network.start()
+        if programs is not None:
+            programs.begin()
         yield network
     finally:
         network.stop()
+        if programs is not None:
+            programs.close()
 
 
 def receiver(network: Network, node: str) -> socket.socket:
@@ -75,6 +83,8 @@ def train(job: Any, packets: int, interval_ns: int, size: int, tos: int = 0) -> 
         address = (network.address_of("d1"), PORT)
         changes = network.changes()
         filler = bytes(size - HEADER.size)
+        if network.programs is not None:
+            network.programs.begin()
         began = time.monotonic_ns()
         for number in range(packets):
             due = began + number * interval_ns
