@@ -73,7 +73,7 @@ def run(
     engine = VmEngine()
     with observing(plan) as observer:
         engine.locate(observer.step)
-        folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()))
+        folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
         about = {"command": _command(), "overrides": list(set_ or ())}
         runner = Runner(
             engine,

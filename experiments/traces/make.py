@@ -31,7 +31,7 @@ def step() -> list[int]:
 
 
 def cellular() -> list[int]:
-    """Like a moving phone's downlink: a rate that wanders between 0.5 and 30 Mbit/s over seconds, with fades and outages.
+    """Like a moving phone's downlink: a rate that wanders between 0.5 and 30 Mbit/s over seconds, with fades.
 
     The logarithm of the rate is a mean-reverting random walk (Ornstein and Uhlenbeck's) of some seconds' memory; a
     fade of 0.2 to 1.5 s comes every ten seconds or so; within a ms there are several packets or none, as schedulers do.

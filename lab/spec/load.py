@@ -55,6 +55,8 @@ class LoadedExperiment:
     """As given: ``PATH=VALUE``."""
     traces: Traces = field(default_factory=dict)
     """Path as written → what the file there has."""
+    files: dict[str, bytes] = field(default_factory=dict)
+    """Path as written → the file's bytes."""
 
 
 def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExperiment:
@@ -73,17 +75,18 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
     for override in overrides:
         source.apply(override)
     source.stop_at_faults()
-    traces = _traces(path.parent, source.root)
+    files: dict[str, bytes] = {}
+    traces = _traces(path.parent, source.root, files)
     experiment, problems = examine(source.root, traces)
     source.lines += [(source.place(problem), str(problem)) for problem in problems]
     source.stop_at_faults()
     assert experiment is not None, "examine() returns an experiment or at least one problem"
     text = data if document.root is None or not document.is_merged else _written_out(path, document)
-    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides), traces)
+    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides), traces, files)
 
 
-def _traces(folder: FilePath, root: Any) -> dict[str, PacketTrace | str]:
-    """Read the traces that are named anywhere below ``topology``, and in the matrix."""
+def _traces(folder: FilePath, root: Any, files: dict[str, bytes]) -> dict[str, PacketTrace | str]:
+    """Read the traces that are named anywhere below ``topology``, and in the matrix, into *files* too."""
     named = set(_trace_names(root.get("topology"))) if isinstance(root, Mapping) else set()
     matrix = get(root, ("matrix",))
     for key, values in matrix.items() if isinstance(matrix, Mapping) else ():
@@ -94,8 +97,9 @@ def _traces(folder: FilePath, root: Any) -> dict[str, PacketTrace | str]:
     found: dict[str, PacketTrace | str] = {}
     for name in sorted(named):
         try:
-            text = _decoded(folder / name, _read(folder / name, MAX_TRACE_BYTES))
-            found[name] = parse_trace(text)
+            data = _read(folder / name, MAX_TRACE_BYTES)
+            found[name] = parse_trace(_decoded(folder / name, data))
+            files[name] = data
         except SpecError as error:
             found[name] = str(error)
         except ValueError as error:

@@ -182,8 +182,16 @@ class Run:
             raise StoreError(f"cannot read {path}: {exc}") from exc
 
 
-def create_run(root: Path, experiment_name: str, experiment_text: bytes, plan: Mapping[str, Any]) -> Run:
+def create_run(
+    root: Path,
+    experiment_name: str,
+    experiment_text: bytes,
+    plan: Mapping[str, Any],
+    files: Mapping[str, bytes] | None = None,
+) -> Run:
     """Make a new run folder ``<root>/<experiment_name>/<run-id>`` and point ``latest`` at it.
+
+    ``files``: what the experiment names, by paths relative to it; those that would lie outside are left out.
 
     Raises:
         StoreError: It cannot be written.
@@ -197,6 +205,12 @@ def create_run(root: Path, experiment_name: str, experiment_text: bytes, plan: M
         (folder / "experiment.yaml").write_bytes(experiment_text)
         (folder / "plan.json").write_bytes(to_json(dict(plan)))
         (folder / "trials").mkdir()
+        for name, content in (files or {}).items():
+            path = folder / name
+            inside = path.resolve().is_relative_to(folder.resolve()) and not path.exists()
+            if inside:
+                path.parent.mkdir(parents=True, exist_ok=True)
+                path.write_bytes(content)
     _point_latest(parent, final.name)
     return Run(final)
 
