@@ -115,6 +115,14 @@ def mean_rate_bps(direction: Direction, start_ns: int, end_ns: int) -> float | N
     return total / (end_ns - start_ns) if end_ns > start_ns else float(rate)
 
 
+def rate_steps(direction: Direction) -> list[tuple[int, int]]:
+    """Return (from when, in ns, rate in bit/s) of a limited direction; of a trace its mean."""
+    if direction["rate_bps"] is None:
+        return []
+    later = [(change["at_ns"], change["rate_bps"]) for change in direction["changes"] if change["rate_bps"] is not None]
+    return [(0, direction["rate_bps"]), *later]
+
+
 def mean_loss(netem: Netem | None) -> float:
     """Return the share of packets that netem loses in the long run.
 

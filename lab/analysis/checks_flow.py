@@ -194,8 +194,13 @@ def instruments(trial: MeasuredTrial) -> Check:
 def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
     if flow.trace is not None and len(flow.trace) < 2:
         return [Finding("invalid", "rows of every flow", f"{flow.name}: {len(flow.trace)} rows in the trace")]
+    # A trace of changes of the window ends with the last one, and not with the flow.
+    is_whole = trial.job["collectors"].get("probe", {}).get("record") != "cwnd_change"
     readings: list[tuple[Agreement | None, Callable[[Agreement], Verdict]]] = [
-        (agreement.delivered_bytes(flow, trial.mss), lambda reading: graded(reading.excess, 1, 4)),
+        (
+            agreement.delivered_bytes(flow, trial.mss) if is_whole else None,
+            lambda reading: graded(reading.excess, 1, 4),
+        ),
         # Of a flow with an amount, tcp_info is some time older than its end.
         (
             None if flow.asked["limit_bytes"] else agreement.retransmissions(flow),
@@ -204,6 +209,8 @@ def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
         (agreement.smoothed_rtt(flow), lambda reading: "ok" if reading.agrees else "warn"),
     ]
     done = [(reading, judge(reading)) for reading, judge in readings if reading is not None]
+    if not done:
+        return []
     verdict = worst(verdict for _, verdict in done)
     return [
         Finding(

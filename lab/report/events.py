@@ -257,6 +257,8 @@ def _draw_queue(axes: Axes, row: Row, queue: QueueTrace, end_s: float, *, labels
             height = held_at(seconds, packets, shown)
             axes.plot(shown, height, color=INK, linestyle="none", zorder=5, **_QUEUE_DROPS[cause])
     full = queue.full_packet_ms
+    if full is None:
+        return
 
     def to_ms(number: Any) -> Any:
         return number * full

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lab.analysis.events import Span, spans
+from lab.analysis.events import Span, held_at, spans
 from lab.analysis.path import flow_path
+from lab.network import rate_steps
 from lab.protocol import ETHERNET_HEADER_BYTES, Flow
 from lab.report.evaluate import TRACE, Curve
 from lab.store import TrialResult
@@ -46,8 +47,8 @@ class QueueTrace:
     packets: NDArray[np.float64]
     delay_ms: NDArray[np.float64]
     """How long the link's rate takes to send what is queued."""
-    full_packet_ms: float
-    """How long it takes to send one packet of the largest size."""
+    full_packet_ms: float | None
+    """How long it takes to send one packet of the largest size; None where the rate changes."""
     limit_packets: float | None
     """Of the largest size; None where no limit is declared."""
 
@@ -127,14 +128,18 @@ def bottleneck_queue(trial: TrialResult, flow: str) -> QueueTrace | None:
     here = pc.and_(pc.equal(table.column("node"), hop.sender), pc.equal(table.column("interface"), interface))
     table = table.filter(here)
     full = job["mtu"] + ETHERNET_HEADER_BYTES
+    seconds = _seconds(table)
+    since, rates = np.array(rate_steps(hop.direction), dtype=np.float64).T
+    rate_then = held_at(since / 1e9, rates, seconds, before=rates[0])
+    is_constant = len(rates) == 1 and hop.direction["trace"] is None
     limit = flow_path(job, asked).queue_bytes(job["mtu"])
     return QueueTrace(
         node=hop.sender,
         interface=interface,
-        seconds=_seconds(table),
+        seconds=seconds,
         packets=table.column("backlog_packets").to_numpy().astype(np.float64),
-        delay_ms=table.column("backlog_bytes").to_numpy() * 8e3 / rate,
-        full_packet_ms=full * 8e3 / rate,
+        delay_ms=table.column("backlog_bytes").to_numpy() * 8e3 / rate_then,
+        full_packet_ms=full * 8e3 / rate if is_constant else None,
         limit_packets=limit / full if limit else None,
     )
 

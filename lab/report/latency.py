@@ -11,6 +11,7 @@ from functools import lru_cache
 import numpy as np
 import pyarrow.compute as pc
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from lab.report.cells import Where, cells_with
@@ -98,8 +99,12 @@ def _figure(cells: dict[Where, list[TrialResult]], probes: Sequence[str]) -> Fig
                 axes.plot(answered, share, drawstyle="steps-post", label=", ".join(where), linewidth=1.0, **look)
         axes.set_title(probe, loc="left")
         axes.set_ylim(0, 1)
+    # A few that waited for a timeout must not press all others into a corner.
+    panels[0].set_xscale("log")
     for axes in panels[: len(probes)]:
-        axes.set_xlim(left=0)
+        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
+        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
+        axes.xaxis.set_minor_formatter(NullFormatter())
     for axes in panels[len(probes) :]:
         axes.set_visible(False)
     for place, axes in enumerate(panels[: len(probes)]):

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
@@ -15,7 +16,9 @@ from matplotlib.lines import Line2D
 from matplotlib.transforms import ScaledTranslation
 
 from lab.analysis.events import Span, thinned
+from lab.analysis.path import flow_path
 from lab.analysis.series import decimate
+from lab.network import rate_steps
 from lab.report.drawn import BANDS, RETRANSMISSIONS, SSTHRESH, Drawn, band_handles, draw_bands, last_moment, mark
 from lab.report.evaluate import CURVE_BINS, Curve, FlowCurves
 from lab.report.kernel import inside, retransmissions
@@ -46,18 +49,41 @@ _Y_LABEL: dict[Kind, str] = {
 
 def time_figures(report: Report) -> Iterator[Drawn]:
     """Yield the figures over time, at most :data:`MAX_PANELS` panels each; nothing when no flow was traced."""
-    facets = [facet for facet in report.facets if any(row.median().curves() for row in report.rows_of(facet))]
+    panels = _panels(report)
     kinds: tuple[Kind, ...] = ("cwnd", "srtt", "goodput")
     for kind in kinds:
-        for first in range(0, len(facets), MAX_PANELS):
-            part = facets[first : first + MAX_PANELS]
-            number = f"-{first // MAX_PANELS + 1}" if len(facets) > MAX_PANELS else ""
+        for first in range(0, len(panels), MAX_PANELS):
+            part = panels[first : first + MAX_PANELS]
+            number = f"-{first // MAX_PANELS + 1}" if len(panels) > MAX_PANELS else ""
             with styled():
                 figure = _figure(report, kind, part)
             yield Drawn(f"{kind}{number}", figure, _caption(report, kind))
 
 
-def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure:
+@dataclass(frozen=True)
+class Panel:
+    """What is drawn on the same axes."""
+
+    title: str
+    rows: tuple[Row, ...]
+
+
+def _panels(report: Report) -> list[Panel]:
+    """A panel for each cell but for the algorithm; where a series has several flows, for each series of it."""
+    traced = [row for row in report.rows if row.median().curves()]
+    many = any(len(row.median().flows) > 1 for row in traced)
+    panels = []
+    for facet in dict.fromkeys(row.facet for row in traced):
+        rows = [row for row in report.rows_of(facet) if row.median().curves()]
+        title = report.facet_title(facet)
+        if many and len(rows) > 1:
+            panels += [Panel(", ".join(filter(None, (row.series.label, title))), (row,)) for row in rows]
+        else:
+            panels.append(Panel(title, tuple(report.rows_of(facet))))
+    return panels
+
+
+def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
     columns = min(3, len(facets)) if len(facets) != 4 else 2
     lines = math.ceil(len(facets) / columns)
     height = 2.5 if lines == 1 and columns <= 2 else 2.15
@@ -70,15 +96,15 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
     ordered = [axes for line in panels for axes in line]
     end_s = last_moment(report)
     for axes, facet in zip(ordered, facets, strict=False):
-        rows = report.rows_of(facet)
+        rows = list(facet.rows)
         for row in rows:
-            _draw_row(axes, kind, row)
+            _draw_row(axes, kind, row, alone=len(rows) == 1)
             _draw_inside(axes, kind, row)
             if kind == "cwnd":
                 _draw_marks(axes, row, end_s)
                 draw_bands(axes, row)
         _reference(axes, kind, rows)
-        title = report.facet_title(facet)
+        title = facet.title
         if rows and all(row.verdict == "invalid" for row in rows):
             title += "  (invalid)"
         axes.set_title(title, loc="left")
@@ -98,7 +124,7 @@ def _figure(report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> Figure
     return figure
 
 
-def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
+def _draw_row(axes: Axes, kind: Kind, row: Row, *, alone: bool) -> None:
     look, median = row.series.look, row.median()
     others = [item for item in row.used if item is not median][:MAX_FAINT]
     for repetition in others:
@@ -107,7 +133,9 @@ def _draw_row(axes: Axes, kind: Kind, row: Row) -> None:
             axes.plot(x, y, color=look.colour, linewidth=0.5, alpha=0.3, zorder=2)
     for curves in median.curves():
         x, y = _curve(curves, kind)
-        axes.plot(x, y, color=look.colour, linewidth=0.9, linestyle=_dense(look.dashes, kind), zorder=4)
+        axes.plot(
+            x, y, color=look.colour, linewidth=0.9, linestyle="solid" if alone else _dense(look.dashes, kind), zorder=4
+        )
         if kind == "cwnd" and curves.ssthresh is not None:
             axes.plot(*curves.ssthresh, color=look.colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
 
@@ -157,19 +185,38 @@ def _curve(curves: FlowCurves, kind: Kind) -> Curve:
 
 
 def _reference(axes: Axes, kind: Kind, rows: list[Row]) -> None:
+    style: Any = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
     flows = [flow for row in rows for item in row.used for flow in item.flows]
     if kind == "srtt":
         levels = {round(flow.base_rtt_us / 1000, 3) for flow in flows if flow.base_rtt_us}
+        for level in sorted(levels)[:3]:
+            axes.axhline(level, **style)
     elif kind == "goodput":
-        levels = {flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps}
-    else:
-        return
-    for level in sorted(levels)[:3]:
-        axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+        changing = {steps for row in rows for steps in _rates(row) if len(steps) > 1}
+        for steps in sorted(changing)[:3]:
+            ceiling = flows[0].ceiling / 1e6
+            times = [at_ns / 1e9 for at_ns, _rate in steps]
+            end_s = max(item.evaluated.trial.job["duration_ns"] for row in rows for item in row.used) / 1e9
+            heights = [rate * ceiling for _at, rate in steps]
+            axes.plot([*times, end_s], [*heights, heights[-1]], drawstyle="steps-post", **style)
+        if not changing:
+            for level in sorted({flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps})[
+                :3
+            ]:
+                axes.axhline(level, **style)
 
 
-def _legend(figure: Figure, report: Report, kind: Kind, facets: list[tuple[str, ...]]) -> None:
-    rows = [row for facet in facets for row in report.rows_of(facet)]
+def _rates(row: Row) -> Iterator[tuple[tuple[int, int], ...]]:
+    """Of the bottleneck of each flow: from when which rate."""
+    trial = _trial(row)
+    for flow in row.median().flows:
+        asked = next(one for one in trial.job["flows"] if one["name"] == flow.flow)
+        hop = flow_path(trial.job, asked).bottleneck
+        yield tuple(rate_steps(hop.direction)) if hop else ()
+
+
+def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> None:
+    rows = [row for facet in facets for row in facet.rows]
     handles: list[Artist] = [
         Line2D([], [], color=series.look.colour, linestyle=_dense(series.look.dashes, kind), label=series.label)
         for series in report.series
