@@ -32,6 +32,17 @@ BLOCK_BYTES = 131072
 
 MSS = 1448
 
+CLOSING = {
+    "ESTABLISHED": {"FIN_WAIT1", "CLOSE_WAIT", "CLOSE"},
+    "FIN_WAIT1": {"FIN_WAIT2", "CLOSING", "TIME_WAIT", "CLOSE"},
+    "FIN_WAIT2": {"TIME_WAIT", "CLOSE"},
+    "CLOSE_WAIT": {"LAST_ACK", "CLOSE"},
+    "CLOSING": {"TIME_WAIT", "CLOSE"},
+    "LAST_ACK": {"CLOSE"},
+    "TIME_WAIT": {"CLOSE"},
+}
+"""The ways out of a connection (RFC 9293, figure 5), a reset being one."""
+
 RST = 4
 SYN = 2
 
@@ -214,9 +225,12 @@ def test_states_of_both_ends_of_the_data_connection(connections: dict[int, list[
         end = changes[-1]["end"] if changes[-1]["flow"] == "bulk" else None
         if end is not None:
             whole[end] = [changes[0]["oldstate"], *(change["newstate"] for change in changes)]
-    assert whole["source"] == ["CLOSE", "SYN_SENT", "ESTABLISHED", "CLOSE_WAIT", "CLOSE"]
-    # The server closes with data still coming in: the sender's answer to its FIN is met by a reset.
-    assert whole["destination"] == ["LISTEN", "SYN_RECV", "ESTABLISHED", "FIN_WAIT1", "CLOSE"]
+    assert whole["source"][:3] == ["CLOSE", "SYN_SENT", "ESTABLISHED"]
+    assert whole["destination"][:3] == ["LISTEN", "SYN_RECV", "ESTABLISHED"]
+    # Who closes first, and whether with data still on its way, is iperf3's and luck's to say.
+    for states in whole.values():
+        assert states[-1] == "CLOSE"
+        assert all(after in CLOSING[before] for before, after in pairwise(states[2:]))
 
 
 def test_life_has_one_row_per_connection_end(everything: Trial, connections: dict[int, list[dict[str, Any]]]) -> None:
@@ -247,7 +261,8 @@ def test_destroy_is_of_sockets_that_were_closed(
 ) -> None:
     closed = {key for key, changes in connections.items() if changes[-1]["newstate"] == "CLOSE"}
     destroyed = {row["skaddr"] for row in everything.rows("destroy") if row["flow"] == "bulk"}
-    assert len(destroyed) == 2
+    # One that closes first may still be there, in TIME_WAIT, when the trial ends.
+    assert 1 <= len(destroyed) <= 2
     assert destroyed <= closed
 
 
