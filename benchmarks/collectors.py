@@ -78,7 +78,7 @@ def main() -> None:
         )
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"collectors-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"
-    path.write_text(json.dumps({**engine.identity(), "collectors": found}, indent=1) + "\n", encoding="utf-8")
+    path.write_text(json.dumps({**engine.about(), "collectors": found}, indent=1) + "\n", encoding="utf-8")
     print(path)
 
 

@@ -36,7 +36,7 @@ def about(engine: VmEngine, times: int) -> dict[str, Any]:
         "memory_gib": round(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30, 1),
         "host_kernel": platform.release(),
         "load_before": round(os.getloadavg()[0], 2),
-        **engine.identity(),
+        **engine.about(),
     }
 
 

@@ -26,6 +26,10 @@ KINDS = {
     units.QUEUE_LIMIT_PATTERN: "queue limit",
 }
 SECTIONS = {
+    "Arrivals": "[arrivals](#short-flows)",
+    "FixedSize": "[a distribution](#short-flows)",
+    "ParetoSizes": "[a distribution](#short-flows)",
+    "SizesFile": "[a distribution](#short-flows)",
     "Access": "[the access links](#access-links)",
     "Bottleneck": "[a link](#a-link)",
     "Calibration": "[what to measure](#calibration)",
@@ -143,13 +147,19 @@ def kind(name: str, field: dict[str, Any]) -> str:
 def number(field: dict[str, Any]) -> str:
     if field["type"] == "boolean":
         return "`true`, `false`"
+    if field["type"] == "number" and "exclusiveMinimum" in field and field["maximum"] > 1:
+        return f"more than {field['exclusiveMinimum']:g}, to {grouped(field['maximum'])}"
     if field["type"] == "number":
         return "probability"
     if "minimum" not in field:
         return "a number"
     highest = 2**63 - 1
-    most = "2⁶³ − 1" if field["maximum"] == highest else f"{field['maximum']:,}".replace(",", " ")
+    most = "2⁶³ − 1" if field["maximum"] == highest else grouped(field["maximum"])
     return f"{field['minimum']} to {most}"
+
+
+def grouped(value: float) -> str:
+    return f"{value:,.0f}".replace(",", " ")
 
 
 def main() -> int:

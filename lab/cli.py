@@ -19,6 +19,7 @@ from typing import Annotated, Any
 import typer
 from rich.console import Console
 
+from lab import kernels
 from lab.errors import (
     EXIT_BAD_INPUT,
     EXIT_EXPECTATION_FAILED,
@@ -69,8 +70,8 @@ def run(
     from lab.store import TrialCache, create_run
 
     loaded = load_experiment(file, set_ or ())
-    plan = make_plan(loaded.raw, loaded.traces)
-    engine = VmEngine()
+    plan = make_plan(loaded.raw, loaded.contents)
+    engine = VmEngine(plan.kernels, packages=loaded.packages)
     with observing(plan) as observer:
         engine.locate(observer.step)
         folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
@@ -115,7 +116,7 @@ def check(
     from lab.spec.load import load_experiment
 
     loaded = load_experiment(file, set_ or ())
-    plan = make_plan(loaded.raw, loaded.traces)
+    plan = make_plan(loaded.raw, loaded.contents)
     print(describe(plan))
     print(preview(plan, _processors()))
     if svg is not None:
@@ -179,7 +180,7 @@ def verify(
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     chosen = verification.chosen_trials(plan, folder, trials)
-    engine = VmEngine()
+    engine = VmEngine(replace(plan, trials=tuple(chosen)).kernels)
     with observing(replace(plan, trials=tuple(chosen))) as observer:
         engine.locate(observer.step)
         for line in verification.changed_inputs(folder, engine):
@@ -226,27 +227,41 @@ def trace(context: typer.Context) -> None:
 
 @image_app.command("build")
 def image_build(
+    kernel: Annotated[
+        str, typer.Option(metavar="KERNEL", help="debian-12, debian-13, or a Debian package with another.")
+    ] = kernels.DEFAULT,
     mirror: Annotated[str | None, typer.Option(metavar="URL", help="Debian mirror to take the packages from.")] = None,
 ) -> None:
     """Build the guest image, whether there is one or not."""
     from lab.image.build import build_image
 
+    package = None
+    if kernel not in kernels.DEBIAN:
+        from lab.spec.reading import package_in
+
+        if not kernel.endswith(".deb"):
+            known = ", ".join(kernels.DEBIAN)
+            raise InputError(f"--kernel: found {kernel!r}; expected {known}, or the path of a Debian package, *.deb")
+        found = package_in(Path(kernel))
+        kernel, package = found.name, found.path
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
         with console.status("building the guest image") as status:
-            image = build_image(lambda what: status.update(f"guest image: {what}"), mirror=mirror)
+            image = build_image(
+                lambda what: status.update(f"guest image: {what}"), kernel=kernel, package=package, mirror=mirror
+            )
     else:
-        image = build_image(lambda what: _say(f"guest image: {what}"), mirror=mirror)
+        image = build_image(lambda what: _say(f"guest image: {what}"), kernel=kernel, package=package, mirror=mirror)
     print(image.digest)
 
 
 @image_app.command("list")
 def image_list() -> None:
-    """List the images in the cache; the one that `lab run` takes is marked."""
+    """List the images in the cache; those that `lab run` takes, of each kernel, are marked."""
     from lab.image.build import find_image, list_images
 
-    current = find_image()
     for image in list_images():
+        current = find_image(image.kernel_name)
         mark = "*" if current is not None and image.digest == current.digest else " "
         size = image.bytes_on_disk() / 1e6
         print(f"{mark} {image.digest[:16]}  {image.suite}  {image.kernel}  {size:.0f} MB  built {image.built}")

@@ -16,9 +16,10 @@ from lab.network import mean_burst, mean_loss
 from lab.notes import base_rtt_ns, notes_of
 from lab.protocol import Direction, Job, Link, Loss
 from lab.spec import matrix
+from lab.spec.contents import NO_CONTENTS, Contents
 from lab.spec.resolve import resolve, trial_seed
 from lab.spec.sizes import bdp_bytes, frame_bytes
-from lab.spec.validate import NO_TRACES, Traces, parse, validate
+from lab.spec.validate import parse, validate
 from lab.units import format_duration, format_percent, format_rate, format_size
 
 __all__ = [
@@ -99,6 +100,11 @@ class Plan:
         """Return the cell of this id; KeyError if there is none."""
         return self._cells[cell_id]
 
+    @property
+    def kernels(self) -> list[str]:
+        """The names of the kernels that its trials run on (:mod:`lab.kernels`), each once."""
+        return list(dict.fromkeys(trial.job["kernel"] for trial in self.trials))
+
     @cached_property
     def _cells(self) -> dict[str, Cell]:
         return {cell.id: cell for cell in self.cells}
@@ -129,12 +135,12 @@ class Plan:
             raise InputError(f"the plan is damaged: {type(error).__name__}: {error}") from error
 
 
-def make_plan(document: Mapping[str, Any], traces: Traces = NO_TRACES) -> Plan:
-    """Return the plan of an experiment document (``LoadedExperiment.raw``, and its ``traces``).
+def make_plan(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> Plan:
+    """Return the plan of an experiment document (``LoadedExperiment.raw``, and its ``contents``).
 
     Raises :class:`lab.spec.problems.InvalidExperimentError` if the document is not a valid experiment.
     """
-    experiment = validate(document, traces)
+    experiment = validate(document, contents)
     axes, _ = matrix.read_axes(document)
     labels = _labels([axis.key for axis in axes])
     documents = list(matrix.cells(document, axes))
@@ -143,7 +149,7 @@ def make_plan(document: Mapping[str, Any], traces: Traces = NO_TRACES) -> Plan:
     cells, trials = [], []
     for cell_id, cell in zip(ids, documents, strict=True):
         cells.append(Cell(cell_id, cell.values, cell.document))
-        resolved, _problems = parse(cell.document, traces)
+        resolved, _problems = parse(cell.document, contents)
         assert resolved is not None, "validated above"
         for repetition, seed in enumerate(seeds, start=1):
             trials.append(Trial(f"{cell_id}-r{repetition}", cell_id, repetition, seed, resolve(resolved, seed)))

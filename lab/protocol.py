@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 4
+PROTOCOL_FORMAT = 5
 """Version of both documents; a mismatch is refused, never guessed at."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -139,8 +139,16 @@ class Node(TypedDict):
     """Routers forward packets, switches (Linux bridges) frames, hosts neither."""
 
 
+class Arrivals(TypedDict):
+    """Short flows: when each of them begins, and how much it sends."""
+
+    at_ns: list[int]
+    """From the start of traffic, in order."""
+    bytes: list[int]
+
+
 class Flow(TypedDict):
-    """One iperf3 client and server pair with one TCP connection for data."""
+    """One iperf3 client and server pair with one connection for data; with ``arrivals``, connections one by one."""
 
     name: str
     group: str
@@ -150,9 +158,11 @@ class Flow(TypedDict):
     destination: str
     initiator: Literal["source", "destination"]
     """Who opens the connection: iperf3's client.  ``destination``: iperf3's reverse mode."""
+    protocol: Literal["tcp", "udp"]
     congestion_control: str
+    """``udp`` of a UDP flow, which has none."""
     port: int
-    """The iperf3 server's port; also how the flow is told apart in traces."""
+    """The server's port; also how the flow is told apart in traces."""
     start_ns: int
     """From the start of traffic."""
     duration_ns: int
@@ -165,6 +175,10 @@ class Flow(TypedDict):
     """How much iperf3 writes at a time (--length); None: its own choice."""
     mss_bytes: int | None
     """The largest segment (--set-mss); None: the kernel's choice."""
+    pacing_bps: int | None
+    """What its segments are paced to at most (SO_MAX_PACING_RATE, --fq-rate); None: as congestion control says."""
+    arrivals: Arrivals | None
+    """Instead of iperf3: short flows, a connection each."""
 
 
 class Probe(TypedDict):
@@ -201,6 +215,8 @@ class Job(Network):
     """One trial, resolved."""
 
     format: int
+    kernel: str
+    """As :mod:`lab.kernels` names it."""
     seed: int
     ip: Literal["ipv4", "ipv6"]
     duration_ns: int
@@ -245,18 +261,19 @@ class FlowResult(TypedDict):
     name: str
     exit_status: int
     client_json: str
-    """What iperf3 printed at the end that sends data: in reverse mode, its server."""
+    """What iperf3 printed at the end that sends data: in reverse mode, its server.  Empty of short flows."""
     server_json: str
     """And at the end that receives."""
     source_address: str
     source_port: int
+    """0 of short flows, which have one each."""
     destination_address: str
     destination_port: int
     congestion_control: str
     """Read back from the socket in the kernel (INET_DIAG_CONG)."""
     tcp_info: dict[str, int]
     """The last ``struct tcp_info`` of the data socket before the flow's end, fields as in
-    ``include/uapi/linux/tcp.h`` without the ``tcpi_`` prefix; times in microseconds."""
+    ``include/uapi/linux/tcp.h`` without the ``tcpi_`` prefix; times in microseconds.  Empty of UDP and short flows."""
     tcp_info_at_ns: int
     """When it was read, from the start of traffic."""
 
@@ -327,4 +344,4 @@ class Record(TypedDict):
     calibration: list[PathCalibration]
     cpu: Cpu
     collectors: dict[str, CollectorResult]
-    """And ``latency``: the rows of the probes, if there are any."""
+    """And ``latency``, the rows of the probes, and ``completions``, those of short flows, if there are any."""

@@ -101,7 +101,7 @@ class Runner:
             MachineryError: The engine cannot be prepared, or the disk cannot take the results.
         """
         began = time.monotonic()
-        provenance = {**about, **_about_this_machine(), **self._engine.identity()}
+        provenance = {**about, **_about_this_machine(), **self._engine.about()}
         status = "interrupted"
         try:
             remove_abandoned_scratch(self._run_folder.path.parent)
@@ -193,7 +193,7 @@ class Runner:
         return kind(error.reason, log=kept if kept.exists() else None)
 
     def _key(self, trial: Trial) -> str:
-        return cache_key(self._engine.identity(), trial)
+        return cache_key(self._engine.identity(trial.job), trial)
 
     def _put_provenance(self, provenance: dict[str, Any], status: str, wall_s: float) -> None:
         kernels = sorted({trial.record["kernel"] for trial in self._run_folder.trials() if trial.ok})

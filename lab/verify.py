@@ -44,7 +44,7 @@ def chosen_trials(plan: Plan, run: Run, number: int | None) -> list[Trial]:
 
 def changed_inputs(run: Run, engine: Engine) -> list[str]:
     """What this machine has otherwise than the run's: one line each."""
-    then, now = run.provenance, engine.identity()
+    then, now = run.provenance, engine.about()
     return [
         f"{name}: the run had {then.get(name)}, this machine has {value}"
         for name, value in now.items()

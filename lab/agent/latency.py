@@ -6,11 +6,11 @@ from __future__ import annotations
 import signal
 import struct
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 from lab.agent.probes import ROW
+from lab.agent.process import is_ready, last_line, start_module, tell
 from lab.agent.topology import Network
 from lab.protocol import CollectorResult, Field, Probe
 
@@ -48,26 +48,16 @@ class _Probe:
         self._client = self._start(probe["source"], ["client", *common, *sizes, str(self._output)])
 
     def _start(self, node: str, arguments: list[str]) -> subprocess.Popen[bytes]:
-        with open(self._errors, "ab") as errors:
-            process: subprocess.Popen[bytes] = self._network.mininet[node].popen(
-                [sys.executable, "-m", "lab.agent.probes", *arguments],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=errors,
-            )
-        return process
+        return start_module(self._network.mininet[node].popen, "lab.agent.probes", arguments, self._errors)
 
     def wait_until_ready(self) -> None:
-        assert self._client.stdout is not None
-        if self._client.stdout.readline().strip() != b"ready":
-            raise ProbeError(f"probe {self.probe['name']} does not start: {self._said()}")
+        if not is_ready(self._client):
+            raise ProbeError(f"probe {self.probe['name']} does not start: {last_line(self._errors)}")
 
     def begin(self, start_ns: int) -> None:
         """``start_ns``: the start of traffic (CLOCK_MONOTONIC)."""
-        assert self._client.stdin is not None
         begin = start_ns + self.probe["start_ns"]
-        self._client.stdin.write(f"{begin} {begin + self.probe['duration_ns']}\n".encode())
-        self._client.stdin.flush()
+        tell(self._client, begin, begin + self.probe["duration_ns"])
 
     def end(self, deadline_ns: int) -> bytes:
         """Wait for the last answers; returns the rows."""
@@ -78,7 +68,7 @@ class _Probe:
             self._client.send_signal(signal.SIGTERM)
             status = self._client.wait()
         if status not in (0, -signal.SIGTERM):
-            raise ProbeError(f"probe {self.probe['name']} failed: {self._said()}")
+            raise ProbeError(f"probe {self.probe['name']} failed: {last_line(self._errors)}")
         rows = self._output.read_bytes() if self._output.exists() else b""
         return rows[: len(rows) // ROW.size * ROW.size]
 
@@ -89,9 +79,6 @@ class _Probe:
                 process.wait()
         for leftover in (self._output, self._errors):
             leftover.unlink(missing_ok=True)
-
-    def _said(self) -> str:
-        return (self._errors.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]
 
 
 class Latency:

@@ -1,10 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run commands where the agent runs, in one place: always an argument list, a deadline and a clear failure."""
+"""Run commands where the agent runs, in one place: always an argument list, a deadline and a clear failure.
+
+And start the agent's own programs in nodes: they say ``ready``, are given a line of numbers, and do their work.
+"""
 
 from __future__ import annotations
 
 import subprocess
-from collections.abc import Sequence
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
 
 DEFAULT_TIMEOUT_S = 60.0
 
@@ -27,3 +33,35 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = DEFAU
         printed = " ".join((done.stderr + done.stdout).split())
         raise CommandError(f"{' '.join(argv)}: exit status {done.returncode}: {printed}")
     return done.stdout
+
+
+def start_module(
+    popen: Callable[..., Any], module: str, arguments: Sequence[str], errors: Path
+) -> subprocess.Popen[bytes]:
+    """Start one of the agent's own programs with a node's ``popen``; its complaints go to the end of *errors*."""
+    with open(errors, "ab") as file:
+        process: subprocess.Popen[bytes] = popen(
+            [sys.executable, "-m", module, *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=file,
+        )
+    return process
+
+
+def is_ready(process: subprocess.Popen[bytes]) -> bool:
+    """Wait for the program's first line; returns whether it says that it is ready."""
+    assert process.stdout is not None
+    return process.stdout.readline().strip() == b"ready"
+
+
+def tell(process: subprocess.Popen[bytes], *numbers: int) -> None:
+    """Give the program its line of numbers."""
+    assert process.stdin is not None
+    process.stdin.write((" ".join(map(str, numbers)) + "\n").encode())
+    process.stdin.flush()
+
+
+def last_line(path: Path) -> str:
+    """Return what was said last in a file of errors."""
+    return (path.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]

@@ -17,12 +17,13 @@ from lab.agent.calibrate import calibrate
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.recording import Recorder, recorder
+from lab.agent.congestion import load_congestion_control, set_module_parameters
 from lab.agent.counters import counted_between
 from lab.agent.latency import Latency
 from lab.agent.link_programs import LinkPrograms, needs_programs
 from lab.agent.process import run
 from lab.agent.topology import Network
-from lab.agent.traffic import Traffic, load_congestion_control, set_module_parameters
+from lab.agent.traffic import Traffic
 from lab.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
@@ -69,8 +70,8 @@ def run_trial(job: Job, programs: Programs | None, directory: Path, progress: Ca
 def _run(job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], log: Log) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
-    wanted = {flow["congestion_control"] for flow in job["flows"]} | job["congestion_control_parameters"].keys()
-    offered = load_congestion_control(wanted)
+    wanted = {flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"}
+    offered = load_congestion_control(wanted | job["congestion_control_parameters"].keys())
     set_module_parameters(job["congestion_control_parameters"])
     with contextlib.ExitStack() as stack:
         links = None
@@ -99,7 +100,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
 
         traffic = Traffic(network, directory, on_tick)
         stack.callback(traffic.stop)
-        traffic.wait_until_servers_listen()
+        traffic.wait_until_ready()
         latency = Latency(network, directory)
         stack.callback(latency.stop)
         before, counted_before = network.read_qdiscs(), network.read_counters()
@@ -124,7 +125,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
         cpu = _cpu_between(cpu_before, _read_cpu())
         log("traffic has ended")
         collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
-        collected |= latency.results()
+        collected |= latency.results() | traffic.completions()
         counted_after = network.read_counters()
         after = after or [network.read_qdiscs()]
         return {

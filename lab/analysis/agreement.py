@@ -40,7 +40,7 @@ def delivered_bytes(flow: MeasuredFlow, mss: int) -> Agreement | None:
     """
     if flow.trace is None or not len(flow.trace):
         return None
-    received = iperf.received(flow.server).bytes
+    received = flow.received.bytes
     blocks = 2 * iperf.block_bytes(flow.client)
     window = int(flow.trace.snd_cwnd.max()) * mss
     return Agreement("bytes delivered", acked_bytes(flow.trace), received, 0.01 * received + window + blocks)

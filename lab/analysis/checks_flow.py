@@ -19,6 +19,7 @@ def flow_checks(trial: MeasuredTrial) -> list[Check]:
     return [
         congestion_control(trial),
         iperf_finished(trial),
+        short_flows(trial),
         iperf_intervals(trial),
         flow_duration(trial),
         long_enough(trial),
@@ -46,11 +47,11 @@ def congestion_control(trial: MeasuredTrial) -> Check:
 def iperf_finished(trial: MeasuredTrial) -> Check:
     """Pitfall 9."""
     findings = []
-    for flow in trial.flows:
+    for flow in (flow for flow in trial.flows if flow.is_iperf):
         status, failure = flow.result["exit_status"], iperf.error(flow.client) or iperf.error(flow.server)
         if status or failure:
             findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {status}, {failure or 'no message'}"))
-        elif iperf.received(flow.server).bytes == 0:
+        elif flow.received.bytes == 0:
             findings.append(Finding("invalid", "data received", f"{flow.name}: nothing arrived"))
         else:
             findings.append(Finding("ok", "exit status 0", "0"))
@@ -63,16 +64,35 @@ def iperf_finished(trial: MeasuredTrial) -> Check:
     )
 
 
+def short_flows(trial: MeasuredTrial) -> Check:
+    """Completion times mean something only where flows do complete: those that do not would be the longest."""
+    findings = []
+    for flow in trial.flows:
+        if flow.completions is None:
+            continue
+        number, done = len(flow.completions), int(flow.completions.is_complete.sum())
+        unfinished = 1 - done / number if number else 1.0
+        who = f"{flow.name}: " if done < number else ""
+        findings.append(Finding(graded(unfinished, 0, 0.05), "all complete", f"{who}{done} of {number} complete"))
+    return combine(
+        "short-flows",
+        "Short flows completed",
+        findings,
+        threshold="warn: any that did not; invalid: more than 5 %",
+        meaning="A flow that was still under way at the end has no completion time: the longest ones are left out.",
+    )
+
+
 def iperf_intervals(trial: MeasuredTrial) -> Check:
     """Pitfall 9: no interval is missing."""
     findings = []
-    for flow in trial.flows:
+    for flow in (flow for flow in trial.flows if flow.is_iperf):
         seconds, length = flow.asked["duration_ns"] / 1e9, iperf.asked_interval_seconds(flow.client)
         reported = iperf.intervals(flow.client)
         if length is None or not reported:
             findings.append(Finding("invalid", "one or more", f"{flow.name}: none"))
             continue
-        expected = max(1, int(min(seconds, iperf.sent(flow.client).seconds) / length))
+        expected = max(1, int(min(seconds, flow.sent.seconds) / length))
         gap = max((b.start_s - a.end_s for a, b in itertools.pairwise(reported)), default=0.0)
         complete = len(reported) >= expected and gap < 0.1 * length
         found = f"{len(reported)} of {length:g} s"
@@ -98,12 +118,12 @@ def flow_duration(trial: MeasuredTrial) -> Check:
     iperf3 reads ``--time`` as a whole number and drops a fraction without a word.
     """
     findings = []
-    for flow in trial.flows:
+    for flow in (flow for flow in trial.flows if flow.is_iperf):
         if flow.asked["limit_bytes"] is not None:
             findings.append(_amount(flow, flow.asked["limit_bytes"]))
             continue
         asked = flow.asked["duration_ns"] / 1e9
-        sender, receiver = iperf.sent(flow.client).seconds, iperf.received(flow.server).seconds
+        sender, receiver = flow.sent.seconds, flow.received.seconds
         off = abs(sender - asked) / asked
         # The receiver stops when it hears of the end, about a (queued) round trip after it.
         drained = receiver - sender > max(0.05 * asked, 0.5)
@@ -121,7 +141,7 @@ def flow_duration(trial: MeasuredTrial) -> Check:
 
 def _amount(flow: MeasuredFlow, limit_bytes: int) -> Finding:
     """iperf3 writes whole blocks, the last of which may go beyond."""
-    done = iperf.received(flow.server).bytes
+    done = flow.received.bytes
     verdict: Verdict = "ok" if limit_bytes <= done <= limit_bytes + 2 * iperf.block_bytes(flow.client) else "invalid"
     return Finding(verdict, f"{limit_bytes} B", f"{done} B" if verdict == "ok" else f"{flow.name}: {done} B")
 
@@ -129,7 +149,7 @@ def _amount(flow: MeasuredFlow, limit_bytes: int) -> Finding:
 def long_enough(trial: MeasuredTrial) -> Check:
     """Are there enough round trips to speak of more than slow start?"""
     findings = []
-    for flow in trial.flows:
+    for flow in (flow for flow in trial.flows if flow.is_bulk):
         base = flow.base_rtt_us
         trips = flow.asked["duration_ns"] / 1000 / base if base else float("inf")
         shown = f"{trips:.0f} round trips" if trips != float("inf") else "no delay declared"
@@ -167,7 +187,7 @@ def send_buffer(trial: MeasuredTrial) -> Check:
 
 def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str) -> Check:
     findings = []
-    for flow in trial.flows:
+    for flow in (flow for flow in trial.flows if flow.is_bulk):
         info = flow.result["tcp_info"]
         busy, limited = info.get("busy_time"), info.get(field)
         if not busy or limited is None:
@@ -180,7 +200,7 @@ def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str
 
 def instruments(trial: MeasuredTrial) -> Check:
     """Pitfalls 9 and 12: the trace, iperf3 and tcp_info tell the same story."""
-    findings = [finding for flow in trial.flows for finding in _instruments_of(trial, flow)]
+    findings = [finding for flow in trial.flows if flow.is_bulk for finding in _instruments_of(trial, flow)]
     return combine(
         "instruments-agree",
         "Trace, iperf3 and tcp_info agree",

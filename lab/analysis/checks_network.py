@@ -8,6 +8,7 @@ import math
 from lab.analysis import iperf, qdisc
 from lab.analysis.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
+from lab.analysis.path import IP_HEADER_BYTES, UDP_HEADER_BYTES
 from lab.analysis.qdisc import Side
 from lab.network import Hop, at_end, mean_burst, mean_loss, mean_rate_bps
 from lab.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, NodeSettings, Queue
@@ -390,18 +391,28 @@ def achieved_rate(trial: MeasuredTrial) -> Check:
 
 def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Finding:
     """Compare the least rate the hop must have carried with its limit."""
-    transfers = [iperf.received(flow.server) for flow in flows]
+    transfers = [flow.received for flow in flows]
     starts = [flow.asked["start_ns"] / 1e9 for flow in flows]
     ends = [start + transfer.seconds for start, transfer in zip(starts, transfers, strict=True)]
     span = max(ends) - min(starts)
-    together = sum(transfer.bytes for transfer in transfers) * 8 / span if span > 0 else 0.0
-    single = [] if hop.direction["changes"] else [transfer.bps for transfer in transfers]
-    fastest = max([together, *single])
+    framing = [_framing(trial, flow) for flow in flows]
+    whole = sum(transfer.bytes * more for transfer, more in zip(transfers, framing, strict=True))
+    together = whole * 8 / span if span > 0 else 0.0
+    one_by_one = [transfer.bps * more for transfer, more in zip(transfers, framing, strict=True)]
+    single = [] if hop.direction["changes"] else one_by_one
     # A rate that changes is judged by its mean over all the time.
     rate = mean_rate_bps(hop.direction, round(min(starts) * 1e9), round(max(ends) * 1e9)) or 0
-    wire = fastest * (trial.job["mtu"] + ETHERNET_HEADER_BYTES) / trial.mss
+    wire = max([together, *single])
     if hop.direction["trace"]:
         # Only over whole periods is it the mean.
         return Finding("ok", "as the trace allows", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
     verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
     return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
+
+
+def _framing(trial: MeasuredTrial, flow: MeasuredFlow) -> float:
+    """Return how many bytes of frames a byte of payload takes at least."""
+    if flow.asked["protocol"] == "udp":
+        payload = iperf.block_bytes(flow.client)
+        return 1 + (UDP_HEADER_BYTES + IP_HEADER_BYTES[trial.job["ip"]] + ETHERNET_HEADER_BYTES) / payload
+    return (trial.job["mtu"] + ETHERNET_HEADER_BYTES) / trial.mss

@@ -71,6 +71,13 @@ def sender_statistics(client: dict[str, Any]) -> SenderStatistics:
     )
 
 
+def datagrams_lost_share(server: dict[str, Any]) -> float | None:
+    """Return the share of a UDP flow's packets that the *receiver* missed; None if it does not say."""
+    total = server.get("end", {}).get("sum_received") or server.get("end", {}).get("sum", {})
+    packets, lost = total.get("packets"), total.get("lost_packets")
+    return lost / packets if packets and lost is not None else None
+
+
 def intervals(document: dict[str, Any]) -> list[Interval]:
     """Return the intervals that either end reported; omitted ones are left out."""
     found = []

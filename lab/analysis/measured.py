@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
-from lab.analysis.iperf import sent
+from lab.analysis.completions import Completions
+from lab.analysis.iperf import Transfer, received, sent
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
 from lab.analysis.trace import FlowTrace
 from lab.protocol import Flow, FlowResult, Job, PathCalibration, Record
@@ -21,15 +22,36 @@ class MeasuredFlow:
     result: FlowResult
     client: dict[str, Any]
     server: dict[str, Any]
-    """iperf3's complete output of both ends."""
+    """iperf3's complete output of both ends; empty of short flows."""
     trace: FlowTrace | None
-    """All rows of the data socket; None when tcp_probe was not asked for."""
+    """All rows of the data socket; None when tcp_probe was not asked for, and of UDP and short flows."""
     path: FlowPath
     calibration: PathCalibration | None
+    completions: Completions | None = None
+    """Of short flows, of which iperf3 knows nothing."""
 
     @property
     def name(self) -> str:
         return self.asked["name"]
+
+    @property
+    def is_iperf(self) -> bool:
+        return self.completions is None
+
+    @property
+    def is_bulk(self) -> bool:
+        """One TCP connection by iperf3: what congestion windows and sockets' state are recorded of."""
+        return self.is_iperf and self.asked["protocol"] == "tcp"
+
+    @property
+    def received(self) -> Transfer:
+        """What the receiver got; ValueError if that is not known."""
+        return self.completions.received() if self.completions is not None else received(self.server)
+
+    @property
+    def sent(self) -> Transfer:
+        """What the sender wrote; ValueError if that is not known."""
+        return self.completions.received() if self.completions is not None else sent(self.client)
 
     @cached_property
     def sending(self) -> FlowTrace | None:
@@ -41,7 +63,7 @@ class MeasuredFlow:
         if self.trace is None or not len(self.trace):
             return self.trace
         start_ns = int(self.trace.time_ns[0])
-        return self.trace.between(start_ns, start_ns + round(sent(self.client).seconds * 1e9))
+        return self.trace.between(start_ns, start_ns + round(self.sent.seconds * 1e9))
 
     @property
     def mean_rate_bps(self) -> int | None:
@@ -79,6 +101,7 @@ def measured_flow(
     client: dict[str, Any],
     server: dict[str, Any],
     trace: FlowTrace | None,
+    completions: Completions | None = None,
 ) -> MeasuredFlow:
     """Put together what is known about the flow *name*.
 
@@ -91,4 +114,4 @@ def measured_flow(
         raise ValueError(f"flow {name!r} is missing from the {'job' if asked is None else 'record'}")
     ends = (asked["source"], asked["destination"])
     calibration = next((path for path in record["calibration"] if (path["source"], path["destination"]) == ends), None)
-    return MeasuredFlow(asked, result, client, server, trace, flow_path(job, asked), calibration)
+    return MeasuredFlow(asked, result, client, server, trace, flow_path(job, asked), calibration, completions)

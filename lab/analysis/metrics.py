@@ -23,7 +23,7 @@ class FlowMetrics:
     flow: str
     group: str
     congestion_control: str
-    """As read back from the socket."""
+    """As read back from the socket; ``udp`` of UDP."""
     source: str
     destination: str
     start_s: float
@@ -78,7 +78,9 @@ class FlowMetrics:
     """Of the busy time, limited by the send buffer."""
 
     jain_index: float | None
-    """Fairness of goodput over all flows of the trial; None for a single flow."""
+    """Fairness of goodput over all of the trial's TCP flows but short ones; None for a single flow."""
+    datagrams_lost_share: float | None
+    """Of a UDP flow's packets, as iperf3's receiver counts them."""
     cpu_busy_share: float | None
     """Of the processor that ran the whole topology, over the traffic's time."""
 
@@ -89,7 +91,7 @@ def trial_metrics(trial: MeasuredTrial) -> list[FlowMetrics]:
     Raises:
         ValueError: An end of a flow reported no result.
     """
-    goodputs = [iperf.received(flow.server).bps for flow in trial.flows]
+    goodputs = [flow.received.bps for flow in trial.flows if flow.is_bulk]
     fairness = jain_index(goodputs) if len(goodputs) > 1 else None
     return [_flow_metrics(trial, flow, fairness) for flow in trial.flows]
 
@@ -100,8 +102,7 @@ def uses_ssthresh(congestion_control: str) -> bool:
 
 
 def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | None) -> FlowMetrics:
-    receiver = iperf.received(flow.server)
-    sender = iperf.sent(flow.client)
+    receiver, sender = flow.received, flow.sent
     info, rate, base = flow.result["tcp_info"], flow.mean_rate_bps, flow.base_rtt_us
     busy_us = info.get("busy_time")
     control = flow.result["congestion_control"]
@@ -126,7 +127,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         queue_bytes=flow.path.queue_bytes(trial.job["mtu"]),
         share_of_link=receiver.bps / rate if rate else None,
         ceiling=goodput_ceiling(trial.job),
-        retransmits=iperf.sender_statistics(flow.client).retransmits,
+        retransmits=_retransmits(flow),
         retransmitted_share=_share(info.get("total_retrans"), info.get("data_segs_out")),
         window_reductions=_window_reductions(flow.sending, control),
         base_rtt_us=base,
@@ -141,9 +142,16 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
         sndbuf_limited_share=_share(info.get("sndbuf_limited"), busy_us),
-        jain_index=fairness,
+        jain_index=fairness if flow.is_bulk else None,
+        datagrams_lost_share=_datagrams_lost(flow),
         cpu_busy_share=_share(cpu["busy_ns"], cpu["total_ns"]),
     )
+
+
+def _retransmits(flow: MeasuredFlow) -> int | None:
+    if flow.completions is not None:
+        return int(flow.completions.retransmissions.sum())
+    return iperf.sender_statistics(flow.client).retransmits
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,10 @@ def _acked_bps(trace: FlowTrace | None) -> float | None:
     if trace is None or len(trace) < 2:
         return None
     return acked_bytes(trace) * 8e9 / float(trace.time_ns[-1] - trace.time_ns[0])
+
+
+def _datagrams_lost(flow: MeasuredFlow) -> float | None:
+    return iperf.datagrams_lost_share(flow.server) if flow.asked["protocol"] == "udp" else None
 
 
 def _window_reductions(trace: FlowTrace | None, congestion_control: str) -> int | None:

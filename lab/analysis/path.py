@@ -13,6 +13,7 @@ TCP_TIMESTAMP_BYTES = 12
 
 IP_HEADER_BYTES = {"ipv4": 20, "ipv6": 40}
 TCP_HEADER_BYTES = 20
+UDP_HEADER_BYTES = 8
 
 
 @dataclass(frozen=True)

@@ -27,8 +27,11 @@ class Engine(Protocol):
     def locate(self, step: Step) -> None:
         """Find, or make, what :meth:`identity` speaks of.  Raises :class:`~lab.errors.MachineryError`."""
 
-    def identity(self) -> dict[str, str]:
-        """Digests of all that a record is a function of besides the job.  Call it after :meth:`locate`."""
+    def identity(self, job: Job) -> dict[str, str]:
+        """Digests of all that the job's record is a function of besides the job.  Call it after :meth:`locate`."""
+
+    def about(self) -> dict[str, str]:
+        """The same for all jobs that it was made for, for people to read."""
 
     async def prepare(self, step: Step) -> None:
         """Do once what all trials need, before the first of them.  Raises :class:`~lab.errors.MachineryError`."""

@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build the guest image: a Debian root, its kernel, and what the kernel needs to find that root.
+"""Build a guest image: a Debian root, a kernel, and what the kernel needs to find that root.
+
+Images of different kernels differ in nothing but the kernel: the root's packages are the same.
 
 An image is a folder named by the digest of its content::
 
@@ -15,9 +17,9 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import lzma
 import os
 import platform
+import shlex
 import shutil
 import signal
 import subprocess
@@ -28,18 +30,20 @@ from importlib import resources
 from pathlib import Path
 from typing import TextIO
 
+from lab import kernels
 from lab.errors import ImageError
 from lab.image import cache, cpio
+from lab.image.kernel import boot_modules, check_configuration
 
 SUITE = "trixie"
 PACKAGES = (
     "apt", "bpftool", "busybox-static", "ethtool", "iperf3", "iproute2", "iputils-ping", "kmod", "mininet", "mount",
     "procps", "python3-bpfcc",
 )  # fmt: skip
+BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 ROOT_ALIGNMENT = 2 << 20
 """QEMU maps the root in whole huge pages."""
 
-_BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 _NO_ADDED_TIME = "1735689600"
 _TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
@@ -58,8 +62,11 @@ class Image:
     path: Path
     suite: str
     kernel: str
+    """The release that the kernel calls itself."""
     built: str
     recipe: str
+    kernel_name: str = kernels.DEFAULT
+    """As :mod:`lab.kernels` has it."""
 
     @property
     def kernel_file(self) -> Path:
@@ -77,12 +84,13 @@ class Image:
         return sum(file.stat().st_blocks * 512 for file in self.path.iterdir())
 
 
-def recipe_digest() -> str:
+def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
     """Identifies what :func:`build_image` would build, short of the packages' versions."""
     recipe = {
         "suite": SUITE,
+        "kernel": kernel,
         "packages": PACKAGES,
-        "modules": _BOOT_MODULES,
+        "modules": BOOT_MODULES,
         "machine": platform.machine(),
         "customize.sh": _resource("customize.sh").decode(),
         "init.sh": _resource("init.sh").decode(),
@@ -90,10 +98,10 @@ def recipe_digest() -> str:
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
-def find_image() -> Image | None:
-    """The image that was last built from today's recipe, if it is in the cache."""
+def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
+    """The image with this kernel that was last built from today's recipe, if it is in the cache."""
     try:
-        digest = (cache.recipes() / recipe_digest()).read_text(encoding="ascii").strip()
+        digest = (cache.recipes() / recipe_digest(kernel)).read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
     return open_image(digest)
@@ -117,19 +125,27 @@ def list_images() -> list[Image]:
     return sorted((image for image in found if image is not None), key=lambda image: image.built)
 
 
-def build_image(progress: Progress, *, mirror: str | None = None) -> Image:
+def build_image(
+    progress: Progress,
+    *,
+    kernel: str = kernels.DEFAULT,
+    package: Path | None = None,
+    mirror: str | None = None,
+) -> Image:
     """Build the image from Debian's packages; a minute and some 150 MB of downloads.
+
+    ``package`` is the file of a kernel that is not Debian's; ``kernel`` is then :func:`lab.kernels.of_package`.
 
     Raises :class:`ImageError`, with the builder's log, when a tool is missing or fails.
     """
-    for tool, package in _TOOLS.items():
+    for tool, providing in _TOOLS.items():
         if shutil.which(tool) is None:
-            raise ImageError(f"{tool} is not installed; it is in the package {package} (make setup installs it)")
+            raise ImageError(f"{tool} is not installed; it is in the package {providing} (make setup installs it)")
     with cache.builder_lock("image"):
         cache.remove_partial(cache.images())
         partial = cache.partial_directory(cache.images())
         try:
-            image = _build(partial, progress, mirror)
+            image = _build(partial, progress, kernel, package, mirror)
         except OSError as exc:
             raise ImageError(f"cannot build the image in {partial}: {exc}") from exc
         finally:
@@ -137,11 +153,19 @@ def build_image(progress: Progress, *, mirror: str | None = None) -> Image:
     return image
 
 
-def _build(partial: Path, progress: Progress, mirror: str | None) -> Image:
+def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | None, mirror: str | None) -> Image:
     work = partial / "work"
     work.mkdir()
     log = cache.cache_root() / "image-build.log"
-    _bootstrap(work / "root.tar", log, progress, mirror)
+    if package is not None:
+        # The builder may run as another user, who cannot read everything that we can.
+        copy = work / "kernel.deb"
+        shutil.copyfile(package, copy)
+        copy.chmod(0o644)
+        kernel_source = str(copy)
+    else:
+        kernel_source = kernels.DEBIAN[kernel_name]
+    _bootstrap(work / "root.tar", kernel_source, log, progress, mirror)
     progress("unpacking")
     root = work / "root"
     root.mkdir()
@@ -149,6 +173,7 @@ def _build(partial: Path, progress: Progress, mirror: str | None) -> Image:
     keep = ["--no-same-owner", "--same-permissions"]
     _run(["tar", "-xf", str(work / "root.tar"), "-C", str(root), *keep, "--exclude=./dev/*"], log)
     kernel = (root / "usr/share/lab/kernel-release").read_text(encoding="ascii").strip()
+    check_configuration(root, kernel)
     progress("writing the root file system")
     # Everything belongs to root and has time 0: two builds from the same packages are the same bytes.
     uuid = "00000000-0000-0000-0000-000000000000"
@@ -166,7 +191,8 @@ def _build(partial: Path, progress: Progress, mirror: str | None) -> Image:
         suite=SUITE,
         kernel=kernel,
         built=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe=recipe_digest(),
+        recipe=recipe_digest(kernel_name),
+        kernel_name=kernel_name,
     )
     info = {key: value for key, value in asdict(image).items() if key not in ("digest", "path")}
     (partial / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
@@ -178,7 +204,7 @@ def _build(partial: Path, progress: Progress, mirror: str | None) -> Image:
     return image
 
 
-def _bootstrap(tar: Path, log: Path, progress: Progress, mirror: str | None) -> None:
+def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mirror: str | None) -> None:
     script = tar.parent / "customize.sh"
     script.write_bytes(_resource("customize.sh"))
     script.chmod(0o755)
@@ -190,7 +216,7 @@ def _bootstrap(tar: Path, log: Path, progress: Progress, mirror: str | None) -> 
         '--aptopt=APT::Install-Recommends "false"',
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",
-        f'--customize-hook={script} "$1"',
+        f'--customize-hook={shlex.quote(str(script))} "$1" {shlex.quote(kernel_source)}',
         SUITE,
         str(tar),
     ]
@@ -251,38 +277,14 @@ def _last_errors(log: Path) -> str:
 
 
 def _boot_archive(root: Path, kernel: str) -> bytes:
-    modules = root / "usr/lib/modules" / kernel
-    order = _module_order(modules / "modules.dep")
-    files = {f"modules/{Path(path).name.removesuffix('.xz')}": _decompressed(modules / path) for path in order}
-    files["modules/order"] = "".join(f"{Path(path).name.removesuffix('.xz')}\n" for path in order).encode()
+    modules = boot_modules(root, kernel, BOOT_MODULES)
+    files = {f"modules/{name}": content for name, content in modules.items()}
+    files["modules/order"] = "".join(f"{name}\n" for name in modules).encode()
     files["bin/busybox"] = (root / "usr/bin/busybox").read_bytes()
     files["init"] = _resource("init.sh")
     return cpio.archive(
         files, executable=frozenset({"init", "bin/busybox"}), directories=("dev", "proc", "sys", "root")
     )
-
-
-def _module_order(dependencies: Path) -> list[str]:
-    """Paths of the boot modules and what they depend on, in the order they load."""
-    needs = {}
-    for line in dependencies.read_text(encoding="ascii").splitlines():
-        path, _, rest = line.partition(":")
-        needs[path] = rest.split()
-    order: dict[str, None] = {}
-
-    def visit(path: str) -> None:
-        for needed in reversed(needs[path]):
-            visit(needed)
-        order[path] = None
-
-    for name in _BOOT_MODULES:
-        visit(next(path for path in needs if Path(path).name.split(".")[0] == name))
-    return list(order)
-
-
-def _decompressed(path: Path) -> bytes:
-    data = path.read_bytes()
-    return lzma.decompress(data) if path.suffix == ".xz" else data
 
 
 def _content_digest(directory: Path) -> str:

@@ -1,25 +1,52 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# mmdebstrap customize hook: $1 is the guest's root.  Adds the kernel, then drops what no trial needs.
+# mmdebstrap customize hook: $1 is the guest's root, $2 the kernel: a Debian release's code name, or a package's path.
+# Adds the kernel, then drops what no trial needs.
 #
 # The kernel's package is unpacked rather than installed: installing it would pull in an initramfs generator and a boot
 # loader, neither of which the guest uses.
 set -eu
 root=$1
+kernel=$2
 
-depends() {
-	chroot "$root" apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances "$1" |
-		sed -n 's/^ *Depends: \(linux-[a-z]*-[0-9][^ ]*\)$/\1/p'
+# Prints the package that the newest cloud kernel of the release $1 is in.  What the root knows of its own release goes.
+newest_of() {
+	own=$(. "$root/etc/os-release" && echo "$VERSION_CODENAME")
+	for file in "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*; do
+		[ ! -f "$file" ] || sed -i "s/\b$own\b/$1/g" "$file"
+	done
+	chroot "$root" apt-get update -qq
+	chroot "$root" apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
+		--no-enhances linux-image-cloud-amd64 |
+		sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1
 }
 
-kernel=$(depends linux-image-cloud-amd64 | head -n 1)
 mkdir -p "$root/var/tmp/debs"
-chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $kernel"
+case $kernel in
+*.deb)
+	cp "$kernel" "$root/var/tmp/debs/"
+	;;
+*)
+	package=$(newest_of "$kernel")
+	chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $package"
+	;;
+esac
 deb=$(basename "$root"/var/tmp/debs/*.deb)
 chroot "$root" dpkg-deb -x "/var/tmp/debs/$deb" /var/tmp/unpacked
 chroot "$root" dpkg-deb -f "/var/tmp/debs/$deb" Package Version >"$root/var/tmp/kernel-packages"
-(cd "$root/var/tmp/unpacked" && cp -a . "$root/")
-release=${kernel#linux-image-}
+unpacked="$root/var/tmp/unpacked"
+# Older packages, and those of the kernel's own bindeb-pkg, have what is now in /usr/lib in /lib.
+if [ -d "$unpacked/lib" ]; then
+	mkdir -p "$unpacked/usr"
+	cp -a "$unpacked/lib" "$unpacked/usr/"
+	rm -rf "$unpacked/lib"
+fi
+release=$(ls "$unpacked/usr/lib/modules" 2>/dev/null || true)
+if [ "$(echo "$release" | wc -w)" != 1 ] || [ ! -f "$unpacked/boot/vmlinuz-$release" ]; then
+	echo "E: $deb has no kernel (boot/vmlinuz-RELEASE) with its modules (lib/modules/RELEASE)"
+	exit 1
+fi
+(cd "$unpacked" && cp -a . "$root/")
 chroot "$root" depmod "$release"
 
 mkdir -p "$root/usr/share/lab"

@@ -15,7 +15,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.analysis.check import Check, Verdict
-from lab.analysis.iperf import sent
+from lab.analysis.completions import Completions
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.series import bin_width_ns, decimate, goodput_series
@@ -25,6 +25,7 @@ from lab.report.axes import Axis, axes_of
 from lab.store import Run, TrialResult
 
 TRACE = "probe"
+COMPLETIONS = "completions"
 
 CURVE_BINS = 500
 """A panel is at most 3.5 inches wide; more points than this cannot be told apart at 150 dots per inch."""
@@ -76,8 +77,12 @@ def measure(trial: TrialResult) -> MeasuredTrial:
     for asked in job["flows"]:
         name = asked["name"]
         trace = traces.get(name, _NO_ROWS) if traces is not None else None
+        if asked["arrivals"] is not None:
+            flows.append(measured_flow(job, record, name, {}, {}, None, completions_of(trial, name)))
+            continue
         client, server = trial.iperf3(name, "client"), trial.iperf3(name, "server")
-        flows.append(measured_flow(job, record, name, client, server, trace))
+        is_tcp = asked["protocol"] == "tcp"
+        flows.append(measured_flow(job, record, name, client, server, trace if is_tcp else None))
     return MeasuredTrial(job, record, tuple(flows), unmatched)
 
 
@@ -165,9 +170,17 @@ def _traces(trial: TrialResult) -> tuple[dict[str, FlowTrace], int]:
     return traces, int(np.count_nonzero(index < 0))
 
 
+def completions_of(trial: TrialResult, group: str) -> Completions:
+    """Return what became of a group of short flows."""
+    table = trial.collected(COMPLETIONS, ["time_ns", "fct_ns", "bytes", "retransmissions", "group"])
+    table = table.filter(pc.equal(table.column("group"), group))
+    columns = [table.column(name).to_numpy().astype(np.int64) for name in table.column_names[:4]]
+    return Completions(*columns)
+
+
 def _curves(trace: FlowTrace, flow: MeasuredFlow) -> FlowCurves:
     seconds = trace.time_ns / 1e9
-    start_ns, duration_ns = int(trace.time_ns[0]), round(sent(flow.client).seconds * 1e9)
+    start_ns, duration_ns = int(trace.time_ns[0]), round(flow.sent.seconds * 1e9)
     width_ns = bin_width_ns(duration_ns, flow.base_rtt_us or 0.0)
     middles, goodput = goodput_series(trace, start_ns, start_ns + duration_ns, width_ns)
     measured = trace.srtt_us > 0

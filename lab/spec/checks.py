@@ -25,6 +25,8 @@ MAX_FLOWS = 250
 MIN_MESSAGE, MAX_MESSAGE = 16, 1 << 20
 """iperf3's own (MAX_BLOCKSIZE, and what its cookie and headers need)."""
 
+MAX_ARRIVALS = 10_000
+
 MIN_PROBE = 8
 """A probe's packets are numbered."""
 
@@ -86,17 +88,53 @@ def _flow(experiment: Experiment, graph: Graph, here: Path, flow: Flow) -> Itera
         yield Problem((*here, "every"), "found every for a single flow; expected 'count' as well", "key")
     if flow.off is not None and flow.on is None:
         yield Problem((*here, "off"), "found off without on; expected how long it sends each time", "key")
-    if flow.on is not None and flow.amount is not None:
+    if flow.on is not None and flow.amount is not None and flow.arrivals is None:
         yield Problem((*here, "amount"), "found an amount of an on-off flow; expected one of the two", "key")
-    if flow.message is not None and not MIN_MESSAGE <= flow.message <= MAX_MESSAGE:
+    most_bytes = MAX_MESSAGE if flow.protocol == "tcp" else experiment.mtu - _UDP_IP_HEADERS[experiment.ip]
+    if flow.message is not None and not MIN_MESSAGE <= flow.message <= most_bytes:
         yield Problem(
             (*here, "message"),
-            f"found {format_size(flow.message)}; expected from {MIN_MESSAGE} B to {format_size(MAX_MESSAGE)}",
+            f"found {format_size(flow.message)}; expected from {MIN_MESSAGE} B to {format_size(most_bytes)}",
         )
     if flow.mss is not None and flow.mss > experiment.mtu - _TCP_IP_HEADERS[experiment.ip]:
         most = experiment.mtu - _TCP_IP_HEADERS[experiment.ip]
         yield Problem((*here, "mss"), f"found {flow.mss}; expected at most {most}, for the MTU is {experiment.mtu}")
+    yield from _only_tcp(here, flow)
+    yield from _arrivals(experiment, here, flow)
     yield from _times(experiment, here, flow)
+
+
+def _only_tcp(here: Path, flow: Flow) -> Iterator[Problem]:
+    if flow.protocol == "tcp":
+        return
+    if flow.rate is None:
+        yield Problem((*here, "rate"), "found none; expected the rate of a UDP flow, which nothing else sets", "key")
+    for name in ("cc", "mss", "pacing", "arrivals"):
+        if name in flow.model_fields_set and getattr(flow, name) is not None:
+            yield Problem((*here, name), f"found {name} of a UDP flow; expected it of TCP only", "key")
+
+
+def _arrivals(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
+    if flow.arrivals is None:
+        return
+    if flow.amount is None:
+        yield Problem((*here, "amount"), "found none; expected how much each of the short flows sends", "key")
+    for name, is_given in (
+        ("direction", flow.direction != "forward"),
+        ("rate", flow.rate is not None),
+        ("message", flow.message is not None),
+        ("on", flow.on is not None),
+    ):
+        if is_given:
+            hint = "; expected 'from' and 'to' the other way round" if name == "direction" else "; expected none"
+            yield Problem((*here, name), f"found {name} of short flows{hint}", "key")
+    seconds = (experiment.duration - flow.start if flow.duration is None else flow.duration) / _SECOND_NS
+    expected = flow.arrivals.per_second * seconds * flow.count
+    if expected > MAX_ARRIVALS:
+        found = f"found some {expected:.0f} flows in all; expected at most {MAX_ARRIVALS}"
+        yield Problem((*here, "arrivals", "per_second"), found)
+    if expected < 1:
+        yield Problem((*here, "arrivals", "per_second"), f"found less than one flow in {seconds:g} s; expected more")
 
 
 def _probes(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
@@ -164,7 +202,7 @@ def _times(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
         yield Problem((*here, "on"), message)
     elif flow.on is not None and flow.on > duration:
         yield Problem((*here, "on"), f"found {format_duration(flow.on)}; expected no more than the flow's own duration")
-    elif flow.amount is None and flow.on is None:
+    elif flow.amount is None and flow.on is None and flow.arrivals is None:
         yield from _whole_seconds(experiment, here, flow)
 
 

@@ -92,7 +92,7 @@ def tags_of(annotation: Any) -> set[str]:
 
 def _tags(model: type[BaseModel]) -> Iterator[tuple[str, str]]:
     """Yield (field, value) of what tells a model from its like."""
-    for name in ("kind", "model"):
+    for name in ("kind", "model", "distribution"):
         field = model.model_fields.get(name)
         if field is not None and get_origin(field.annotation) is Literal:
             yield from ((name, tag) for tag in get_args(field.annotation))

@@ -8,14 +8,12 @@ To add an impairment, add a field to :class:`Link` and :class:`Reverse`, and its
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, GetJsonSchemaHandler, JsonValue, TypeAdapter
-from pydantic.json_schema import JsonSchemaValue
-from pydantic_core import CoreSchema
+from pydantic import BeforeValidator, Field, JsonValue
 
 from lab.spec.base import Model
+from lab.spec.short import Or
 from lab.spec.traces import TraceFile
 from lab.spec.types import (
     DurationNs,
@@ -163,19 +161,9 @@ class Reorder(Model):
     )
 
 
-@dataclass(frozen=True)
-class _Or:
-    """Tells editors of the short way to write a part."""
-
-    short: Any
-
-    def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
-        return {"anyOf": [TypeAdapter(self.short).json_schema(), handler(core)]}
-
-
-LossField = Annotated[Loss, BeforeValidator(_as_random_loss), _Or(LossProbability)]
-JitterField = Annotated[Jitter, BeforeValidator(_as_jitter), _Or(PositiveDurationNs)]
-ReorderField = Annotated[Reorder, BeforeValidator(_as_reorder), _Or(PositiveProbability)]
+LossField = Annotated[Loss, BeforeValidator(_as_random_loss), Or(LossProbability)]
+JitterField = Annotated[Jitter, BeforeValidator(_as_jitter), Or(PositiveDurationNs)]
+ReorderField = Annotated[Reorder, BeforeValidator(_as_reorder), Or(PositiveProbability)]
 
 
 class Reverse(Model):

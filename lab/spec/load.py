@@ -1,15 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read an experiment file, and say of every mistake in it where it stands and what is allowed there.
-
-This is the only module of the package that touches the file system.
-"""
+"""Read an experiment file, and say of every mistake in it where it stands and what is allowed there."""
 
 from __future__ import annotations
 
-import codecs
 import io
-import stat
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
@@ -17,21 +12,18 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lab.errors import SpecError
+from lab.spec.contents import Contents
 from lab.spec.document import Document, Fault, Place, parse_yaml
 from lab.spec.fields import Path, blocked, get, replaced
+from lab.spec.kernel import KernelPackage
 from lab.spec.matrix import path_problem, split_path
 from lab.spec.models import Experiment
-from lab.spec.problems import Problem, nearest, path_text
-from lab.spec.traces import PacketTrace, parse_trace
-from lab.spec.validate import Traces, examine
+from lab.spec.problems import Problem, path_text
+from lab.spec.reading import MAX_FILE_BYTES, decoded, moved, named_files, read
+from lab.spec.validate import examine
 from lab.units import show
 
 __all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "load_experiment"]
-
-MAX_FILE_BYTES = 128 * 1024
-"""Some fifty times the longest experiment that we ship."""
-
-MAX_TRACE_BYTES = 16 * 1024 * 1024
 
 EXTENDS = "extends"
 
@@ -53,10 +45,15 @@ class LoadedExperiment:
     experiment: Experiment
     overrides: tuple[str, ...] = ()
     """As given: ``PATH=VALUE``."""
-    traces: Traces = field(default_factory=dict)
-    """Path as written → what the file there has."""
+    contents: Contents = field(default_factory=dict)
+    """Of the files that it names."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """Path as written → the file's bytes."""
+    """Path as written → the bytes, of all of them but kernels."""
+
+    @property
+    def packages(self) -> dict[str, FilePath]:
+        """Kernel's name → the package that it is in."""
+        return {one.name: one.path for one in self.contents.values() if isinstance(one, KernelPackage)}
 
 
 def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExperiment:
@@ -68,52 +65,20 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
     Raises :class:`SpecError` with one line for each problem: file, line and column (or the override), field path, what
     was found, what is allowed.
     """
-    data = _read(path)
-    document = _with_bases(path, parse_yaml(_decoded(path, data)), (path.resolve(),))
+    data = read(path)
+    document = _with_bases(path, parse_yaml(decoded(path, data)), (path.resolve(),))
     source = _Source(path, document)
     source.stop_at_faults()
     for override in overrides:
         source.apply(override)
     source.stop_at_faults()
-    files: dict[str, bytes] = {}
-    traces = _traces(path.parent, source.root, files)
-    experiment, problems = examine(source.root, traces)
+    contents, files = named_files(path.parent, source.root)
+    experiment, problems = examine(source.root, contents)
     source.lines += [(source.place(problem), str(problem)) for problem in problems]
     source.stop_at_faults()
     assert experiment is not None, "examine() returns an experiment or at least one problem"
     text = data if document.root is None or not document.is_merged else _written_out(path, document)
-    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides), traces, files)
-
-
-def _traces(folder: FilePath, root: Any, files: dict[str, bytes]) -> dict[str, PacketTrace | str]:
-    """Read the traces that are named anywhere below ``topology``, and in the matrix, into *files* too."""
-    named = set(_trace_names(root.get("topology"))) if isinstance(root, Mapping) else set()
-    matrix = get(root, ("matrix",))
-    for key, values in matrix.items() if isinstance(matrix, Mapping) else ():
-        if key.endswith(".trace") and isinstance(values, list):
-            named |= {value for value in values if isinstance(value, str)}
-        elif isinstance(values, list):
-            named |= {name for value in values for name in _trace_names(value)}
-    found: dict[str, PacketTrace | str] = {}
-    for name in sorted(named):
-        try:
-            data = _read(folder / name, MAX_TRACE_BYTES)
-            found[name] = parse_trace(_decoded(folder / name, data))
-            files[name] = data
-        except SpecError as error:
-            found[name] = str(error)
-        except ValueError as error:
-            found[name] = f"{folder / name}: {error}"
-    return found
-
-
-def _trace_names(part: Any) -> Iterator[str]:
-    if isinstance(part, Mapping):
-        for key, value in part.items():
-            if key == "trace" and isinstance(value, str):
-                yield value
-            else:
-                yield from _trace_names(value)
+    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides), contents, files)
 
 
 def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...]) -> Document:
@@ -130,10 +95,12 @@ def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...])
     if len(chain) > _MAX_BASES:
         return _faulty(document, place, f"found more than {_MAX_BASES} files that extend each other")
     try:
-        text = _decoded(base, _read(base))
+        text = decoded(base, read(base))
     except SpecError as error:
         return _faulty(document, place, f"found {show(name)}: {error}")
     below = _with_bases(base, parse_yaml(text), (*chain, base.resolve())).of_file(str(base))
+    if base.parent != path.parent:
+        below.root = moved(below.root, base.parent, path.parent)
     merged = document.over(below, _TAKEN_WHOLE)
     merged.is_merged = True
     return merged
@@ -152,47 +119,6 @@ def _written_out(path: FilePath, document: Document) -> bytes:
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.dump(document.root, buffer)
     return f"# {path.name} and what it extends, written out by lab\n".encode() + buffer.getvalue()
-
-
-def _read(path: FilePath, most: int = MAX_FILE_BYTES) -> bytes:
-    try:
-        mode = path.stat().st_mode
-        if not stat.S_ISREG(mode):
-            kind = "a directory" if stat.S_ISDIR(mode) else "not a regular file"
-            raise SpecError(
-                f"{path}: this is {kind}; expected an experiment file, such as experiments/cubic_vs_bbr.yaml"
-            )
-        with path.open("rb") as file:
-            data = file.read(most + 1)
-    except FileNotFoundError:
-        raise SpecError(f"{path}: there is no such file{_similar(path)}") from None
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise SpecError(f"{path}: cannot be read: {reason}") from error
-    if len(data) > most:
-        what = "an experiment file" if most == MAX_FILE_BYTES else "a trace that is shorter"
-        raise SpecError(f"{path}: found more than {most // 1024} KiB; expected {what}")
-    return data
-
-
-def _similar(path: FilePath) -> str:
-    try:
-        names = [entry.name for entry in path.parent.iterdir() if entry.suffix in (".yaml", ".yml")]
-    except (OSError, ValueError):
-        return ""
-    close = nearest(path.name, names)
-    return f"; did you mean '{path.parent / close}'?" if close else ""
-
-
-def _decoded(path: FilePath, data: bytes) -> str:
-    data = data.removeprefix(codecs.BOM_UTF8)
-    try:
-        return data.decode("utf-8")
-    except UnicodeDecodeError as error:
-        before = data[: error.start].decode("utf-8")
-        place = Place(before.count("\n") + 1, len(before) - (before.rfind("\n") + 1) + 1)
-        found = f"found byte 0x{data[error.start]:02x}; expected text in UTF-8"
-        raise SpecError(f"{path}:{place.line}:{place.column}: {found}") from None
 
 
 @dataclass

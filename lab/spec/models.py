@@ -13,8 +13,11 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
+from lab import kernels
+from lab.spec.amounts import Amount
 from lab.spec.base import Model
 from lab.spec.collect import Collect, Probe
+from lab.spec.kernel import Kernel
 from lab.spec.links import NO_TIME, Discipline
 from lab.spec.topologies import Topology
 from lab.spec.types import (
@@ -33,11 +36,20 @@ from lab.spec.types import (
     TcParameters,
 )
 
-__all__ = ["Calibration", "Experiment", "Flow", "HostQueue", "HostSettings", "LatencyProbe"]
+__all__ = ["Arrivals", "Calibration", "Experiment", "Flow", "HostQueue", "HostSettings", "LatencyProbe"]
+
+
+class Arrivals(Model):
+    """Short flows: each is a connection of its own that sends an amount, and its completion time is recorded."""
+
+    per_second: Annotated[float, Field(gt=0, le=10_000)] = Field(description="How many begin in a second, on average.")
+    process: Literal["poisson", "constant"] = Field(
+        default="poisson", description="poisson: each by itself, at any time; constant: one interval after the other."
+    )
 
 
 class Flow(Model):
-    """One TCP flow, or several alike: iperf3 that sends as fast as congestion control allows, unless told otherwise."""
+    """One flow, or several alike: iperf3 that sends as fast as congestion control allows, unless told otherwise."""
 
     source: str = Field(
         alias="from", description="The host that sends, such as s1; {i} in it is the flow's number.", examples=["s1"]
@@ -45,8 +57,11 @@ class Flow(Model):
     destination: str = Field(
         alias="to", description="The host that receives, such as d1; {i} in it is the flow's number.", examples=["d1"]
     )
+    protocol: Literal["tcp", "udp"] = Field(
+        default="tcp", description="udp: datagrams at the flow's 'rate', whatever becomes of them."
+    )
     cc: CongestionControl = Field(
-        default="cubic", description="Congestion control, by the name that the kernel knows it under."
+        default="cubic", description="Congestion control of TCP, by the name that the kernel knows it under."
     )
     start: DurationNs = Field(
         default=0, description="When it starts, after the start of traffic.", json_schema_extra=NO_TIME
@@ -62,14 +77,24 @@ class Flow(Model):
         default="forward",
         description="Who sends: reverse is as iperf3's --reverse, the host of 'to' sends; both: a flow each way.",
     )
-    amount: SizeBytes | None = Field(
-        default=None, description="How much each sends, and then it ends. Default: as much as it can."
+    amount: Amount | None = Field(
+        default=None,
+        description="How much each sends, and then it ends: a size, or a distribution. Default: as much as it can.",
+    )
+    arrivals: Arrivals | None = Field(
+        default=None,
+        description="Not one flow but many short ones, which begin one after the other and send an amount each.",
     )
     rate: RateBps | None = Field(
         default=None, description="The application's own limit, iperf3's --bitrate. Default: none."
     )
+    pacing: RateBps | None = Field(
+        default=None,
+        description="Most that the kernel paces segments to, iperf3's --fq-rate. Default: as congestion control says.",
+    )
     message: SizeBytes | None = Field(
-        default=None, description="What the application writes at a time, iperf3's --length. Default: 128 KiB."
+        default=None,
+        description="What the application writes at a time, iperf3's --length. Default: 128 KiB; UDP: a full packet.",
     )
     mss: int | None = Field(
         default=None, ge=88, le=9216, description="Largest segment in bytes, headers aside. Default: the kernel's."
@@ -149,6 +174,11 @@ class Experiment(Model):
         default={}, description="Name → a probe of the latency that other traffic meets beside the flows."
     )
     duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
+    kernel: Kernel = Field(
+        default=kernels.DEFAULT,
+        description="The kernel of all nodes: Debian's, or the path of a package with another.",
+        examples=["debian-12", "../linux-image-6.18.0.deb"],
+    )
     start_jitter: DurationNs = Field(
         default=0,
         description="Each flow starts, and ends, up to this much later: drawn from the trial's seed.",

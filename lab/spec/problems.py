@@ -197,6 +197,8 @@ def _expected(details: ErrorDetails) -> str:
             return f"expected {PATTERN_MEANINGS[context['pattern']]}"
         case "greater_than_equal":
             return f"expected at least {context['ge']}"
+        case "greater_than":
+            return f"expected more than {context['gt']:g}"
         case "less_than_equal":
             return f"expected at most {context['le']}"
         case "too_short":

@@ -7,12 +7,15 @@ the same digest wherever it is declared.
 
 from __future__ import annotations
 
+import math
+
 from lab import protocol
+from lab.spec.amounts import draw
 from lab.spec.graph import graph_of
 from lab.spec.hosts import with_settings
 from lab.spec.models import Experiment
 from lab.spec.sizes import bdp_bytes, frame_bytes
-from lab.spec.traffic import connections
+from lab.spec.traffic import Connection, connections
 from lab.spec.wires import derive, links, round_trips
 
 __all__ = ["resolve", "socket_buffer_bytes", "trial_seed"]
@@ -40,6 +43,7 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
     built = links(experiment, seed)
     return protocol.Job(
         format=protocol.PROTOCOL_FORMAT,
+        kernel=experiment.kernel,
         seed=seed,
         ip=experiment.ip,
         duration_ns=max(flow["start_ns"] + flow["duration_ns"] for flow in flows),
@@ -94,18 +98,53 @@ def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
                 source=one.source,
                 destination=one.destination,
                 initiator=one.initiator,
-                congestion_control=one.flow.cc,
+                protocol=one.flow.protocol,
+                congestion_control=one.flow.cc if one.flow.protocol == "tcp" else one.flow.protocol,
                 port=FIRST_PORT + index,
                 start_ns=one.start_ns + jitter_ns,
                 # The jitter moves the whole flow: what is measured lasts equally long in every repetition.
                 duration_ns=one.duration_ns,
-                limit_bytes=one.flow.amount,
+                limit_bytes=_amount(one, seed),
                 rate_bps=one.flow.rate,
                 message_bytes=one.flow.message,
                 mss_bytes=one.flow.mss,
+                pacing_bps=one.flow.pacing,
+                arrivals=_arrivals(one, seed, jitter_ns),
             )
         )
     return flows
+
+
+def _amount(one: Connection, seed: int) -> int | None:
+    if one.flow.amount is None or one.flow.arrivals is not None:
+        return None
+    return draw(one.flow.amount, [_uniform("amount", seed, one.name)])[0]
+
+
+def _arrivals(one: Connection, seed: int, jitter_ns: int) -> protocol.Arrivals | None:
+    """Draw when short flows begin and how much they send: the same in all cells of a repetition."""
+    arrivals = one.flow.arrivals
+    if arrivals is None or one.flow.amount is None:
+        return None
+    times: list[int] = []
+    passed_s = 0.0
+    while True:
+        gap = 1.0
+        if arrivals.process == "poisson":
+            gap = -math.log(_uniform("arrival", seed, one.name, len(times)))
+        elif not times:
+            gap = 0.0
+        passed_s += gap / arrivals.per_second
+        if passed_s * 1e9 >= one.duration_ns:
+            break
+        times.append(one.start_ns + jitter_ns + round(passed_s * 1e9))
+    uniform = [_uniform("size", seed, one.name, number) for number in range(len(times))]
+    return protocol.Arrivals(at_ns=times, bytes=draw(one.flow.amount, uniform))
+
+
+def _uniform(*of: str | int) -> float:
+    """Return a number in (0, 1)."""
+    return (derive(52, *of) + 0.5) / 2**52
 
 
 def _probes(experiment: Experiment) -> list[protocol.Probe]:

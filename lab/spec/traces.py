@@ -6,13 +6,13 @@ from __future__ import annotations
 import base64
 import zlib
 from collections import Counter
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
 
 from lab import protocol
+from lab.spec.contents import content_of
 from lab.units import show
 
 __all__ = ["MAX_OPPORTUNITIES", "PacketTrace", "TraceFile", "parse_trace"]
@@ -79,16 +79,11 @@ def parse_trace(text: str) -> PacketTrace:
 def _trace(value: Any, info: ValidationInfo) -> PacketTrace:
     if isinstance(value, PacketTrace):
         return value
-    files: Mapping[str, PacketTrace | str] = (info.context or {}).get("traces", {})
-    if not isinstance(value, str) or not value:
-        raise ValueError(f"found {show(value)}; expected the path of a file")
-    found = files.get(value, "there is no such file")
-    if isinstance(found, str):
-        raise ValueError(f"found {show(value)}: {found}")
-    return found
+    trace: PacketTrace = content_of("trace", value, info)
+    return trace
 
 
 TraceFile = Annotated[
     PacketTrace, PlainValidator(_trace), WithJsonSchema({"type": "string", "examples": ["traces/step.trace"]})
 ]
-"""The path of a trace; whoever reads files hands their content over as the validation's context."""
+"""The path of a trace."""

@@ -10,32 +10,28 @@ from typing import Any
 from pydantic import ValidationError
 
 from lab.spec.checks import check
+from lab.spec.contents import NO_CONTENTS, Contents
 from lab.spec.fields import Path, blocked
 from lab.spec.matrix import MAX_TRIALS, Axis, CellDocument, cells, count, lacks, read_axes
 from lab.spec.models import Experiment
 from lab.spec.problems import InvalidExperimentError, Problem, path_text, problems_of
-from lab.spec.traces import PacketTrace
 from lab.units import show
 
-__all__ = ["NO_TRACES", "Traces", "examine", "parse", "validate"]
-
-Traces = Mapping[str, PacketTrace | str]
-"""Path as written → the trace, or why there is none."""
-NO_TRACES: Traces = {}
+__all__ = ["examine", "parse", "validate"]
 
 
-def validate(document: Mapping[str, Any], traces: Traces = NO_TRACES) -> Experiment:
+def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> Experiment:
     """Return the experiment that ``document`` (plain values, as read from YAML) declares.
 
     Raises :class:`InvalidExperimentError`, which has every problem that was found.
     """
-    experiment, problems = examine(document, traces)
+    experiment, problems = examine(document, contents)
     if experiment is None or problems:
         raise InvalidExperimentError(problems)
     return experiment
 
 
-def examine(document: Any, traces: Traces = NO_TRACES) -> tuple[Experiment | None, list[Problem]]:
+def examine(document: Any, contents: Contents = NO_CONTENTS) -> tuple[Experiment | None, list[Problem]]:
     """Return the experiment and what is wrong with it: fields, then values of the matrix, then what holds between."""
     if not isinstance(document, Mapping):
         return None, [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
@@ -46,31 +42,31 @@ def examine(document: Any, traces: Traces = NO_TRACES) -> tuple[Experiment | Non
     base: Mapping[str, Any] = document
     for axis in lent:
         base = axis.set(base, axis.values[0])
-    experiment, found = parse(base, traces)
+    experiment, found = parse(base, contents)
     problems += [problem for problem in found if all(axis.rest_of(problem.path) is None for axis in lent)]
-    problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, traces)]
+    problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, contents)]
     if experiment is not None and not problems:
-        problems += _cell_problems(document, axes, experiment.repeat, traces)
+        problems += _cell_problems(document, axes, experiment.repeat, contents)
     return experiment, problems
 
 
-def parse(document: Mapping[str, Any], traces: Traces) -> tuple[Experiment | None, list[Problem]]:
+def parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:
     """Return the experiment by its fields alone, or what is wrong with them."""
     try:
-        return Experiment.model_validate(document, context={"traces": traces}), []
+        return Experiment.model_validate(document, context={"contents": contents}), []
     except ValidationError as error:
         return None, problems_of(error, document)
 
 
 def _value_problems(
-    base: Mapping[str, Any], axis: Axis, known: list[Problem], experiment: Experiment | None, traces: Traces
+    base: Mapping[str, Any], axis: Axis, known: list[Problem], experiment: Experiment | None, contents: Contents
 ) -> Iterator[Problem]:
     """Yield what is wrong with each value by itself, at the value's own place."""
     # Without the matrix: it would be read again for each of its own values.
     base = {key: value for key, value in base.items() if key != "matrix"}
     seen: dict[str, Any] = {}
     for index, value in enumerate(axis.values):
-        parsed, found = parse(axis.set(base, value), traces)
+        parsed, found = parse(axis.set(base, value), contents)
         here: Path = ("matrix", axis.key, index)
         told = set[Problem]()
         for problem in found:
@@ -90,7 +86,7 @@ def _value_problems(
         seen.setdefault(meaning, value)
 
 
-def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int, traces: Traces) -> list[Problem]:
+def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int, contents: Contents) -> list[Problem]:
     trials = count(axes) * repeat
     if trials > MAX_TRIALS:
         place: Path = ("matrix",) if axes else ("repeat",)
@@ -100,7 +96,7 @@ def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int, t
     # The same field breaking the same way in many cells is one problem.
     broken: dict[Path, list[tuple[CellDocument, Problem]]] = {}
     for cell in cells(document, axes):
-        experiment, found = parse(cell.document, traces)
+        experiment, found = parse(cell.document, contents)
         for problem in found if experiment is None else check(experiment):
             broken.setdefault(problem.path, []).append((cell, problem))
     return [problem for cases in broken.values() for problem in _blame(axes, cases)]

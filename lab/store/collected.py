@@ -80,6 +80,9 @@ COLUMN_UNITS = {
     "sojourn_ns": "nanoseconds; 0: not known",
     "at_least_ns": "nanoseconds; less than twice this",
     "packets": "packets",
+    "fct_ns": "nanoseconds until the last byte was received; 0: never",
+    "connect_ns": "nanoseconds until the connection was established; 0: never",
+    "bytes": "bytes",
     "sport": "port",
     "dport": "port",
     "family": "address family: 2 is IPv4, 10 is IPv6",
@@ -235,7 +238,7 @@ def _flow_columns(rows: NDArray[np.void], flows: Sequence[FlowResult]) -> tuple[
         for side, (here, there) in enumerate(((source, destination), (destination, source))):
             if here[0] in local and there[0] in remote:
                 ours = (local_index == local.index(here[0])) & (remote_index == remote.index(there[0]))
-                ours &= (rows["sport"] == here[1]) & (rows["dport"] == there[1])
+                ours &= _at_port(rows["sport"], here[1]) & _at_port(rows["dport"], there[1])
                 which[ours], end[ours] = number, side
     names = pa.array([flow["name"] for flow in flows], pa.string())
     none = which < 0
@@ -243,6 +246,12 @@ def _flow_columns(rows: NDArray[np.void], flows: Sequence[FlowResult]) -> tuple[
         pa.DictionaryArray.from_arrays(pa.array(which, mask=none), names),
         pa.DictionaryArray.from_arrays(pa.array(end, mask=none), pa.array(["source", "destination"], pa.string())),
     )
+
+
+def _at_port(ports: NDArray[Any], port: int) -> NDArray[np.bool_]:
+    """Short flows have many ports, and 0 in their stead."""
+    found: NDArray[np.bool_] = (ports == port) | (port == 0)
+    return found
 
 
 def _place_columns(rows: NDArray[np.void], namespaces: Sequence[Namespace]) -> dict[str, pa.DictionaryArray]:

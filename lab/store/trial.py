@@ -182,6 +182,8 @@ def _convert_files(record: Record, record_dir: Path, folder: Path) -> None:
     for flow in record["flows"]:
         name = check_name(flow["name"], "flow")
         for end, file in (("client", flow["client_json"]), ("server", flow["server_json"])):
+            if not file:
+                continue  # of short flows there is none
             source = file_inside(record_dir, file, f"iperf3's {end} output of flow {name}")
             shutil.copyfile(source, folder / "iperf3" / f"{name}.{end}.json")
     context = Context.of(record)

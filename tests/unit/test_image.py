@@ -128,17 +128,6 @@ def test_another_recipe_is_another_image(monkeypatch: pytest.MonkeyPatch) -> Non
     assert build.recipe_digest() != before
 
 
-def test_modules_load_after_what_they_need(tmp_path: Path) -> None:
-    dependencies = tmp_path / "modules.dep"
-    dependencies.write_text(
-        "k/nfit.ko.xz: k/libnvdimm.ko.xz\nk/nd_pmem.ko.xz: k/nd_btt.ko.xz k/libnvdimm.ko.xz\n"
-        "k/nd_btt.ko.xz: k/libnvdimm.ko.xz\nk/libnvdimm.ko.xz:\n"
-        "k/erofs.ko.xz: k/netfs.ko.xz\nk/netfs.ko.xz:\nk/other.ko.xz:\n"
-    )
-    order = [Path(path).name.split(".")[0] for path in build._module_order(dependencies)]
-    assert order == ["libnvdimm", "nd_btt", "nd_pmem", "nfit", "netfs", "erofs"]
-
-
 def test_what_is_published_first_stays() -> None:
     final = cache.images() / "digest"
     for content in ("first", "second"):

@@ -16,18 +16,19 @@ ROOT = Path(__file__).parents[2]
 
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
+    "kernels": set(),
     "protocol": set(),
     "network": {"protocol"},
     "mailbox": set(),
     "units": set(),
     "drop_causes": set(),
     "tcpprobe": set(),
-    "spec": {"network", "errors", "protocol", "units"},
+    "spec": {"network", "errors", "kernels", "protocol", "units"},
     "notes": {"network", "protocol", "units"},
     "plan": {"network", "notes", "errors", "protocol", "units", "spec"},
     "agent": {"network", "protocol", "mailbox", "drop_causes", "tcpprobe"},
-    "image": {"errors"},
-    "engine": {"errors", "protocol", "mailbox", "image"},
+    "image": {"errors", "kernels"},
+    "engine": {"errors", "kernels", "protocol", "mailbox", "image"},
     "store": {"errors", "protocol", "drop_causes"},
     "analysis": {"network", "protocol", "units"},
     "report": {"network", "errors", "protocol", "units", "store", "analysis"},
@@ -153,6 +154,7 @@ def uses(module: str, name: str) -> bool:
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
     # lab.agent's own command lines are those that other engines and `lab trace` start.
     command_lines = {"lab.cli", "lab.agent.__main__", "lab.agent.live.__main__", "lab.agent.probes"}
+    command_lines |= {"lab.agent.short_flows"}
     assert {module for module in sources() if uses(module, "print")} <= command_lines
     exits = {
         module

@@ -46,7 +46,10 @@ class ScriptedEngine:
 
     def locate(self, step: Step) -> None: ...
 
-    def identity(self) -> dict[str, str]:
+    def about(self) -> dict[str, str]:
+        return self.identity()
+
+    def identity(self, _job: Job | None = None) -> dict[str, str]:
         return {"engine": self.name}
 
     async def prepare(self, step: Step) -> None:

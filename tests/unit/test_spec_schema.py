@@ -66,6 +66,7 @@ _WORDS = {
     "pattern": lambda schema, value: not isinstance(value, str) or re.search(schema["pattern"], value) is not None,
     "minimum": lambda schema, value: not isinstance(value, int | float) or value >= schema["minimum"],
     "maximum": lambda schema, value: not isinstance(value, int | float) or value <= schema["maximum"],
+    "exclusiveMinimum": lambda schema, value: not isinstance(value, int | float) or value > schema["exclusiveMinimum"],
     "exclusiveMaximum": lambda schema, value: not isinstance(value, int | float) or value < schema["exclusiveMaximum"],
     "minItems": lambda schema, value: not isinstance(value, list) or len(value) >= schema["minItems"],
     "items": lambda schema, value: not isinstance(value, list) or all(_accepts(schema["items"], i) for i in value),

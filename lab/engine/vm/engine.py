@@ -12,15 +12,17 @@ import shutil
 import tarfile
 import tempfile
 import time
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from lab import kernels
 from lab.engine.base import Step, VirtualTime, in_thread
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.qemu import Qemu
-from lab.engine.vm.template import Template, build_template, find_template, identity
+from lab.engine.vm.template import Template, build_template, drop_old_templates, find_template, identity
 from lab.errors import EngineError, GuestError, TrialTimeoutError
 from lab.image.build import Image, build_image, find_image
 from lab.mailbox import MailboxError, State
@@ -48,44 +50,80 @@ class VmEngine:
 
     name = "vm"
 
-    def __init__(self, *, limits: Limits = DEFAULT_LIMITS) -> None:
+    def __init__(
+        self,
+        kernel_names: Iterable[str] = (kernels.DEFAULT,),
+        *,
+        packages: Mapping[str, Path] = {},
+        limits: Limits = DEFAULT_LIMITS,
+    ) -> None:
+        """``kernel_names`` are those of the jobs to come; ``packages`` has the files of those that are not Debian's.
+
+        Such a file is needed only where there is no image with its kernel yet.
+        """
+        self._kernels = tuple(dict.fromkeys(kernel_names))
+        self._packages = packages
         self._limits = limits
-        self._template: Template | None = None
-        self._located: tuple[Qemu, Image] | None = None
+        self._qemu: Qemu | None = None
+        self._images: dict[str, Image] = {}
+        self._templates: dict[str, Template] = {}
 
     def locate(self, step: Step) -> None:
-        found = qemu.find_qemu()
-        image = find_image()
-        if image is None:
-            step("guest image: building it, once")
-            image = build_image(lambda what: step(f"guest image: {what}"))
-        self._located = (found, image)
+        self._qemu = qemu.find_qemu()
+        for kernel in self._kernels:
+            self._images[kernel] = find_image(kernel) or self._build_image(kernel, step)
 
-    def identity(self) -> dict[str, str]:
-        return {"engine": self.name, **identity(*self.machine())}
+    def _build_image(self, kernel: str, step: Step) -> Image:
+        package = self._packages.get(kernel)
+        if kernels.is_package(kernel) and package is None:
+            raise EngineError(
+                f"there is no image with the kernel {kernel}, a package that has this SHA-256; "
+                "`lab image build --kernel FILE.deb` builds it from the package's file"
+            )
+        what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {package or kernel}"
+        step(f"{what}: building it, once")
+        return build_image(lambda doing: step(f"{what}: {doing}"), kernel=kernel, package=package)
+
+    def identity(self, job: Job) -> dict[str, str]:
+        return {"engine": self.name, **identity(*self.machine(job["kernel"]))}
+
+    def about(self) -> dict[str, str]:
+        each = {kernel: {"engine": self.name, **identity(*self.machine(kernel))} for kernel in self._kernels}
+        first = next(iter(each.values()))
+        return {
+            name: value
+            if all(other[name] == value for other in each.values())
+            else ", ".join(f"{kernel}: {other[name]}" for kernel, other in each.items())
+            for name, value in first.items()
+        }
 
     async def prepare(self, step: Step) -> None:
-        found, image = self.machine()
-        self._template = find_template(found, image)
-        if self._template is None:
-            self._template = await build_template(found, image, lambda what: step(f"template: {what}"))
+        for kernel in self._kernels:
+            self._templates[kernel] = find_template(*self.machine(kernel)) or await self._build_template(kernel, step)
 
-    def machine(self) -> tuple[Qemu, Image]:
+    async def _build_template(self, kernel: str, step: Step) -> Template:
+        found, image = self.machine(kernel)
+        what = "template" if kernel == kernels.DEFAULT else f"template with {image.kernel}"
+        built = await build_template(found, image, lambda doing: step(f"{what}: {doing}"))
+        drop_old_templates(keep=[built.path, *(template.path for template in self._templates.values())])
+        return built
+
+    def machine(self, kernel: str = kernels.DEFAULT) -> tuple[Qemu, Image]:
         """The QEMU and the image that :meth:`locate` found."""
-        if self._located is None:
-            raise EngineError("the engine has not been located")
-        return self._located
+        if self._qemu is None or kernel not in self._images:
+            raise EngineError(f"the engine has not been located with the kernel {kernel}")
+        return self._qemu, self._images[kernel]
 
-    def template(self) -> Template:
+    def template(self, kernel: str = kernels.DEFAULT) -> Template:
         """The template that :meth:`prepare` found or made."""
-        if self._template is None:
-            raise EngineError("the engine is not prepared")
-        return self._template
+        if kernel not in self._templates:
+            raise EngineError(f"the engine is not prepared with the kernel {kernel}")
+        return self._templates[kernel]
 
     async def time_to_first_sign(self, job: Job) -> float:
         """Seconds from starting QEMU until the restored agent has written to its mailbox."""
-        found, _image = self.machine()
-        template = self.template()
+        found, _image = self.machine(job["kernel"])
+        template = self.template(job["kernel"])
         arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
         with tempfile.TemporaryDirectory() as scratch:
             began = time.monotonic()
@@ -105,8 +143,8 @@ class VmEngine:
         return elapsed
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        found, _image = self.machine()
-        template = self.template()
+        found, _image = self.machine(job["kernel"])
+        template = self.template(job["kernel"])
         console = directory.with_name(directory.name + ".console.log")
         arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
         text = json.dumps(job, sort_keys=True).encode()

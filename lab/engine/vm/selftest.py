@@ -5,6 +5,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from lab import kernels
 from lab.protocol import PROTOCOL_FORMAT, Direction, Job
 
 _PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None, "changes": [], "trace": None, "lost_packets": []}
@@ -47,6 +48,7 @@ def self_test_job() -> Job:
     }
     return {
         "format": PROTOCOL_FORMAT,
+        "kernel": kernels.DEFAULT,
         "seed": 1,
         "ip": "ipv4",
         "duration_ns": 1_000_000_000,
@@ -68,6 +70,7 @@ def self_test_job() -> Job:
                 "source": "s1",
                 "destination": "d1",
                 "initiator": "source",
+                "protocol": "tcp",
                 "congestion_control": "cubic",
                 "port": 5201,
                 "start_ns": 0,
@@ -76,6 +79,8 @@ def self_test_job() -> Job:
                 "rate_bps": None,
                 "message_bytes": None,
                 "mss_bytes": None,
+                "pacing_bps": None,
+                "arrivals": None,
             }
         ],
         "probes": [

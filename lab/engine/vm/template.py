@@ -17,6 +17,7 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -106,7 +107,6 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
             raise EngineError(f"the template cannot be built: {exc}{_kept_log(partial)}") from exc
         finally:
             shutil.rmtree(partial, ignore_errors=True)
-        drop_old_templates(keep=final)
         return Template(path=final, image=image, identity=digests)
     finally:
         lock.release()
@@ -167,9 +167,9 @@ def _kept_log(partial: Path) -> str:
     return f" (log: {kept})"
 
 
-def drop_old_templates(*, keep: Path, most: int = 3) -> None:
-    """Keep the ``most`` that were used last, ``keep`` among them."""
-    ready = [path for path in cache.templates().iterdir() if (path / "info.json").exists() and path != keep]
+def drop_old_templates(*, keep: Collection[Path], most: int = 4) -> None:
+    """Keep those of ``keep``, and of the others those that were used last, until there are ``most``."""
+    ready = [path for path in cache.templates().iterdir() if (path / "info.json").exists() and path not in keep]
     ready.sort(key=lambda path: (path / "info.json").stat().st_mtime, reverse=True)
-    for path in ready[most - 1 :]:
+    for path in ready[max(0, most - len(keep)) :]:
         shutil.rmtree(path, ignore_errors=True)

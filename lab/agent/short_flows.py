@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Short flows: connections that begin at given times, send so many bytes each, and when the last of them arrived.
+
+``python3 -m lab.agent.short_flows server ADDRESS PORT OUTPUT`` receives, and leaves rows of :data:`RECEIVED` in
+``OUTPUT`` when it is told to end (SIGTERM).  ``… client ADDRESS PORT CONGESTION MSS PACING PLAN OUTPUT`` waits for a
+line with the start of traffic (``CLOCK_MONOTONIC``, ns) on its standard input, opens the connections of ``PLAN`` (JSON:
+``at_ns``, ``bytes``), and ends once the other end has closed each of them, or with a SIGTERM; it leaves rows of
+:data:`SENT`.  ``MSS`` (bytes) and ``PACING`` (bytes per second) are 0 for the kernel's own choice.
+
+Processes of their own: nothing that the agent does delays them.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import json
+import select
+import signal
+import socket
+import struct
+import sys
+import time
+from pathlib import Path
+
+from lab.agent.sockdiag import parse_tcp_info
+
+SENT = struct.Struct("<QQQIIIH16sxx")
+"""When it was begun, when it was connected (0: never), bytes, number, retransmitted segments, is_closed, the client's
+port, the congestion control read back from the socket."""
+RECEIVED = struct.Struct("<QQHxxxxxx")
+"""When its last byte was read, bytes, the client's port."""
+
+_BACKLOG = 4096
+_SO_MAX_PACING_RATE = 47
+_TCP_CONGESTION = 13
+_BLOCK = memoryview(bytes(1 << 17))
+_READ_BYTES = 1 << 18
+
+
+class _EndedError(Exception):
+    """SIGTERM."""
+
+
+def _end(_signal: int, _frame: object) -> None:
+    raise _EndedError
+
+
+def _family(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def serve(address: str, port: int, output: Path) -> None:
+    """Receive until told to end."""
+    rows = bytearray()
+    ready = select.epoll()
+    listening = socket.create_server((address, port), family=_family(address), backlog=_BACKLOG)
+    listening.setblocking(False)
+    ready.register(listening, select.EPOLLIN)
+    open_: dict[int, tuple[socket.socket, int]] = {}
+    received: dict[int, tuple[int, int]] = {}
+    print("ready", flush=True)
+    with contextlib.suppress(_EndedError):
+        while True:
+            for fd, _events in ready.poll():
+                if fd == listening.fileno():
+                    connection, peer = listening.accept()
+                    connection.setblocking(False)
+                    open_[connection.fileno()] = (connection, peer[1])
+                    received[connection.fileno()] = (0, 0)
+                    ready.register(connection, select.EPOLLIN)
+                    continue
+                connection, peer_port = open_[fd]
+                last, total = received[fd]
+                data = _received(connection)
+                if data:
+                    received[fd] = (time.monotonic_ns(), total + len(data))
+                elif data is not None:
+                    rows += RECEIVED.pack(last, total, peer_port)
+                    ready.unregister(fd)
+                    connection.close()
+                    del open_[fd]
+    for fd, (_connection, peer_port) in open_.items():
+        rows += RECEIVED.pack(*received[fd], peer_port)
+    output.write_bytes(rows)
+
+
+def _received(connection: socket.socket) -> bytes | None:
+    """Return what there is; empty at the end, also at that of a reset; None if there is nothing yet."""
+    try:
+        return connection.recv(_READ_BYTES)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+
+
+class _Sender:
+    """One short flow."""
+
+    def __init__(self, number: int, amount: int) -> None:
+        self.number = number
+        self.amount = amount
+        self.left = amount
+        self.began_ns = self.connected_ns = 0
+        self.retransmissions = 0
+        self.port = 0
+        self.is_closed = False
+        self.congestion = b""
+        self.socket: socket.socket | None = None
+
+    def begin(self, address: str, port: int, congestion: str, mss: int, pacing: int) -> socket.socket:
+        connection = socket.socket(_family(address), socket.SOCK_STREAM)
+        self.socket = connection
+        connection.setblocking(False)
+        connection.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, congestion.encode())
+        if mss:
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
+        if pacing:
+            connection.setsockopt(socket.SOL_SOCKET, _SO_MAX_PACING_RATE, pacing)
+        self.began_ns = time.monotonic_ns()
+        status = connection.connect_ex((address, port))
+        if status not in (0, errno.EINPROGRESS):
+            raise OSError(status, f"short flow {self.number} cannot connect")
+        self.port = connection.getsockname()[1]
+        return connection
+
+    def proceed(self) -> int:
+        """Do what can be done now; returns the events to wait for, 0 once there are no more."""
+        assert self.socket is not None
+        if not self.connected_ns:
+            if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
+                return self.close()
+            self.connected_ns = time.monotonic_ns()
+        try:
+            while self.left:
+                self.left -= self.socket.send(_BLOCK[: min(self.left, len(_BLOCK))])
+                if not self.left:
+                    # The receiver learns of the end; its own close is what ends the flow here.
+                    self.socket.shutdown(socket.SHUT_WR)
+            if self.socket.recv(1) == b"":
+                self.is_closed = True
+                return self.close()
+        except BlockingIOError:
+            return select.EPOLLOUT if self.left else select.EPOLLIN
+        except OSError:
+            return self.close()
+        return select.EPOLLIN
+
+    def close(self) -> int:
+        if self.socket is not None:
+            self._read_back()
+            self.socket.close()
+            self.socket = None
+        return 0
+
+    def _read_back(self) -> None:
+        assert self.socket is not None
+        with contextlib.suppress(OSError):
+            info = parse_tcp_info(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256))
+            self.retransmissions = info.get("total_retrans", 0)
+            self.congestion = self.socket.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, 16).rstrip(b"\0")
+
+    def row(self) -> bytes:
+        return SENT.pack(
+            self.began_ns,
+            self.connected_ns,
+            self.amount - self.left,
+            self.number,
+            self.retransmissions,
+            int(self.is_closed),
+            self.port,
+            self.congestion,
+        )
+
+
+def send(address: str, port: int, congestion: str, mss: int, pacing: int, plan: Path, output: Path) -> None:
+    """Begin every flow at its time and see all of them to their end."""
+    planned = json.loads(plan.read_text(encoding="ascii"))
+    print("ready", flush=True)
+    start_ns = int(sys.stdin.readline())
+    flows = [_Sender(number, amount) for number, amount in enumerate(planned["bytes"])]
+    begun = 0
+    wait_s: float | None
+    busy: dict[int, _Sender] = {}
+    ready = select.epoll()
+    with contextlib.suppress(_EndedError):
+        while begun < len(flows) or busy:
+            wait_s = None
+            if begun < len(flows):
+                wait_ns = start_ns + planned["at_ns"][begun] - time.monotonic_ns()
+                if wait_ns <= 0:
+                    fd = flows[begun].begin(address, port, congestion, mss, pacing).fileno()
+                    busy[fd] = flows[begun]
+                    ready.register(fd, select.EPOLLOUT)
+                    begun += 1
+                    continue
+                wait_s = wait_ns / 1e9
+            # epoll's own timeout counts in whole milliseconds.
+            select.select([ready], [], [], wait_s)
+            for fd, _events in ready.poll(0):
+                events = busy[fd].proceed()
+                if events:
+                    ready.modify(fd, events)
+                else:
+                    # The kernel has forgotten a descriptor that is closed.
+                    del busy[fd]
+    for flow in busy.values():
+        flow.close()
+    output.write_bytes(b"".join(flow.row() for flow in flows[:begun]))
+
+
+def main(arguments: list[str]) -> None:
+    signal.signal(signal.SIGTERM, _end)
+    role, address, port, *more = arguments
+    if role == "server":
+        serve(address, int(port), Path(more[0]))
+        return
+    congestion, mss, pacing, plan, output = more
+    send(address, int(port), congestion, int(mss), int(pacing), Path(plan), Path(output))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -1,0 +1,107 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What an image takes from a kernel's package: the modules that mount the root; and whether it can run trials."""
+
+from __future__ import annotations
+
+import lzma
+import re
+import shutil
+import subprocess
+from collections.abc import Sequence
+from pathlib import Path
+
+from lab.errors import ImageError
+
+NEEDED = {
+    "SERIAL_8250_CONSOLE": "the console",
+    "DEVMEM": "the mailbox",
+    "ACPI_NFIT": "the root in persistent memory",
+    "BLK_DEV_PMEM": "the root in persistent memory",
+    "EROFS_FS": "the root's file system",
+    "EROFS_FS_ZIP": "the root's file system",
+    "NET_NS": "nodes",
+    "VETH": "links",
+    "BRIDGE": "switches",
+    "NET_SCH_NETEM": "delay and loss",
+    "NET_SCH_TBF": "rates",
+    "IFB": "delay and loss of what arrives",
+    "NET_ACT_MIRRED": "delay and loss of what arrives",
+    "NET_CLS_BPF": "traces and listed losses",
+    "INET_DIAG": "the sockets' state",
+    "BPF_SYSCALL": "collectors",
+    "BPF_EVENTS": "collectors",
+    "DEBUG_INFO_BTF": "collectors",
+    "FTRACE": "collectors",
+}
+"""Kernel option → what of a trial needs it."""
+
+_SUFFIXES = (".ko", ".ko.xz", ".ko.zst")
+
+
+def check_configuration(root: Path, release: str) -> None:
+    """Raises :class:`ImageError` if the kernel was built without something that every trial needs.
+
+    A package without a configuration file is let through: then the template's own test shows what it lacks.
+    """
+    try:
+        text = (root / f"boot/config-{release}").read_text(encoding="utf-8", errors="replace")
+    except FileNotFoundError:
+        return
+    on = set(re.findall(r"^CONFIG_(\w+)=[ym]$", text, re.MULTILINE))
+    lacking = [f"CONFIG_{option} ({purpose})" for option, purpose in NEEDED.items() if option not in on]
+    if lacking:
+        raise ImageError(f"the kernel {release} was built without {', '.join(lacking)}; set these to y or m")
+
+
+def boot_modules(root: Path, release: str, names: Sequence[str]) -> dict[str, bytes]:
+    """Return file name → content of the modules *names* and all that they depend on, in the order in which they load.
+
+    Those that are built into the kernel are left out.  Raises :class:`ImageError` if the kernel has one in neither way.
+    """
+    folder = root / "usr/lib/modules" / release
+    needs = {}
+    for line in (folder / "modules.dep").read_text(encoding="ascii").splitlines():
+        path, _, rest = line.partition(":")
+        needs[path] = rest.split()
+    builtin = folder / "modules.builtin"
+    inside = {_stem(line) for line in builtin.read_text(encoding="ascii").splitlines()} if builtin.exists() else set()
+    order: dict[str, None] = {}
+
+    def visit(path: str) -> None:
+        for needed in reversed(needs[path]):
+            visit(needed)
+        order[path] = None
+
+    for name in names:
+        found = next((path for path in needs if _stem(path) == name), None)
+        if found is not None:
+            visit(found)
+        elif name not in inside:
+            raise ImageError(f"the kernel {release} has no module {name}, which its root is mounted with")
+    return {f"{_stem(path)}.ko": _content(folder / path) for path in order}
+
+
+def _stem(path: str) -> str:
+    # Files may have a dash where the kernel has an underscore.
+    return Path(path).name.partition(".")[0].replace("-", "_")
+
+
+def _content(path: Path) -> bytes:
+    if not path.name.endswith(_SUFFIXES):
+        raise ImageError(f"{path.name}: expected a module that ends in {', '.join(_SUFFIXES)}")
+    data = path.read_bytes()
+    if path.suffix == ".xz":
+        return lzma.decompress(data)
+    if path.suffix == ".zst":
+        return _without_zstd(path, data)
+    return data
+
+
+def _without_zstd(path: Path, data: bytes) -> bytes:
+    program = shutil.which("zstd")
+    if program is None:
+        raise ImageError(f"{path.name} is compressed with zstd, which is not installed; it is in the package zstd")
+    done = subprocess.run([program, "-dcq"], input=data, capture_output=True, check=False)
+    if done.returncode != 0:
+        raise ImageError(f"{path.name} cannot be unpacked: {done.stderr.decode(errors='replace').strip()}")
+    return done.stdout

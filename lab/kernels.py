@@ -1,0 +1,24 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernels that a trial can run on, by the names that jobs and images know them under.
+
+``debian-12`` and ``debian-13`` are the newest kernels of these releases; ``deb-DIGEST`` is a kernel from a Debian
+package of the user's, by the SHA-256 of the package.
+"""
+
+from __future__ import annotations
+
+DEBIAN = {"debian-12": "bookworm", "debian-13": "trixie"}
+"""Name → the release's code name."""
+
+DEFAULT = "debian-13"
+
+_PACKAGE = "deb-"
+
+
+def of_package(sha256: str) -> str:
+    """Return the name of the kernel in a package of this digest (in hexadecimal)."""
+    return _PACKAGE + sha256
+
+
+def is_package(name: str) -> bool:
+    return name.startswith(_PACKAGE)
