@@ -14,7 +14,7 @@ from lab.network import route
 from lab.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem
 from lab.units import format_duration, format_percent, format_rate, format_size
 
-__all__ = ["base_rtt_ns", "busy_share", "notes_of"]
+__all__ = ["base_rtt_ns", "busy_share", "notes_of", "offered_bps"]
 
 SETTLING_NS = 130 * 10**9
 """One BBR flow against CUBIC flows was seen to need this long."""
@@ -43,12 +43,18 @@ def notes_of(jobs: Sequence[Job], repetitions: int) -> list[str]:
     return list(dict.fromkeys(found))
 
 
+def _bulk(job: Job) -> list[Flow]:
+    """The flows that are to reach a steady state."""
+    return [flow for flow in job["flows"] if flow["protocol"] == "tcp" and flow["arrivals"] is None]
+
+
 def _settling(job: Job) -> Iterator[str]:
-    if len({flow["congestion_control"] for flow in job["flows"]}) > 1 and job["duration_ns"] < SETTLING_NS:
+    bulk = _bulk(job)
+    if len({flow["congestion_control"] for flow in bulk}) > 1 and job["duration_ns"] < SETTLING_NS:
         settling = format_duration(SETTLING_NS)
         yield f"different algorithms may take {settling} and more to settle their shares; this run is shorter"
-    rtts = [base_rtt_ns(job, flow) for flow in job["flows"]]
-    unequal = min(rtts) > 0 and max(rtts) > UNEQUAL_RTTS * min(rtts) and _share_a_link(job)
+    rtts = [base_rtt_ns(job, flow) for flow in bulk]
+    unequal = min(rtts, default=0) > 0 and max(rtts) > UNEQUAL_RTTS * min(rtts) and _share_a_link(job)
     if unequal and job["duration_ns"] < UNEQUAL_SETTLING_NS:
         settling = format_duration(UNEQUAL_SETTLING_NS)
         yield f"flows of unequal RTT may take {settling} to settle their shares; this run is shorter"
@@ -57,13 +63,13 @@ def _settling(job: Job) -> Iterator[str]:
 def _share_a_link(job: Job) -> bool:
     limited = [
         {(hop.link, hop.way) for hop in route(job, flow["source"], flow["destination"]) if hop.direction["rate_bps"]}
-        for flow in job["flows"]
+        for flow in _bulk(job)
     ]
     return any(first & second for at, first in enumerate(limited) for second in limited[at + 1 :])
 
 
 def _short(job: Job) -> Iterator[str]:
-    if any(flow["duration_ns"] < FEW_RTTS * base_rtt_ns(job, flow) for flow in job["flows"]):
+    if any(flow["duration_ns"] < FEW_RTTS * base_rtt_ns(job, flow) for flow in _bulk(job)):
         yield f"traffic lasts less than {FEW_RTTS} base RTTs: mostly start-up, hardly steady state"
 
 
@@ -86,6 +92,26 @@ def _small_buffer(job: Job) -> Iterator[str]:
             return
 
 
+def offered_bps(flow: Flow) -> int | None:
+    """Return how much a flow's application offers; None: as much as the path takes."""
+    if flow["arrivals"] is not None:
+        return sum(flow["arrivals"]["bytes"]) * 8 * 10**9 // flow["duration_ns"]
+    return flow["rate_bps"]
+
+
+def _overload(job: Job) -> Iterator[str]:
+    """What does not depend on the network's answer, and is more than it can carry."""
+    for flow in job["flows"]:
+        offered = offered_bps(flow)
+        if offered is None or (flow["protocol"] == "tcp" and flow["arrivals"] is None):
+            continue
+        way = route(job, flow["source"], flow["destination"])
+        slowest = min((hop.direction["rate_bps"] for hop in way if hop.direction["rate_bps"]), default=None)
+        if slowest is not None and offered > slowest:
+            what = "its flows pile up" if flow["arrivals"] is not None else "the rest is lost"
+            yield f"{flow['name']} offers {format_rate(offered, 3)} to {format_rate(slowest, 3)}: {what}"
+
+
 def busy_share(job: Job) -> float:
     """Return how busy the virtual processor will be, roughly: what flows push through their bottlenecks costs."""
     carried, hops, unlimited = _load(job)
@@ -100,8 +126,9 @@ def _load(job: Job) -> tuple[list[int], int, bool]:
         way = route(job, flow["source"], flow["destination"])
         limited = [(hop.direction["rate_bps"] or 0, hop.link, hop.way) for hop in way if hop.direction["rate_bps"]]
         hops = max(hops, len(way) + 1)
-        if flow["rate_bps"] is not None:
-            carried[flow["name"], ""] = min([flow["rate_bps"], *(rate for rate, _link, _way in limited)])
+        offered = offered_bps(flow)
+        if offered is not None:
+            carried[flow["name"], ""] = min([offered, *(rate for rate, _link, _way in limited)])
         elif limited:
             rate, link, direction = min(limited)
             carried[link, direction] = rate
@@ -210,6 +237,7 @@ def _sender_queue(job: Job) -> Iterator[str]:
 
 _NOTES: tuple[Callable[[Job], Iterator[str]], ...] = (
     _settling,
+    _overload,
     _short,
     _small_buffer,
     _busy,

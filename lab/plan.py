@@ -20,7 +20,7 @@ from lab.spec.contents import NO_CONTENTS, Contents
 from lab.spec.resolve import resolve, trial_seed
 from lab.spec.sizes import bdp_bytes, frame_bytes
 from lab.spec.validate import parse, validate
-from lab.units import format_duration, format_percent, format_rate, format_size
+from lab.units import format_duration, format_percent, format_rate, format_size, value_text
 
 __all__ = [
     "PLAN_FORMAT",
@@ -33,7 +33,6 @@ __all__ = [
     "digest_of",
     "make_plan",
     "notes",
-    "value_text",
 ]
 
 PLAN_FORMAT = 1
@@ -171,17 +170,6 @@ def canonical_json(value: Any) -> str:
 def digest_of(job: Job) -> str:
     """Return the SHA-256 of a job's canonical JSON, in hexadecimal."""
     return hashlib.sha256(canonical_json(job).encode("ascii")).hexdigest()
-
-
-def value_text(value: Any) -> str:
-    """Return a value of an axis as text: ``0.1%``, ``fq_codel 1bdp``."""
-    if isinstance(value, Mapping):
-        return " ".join(map(value_text, value.values())) or "{}"
-    if isinstance(value, list | tuple):
-        return " ".join(map(value_text, value)) or "[]"
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "none"}[value]
-    return str(value)
 
 
 def describe(plan: Plan) -> str:

@@ -7,10 +7,10 @@ import re
 
 from lab.agent import addressing, links
 from lab.network import route
-from lab.notes import busy_share
+from lab.notes import busy_share, offered_bps
 from lab.plan import Plan
-from lab.protocol import Job
-from lab.units import format_duration
+from lab.protocol import Flow, Job
+from lab.units import format_duration, format_rate, format_size
 
 __all__ = ["preview"]
 
@@ -35,7 +35,7 @@ def _ways(job: Job) -> list[str]:
     for flow in job["flows"]:
         hops = route(job, flow["source"], flow["destination"])
         drawn = flow["source"] + "".join(f" {'═' if hop.direction['rate_bps'] else '—'} {hop.receiver}" for hop in hops)
-        found.setdefault(drawn, []).append(flow["name"])
+        found.setdefault(drawn, []).append(flow["name"] + _offered(flow))
     lines = []
     for number, (drawn, names) in enumerate(list(found.items())[:MAX_WAYS]):
         label = "flows" if number == 0 else ""
@@ -44,6 +44,15 @@ def _ways(job: Job) -> list[str]:
     if len(found) > MAX_WAYS:
         lines.append(f"  {'':<8} and {len(found) - MAX_WAYS} more")
     return lines
+
+
+def _offered(flow: Flow) -> str:
+    """What short flows come to: ``(695, 22 kB in the mean, 3.5 Mbit/s)``."""
+    if flow["arrivals"] is None or not flow["arrivals"]["bytes"]:
+        return ""
+    sizes = flow["arrivals"]["bytes"]
+    mean = format_size(round(sum(sizes) / len(sizes), -2))
+    return f" ({len(sizes)} flows, {mean} in the mean: {format_rate(offered_bps(flow) or 0, 3)})"
 
 
 def _commands(job: Job) -> list[str]:

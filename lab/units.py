@@ -48,6 +48,7 @@ __all__ = [
     "tc_duration",
     "tc_rate",
     "tc_size",
+    "value_text",
 ]
 
 _RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
@@ -199,6 +200,21 @@ def format_size(size_bytes: float, digits: int | None = None) -> str:
         )
         return f"{int(size_bytes) // scale} {unit}"
     return _format(size_bytes, _SHOWN_SIZES, digits)
+
+
+def value_text(value: object) -> str:
+    """Return a value as a file has it, in few words: ``0.1%``, ``fq_codel 1bdp``; of a package, which it is."""
+    if isinstance(value, Mapping):
+        return " ".join(map(value_text, value.values())) or "{}"
+    if isinstance(value, list | tuple):
+        return " ".join(map(value_text, value)) or "[]"
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, str) and value.endswith(".deb"):
+        # path/linux-image-VERSION_REVISION_ARCHITECTURE.deb
+        name = value.removesuffix(".deb").rpartition("/")[2]
+        return name.removeprefix("linux-image-").partition("_")[0]
+    return "none" if value is None else str(value)
 
 
 def format_percent(probability: float, digits: int | None = None) -> str:

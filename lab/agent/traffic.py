@@ -78,7 +78,8 @@ class Traffic:
             heapq.heappop(schedule)[2]()
         stuck = False
         while any(flow.is_running() for flow in self._flows) and self.now() <= last + _GRACE_NS:
-            if not stuck and self.now() > last + _STUCK_NS:
+            is_iperf = any(isinstance(flow, Iperf3Flow) and flow.is_running() for flow in self._flows)
+            if is_iperf and not stuck and self.now() > last + _STUCK_NS:
                 stuck = True
                 on_stuck()
             self._sleep_until(self.now() + TICK_NS // 5)

@@ -31,6 +31,11 @@ class Completions:
         complete: NDArray[np.bool_] = self.fct_ns > 0
         return complete
 
+    def quantile_us(self, share: float) -> float | None:
+        """Return the time in µs within which this share of those that completed did; None where none did."""
+        done = self.fct_ns[self.is_complete]
+        return float(np.quantile(done, share, method="inverted_cdf")) / 1000 if len(done) else None
+
     def received(self) -> Transfer:
         """Return all that arrived, over the time from the first beginning to the last completion."""
         done = self.is_complete

@@ -79,6 +79,9 @@ class FlowMetrics:
 
     jain_index: float | None
     """Fairness of goodput over all of the trial's TCP flows but short ones; None for a single flow."""
+    fct_median_us: float | None
+    """Of short flows: how long they took to complete; those that did not are left out."""
+    fct_p95_us: float | None
     datagrams_lost_share: float | None
     """Of a UDP flow's packets, as iperf3's receiver counts them."""
     cpu_busy_share: float | None
@@ -143,6 +146,8 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
         sndbuf_limited_share=_share(info.get("sndbuf_limited"), busy_us),
         jain_index=fairness if flow.is_bulk else None,
+        fct_median_us=_completion_us(flow, 0.5),
+        fct_p95_us=_completion_us(flow, 0.95),
         datagrams_lost_share=_datagrams_lost(flow),
         cpu_busy_share=_share(cpu["busy_ns"], cpu["total_ns"]),
     )
@@ -179,6 +184,10 @@ def _acked_bps(trace: FlowTrace | None) -> float | None:
     if trace is None or len(trace) < 2:
         return None
     return acked_bytes(trace) * 8e9 / float(trace.time_ns[-1] - trace.time_ns[0])
+
+
+def _completion_us(flow: MeasuredFlow, share: float) -> float | None:
+    return flow.completions.quantile_us(share) if flow.completions is not None else None
 
 
 def _datagrams_lost(flow: MeasuredFlow) -> float | None:

@@ -4,7 +4,8 @@
 bb=/bin/busybox
 fail() {
 	echo "lab-init: $1"
-	$bb poweroff -f
+	# QEMU runs with -no-reboot, and exits; powering off needs ACPI to work.
+	$bb reboot -f
 }
 $bb mount -t devtmpfs dev /dev || fail "devtmpfs"
 $bb mount -t proc proc /proc || fail "proc"

@@ -63,22 +63,55 @@ def boot_modules(root: Path, release: str, names: Sequence[str]) -> dict[str, by
     for line in (folder / "modules.dep").read_text(encoding="ascii").splitlines():
         path, _, rest = line.partition(":")
         needs[path] = rest.split()
-    builtin = folder / "modules.builtin"
-    inside = {_stem(line) for line in builtin.read_text(encoding="ascii").splitlines()} if builtin.exists() else set()
+    by_name = {_stem(path): path for path in needs}
+    inside = {_stem(line) for line in _lines(folder / "modules.builtin")}
+    first = _wanted_first(folder)
     order: dict[str, None] = {}
 
     def visit(path: str) -> None:
         for needed in reversed(needs[path]):
             visit(needed)
+        for name in first.get(_stem(path), ()):
+            if name in by_name and by_name[name] not in order:
+                visit(by_name[name])
         order[path] = None
 
     for name in names:
-        found = next((path for path in needs if _stem(path) == name), None)
-        if found is not None:
-            visit(found)
+        if name in by_name:
+            visit(by_name[name])
         elif name not in inside:
             raise ImageError(f"the kernel {release} has no module {name}, which its root is mounted with")
     return {f"{_stem(path)}.ko": _content(folder / path) for path in order}
+
+
+def _wanted_first(folder: Path) -> dict[str, list[str]]:
+    """Return module → those that modprobe would load before it (softdep), with aliases resolved.
+
+    Of an algorithm in several modules, the generic one, which every processor can run.
+    """
+    aliases: dict[str, list[str]] = {}
+    for line in _lines(folder / "modules.alias"):
+        words = line.split()
+        if len(words) == 3 and words[0] == "alias":
+            aliases.setdefault(words[1].replace("-", "_"), []).append(words[2])
+    first = {}
+    for line in _lines(folder / "modules.softdep"):
+        words = line.split()
+        if len(words) > 3 and words[0] == "softdep" and words[2] == "pre:":
+            before = words[3:] if "post:" not in words else words[3 : words.index("post:")]
+            first[words[1]] = [_resolved(name.replace("-", "_"), aliases) for name in before]
+    return first
+
+
+def _resolved(name: str, aliases: dict[str, list[str]]) -> str:
+    known = aliases.get(name)
+    if known is None:
+        return name
+    return next((module for module in known if module.endswith("_generic")), known[0])
+
+
+def _lines(path: Path) -> list[str]:
+    return path.read_text(encoding="ascii").splitlines() if path.exists() else []
 
 
 def _stem(path: str) -> str:

@@ -10,6 +10,7 @@ from typing import Any
 
 from lab.analysis.metrics import FlowMetrics
 from lab.store import TrialResult
+from lab.units import value_text
 
 
 @dataclass(frozen=True)
@@ -51,17 +52,6 @@ QUANTITIES = (
     Quantity("queue", lambda row: row.queue_bytes / 1e3 if row.queue_bytes else None, "Queue limit (kB)", True),
 )
 """What an axis may turn out to vary, in order of preference for the x-axis of the comparison."""
-
-
-def value_text(value: Any) -> str:
-    """Return a value of an axis as text: ``0.1%``, ``fq_codel 1bdp``."""
-    if isinstance(value, Mapping):
-        return " ".join(value_text(item) for item in value.values()) or "{}"
-    if isinstance(value, list | tuple):
-        return " ".join(value_text(item) for item in value) or "[]"
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "none"}[value]
-    return f"{value:g}" if isinstance(value, float) else str(value)
 
 
 def axes_of(plan: Mapping[str, Any], trials: Sequence[TrialResult]) -> list[Axis]:

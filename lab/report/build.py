@@ -13,6 +13,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lab.analysis.check import Verdict, worst
 from lab.report.comparison import comparison_figures
+from lab.report.completions import completion_figures
 from lab.report.drawn import Drawn
 from lab.report.evaluate import EvaluatedTrial, evaluate_run
 from lab.report.event_tables import event_tables
@@ -197,6 +198,8 @@ def _figures(report: Report) -> Iterator[tuple[str, Drawn]]:
         caption = "Topology. Thick: links with a rate limit. Delays are one way; a slash separates what is varied."
         yield "topology", Drawn("topology", topology_figure(report.jobs), caption)
     for drawn in comparison_figures(report):
+        yield "comparison", drawn
+    for drawn in completion_figures(report):
         yield "comparison", drawn
     for drawn in latency_figures(report):
         yield "comparison", drawn

@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lab.report.cells import first_trials
+from lab.report.completions import completion_lines
 from lab.report.connections import (
     SHOWN_FLAGS,
     connection_lines,
@@ -71,6 +72,22 @@ def event_tables(report: Report) -> list[EventTable]:
 def _tables(report: Report) -> Iterator[EventTable]:
     axes = tuple(axis.label for axis in report.axes)
     lines: Sequence[Any]
+    if lines := completion_lines(report):
+        yield _table(
+            *("completions", "Flow completion times", "Short flows, over all trials of a cell.", axes, lines),
+            [
+                _text("Flow", "group"),
+                _number("Flows", "", "flows"),
+                _number("Unfinished", "", "unfinished"),
+                _decimal("Mean size", "kB", "mean_kb", 1),
+                _number("Retransmissions", "", "retransmissions"),
+                _decimal("Mean", "ms", "mean_ms", 1),
+                _decimal("Median", "ms", "p50_ms", 1),
+                _decimal("95 %", "ms", "p95_ms", 1),
+                _decimal("99 %", "ms", "p99_ms", 1),
+                _decimal("Longest", "ms", "max_ms", 1),
+            ],
+        )
     if lines := latency_lines(report):
         yield _table(
             *("latency", "Latency that probes met", "Over all trials of a cell.", axes, lines),

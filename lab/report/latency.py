@@ -3,28 +3,22 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 import pyarrow.compute as pc
-from matplotlib.figure import Figure
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
 from lab.report.cells import Where, cells_with
+from lab.report.distributions import MAX_CELLS, MAX_PANELS, Panel, Spread, distributions, spread
 from lab.report.drawn import Drawn
 from lab.report.model import Report
-from lab.report.style import PAGE_INCHES, cycle, styled
+from lab.report.style import styled
 from lab.store import TrialResult
 
 LATENCY = "latency"
-QUANTILES = (0.5, 0.95, 0.99)
-MAX_CELLS = 14
-"""More lines than this in a panel could not be told apart."""
-MAX_PANELS = 6
 
 
 @dataclass(frozen=True)
@@ -49,13 +43,22 @@ def latency_lines(report: Report) -> list[LatencyLine]:
     found = []
     for where, trials in cells_with(report, [LATENCY]).items():
         for probe in (probe["name"] for probe in trials[0].job["probes"]):
-            times = np.concatenate([round_trips_ms(trial, probe) for trial in trials])
-            answered = times[times > 0]
-            values: tuple[float | None, ...] = (None,) * 5
-            if len(answered):
-                quantiles = np.quantile(answered, QUANTILES, method="inverted_cdf")
-                values = (float(answered.min()), *map(float, quantiles), float(answered.max()))
-            found.append(LatencyLine(where, probe, len(trials), len(times), int((times == 0).sum()), *values))
+            times = _of_cell(trials, probe)
+            values: Spread = spread(times[times > 0])
+            found.append(
+                LatencyLine(
+                    where,
+                    probe,
+                    trials=len(trials),
+                    asked=len(times),
+                    unanswered=int((times == 0).sum()),
+                    min_ms=values.min,
+                    p50_ms=values.p50,
+                    p95_ms=values.p95,
+                    p99_ms=values.p99,
+                    max_ms=values.max,
+                )
+            )
     return found
 
 
@@ -67,15 +70,23 @@ def round_trips_ms(trial: TrialResult, probe: str) -> NDArray[np.float64]:
     return found
 
 
+def _of_cell(trials: list[TrialResult], probe: str) -> NDArray[np.float64]:
+    return np.concatenate([round_trips_ms(trial, probe) for trial in trials])
+
+
 def latency_figures(report: Report) -> Iterator[Drawn]:
     """Yield the distributions of each probe's latency, a line for each cell."""
     cells = cells_with(report, [LATENCY])
     probes = list(dict.fromkeys(probe["name"] for trials in cells.values() for probe in trials[0].job["probes"]))
     if not probes:
         return
-    shown = dict(list(cells.items())[:MAX_CELLS])
+    shown = list(cells.items())[:MAX_CELLS]
+    panels = [
+        Panel(probe, [(", ".join(where), _of_cell(trials, probe)) for where, trials in shown])
+        for probe in probes[:MAX_PANELS]
+    ]
     with styled():
-        figure = _figure(shown, probes[:MAX_PANELS])
+        figure = distributions(panels, "Round-trip time (ms)", "Share of requests")
     caption = (
         "Latency that probes met beside the flows: the share of answers that took no longer, over all repetitions. "
         "What was never answered is missing from the top."
@@ -83,36 +94,3 @@ def latency_figures(report: Report) -> Iterator[Drawn]:
     if len(cells) > len(shown):
         caption += f" {len(cells) - len(shown)} more cells are in the table."
     yield Drawn("latency", figure, caption)
-
-
-def _figure(cells: dict[Where, list[TrialResult]], probes: Sequence[str]) -> Figure:
-    columns = min(3, len(probes))
-    lines = math.ceil(len(probes) / columns)
-    figure = Figure(figsize=(PAGE_INCHES, 2.3 * lines + 0.3), layout="constrained")
-    panels = [axes for row in figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True) for axes in row]
-    for axes, probe in zip(panels, probes, strict=False):
-        for (where, trials), look in zip(cells.items(), cycle(len(cells)), strict=True):
-            times = np.concatenate([round_trips_ms(trial, probe) for trial in trials])
-            answered = np.sort(times[times > 0])
-            if len(answered):
-                share = np.arange(1, len(answered) + 1) / len(times)
-                axes.plot(answered, share, drawstyle="steps-post", label=", ".join(where), linewidth=1.0, **look)
-        axes.set_title(probe, loc="left")
-        axes.set_ylim(0, 1)
-    # A few that waited for a timeout must not press all others into a corner.
-    panels[0].set_xscale("log")
-    for axes in panels[: len(probes)]:
-        axes.xaxis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
-        axes.xaxis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
-        axes.xaxis.set_minor_formatter(NullFormatter())
-    for axes in panels[len(probes) :]:
-        axes.set_visible(False)
-    for place, axes in enumerate(panels[: len(probes)]):
-        if place % columns == 0:
-            axes.set_ylabel("Share of requests")
-        if place + columns >= len(probes):
-            axes.set_xlabel("Round-trip time (ms)")
-    handles, labels = panels[0].get_legend_handles_labels()
-    if any(labels):
-        figure.legend(handles, labels, loc="outside upper right", ncols=min(4, len(labels)), handlelength=2.2)
-    return figure

@@ -39,6 +39,9 @@ COLUMNS = (
     Column("srtt_p95_ms", "95 % srtt", "ms", lambda row: _scaled(row.srtt_p95_us, 1e-3), 3),
     Column("queueing_mean_ms", "Mean queueing", "ms", lambda row: _scaled(row.queueing_delay_mean_us, 1e-3), 3),
     Column("queueing_p95_ms", "95 % queueing", "ms", lambda row: _scaled(row.queueing_delay_p95_us, 1e-3), 3),
+    Column("fct_median_ms", "Median completion", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
+    Column("fct_p95_ms", "95 % completion", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
+    Column("datagrams_lost", "Datagrams lost", "%", lambda row: _scaled(row.datagrams_lost_share, 100), 3),
     Column("jain_index", "Jain's index", "", lambda row: row.jain_index, 3),
 )
 

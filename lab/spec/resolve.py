@@ -7,7 +7,9 @@ the same digest wherever it is declared.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterator
 
 from lab import protocol
 from lab.spec.amounts import draw
@@ -126,20 +128,25 @@ def _arrivals(one: Connection, seed: int, jitter_ns: int) -> protocol.Arrivals |
     arrivals = one.flow.arrivals
     if arrivals is None or one.flow.amount is None:
         return None
-    times: list[int] = []
-    passed_s = 0.0
-    while True:
-        gap = 1.0
-        if arrivals.process == "poisson":
-            gap = -math.log(_uniform("arrival", seed, one.name, len(times)))
-        elif not times:
-            gap = 0.0
-        passed_s += gap / arrivals.per_second
-        if passed_s * 1e9 >= one.duration_ns:
+    times = []
+    for after_ns in _poisson(one, seed) if arrivals.process == "poisson" else _evenly(arrivals.per_second):
+        if after_ns >= one.duration_ns:
             break
-        times.append(one.start_ns + jitter_ns + round(passed_s * 1e9))
+        times.append(one.start_ns + jitter_ns + after_ns)
     uniform = [_uniform("size", seed, one.name, number) for number in range(len(times))]
     return protocol.Arrivals(at_ns=times, bytes=draw(one.flow.amount, uniform))
+
+
+def _poisson(one: Connection, seed: int) -> Iterator[int]:
+    assert one.flow.arrivals is not None
+    passed_s = 0.0
+    for number in itertools.count():
+        passed_s -= math.log(_uniform("arrival", seed, one.name, number)) / one.flow.arrivals.per_second
+        yield round(passed_s * 1e9)
+
+
+def _evenly(per_second: float) -> Iterator[int]:
+    return (round(number / per_second * 1e9) for number in itertools.count())
 
 
 def _uniform(*of: str | int) -> float:

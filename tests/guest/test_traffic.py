@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -225,3 +226,119 @@ def test_what_is_not_answered_is_counted(run_job: RunJob) -> None:
         assert len(rtts) == 1200
         # Requests are lost, answers are not.
         assert abs(rtts.count(0) - 240) < 5 * np.sqrt(1200 * 0.2 * 0.8)
+
+
+@pytest.fixture(scope="module")
+def datagrams(run_job: RunJob) -> Trial:
+    """Voice through a link that carries it, a flood through one that does not; 200 and 1000 bytes at a time."""
+    flows = {
+        "voice": {"from": "s1", "to": "d1", "protocol": "udp", "rate": "1mbit", "message": "200B"},
+        "back": {"from": "s2", "to": "d2", "protocol": "udp", "rate": "1mbit", "direction": "reverse", "start": "1s"},
+        "flood": {"from": "s3", "to": "d3", "protocol": "udp", "rate": "4mbit", "message": "1000B", "start": "3s"},
+    }
+    return Trial(run_job(job(flows, link={"rate": "2500kbit", "reverse": {"rate": "5mbit"}}, collect={"drops": {}})))
+
+
+def test_datagrams_are_sent_at_their_rate(datagrams: Trial) -> None:
+    sent = json.loads((datagrams.directory / datagrams.flow("voice")["client_json"]).read_text())["end"]["sum_sent"]
+    assert sent["bits_per_second"] == pytest.approx(1e6, rel=0.01)
+    assert sent["packets"] == sent["bytes"] / 200
+    assert datagrams.received("back")["bits_per_second"] == pytest.approx(1e6, rel=0.02)
+    assert {datagrams.flow(name)["congestion_control"] for name in ("voice", "back", "flood")} == {"udp"}
+
+
+def test_lost_datagrams_are_those_that_the_queue_dropped(datagrams: Trial) -> None:
+    lost = {name: datagrams.received(name)["lost_packets"] for name in ("voice", "back", "flood")}
+    # For its 3 s the flood offers twice the link's rate.
+    assert lost["flood"] > 300
+    assert lost["back"] == 0
+    dropped = Counter(row["flow"] for row in datagrams.table("drops").to_pylist() if row["cause"] == "queue_overflow")
+    assert {"voice": lost["voice"], "flood": lost["flood"]} == {name: dropped[name] for name in ("voice", "flood")}
+
+
+def test_segments_are_paced(run_job: RunJob) -> None:
+    trial = Trial(run_job(job({"paced": {"from": "s1", "to": "d1", "pacing": "4mbit"}}, collect={"packets": {}})))
+    assert trial.received("paced")["bits_per_second"] == pytest.approx(4e6, rel=0.02)
+    data = [row for row in trial.table("packets").to_pylist() if row["end"] == "source" and row["length"] == 1448]
+    times = np.array([row["time_ns"] for row in data][100:]) / 1e6
+    # Two segments at a time at least (tcp_min_tso_segs), and of each the kernel counts its payload.
+    pairs = times[2:] - times[:-2]
+    assert np.median(pairs) == pytest.approx(2 * 1448 * 8 / 4000, rel=0.002)
+    assert np.percentile(pairs, 2) > 5
+
+
+def short_job() -> Job:
+    """Short flows over a link that is idle at first; then as much as it carries."""
+    flows = {
+        "tiny": {"from": "s1", "to": "d1", "arrivals": {"per_second": 5, "process": "constant"}, "amount": "1kB"},
+        "pages": {
+            "from": "s2", "to": "d2", "cc": "reno", "arrivals": {"per_second": 5},
+            "amount": {"distribution": "pareto", "mean": "30kB", "largest": "300kB"},
+        },
+        "dense": {"from": "s3", "to": "d3", "start": "8s", "arrivals": {"per_second": 40}, "amount": "60kB"},
+    }  # fmt: skip
+    return job(flows, "10s", collect={"life": {}, "retrans": {}, "drops": {}})
+
+
+@pytest.fixture(scope="module")
+def short(run_job: RunJob) -> Trial:
+    return Trial(run_job(short_job()))
+
+
+def completions(trial: Trial, group: str) -> list[dict[str, Any]]:
+    return [row for row in trial.table("completions").to_pylist() if row["group"] == group]
+
+
+def test_a_tiny_flow_takes_the_handshake_and_one_way(short: Trial) -> None:
+    rows = completions(short, "tiny")
+    assert len(rows) == 50
+    alone = [row for row in rows if row["time_ns"] < 7.9e9]
+    for number, row in enumerate(alone):
+        # Begun on the dot, but for what the process needs to wake up.
+        assert 0 <= row["time_ns"] - number * 200_000_000 < 1_500_000
+    # 20 ms for SYN and SYN-ACK, 10 ms for the data; 0.4 ms to send 1066 bytes at 20 Mbit/s, and the processor's time.
+    assert np.median([row["connect_ns"] for row in alone]) / 1e6 == pytest.approx(20.1, abs=0.4)
+    assert np.median([row["fct_ns"] for row in alone]) / 1e6 == pytest.approx(30.8, abs=0.7)
+
+
+def test_short_flows_send_what_they_were_to_send_when_they_were_to(short: Trial) -> None:
+    for flow in ("tiny", "pages", "dense"):
+        rows = completions(short, flow)
+        planned = next(
+            one["arrivals"] for one in short_job()["flows"] if one["name"] == flow and one["arrivals"] is not None
+        )
+        assert [row["number"] for row in rows] == list(range(len(planned["at_ns"])))
+        assert [row["bytes"] for row in rows] == planned["bytes"]
+        late_ns = np.array([row["time_ns"] for row in rows]) - np.array(planned["at_ns"])
+        assert (late_ns >= 0).all()
+        # They wait for the processor: the flood of dense ones for each other.
+        assert np.median(late_ns) < 2e6
+        assert all(row["fct_ns"] > row["connect_ns"] > 0 for row in rows)
+
+
+def test_the_kernel_saw_the_same_short_flows(short: Trial) -> None:
+    assert {short.flow(name)["congestion_control"] for name in ("tiny", "dense")} == {"cubic"}
+    assert short.flow("pages")["congestion_control"] == "reno"
+    lives = [row for row in short.table("life").to_pylist() if row["end"] == "source"]
+    resent = [row for row in short.table("retrans").to_pylist() if row["end"] == "source"]
+    for flow in ("tiny", "pages", "dense"):
+        rows = completions(short, flow)
+        own = {row["sport"]: row for row in lives if row["flow"] == flow}
+        assert sorted(own) == sorted(row["sport"] for row in rows)
+        # The kernel counts SYN and FIN among what was acknowledged.
+        assert {row["sport"]: row["bytes"] + 2 for row in rows} == {port: row["tx_bytes"] for port, row in own.items()}
+        segments = [-(-(row["end_seq"] - row["seq"]) // 1448) for row in resent if row["flow"] == flow]
+        assert sum(row["retransmissions"] for row in rows) == sum(segments)
+    # 40 flows of 60 kB in a second are just about what the link carries: some must have been lost.
+    assert sum(row["retransmissions"] for row in completions(short, "dense")) > 0
+
+
+def test_a_short_flow_that_cannot_end_has_no_completion_time(run_job: RunJob) -> None:
+    """The way there is cut after 2 s: what has not arrived by then never does."""
+    flows = {"cut": {"from": "s1", "to": "d1", "arrivals": {"per_second": 2, "process": "constant"}, "amount": "20kB"}}
+    cut = {"rate": "20mbit", "schedule": [{"at": "2s", "loss": "99.9999%"}]}
+    rows = completions(Trial(run_job(job(flows, "4s", link=cut, collect={}))), "cut")
+    assert [row["fct_ns"] > 0 for row in rows] == [True] * 4 + [False] * 4
+    # The SYN of the one that begins at that moment may still get through.
+    assert all(row["connect_ns"] == 0 for row in rows[5:])
+    assert all(row["bytes"] == 0 for row in rows[4:])

@@ -53,7 +53,7 @@ def test_a_package_counts_by_its_content(tmp_path: Path) -> None:
     assert made.kernels == ["debian-12", NAME]
     assert loaded.packages == {NAME: tmp_path / "own.deb"}
     assert loaded.files == {}, "a kernel is too large to be kept with every run"
-    assert [cell.id for cell in made.cells] == ["kernel-debian-12", "kernel-own.deb"]
+    assert [cell.id for cell in made.cells] == ["kernel-debian-12", "kernel-own"]
     assert len({trial.digest for trial in made.trials}) == 2
 
 
@@ -105,6 +105,20 @@ def test_modules_load_after_what_they_need(tmp_path: Path) -> None:
     root = tree(tmp_path, dependencies, {f"k/{name}.ko": name.encode() for name in names})
     order = list(boot_modules(root, "6.1", ("nd_pmem", "nfit", "erofs")))
     assert order == ["libnvdimm.ko", "nd_btt.ko", "nd_pmem.ko", "nfit.ko", "netfs.ko", "erofs.ko"]
+
+
+def test_modules_load_after_what_they_ask_for_when_they_start(tmp_path: Path) -> None:
+    """Full kernels have crc32c as modules, which libcrc32c finds by an alias once it runs."""
+    names = ("erofs", "libcrc32c", "crc32c-intel", "crc32c_generic")
+    root = tree(
+        tmp_path,
+        "k/erofs.ko: k/libcrc32c.ko\nk/libcrc32c.ko:\nk/crc32c-intel.ko:\nk/crc32c_generic.ko:\n",
+        {f"k/{name}.ko": b"" for name in names},
+    )
+    folder = root / "usr/lib/modules/6.1"
+    (folder / "modules.softdep").write_text("# Soft dependencies\nsoftdep libcrc32c pre: crc32c\n")
+    (folder / "modules.alias").write_text("alias crc32c crc32c_intel\nalias crc32c crc32c_generic\n")
+    assert list(boot_modules(root, "6.1", ("erofs",))) == ["crc32c_generic.ko", "libcrc32c.ko", "erofs.ko"]
 
 
 def test_modules_may_be_packed_or_built_in(tmp_path: Path) -> None:

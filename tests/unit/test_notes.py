@@ -29,6 +29,12 @@ def test_a_plain_experiment_has_none() -> None:
     assert found() == []
 
 
+def test_short_and_udp_flows_settle_nothing() -> None:
+    short = {"from": "s2", "to": "d2", "cc": "bbr", "arrivals": {"per_second": 10}, "amount": "10kB"}
+    voice = {"from": "s2", "to": "d2", "protocol": "udp", "rate": "1mbit"}
+    assert found(flows={"bulk": {"from": "s1", "to": "d1"}, "web": short, "voice": voice}) == []
+
+
 MIXED = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2", "cc": "bbr"}}
 ALIKE = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2"}}
 SINGLE = {"kind": "single-link", "link": {"rate": "20mbit", "delay": "10ms"}}
@@ -47,6 +53,14 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
         "socket_buffer is 64 KiB, of which half is a window: less than the BDP of 50 kB",
     ),
     "busy": ({"link": {"rate": "400mbit"}}, "may keep the virtual processor 122% busy"),
+    "too many pages": (
+        {"flows": {"web": {"from": "s1", "to": "d1", "arrivals": {"per_second": 100}, "amount": "30kB"}}},
+        "to 20 Mbit/s: its flows pile up",
+    ),
+    "flood": (
+        {"flows": {"flood": {"from": "s1", "to": "d1", "protocol": "udp", "rate": "30mbit"}}},
+        "flood offers 30 Mbit/s to 20 Mbit/s: the rest is lost",
+    ),
     "unlimited": ({"topology": WIRE}, "a flow's path has no rate limit"),
     "own queue": (
         {"topology": SINGLE},

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from lab.errors import InputError
 from lab.network import mean_loss
-from lab.plan import Plan, canonical_json, describe, digest_of, make_plan, value_text
+from lab.plan import Plan, canonical_json, describe, digest_of, make_plan
 from lab.protocol import Direction, Job, Link
 from lab.spec.load import load_experiment
 from lab.spec.resolve import trial_seed
@@ -425,19 +425,3 @@ def test_describe_stops_when_paths_are_too_many() -> None:
     text = describe(make_plan(_document(matrix={"topology.bottleneck.delay": delays})))
     assert text.count("where delay is") == 8
     assert "and 12 more" in text
-
-
-@pytest.mark.parametrize(
-    ("value", "text"),
-    [
-        ("0.1%", "0.1%"),
-        (3, "3"),
-        (True, "true"),
-        (None, "none"),
-        ({"a": "x", "b": [1, 2]}, "x 1 2"),
-        ({}, "{}"),
-        ([], "[]"),
-    ],
-)
-def test_values_as_text(value: object, text: str) -> None:
-    assert value_text(value) == text

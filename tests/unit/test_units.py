@@ -216,3 +216,20 @@ def test_nothing_but_value_errors(value: object) -> None:
     for parse in (*(parse for parse, _ in _PARSERS), units.parse_probability):
         refusal = _refusal(parse, value)
         assert refusal is None or refusal.startswith("found ")
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        ("0.1%", "0.1%"),
+        (3, "3"),
+        (True, "true"),
+        (None, "none"),
+        ({"a": "x", "b": [1, 2]}, "x 1 2"),
+        ({}, "{}"),
+        ([], "[]"),
+        ("../x/linux-image-6.12.1+deb12-amd64_6.12.1-1_amd64.deb", "6.12.1+deb12-amd64"),
+    ],
+)
+def test_values_as_text(value: object, text: str) -> None:
+    assert units.value_text(value) == text

@@ -80,7 +80,8 @@ class VmEngine:
                 f"there is no image with the kernel {kernel}, a package that has this SHA-256; "
                 "`lab image build --kernel FILE.deb` builds it from the package's file"
             )
-        what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {package or kernel}"
+        shown = package.name if package else kernel
+        what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {shown}"
         step(f"{what}: building it, once")
         return build_image(lambda doing: step(f"{what}: {doing}"), kernel=kernel, package=package)
 
