@@ -258,7 +258,7 @@ def test_lost_datagrams_are_those_that_the_queue_dropped(datagrams: Trial) -> No
 
 def test_segments_are_paced(run_job: RunJob) -> None:
     trial = Trial(run_job(job({"paced": {"from": "s1", "to": "d1", "pacing": "4mbit"}}, collect={"packets": {}})))
-    assert trial.received("paced")["bits_per_second"] == pytest.approx(4e6, rel=0.02)
+    assert trial.received("paced")["bits_per_second"] == pytest.approx(4e6, rel=0.05)  # iperf3 counts whole blocks
     data = [row for row in trial.table("packets").to_pylist() if row["end"] == "source" and row["length"] == 1448]
     times = np.array([row["time_ns"] for row in data][100:]) / 1e6
     # Two segments at a time at least (tcp_min_tso_segs), and of each the kernel counts its payload.
