@@ -4,7 +4,7 @@ BPF_ARRAY(destroy_filter, struct filter, 1);
 BPF_ARRAY(destroy_lost, u64, 1);
 BPF_RINGBUF_OUTPUT(destroy_events, DESTROY_RING_PAGES);
 
-int destroy_socket(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int destroy_socket_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *sk = (void *)ctx->args[0];
 	u32 zero = 0;
@@ -30,3 +30,6 @@ int destroy_socket(struct bpf_raw_tracepoint_args *ctx)
 	destroy_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }
+
+FIRST_PROGRAM(destroy_socket)
+SECOND_PROGRAM(destroy_socket)

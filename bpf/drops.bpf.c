@@ -24,7 +24,7 @@ BPF_ARRAY(drops_latency, u64, STAGES * STAGES * DROPS_BUCKETS);
 BPF_RINGBUF_OUTPUT(drops_events, DROPS_RING_PAGES);
 
 /* (struct sk_buff *skb, void *location, enum skb_drop_reason reason, ...) */
-int drops_packet(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int drops_packet_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	const void *skb = (const void *)ctx->args[0];
 	u64 key = (u64)skb;
@@ -65,6 +65,9 @@ int drops_packet(struct bpf_raw_tracepoint_args *ctx)
 	drops_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }
+
+FIRST_PROGRAM(drops_packet)
+SECOND_PROGRAM(drops_packet)
 
 static __always_inline u32 drops_bucket(u64 value)
 {

@@ -23,7 +23,7 @@ static __always_inline void life_who_runs(struct life_owner *owner)
 	bpf_get_current_comm(owner->comm, sizeof(owner->comm));
 }
 
-int life_change(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int life_change_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *sk = (void *)ctx->args[0];
 	u8 newstate = ctx->args[2];
@@ -73,3 +73,6 @@ int life_change(struct bpf_raw_tracepoint_args *ctx)
 	life_owners.delete(&key);
 	return 0;
 }
+
+FIRST_PROGRAM(life_change)
+SECOND_PROGRAM(life_change)

@@ -156,54 +156,18 @@ static __always_inline int probe_record(void *sk, const void *skb, int is_transm
 	return 0;
 }
 
-/*
- * The kernel does not run a program within itself: what an interrupt receives while a process works off its socket's
- * backlog would be missed.  So a second program hangs at each place, and records when it finds the first one at work.
- */
-enum { PROBE_RECEIVE, PROBE_TRANSMIT, PROBE_PLACES };
-
-BPF_PERCPU_ARRAY(probe_busy, u64, PROBE_PLACES);
-BPF_PERCPU_ARRAY(probe_nested, u64, 1);	/* how often the second one did */
-
-static __always_inline int probe_first(struct bpf_raw_tracepoint_args *ctx, u32 place)
+static __always_inline int probe_receive_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	u64 *busy = probe_busy.lookup(&place);
-
-	if (!busy)
-		return 0;
-	*busy = 1;
-	probe_record((void *)ctx->args[0], (void *)ctx->args[1], place == PROBE_TRANSMIT);
-	*busy = 0;
-	return 0;
+	return probe_record((void *)ctx->args[0], (void *)ctx->args[1], 0);
 }
 
-static __always_inline int probe_second(struct bpf_raw_tracepoint_args *ctx, u32 place)
-{
-	u32 zero = 0;
-	u64 *busy = probe_busy.lookup(&place), *nested = probe_nested.lookup(&zero);
+FIRST_PROGRAM(probe_receive)
+SECOND_PROGRAM(probe_receive)
 
-	if (!busy || !*busy || !nested)
-		return 0;
-	++*nested;
-	return probe_record((void *)ctx->args[0], (void *)ctx->args[1], place == PROBE_TRANSMIT);
+static __always_inline int probe_transmit_record(struct bpf_raw_tracepoint_args *ctx)
+{
+	return probe_record((void *)ctx->args[0], (void *)ctx->args[1], 1);
 }
 
-int probe_receive(struct bpf_raw_tracepoint_args *ctx)
-{
-	return probe_first(ctx, PROBE_RECEIVE);
-}
-
-int probe_receive_within(struct bpf_raw_tracepoint_args *ctx)
-{
-	return probe_second(ctx, PROBE_RECEIVE);
-}
-
-int probe_transmit(struct bpf_raw_tracepoint_args *ctx)
-{
-	return probe_first(ctx, PROBE_TRANSMIT);
-}
-
-int probe_transmit_within(struct bpf_raw_tracepoint_args *ctx)
-{
-	return probe_second(ctx, PROBE_TRANSMIT);
-}
+FIRST_PROGRAM(probe_transmit)
+SECOND_PROGRAM(probe_transmit)

@@ -27,7 +27,7 @@ static __always_inline int resets_record(const void *sk, const struct endpoints 
 	return 0;
 }
 
-int resets_sent(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int resets_sent_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	const void *sk = (const void *)ctx->args[0], *skb = (const void *)ctx->args[1];
 	struct endpoints ends = {};
@@ -60,7 +60,10 @@ int resets_sent(struct bpf_raw_tracepoint_args *ctx)
 	return resets_record(sk, &ends, reason, 1);
 }
 
-int resets_received(struct bpf_raw_tracepoint_args *ctx)
+FIRST_PROGRAM(resets_sent)
+SECOND_PROGRAM(resets_sent)
+
+static __always_inline int resets_received_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	const void *sk = (const void *)ctx->args[0];
 	struct endpoints ends = {};
@@ -68,3 +71,6 @@ int resets_received(struct bpf_raw_tracepoint_args *ctx)
 	read_socket_endpoints(sk, &ends);
 	return resets_record(sk, &ends, 0, 0);
 }
+
+FIRST_PROGRAM(resets_received)
+SECOND_PROGRAM(resets_received)

@@ -25,7 +25,7 @@ static __always_inline u8 retrans_kind(const void *sk, u8 ca_state)
 	return OTHER_RETRANSMIT;
 }
 
-int retrans_segment(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *sk = (void *)ctx->args[0], *skb = (void *)ctx->args[1];
 	u32 zero = 0;
@@ -62,7 +62,10 @@ int retrans_segment(struct bpf_raw_tracepoint_args *ctx)
 	return 0;
 }
 
-int retrans_synack(struct bpf_raw_tracepoint_args *ctx)
+FIRST_PROGRAM(retrans_segment)
+SECOND_PROGRAM(retrans_segment)
+
+static __always_inline int retrans_synack_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *request = (void *)ctx->args[1];	/* begins with a struct sock_common */
 	u32 zero = 0;
@@ -93,3 +96,6 @@ int retrans_synack(struct bpf_raw_tracepoint_args *ctx)
 	retrans_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }
+
+FIRST_PROGRAM(retrans_synack)
+SECOND_PROGRAM(retrans_synack)

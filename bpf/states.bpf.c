@@ -5,7 +5,7 @@ BPF_ARRAY(states_lost, u64, 1);
 BPF_TABLE("lru_hash", u64, u64, states_since, 65536);
 BPF_RINGBUF_OUTPUT(states_events, STATES_RING_PAGES);
 
-int states_change(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int states_change_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	void *sk = (void *)ctx->args[0];
 	u8 oldstate = ctx->args[1], newstate = ctx->args[2];
@@ -42,3 +42,6 @@ int states_change(struct bpf_raw_tracepoint_args *ctx)
 		states_since.update(&key, &now);
 	return 0;
 }
+
+FIRST_PROGRAM(states_change)
+SECOND_PROGRAM(states_change)

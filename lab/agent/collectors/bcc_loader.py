@@ -19,7 +19,7 @@ from typing import Any
 from lab.agent.collectors.btf import KernelTypes, TypesError, libbpf
 from lab.agent.collectors.kernel_macros import kernel_macros
 from lab.agent.collectors.loader import LoaderError
-from lab.agent.collectors.registry import COLLECTORS, PRIVATE_TYPES, Hook
+from lab.agent.collectors.registry import COLLECTORS, PLACES, PRIVATE_TYPES, Hook
 from lab.protocol import Field
 
 _PAGE = 4096
@@ -66,7 +66,7 @@ class BccPrograms:
         """
         try:
             self._types = types or KernelTypes(PRIVATE_TYPES)
-            self._bpf = compile_programs(sources, collectors, self._types)
+            self._bpf = compile_programs(sources, ["interrupted", *collectors], self._types)
         except TypesError as exc:
             raise LoaderError(str(exc)) from exc
         self._loaded: dict[str, list[tuple[Hook, int | LoaderError]]] = {}
@@ -121,10 +121,14 @@ class BccPrograms:
             for hook, program in self._loaded[collector]
             if isinstance(program, int) and hook.is_sample == are_samples and not hook.is_second
         )
-        if not are_samples and any(hook.is_second for hook, _program in self._loaded[collector]):
+        if not are_samples:
             # What interrupts a second program that has nothing to do is no loss.
-            missed -= int(self._bpf[f"{collector}_nested"].sum(ctypes.c_int(0)).value)
+            missed -= sum(self._nested(hook) for hook in COLLECTORS[collector].hooks if hook.is_interruptible)
         return max(0, missed)
+
+    def _nested(self, hook: Hook) -> int:
+        """How often the second program recorded what the first one missed."""
+        return int(self._bpf["places_nested"].sum(ctypes.c_int(PLACES.index(hook.program))).value)
 
     def ring(self, collector: str) -> tuple[int, int]:
         return int(self._bpf[f"{collector}_events"].map_fd), COLLECTORS[collector].ring_bytes
@@ -139,7 +143,7 @@ class BccPrograms:
         return ctypes.sizeof(event), fields
 
     def _load(self, collector: str) -> Iterator[tuple[Hook, int | LoaderError]]:
-        for hook in COLLECTORS[collector].hooks:
+        for hook in (one for first in COLLECTORS[collector].hooks for one in first.programs):
             try:
                 place = find_hook(self._types, hook)
                 if place is None:
@@ -209,6 +213,7 @@ def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes)
             f"-D{name.upper()}_RING_PAGES={COLLECTORS[name].ring_bytes // _PAGE}"
             for name in programs if name in COLLECTORS
         ),
+        f"-DPLACES={len(PLACES)}", *(f"-DPLACE_{program}={number}" for number, program in enumerate(PLACES)),
     ]
     # fmt: on
     macros = kernel_macros(headers + text, types)

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 HookKind = Literal["tracepoint", "function", "return"]
@@ -23,10 +23,19 @@ class Hook:
     """Only attached when the collector is asked for this."""
     is_sample: bool = False
     """It takes measurements, of which some may be missing, rather than events."""
+    is_interruptible: bool = False
+    """An interrupt may come to this place while a process is there: a second program records that (interrupted.bpf.c)."""
     is_second: bool = False
-    """It records what interrupts the first program at this place, and counts that in ``<collector>_nested``."""
+    """It is that second program."""
     required: bool = True
     """Without it, the collector cannot work; otherwise it only knows less."""
+
+    @property
+    def programs(self) -> tuple[Hook, ...]:
+        """The hook, and that of its second program if it needs one."""
+        if not self.is_interruptible:
+            return (self,)
+        return self, replace(self, program=f"{self.program}_within", is_second=True)
 
 
 @dataclass(frozen=True)
@@ -41,8 +50,8 @@ class Collector:
     """Field → the enum whose enumerators its values are: one of :mod:`names`'s, or of the kernel's types."""
 
 
-def _tracepoint(program: str, name: str) -> Hook:
-    return Hook(program, "tracepoint", (name,))
+def _tracepoint(program: str, name: str, *, is_interruptible: bool = True) -> Hook:
+    return Hook(program, "tracepoint", (name,), is_interruptible=is_interruptible)
 
 
 _ALL = (
@@ -50,9 +59,7 @@ _ALL = (
         "probe",
         (
             _tracepoint("probe_receive", "tcp_probe"),
-            Hook("probe_receive_within", "tracepoint", ("tcp_probe",), is_second=True),
-            Hook("probe_transmit", "function", ("__tcp_transmit_skb",), option="transmit"),
-            Hook("probe_transmit_within", "function", ("__tcp_transmit_skb",), option="transmit", is_second=True),
+            Hook("probe_transmit", "function", ("__tcp_transmit_skb",), option="transmit", is_interruptible=True),
         ),
         32 << 20,
         memory=("probe_last_window",),
@@ -126,7 +133,11 @@ _ALL = (
     ),
     Collector(
         "queue",
-        (_tracepoint("queue_enqueue", "qdisc_enqueue"), _tracepoint("queue_dequeue", "qdisc_dequeue")),
+        # Under the queue's lock, with interrupts of the network off.
+        (
+            _tracepoint("queue_enqueue", "qdisc_enqueue", is_interruptible=False),
+            _tracepoint("queue_dequeue", "qdisc_dequeue", is_interruptible=False),
+        ),
         16 << 20,
         memory=("queue_states", "queue_waiting"),
         names=(("kind", "queue_sample"),),
@@ -137,6 +148,10 @@ COLLECTORS = {collector.name: collector for collector in _ALL}
 
 PRIVATE_TYPES = ("tcp_bbr", "tcp_cubic", "tcp_vegas")
 """Modules whose own structures ``probe`` looks into, where the kernel describes them."""
+
+
+PLACES = [hook.program for one in _ALL for hook in one.hooks if hook.is_interruptible]
+"""The first programs at places where an interrupt may come, by number."""
 
 
 def hooks_of(collectors: Sequence[str]) -> list[Hook]:
