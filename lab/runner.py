@@ -161,7 +161,7 @@ class Runner:
                 await self._engine.run(trial.job, directory, worker, on_time)
                 await in_thread(partial(self._keep, trial, directory, began))
             except TrialError as error:
-                self._failures[trial.id] = self._put_failure(trial, error)
+                self._failures[trial.id] = self._put_failure(trial, error, directory)
                 self._observer.failed(trial, self._failures[trial.id])
             except OSError as error:
                 raise StoreError(f"cannot store trial {trial.id} in {directory}: {error}") from error
@@ -184,11 +184,13 @@ class Runner:
         self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         self._done[trial.id] = _Done(digest, time.monotonic() - began, cached=False)
 
-    def _put_failure(self, trial: Trial, error: TrialError) -> TrialError:
-        """Store the failure with its log; returns the error with the place where the log stays."""
+    def _put_failure(self, trial: Trial, error: TrialError, directory: Path) -> TrialError:
+        """Store the failure with its log and what iperf3 printed; returns the error with the place of the log."""
         identity = identity_of(self._plan, trial)
         kind = type(error)
-        self._run_folder.put_failure(identity, error.reason, kind=kind.__name__, job=trial.job, log=error.log)
+        self._run_folder.put_failure(
+            identity, error.reason, kind=kind.__name__, job=trial.job, log=error.log, printed=directory / "iperf3"
+        )
         kept = self._run_folder.path / "trials" / trial.id / "log.txt"
         return kind(error.reason, log=kept if kept.exists() else None)
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import json
 import os
 import shutil
@@ -15,6 +16,7 @@ from typing import Any
 
 import pytest
 
+from lab import kernels
 from lab.engine.vm.engine import VmEngine
 from lab.image import cache
 from lab.plan import Plan, make_plan
@@ -69,12 +71,23 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def engine(lab_cache: Path) -> VmEngine:
-    """The VM engine, prepared: the first test that asks for it pays for image and template."""
-    made = VmEngine()
-    made.locate(print)
-    asyncio.run(made.prepare(print))
+def engines(lab_cache: Path) -> Callable[[str], VmEngine]:
+    """The VM engine of a kernel, prepared: the first test that asks for one pays for its image and template."""
+
+    @functools.cache
+    def made(kernel: str) -> VmEngine:
+        engine = VmEngine([kernel])
+        engine.locate(print)
+        asyncio.run(engine.prepare(print))
+        return engine
+
     return made
+
+
+@pytest.fixture(scope="session")
+def engine(engines: Callable[[str], VmEngine]) -> VmEngine:
+    """That of the kernel that experiments have unless they say otherwise."""
+    return engines(kernels.DEFAULT)
 
 
 def plan_of(*overrides: str) -> Plan:
@@ -90,13 +103,15 @@ def job_of(*overrides: str, cc: str = "cubic", loss: str = "0%") -> Job:
 
 
 @pytest.fixture(scope="session")
-def run_job(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> Callable[[Job], Path]:
-    """Runs a job in the guest; returns its record's directory."""
+def run_job(engines: Callable[[str], VmEngine], tmp_path_factory: pytest.TempPathFactory) -> Callable[[Job], Path]:
+    """Runs a job in the guest; returns its record's directory.  ``LAB_TEST_KERNEL`` names another kernel for all."""
+    tested = os.environ.get("LAB_TEST_KERNEL")
 
     def run(job: Job) -> Path:
         directory = tmp_path_factory.mktemp("trial") / "record"
         directory.mkdir()
-        asyncio.run(engine.run(job, directory, 0, lambda _now: None))
+        own: Job = {**job, "kernel": tested or job["kernel"]}
+        asyncio.run(engines(own["kernel"]).run(own, directory, 0, lambda _now: None))
         return directory
 
     return run

@@ -94,14 +94,20 @@ class Run:
         kind: str = "TrialError",
         job: Job | None = None,
         log: Path | None = None,
+        printed: Path | None = None,
     ) -> TrialResult:
-        """Store that the trial *identity* failed, why (*reason*, one line; *kind*, the error's class), and its log."""
+        """Store that the trial *identity* failed, why (*reason*, one line; *kind*, the error's class), and its log.
+
+        *printed* is the folder of what the trial's tools printed, if it got so far.
+        """
         final = self._trial_path(identity.id)
         document = trial_document(identity, job, error=reason, error_kind=kind)
         with new_folder(final, replace=True) as folder:
             (folder / "trial.json").write_bytes(to_json(document))
             if log is not None and log.is_file():
                 shutil.copyfile(log, folder / "log.txt")
+            if printed is not None and printed.is_dir():
+                shutil.copytree(printed, folder / printed.name, symlinks=True)
         return TrialResult(final)
 
     def trial(self, trial_id: str) -> TrialResult:

@@ -94,10 +94,10 @@ def run(run_job: RunJob) -> Callable[[Job], Trial]:
     return run_it
 
 
-@pytest.fixture(scope="module")
-def everything(run: Callable[[Job], Trial]) -> Trial:
-    """CUBIC, 1 % random loss, a shallow queue, every collector with all that it can do."""
-    job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", loss="1%")
+@pytest.fixture(scope="module", params=["debian-13", "debian-12"])
+def everything(run: Callable[[Job], Trial], request: pytest.FixtureRequest) -> Trial:
+    """CUBIC, 1 % random loss, a shallow queue, every collector with all that it can do; on both kernels."""
+    job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", f"kernel={request.param}", loss="1%")
     return run({**job, "collectors": self_test_job()["collectors"]})
 
 

@@ -73,6 +73,8 @@ class ScriptedEngine:
             raise OSError(28, "No space left on device")
         (directory / "record.json").write_text(self.texts.get(directory.name, json.dumps(record())))
         (directory / "seed").write_text(str(job["seed"]))
+        (directory / "iperf3").mkdir()
+        (directory / "iperf3" / "bulk.client.json").write_text("said")
 
 
 class Heard:
@@ -184,6 +186,7 @@ def test_a_record_that_says_failed_is_not_kept_for_next_time(plan: Plan, tmp_pat
     assert list(outcome.failures) == [bad]
     assert ("failed: iperf3 would not", bad) in heard.events
     assert folder.trial(bad).error == "iperf3 would not"
+    assert (folder.path / "trials" / bad / "iperf3" / "bulk.client.json").read_text() == "said"
     again, outcome = run(plan, tmp_path, ScriptedEngine())
     assert outcome.cached == 3
     assert again.finished_ids() == {trial.id for trial in plan.trials}
