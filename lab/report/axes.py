@@ -33,6 +33,11 @@ class Axis:
         keys = [_key(known) for known in self.values]
         return keys.index(_key(value)) if _key(value) in keys else len(keys)
 
+    def rank_of_text(self, text: str) -> int:
+        """Return the place on the axis of the value with this text."""
+        texts = [self.text(known) for known in self.values]
+        return texts.index(text) if text in texts else len(texts)
+
 
 @dataclass(frozen=True)
 class Quantity:

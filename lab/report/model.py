@@ -22,10 +22,12 @@ Measure = Callable[[FlowMetrics], float | None]
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn alike in every figure: an algorithm, or a group of flows and its algorithm."""
+    """What is drawn alike in every figure: an algorithm, or a group of flows and its algorithm, on a kernel."""
 
     group: str
     algorithm: str
+    kernel: str
+    """As text; empty where kernels are not compared."""
     label: str
     look: Look
 
@@ -51,7 +53,7 @@ class Row:
     """One cell of the matrix and one series: what a line of the results table shows."""
 
     facet: tuple[str, ...]
-    """The cell's values on all axes but the algorithm's, as text."""
+    """The cell's values on all axes but the algorithm's and the kernel's, as text."""
     series: Series
     used: tuple[Repetition, ...]
     """What is averaged: the trials that are not invalid; all of them where every one is invalid."""
@@ -89,7 +91,8 @@ class Report:
         trials = [result.trial for result in evaluated]
         self.axes: list[Axis] = axes_of(self.plan, trials)
         self.algorithm_axis = algorithm_axis(self.axes, trials)
-        self.facet_axes = [axis for axis in self.axes if axis is not self.algorithm_axis]
+        self.kernel_axis = next((axis for axis in self.axes if axis.path == "kernel"), None)
+        self.facet_axes = [axis for axis in self.axes if axis not in (self.algorithm_axis, self.kernel_axis)]
 
     @property
     def title(self) -> str:
@@ -149,7 +152,15 @@ class Report:
 
     @cached_property
     def series(self) -> list[Series]:
-        return _series([flow for result in self.done for flow in result.metrics], self.algorithm_axis)
+        keys = [
+            (flow.group, flow.congestion_control, self._kernel(result))
+            for result in self.done
+            for flow in result.metrics
+        ]
+        return _series(list(dict.fromkeys(keys)), self.algorithm_axis, self.kernel_axis)
+
+    def _kernel(self, result: EvaluatedTrial) -> str:
+        return self.kernel_axis.text(result.trial.cell.get("kernel")) if self.kernel_axis else ""
 
     @cached_property
     def rows(self) -> list[Row]:
@@ -170,7 +181,7 @@ class Report:
         for result in self.done:
             key = (series.group, series.algorithm)
             flows = tuple(flow for flow in result.metrics if (flow.group, flow.congestion_control) == key)
-            if flows and self.facet(result.trial.cell) == facet:
+            if flows and self.facet(result.trial.cell) == facet and self._kernel(result) == series.kernel:
                 repetitions.append(Repetition(result, flows))
         if not repetitions:
             return None
@@ -185,29 +196,27 @@ class Report:
         return sum(1 for trial in self.plan.get("trials", []) if trial.get("cell") in ids)
 
 
-def _series(flows: Sequence[FlowMetrics], axis: Axis | None) -> list[Series]:
-    """Return the distinct (group, algorithm) pairs with the way each is drawn.
+def _series(keys: Sequence[tuple[str, str, str]], algorithms: Axis | None, kernels: Axis | None) -> list[Series]:
+    """Return the distinct (group, algorithm, kernel) with the way each is drawn.
 
-    Colour tells algorithms apart, and the line's dashes groups of one algorithm.  In an experiment with one
-    algorithm, colour tells its groups apart.
+    Colour tells algorithms apart, and the line's dashes groups of one algorithm, or its kernels.  In an experiment with
+    one algorithm, colour tells its groups apart; with one group, too, its kernels.
     """
-    pairs = list(dict.fromkeys((flow.group, flow.congestion_control) for flow in flows))
-    if axis is not None:
-        pairs.sort(key=lambda pair: axis.rank(pair[1]))
-    groups = list(dict.fromkeys(group for group, _ in pairs))
-    algorithms = list(dict.fromkeys(algorithm for _, algorithm in pairs))
-    if len(algorithms) == 1 and len(groups) > 1:
-        by_group = looks(groups)
-        return [Series(group, algorithm, f"{group} ({algorithm})", by_group[group]) for group, algorithm in pairs]
-    by_algorithm = looks(algorithms)
-    shared = [algorithm for _, algorithm in pairs]
+    ordered = sorted(keys, key=lambda key: kernels.rank_of_text(key[2]) if kernels else 0)
+    if algorithms is not None:
+        ordered.sort(key=lambda key: algorithms.rank(key[1]))
+    many = [len({key[part] for key in keys}) > 1 for part in range(3)]
+    by = next((part for part in (1, 0, 2) if many[part]), 1)
+    colours = looks(list(dict.fromkeys(key[by] for key in ordered)))
     found = []
-    for group, algorithm in pairs:
-        look = by_algorithm[algorithm]
-        if shared.count(algorithm) > 1:
-            place = [item for item, other in pairs if other == algorithm].index(group)
+    for key in ordered:
+        look = colours[key[by]]
+        alike = [other for other in ordered if other[by] == key[by]]
+        if len(alike) > 1:
+            place = alike.index(key)
             dashes = ("solid", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))[place % 4]
             look = replace(look, dashes=dashes, marker=MARKERS[place % len(MARKERS)])
-        label = algorithm if len(groups) == 1 else f"{group} ({algorithm})"
-        found.append(Series(group, algorithm, label, look))
+        group, algorithm, kernel = key
+        label = f"{group} ({algorithm})" if many[0] else algorithm
+        found.append(Series(*key, ", ".join(filter(None, (label, kernel))), look))
     return found

@@ -134,6 +134,7 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
     lines: list[Mapping[str, Any]] = []
     for row in report.rows:
         line: dict[str, Any] = dict(zip(axes, row.facet, strict=True))
+        line |= {"kernel": row.series.kernel} if report.kernel_axis else {}
         line |= {"group": row.series.group, "congestion_control": row.series.algorithm, "n": len(row.used)}
         line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict}
         for column in COLUMNS:
@@ -142,6 +143,7 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
             line |= {f"{column.key}_{part}": parts[part] for part in ("mean", "sd", "ci95", "low", "high")}
         lines.append(line)
     measures = [f"{column.key}_{part}" for column in COLUMNS for part in ("mean", "sd", "ci95", "low", "high")]
+    axes += ["kernel"] if report.kernel_axis else []
     return [*axes, "group", "congestion_control", "n", "left_out", "missing", "verdict", *measures], lines
 
 

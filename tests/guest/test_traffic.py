@@ -207,8 +207,10 @@ def test_probes_measure_what_a_queue_adds(run_job: RunJob) -> None:
             times = [at for at, _rtt in by_probe[name]]
             assert np.allclose(np.diff(times), times[1] - times[0], atol=0.002)
             before = [rtt for at, rtt in by_probe[name] if at < 1.9]
-            # 20 ms of delay, and what sending a few hundred bytes takes; nothing is lost.
-            assert 20.0 < min(before) <= max(before) < 24.0
+            # 20 ms of delay, and what sending a few hundred bytes takes; nothing is lost.  Where one probe's process
+            # ends, the others wait for the processor.
+            assert 20.0 < min(before) <= float(np.median(before)) < 20.5
+            assert max(before) < 26.0
         loaded = [rtt for name in ("echo", "rpc", "voice") for at, rtt in by_probe[name] if at > 3.5 and rtt]
         assert 60 < np.median(loaded) < 101
         assert max(loaded) < 20 + 80 + 3
@@ -253,7 +255,8 @@ def test_lost_datagrams_are_those_that_the_queue_dropped(datagrams: Trial) -> No
     assert lost["flood"] > 300
     assert lost["back"] == 0
     dropped = Counter(row["flow"] for row in datagrams.table("drops").to_pylist() if row["cause"] == "queue_overflow")
-    assert {"voice": lost["voice"], "flood": lost["flood"]} == {name: dropped[name] for name in ("voice", "flood")}
+    # Of what is lost after the last that arrives, the receiver knows nothing.
+    assert all(0 <= dropped[name] - lost[name] <= 8 for name in ("voice", "flood"))
 
 
 def test_segments_are_paced(run_job: RunJob) -> None:

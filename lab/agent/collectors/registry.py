@@ -24,7 +24,7 @@ class Hook:
     is_sample: bool = False
     """It takes measurements, of which some may be missing, rather than events."""
     is_interruptible: bool = False
-    """An interrupt may come to this place while a process is there: a second program records that (interrupted.bpf.c)."""
+    """An interrupt may come to this place while a process is there: a second program records it (interrupted.bpf.c)."""
     is_second: bool = False
     """It is that second program."""
     required: bool = True
