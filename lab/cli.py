@@ -11,10 +11,10 @@ import shlex
 import shutil
 import signal
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -29,6 +29,10 @@ from lab.errors import (
     InputError,
     LabError,
 )
+
+if TYPE_CHECKING:
+    from lab.engine.base import Engine
+    from lab.plan import Plan
 
 app = typer.Typer(
     name="lab",
@@ -56,12 +60,14 @@ def run(
     output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where runs go.")] = Path("results"),
     jobs: Jobs = None,
     set_: Overrides = None,
+    engine_: Annotated[
+        str, typer.Option("--engine", metavar="ENGINE", help="vm: in virtual time; native: on this kernel, as root.")
+    ] = "vm",
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run every trial, whether it ran before or not.")
     ] = False,
 ) -> None:
     """Run an experiment and write its report.  The last line printed is the run's folder."""
-    from lab.engine.vm.engine import VmEngine
     from lab.image import cache
     from lab.plan import make_plan
     from lab.progress import observing
@@ -71,7 +77,7 @@ def run(
 
     loaded = load_experiment(file, set_ or ())
     plan = make_plan(loaded.raw, loaded.contents)
-    engine = VmEngine(plan.kernels, packages=loaded.packages)
+    engine = _engine(engine_, plan, loaded.packages)
     with observing(plan) as observer:
         engine.locate(observer.step)
         folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
@@ -172,7 +178,6 @@ def verify(
 ) -> None:
     """Run trials of a finished run again and compare every byte of their records."""
     from lab import verify as verification
-    from lab.engine.vm.engine import VmEngine
     from lab.plan import Plan
     from lab.progress import observing
     from lab.store import open_run
@@ -180,7 +185,7 @@ def verify(
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     chosen = verification.chosen_trials(plan, folder, trials)
-    engine = VmEngine(replace(plan, trials=tuple(chosen)).kernels)
+    engine = _engine(folder.provenance.get("engine", "vm"), replace(plan, trials=tuple(chosen)), {})
     with observing(replace(plan, trials=tuple(chosen))) as observer:
         engine.locate(observer.step)
         for line in verification.changed_inputs(folder, engine):
@@ -299,6 +304,20 @@ def _image(prefix: str | None) -> Any:
         known = ", ".join(image.digest[:16] for image in list_images()) or "none"
         raise InputError(f"{len(found)} images start with {prefix!r}; there are: {known}")
     return found[0]
+
+
+def _engine(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
+    if name == "vm":
+        from lab.engine.vm.engine import VmEngine
+
+        return VmEngine(plan.kernels, packages=packages)
+    if name != "native":
+        raise InputError(f"--engine: found {name!r}; expected vm or native")
+    from lab.engine.native.engine import NativeEngine
+
+    if plan.kernels != [kernels.DEFAULT]:
+        raise InputError(f"the native engine has this host's kernel only; the experiment asks for {plan.kernels[-1]}")
+    return NativeEngine([trial.job for trial in plan.trials])
 
 
 def _report(run_dir: Path) -> Path:

@@ -321,8 +321,25 @@ class Cpu(TypedDict):
     processors: int
 
 
+class Pressure(TypedDict):
+    """What else the machine did while traffic ran."""
+
+    load_before: float
+    """The load average over a minute, before the trial."""
+    stall_ns: int | None
+    """How long some task waited for a processor (PSI, cpu some); None: this kernel does not tell."""
+    steal_ns: int
+    """What a hypervisor gave to others, over all processors."""
+    softnet_dropped: int
+    """Packets that found the backlog full (netdev_max_backlog): lost before any qdisc or socket saw them."""
+    softnet_squeezed: int
+    """How often receiving was put off with packets left (netdev_budget)."""
+
+
 class Record(TypedDict):
     format: int
+    engine: str
+    """``vm``: virtual time; ``native``: real time, on a machine that does other things as well."""
     status: Literal["ok", "failed"]
     error: NotRequired[str]
     """Only when failed: what happened, in one line."""
@@ -343,5 +360,7 @@ class Record(TypedDict):
     left out."""
     calibration: list[PathCalibration]
     cpu: Cpu
+    pressure: Pressure | None
+    """None in virtual time, which nothing else can disturb."""
     collectors: dict[str, CollectorResult]
     """And ``latency``, the rows of the probes, and ``completions``, those of short flows, if there are any."""

@@ -12,7 +12,7 @@ import platform
 import shutil
 import tempfile
 import time
-from collections.abc import Coroutine, Iterable, Iterator
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
@@ -80,14 +80,17 @@ class Runner:
         cache: TrialCache,
         read_cache: bool = True,
     ) -> None:
-        """``jobs`` trials run at a time.  Without ``read_cache`` every trial runs; its record is cached even so."""
+        """``jobs`` trials run at a time, or as many as the engine bears.
+
+        Without ``read_cache`` every trial runs; its record is cached even so, if it is the only one that it could be.
+        """
         self._engine = engine
         self._observer = observer
         self._plan = plan
         self._run_folder = run
-        self._jobs = jobs
+        self._jobs = min(jobs, engine.most_at_a_time or jobs)
         self._cache = cache
-        self._read_cache = read_cache
+        self._read_cache = read_cache and engine.is_exact
         self._done: dict[str, _Done] = {}
         self._failures: dict[str, LabError] = {}
 
@@ -108,12 +111,13 @@ class Runner:
             missing = await self._take_from_cache()
             if missing:
                 await self._engine.prepare(self._observer.step)
-                await self._run_missing(missing)
+                await self._run_missing(missing if self._engine.is_exact else shuffled(missing))
             status = "failed" if self._failures else "complete"
         except Exception:
             status = "failed"
             raise
         finally:
+            self._engine.close()
             wall_s = time.monotonic() - began
             self._put_provenance(provenance, status, wall_s)
         self._cache.prune(CACHE_LIMIT_BYTES)
@@ -180,7 +184,8 @@ class Runner:
         if failure is not None:
             raise GuestError(failure, log=directory / "log.txt")
         digest = record_digest(directory)
-        self._cache.put(self._key(trial), directory)
+        if self._engine.is_exact:
+            self._cache.put(self._key(trial), directory)
         self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         self._done[trial.id] = _Done(digest, time.monotonic() - began, cached=False)
 
@@ -217,6 +222,12 @@ class Runner:
                 },
             }
         )
+
+
+def shuffled(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials in an order that no drift of the machine can favour one cell in: repetitions one after the
+    other, and in each the cells in an order drawn from the trials' own digests."""
+    return sorted(trials, key=lambda trial: (trial.repetition, hashlib.sha256(trial.digest.encode()).hexdigest()))
 
 
 async def run_workers(workers: Iterable[Coroutine[Any, Any, None]]) -> None:

@@ -8,40 +8,20 @@ standard library.
 from __future__ import annotations
 
 import os
-import shutil
-import subprocess
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
 from lab.errors import InputError
-
-_SYSTEM_PYTHON = "/usr/bin/python3"
+from lab.interpreter import find_interpreter
 
 
 def run_tracer(arguments: Sequence[str]) -> NoReturn:
     """Replace this process by the tracer.  Raises :class:`~lab.errors.InputError` where there is no bcc."""
     if sys.platform != "linux":
         raise InputError(f"tracing needs Linux; this is {sys.platform}")
-    interpreter = find_interpreter()
+    interpreter = find_interpreter({"bcc": "python3-bpfcc"})
     sys.stdout.flush()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[1])}
     os.execve(interpreter, [interpreter, "-m", "lab.agent.live", *arguments], environment)
-
-
-def find_interpreter() -> str:
-    tried = []
-    for candidate in _candidates():
-        done = subprocess.run([candidate, "-c", "import bcc"], capture_output=True, check=False)
-        if done.returncode == 0:
-            return candidate
-        tried.append(candidate)
-    raise InputError(
-        f"no Python with bcc: {', '.join(tried)} cannot import it; install the package python3-bpfcc (make setup does)"
-    )
-
-
-def _candidates() -> Iterator[str]:
-    found = [sys.executable, _SYSTEM_PYTHON, shutil.which("python3")]
-    yield from dict.fromkeys(path for path in found if path and Path(path).exists())

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``python3 -m lab.agent JOB.json DIRECTORY``: run one job on this kernel, as root."""
+"""``python3 -m lab.agent JOB.json DIRECTORY``: run one job on this kernel, as root.
+
+Prints how much of the traffic's time has passed, in ns, from time to time.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ def main() -> int:
 
         sources = Path(__file__).resolve().parents[2] / "bpf"
         programs = BccPrograms(sources, sorted(job["collectors"]))
-    record = run_trial(job, programs, directory, lambda _ns: None)
+    record = run_trial(job, programs, directory, lambda now_ns: print(now_ns, flush=True), engine="native")
     return 0 if record["status"] == "ok" else 3
 
 

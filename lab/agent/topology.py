@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import re
@@ -205,7 +206,9 @@ class Network:
         limit = str(self.job["socket_buffer_bytes"])
         for name in ("net.core.rmem_max", "net.core.wmem_max"):
             if int(read_sysctl(name)) < int(limit):
-                write_sysctl(name, limit)
+                # Not ours to change where the agent has a namespace of its own; TCP's tcp_rmem and tcp_wmem are.
+                with contextlib.suppress(PermissionError):
+                    write_sysctl(name, limit)
 
     def _configure_sysctls(self) -> None:
         limit = self.job["socket_buffer_bytes"]
@@ -353,7 +356,9 @@ class Network:
                 except OSError:
                     continue  # not in this kernel, or (net.core.*) not shown inside a namespace
         for name in ("net.core.rmem_max", "net.core.wmem_max", "net.core.default_qdisc"):
-            values.setdefault(name, read_sysctl(name))
+            # In a namespace of its own the agent does not see all of them.
+            with contextlib.suppress(OSError):
+                values.setdefault(name, read_sysctl(name))
         return values
 
 

@@ -21,6 +21,7 @@ from lab.agent.congestion import load_congestion_control, set_module_parameters
 from lab.agent.counters import counted_between
 from lab.agent.latency import Latency
 from lab.agent.link_programs import LinkPrograms, needs_programs
+from lab.agent.pressure import between, read_pressure
 from lab.agent.process import run
 from lab.agent.topology import Network
 from lab.agent.traffic import Traffic
@@ -47,7 +48,9 @@ class Log:
         self._file.close()
 
 
-def run_trial(job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None]) -> Record:
+def run_trial(
+    job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], *, engine: str = "vm"
+) -> Record:
     """Run ``job``; ``record.json`` and every file it names are in ``directory`` afterwards.
 
     A trial that fails still leaves a record: its ``status`` is ``failed`` and ``error`` says why.
@@ -55,11 +58,11 @@ def run_trial(job: Job, programs: Programs | None, directory: Path, progress: Ca
     """
     log = Log(directory / "log.txt")
     try:
-        record = _run(job, programs, directory, progress, log)
+        record = _run(job, programs, directory, progress, log, engine)
     except Exception as exc:
         log(f"failed: {exc}")
         log(traceback.format_exc())
-        record = _failed(str(exc) or type(exc).__name__, traceback.format_exc())
+        record = _failed(str(exc) or type(exc).__name__, traceback.format_exc(), engine)
     finally:
         log.close()
     text = json.dumps(record, indent=1, sort_keys=True)
@@ -67,7 +70,14 @@ def run_trial(job: Job, programs: Programs | None, directory: Path, progress: Ca
     return record
 
 
-def _run(job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], log: Log) -> Record:
+def _run(
+    job: Job,
+    programs: Programs | None,
+    directory: Path,
+    progress: Callable[[int], None],
+    log: Log,
+    engine: str,
+) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
     wanted = {flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"}
@@ -108,6 +118,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
             one.start(on=not switches[one.name])
         log("traffic starts")
         changes = network.changes()
+        pressure_before = read_pressure() if engine != "vm" else None
         cpu_before = _read_cpu()
         after: list[dict[str, list[dict[str, Any]]]] = []
 
@@ -123,6 +134,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
 
         traffic.run(changes, on_stuck, on_start)
         cpu = _cpu_between(cpu_before, _read_cpu())
+        pressure = between(pressure_before, read_pressure()) if pressure_before is not None else None
         log("traffic has ended")
         collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
         collected |= latency.results() | traffic.completions()
@@ -130,6 +142,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
         after = after or [network.read_qdiscs()]
         return {
             "format": PROTOCOL_FORMAT,
+            "engine": engine,
             "status": "ok",
             "traffic_start_ns": traffic.start_ns,
             "traffic_end_ns": traffic.end_ns,
@@ -143,6 +156,7 @@ def _run(job: Job, programs: Programs | None, directory: Path, progress: Callabl
             "counters": {node: counted_between(counted_before[node], counted_after[node]) for node in counted_after},
             "calibration": calibration,
             "cpu": cpu,
+            "pressure": pressure,
             "collectors": collected,
         }
 
@@ -181,9 +195,10 @@ def _need(programs: Programs | None) -> Programs:
     return programs
 
 
-def _failed(error: str, trace: str) -> Record:
+def _failed(error: str, trace: str, engine: str) -> Record:
     return {
         "format": PROTOCOL_FORMAT,
+        "engine": engine,
         "status": "failed",
         "error": error,
         "traceback": trace,
@@ -199,6 +214,7 @@ def _failed(error: str, trace: str) -> Record:
         "counters": {},
         "calibration": [],
         "cpu": {"total_ns": 0, "busy_ns": 0, "processors": 0},
+        "pressure": None,
         "collectors": {},
     }
 

@@ -23,6 +23,10 @@ class Engine(Protocol):
     """Runs one job on one worker at a time and returns its raw record."""
 
     name: str
+    is_exact: bool
+    """The same job always gives the same record: it need not run twice, and its order among others does not matter."""
+    most_at_a_time: int | None
+    """Trials that may run at the same time; None: as many as there are processors."""
 
     def locate(self, step: Step) -> None:
         """Find, or make, what :meth:`identity` speaks of.  Raises :class:`~lab.errors.MachineryError`."""
@@ -42,6 +46,9 @@ class Engine(Protocol):
         ``worker`` counts from 0; trials of different workers run at the same time.
         Raises :class:`~lab.errors.TrialError`.
         """
+
+    def close(self) -> None:
+        """Give back what :meth:`prepare` has taken, if it has run."""
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

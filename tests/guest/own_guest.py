@@ -8,7 +8,8 @@ import json
 from pathlib import Path
 from typing import Any
 
-from lab.engine.vm import machine, qemu, sources
+from lab.engine import sources
+from lab.engine.vm import machine, qemu
 from lab.engine.vm.engine import VmEngine
 from lab.image import cpio
 from lab.mailbox import State

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.vm import machine, sources
+from lab.engine import sources
+from lab.engine.vm import machine
 from lab.engine.vm.engine import Limits, VmEngine
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.template import build_template

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from lab.engine.vm import sources
+from lab.engine import sources
 from lab.engine.vm.engine import VmEngine
 from lab.protocol import Job
 from lab.store import record_digest

@@ -33,6 +33,8 @@ def record() -> Record:
 
 class ScriptedEngine:
     name = "scripted"
+    is_exact = True
+    most_at_a_time: int | None = None
 
     def __init__(self, *, lose: str = "", stop_at: str = "", full: bool = False) -> None:
         self.ran: list[str] = []
@@ -45,6 +47,8 @@ class ScriptedEngine:
         self._running = 0
 
     def locate(self, step: Step) -> None: ...
+
+    def close(self) -> None: ...
 
     def about(self) -> dict[str, str]:
         return self.identity()

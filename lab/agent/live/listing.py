@@ -24,17 +24,18 @@ class Finding:
 
 
 def try_all(sources: Path) -> Iterator[Finding]:
-    for collector in COLLECTORS.values():
-        hooks = ", ".join(dict.fromkeys(hook.targets[0] for hook in collector.hooks if hook.option is None))
-        if os.geteuid() != 0:
-            yield Finding(collector.name, hooks, False, NEEDS_ROOT)
-            continue
-        try:
-            missing = _try(collector, sources)
-        except LoaderError as exc:
-            yield Finding(collector.name, hooks, False, first_line(exc))
-        else:
-            yield Finding(collector.name, hooks, True, "; ".join(missing))
+    return (try_one(collector, sources) for collector in COLLECTORS.values())
+
+
+def try_one(collector: Collector, sources: Path) -> Finding:
+    hooks = ", ".join(dict.fromkeys(hook.targets[0] for hook in collector.hooks if hook.option is None))
+    if os.geteuid() != 0:
+        return Finding(collector.name, hooks, False, NEEDS_ROOT)
+    try:
+        missing = _try(collector, sources)
+    except LoaderError as exc:
+        return Finding(collector.name, hooks, False, first_line(exc))
+    return Finding(collector.name, hooks, True, "; ".join(missing))
 
 
 def first_line(error: Exception) -> str:

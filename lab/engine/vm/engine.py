@@ -49,6 +49,8 @@ class VmEngine:
     """See :class:`lab.engine.base.Engine`."""
 
     name = "vm"
+    is_exact = True
+    most_at_a_time: int | None = None
 
     def __init__(
         self,
@@ -156,6 +158,9 @@ class VmEngine:
             await in_thread(partial(_take_record, guest, directory))
         for leftover in (console, console.with_suffix(".qemu")):
             leftover.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        """There is nothing to give back."""
 
 
 async def _run_within(limits: Limits, guest: Machine, job: Job, on_time: VirtualTime) -> None:

@@ -21,8 +21,9 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.engine import sources
 from lab.engine.base import Step
-from lab.engine.vm import lockstep, machine, qemu, sources
+from lab.engine.vm import lockstep, machine, qemu
 from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.selftest import self_test_job
 from lab.errors import EngineError, LabError, TrialTimeoutError

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The code that goes into the guest: the agent and the BPF programs, with their digests."""
+"""The code that runs trials: the agent and the BPF programs, with their digests."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.errors import EngineError
 
-_PACKAGE = Path(__file__).resolve().parents[2]
+_PACKAGE = Path(__file__).resolve().parents[1]
 _ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py", "network.py", "drop_causes.py")
 
 

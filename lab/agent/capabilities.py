@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What this machine's kernel and packages offer for trials in real time: by trying, in a network namespace of its own.
+
+``python3 -m lab.agent.capabilities [JOB.json …]``, as root in new network, mount and process namespaces, prints a JSON
+list of :class:`Finding`: of everything, or of what the jobs need.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import shutil
+import socket
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.link_programs import needs_programs
+from lab.agent.live.listing import try_one
+from lab.agent.process import CommandError, run
+from lab.protocol import Direction, Job
+
+_COMMANDS = {
+    "ip": "iproute2",
+    "tc": "iproute2",
+    "bridge": "iproute2",
+    "ethtool": "ethtool",
+    "ping": "iputils-ping",
+    "iperf3": "iperf3",
+    "mnexec": "mininet",
+}
+_MODULES = {"mininet": "mininet", "bcc": "python3-bpfcc"}
+_LINKS = ("veth", "bridge", "ifb")
+_DISCIPLINES = (
+    "tbf", "netem", "bfifo", "pfifo", "codel", "fq_codel", "fq", "pie", "fq_pie", "red", "sfq", "cake",
+)  # fmt: skip
+_ARGUMENTS = {
+    "tbf": "rate 10mbit burst 2000 limit 20000",
+    "bfifo": "limit 10000",
+    "pfifo": "limit 10",
+    "red": "limit 100000 avpkt 1000",
+}
+_ALGORITHMS = (
+    "reno", "cubic", "bbr", "vegas", "westwood", "htcp", "highspeed", "hybla", "illinois", "scalable", "veno", "yeah",
+    "bic", "lp", "nv", "cdg", "dctcp",
+)  # fmt: skip
+_TCP_CONGESTION = 13
+_SOURCES = Path(__file__).resolve().parents[2] / "bpf"
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that a trial may need."""
+
+    kind: str
+    name: str
+    works: bool
+    why: str
+    """Why it does not; else empty."""
+    fix: str
+    """What would help; else empty."""
+
+
+def everything() -> list[tuple[str, str]]:
+    """(kind, name) of all that experiments may need."""
+    return [
+        *(("command", name) for name in _COMMANDS),
+        *(("Python module", name) for name in _MODULES),
+        *(("device", name) for name in _LINKS),
+        *(("qdisc", name) for name in _DISCIPLINES),
+        ("filter", "matchall"),
+        ("filter", "bpf"),
+        *(("congestion control", name) for name in _ALGORITHMS),
+        *(("collector", name) for name in COLLECTORS),
+    ]
+
+
+def needed(job: Job) -> list[tuple[str, str]]:
+    """(kind, name) of what this job needs."""
+    found = [("command", name) for name in _COMMANDS]
+    found.append(("Python module", "mininet"))
+    if job["collectors"] or needs_programs(job):
+        found.append(("Python module", "bcc"))
+    found.append(("device", "veth"))
+    if any(node["role"] == "switch" for node in job["nodes"]):
+        found.append(("device", "bridge"))
+    ways = [way for link in job["links"] for way in (link["ab"], link["ba"])]
+    if any(way["netem"] for way in ways):
+        found += [("device", "ifb"), ("qdisc", "netem"), ("filter", "matchall")]
+    found += [("qdisc", name) for way in ways for name in _disciplines(way)]
+    queues = [node["settings"]["queue"] for node in job["nodes"] if "settings" in node]
+    found += [("qdisc", queue["discipline"]) for queue in queues if queue]
+    if needs_programs(job):
+        found.append(("filter", "bpf"))
+    found += [("congestion control", flow["congestion_control"]) for flow in job["flows"] if flow["protocol"] == "tcp"]
+    found += [("collector", name) for name in job["collectors"]]
+    return list(dict.fromkeys(found))
+
+
+def _disciplines(way: Direction) -> list[str]:
+    if way["trace"] is not None:
+        return ["fq"]
+    return ["tbf", way["queue"]["discipline"]] if way["queue"] is not None else []
+
+
+def examine(wanted: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+    for kind, name in wanted:
+        why = _TRIALS[kind](name)
+        yield Finding(kind, name, not why, why, _fix(kind, name) if why else "")
+
+
+def _fix(kind: str, name: str) -> str:
+    if kind == "command":
+        return f"install the package {_COMMANDS[name]}"
+    if kind == "Python module":
+        return f"install the package {_MODULES[name]}"
+    if kind == "collector":
+        return ""
+    options = {
+        "device": {"veth": "VETH", "bridge": "BRIDGE", "ifb": "IFB"},
+        "filter": {"matchall": "NET_CLS_MATCHALL and NET_ACT_MIRRED", "bpf": "NET_CLS_BPF"},
+    }.get(kind, {})
+    option = options.get(name) or (f"NET_SCH_{name.upper()}" if kind == "qdisc" else f"TCP_CONG_{name.upper()}")
+    return f"a kernel with CONFIG_{option}, or its module"
+
+
+def _command(name: str) -> str:
+    return "" if shutil.which(name) else "not installed"
+
+
+def _module(name: str) -> str:
+    return "" if importlib.util.find_spec(name) else f"not installed for {sys.executable}"
+
+
+def _device(name: str) -> str:
+    peer = " peer name labtest1" if name == "veth" else ""
+    return _tried(f"ip link add labtest0 type {name}{peer}", "ip link delete labtest0")
+
+
+def _qdisc(name: str) -> str:
+    return _tried(
+        f"tc qdisc add dev lo root handle 9: {name} {_ARGUMENTS.get(name, '')}", "tc qdisc delete dev lo root"
+    )
+
+
+def _filter(name: str) -> str:
+    # The shortest program there is: BPF_RET with 0, which matches nothing.
+    arguments = {"bpf": "bpf bytecode '1,6 0 0 0,'", "matchall": "matchall action mirred egress redirect dev lo"}[name]
+    return _tried("tc qdisc replace dev lo clsact", "") or _tried(
+        f"tc filter add dev lo ingress protocol all {arguments}", "tc qdisc delete dev lo clsact"
+    )
+
+
+def _congestion_control(name: str) -> str:
+    with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
+        try:
+            # The kernel loads the module, if there is one.
+            probe.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, name.encode())
+        except OSError as exc:
+            return f"the kernel does not have it ({exc.strerror})"
+    return ""
+
+
+def _collector(name: str) -> str:
+    finding = try_one(COLLECTORS[name], _SOURCES)
+    return "" if finding.works else finding.why
+
+
+def _tried(command: str, undo: str) -> str:
+    """Return why *command* fails; empty if it does not, and then *undo* it."""
+    try:
+        run(["sh", "-c", command])
+        if undo:
+            run(["sh", "-c", undo])
+    except CommandError as exc:
+        said = str(exc).rpartition("Error: ")[2]
+        return said.partition(" We have an error")[0]
+    return ""
+
+
+_TRIALS: dict[str, Callable[[str], str]] = {
+    "command": _command,
+    "Python module": _module,
+    "device": _device,
+    "qdisc": _qdisc,
+    "filter": _filter,
+    "congestion control": _congestion_control,
+    "collector": _collector,
+}
+
+
+def main(arguments: list[str]) -> None:
+    jobs: list[Job] = [json.loads(Path(name).read_text(encoding="utf-8")) for name in arguments]
+    wanted = dict.fromkeys(one for job in jobs for one in needed(job)) if jobs else everything()
+    json.dump([asdict(finding) for finding in examine(wanted)], sys.stdout)
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

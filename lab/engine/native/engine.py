@@ -1,0 +1,161 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native engine: the same agent on this host's kernel, as root and in real time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import shutil
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+from filelock import FileLock
+
+from lab.engine.base import Step, VirtualTime
+from lab.engine.native import isolation
+from lab.engine.sources import agent_files, bpf_files, digest
+from lab.errors import EngineError, GuestError, TrialTimeoutError
+from lab.interpreter import find_interpreter
+from lab.protocol import Job
+
+PACKAGES = {"mininet": "mininet"}
+_BEYOND_S = 180.0
+"""After a trial's traffic: topology, calibration, the last flows' ends."""
+_TAIL_BYTES = 2000
+
+
+class NativeEngine:
+    """See :class:`lab.engine.base.Engine`."""
+
+    name = "native"
+    is_exact = False
+    most_at_a_time: int | None = 1
+
+    def __init__(self, jobs: Sequence[Job]) -> None:
+        """``jobs`` are those to come: what they need is looked for before the first of them runs."""
+        self._jobs = jobs
+        self._interpreter: str | None = None
+        self._lock: FileLock | None = None
+
+    def locate(self, step: Step) -> None:
+        if sys.platform != "linux":
+            raise EngineError(f"the native engine needs Linux; this is {sys.platform}")
+        if os.geteuid() != 0:
+            raise EngineError("the native engine needs root, for network namespaces, tc and BPF; run it with sudo")
+        missing = [name for name in ("setpriv", "unshare") if shutil.which(name) is None]
+        if missing:
+            raise EngineError(f"{' and '.join(missing)} not found; install the package util-linux")
+        self._interpreter = find_interpreter(PACKAGES)
+
+    def identity(self, job: Job) -> dict[str, str]:
+        return self.about()
+
+    def about(self) -> dict[str, str]:
+        system = os.uname()
+        return {
+            "engine": self.name,
+            "host_kernel": f"{system.release} {system.version}",
+            "agent_digest": digest(agent_files()),
+            "bpf_digest": digest(bpf_files()),
+        }
+
+    async def prepare(self, step: Step) -> None:
+        removed = isolation.clean()
+        if removed:
+            step(f"removed what a killed lab had left: {describe(removed)}")
+        self._lock = isolation.only_one()
+        step("looking for what the experiment needs on this machine")
+        findings = await self.findings(self._jobs)
+        lacking = [finding for finding in findings if not finding["works"]]
+        if lacking:
+            lines = [
+                f"  {one['kind']} {one['name']}: {one['why']}" + (f"; {one['fix']}" if one["fix"] else "")
+                for one in lacking
+            ]
+            raise EngineError("this machine lacks what the experiment needs:\n" + "\n".join(lines))
+        isolation.note_parameters(self._jobs)
+
+    async def findings(self, jobs: Sequence[Job] = ()) -> list[dict[str, str]]:
+        """Return what :mod:`lab.agent.capabilities` finds, of what *jobs* need or of everything."""
+        # Repetitions need the same.
+        different = {json.dumps({**job, "seed": 0}, sort_keys=True): job for job in jobs}
+        with tempfile.TemporaryDirectory() as scratch:
+            files = [Path(scratch) / f"{number}.json" for number in range(len(different))]
+            for file, job in zip(files, different.values(), strict=True):
+                file.write_text(json.dumps(job), encoding="utf-8")
+            process = await asyncio.create_subprocess_exec(
+                *isolation.isolated([self.interpreter(), "-m", "lab.agent.capabilities", *map(str, files)]),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                env=self._environment(),
+            )
+            printed, said = await process.communicate()
+        if process.returncode != 0:
+            raise EngineError(f"this machine cannot be examined: {_last_line(said)}")
+        found: list[dict[str, str]] = json.loads(printed)
+        return found
+
+    def interpreter(self) -> str:
+        if self._interpreter is None:
+            raise EngineError("the engine has not been located")
+        return self._interpreter
+
+    def _environment(self) -> dict[str, str]:
+        place = str(Path(__file__).resolve().parents[3])
+        return {**os.environ, "PYTHONPATH": place, isolation.MARK: str(os.getpid())}
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        log = directory.with_name(directory.name + ".agent.log")
+        given = directory.with_name(directory.name + ".job.json")
+        given.write_text(json.dumps(job), encoding="utf-8")
+        with log.open("wb") as said:
+            process = await asyncio.create_subprocess_exec(
+                *isolation.isolated([self.interpreter(), "-m", "lab.agent", str(given), str(directory)]),
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=said,
+                env=self._environment(),
+            )
+        limit_s = job["duration_ns"] / 1e9 + _BEYOND_S
+        try:
+            await asyncio.wait_for(_follow(process, on_time), limit_s)
+        except TimeoutError:
+            raise TrialTimeoutError(f"the trial did not end within {limit_s:.0f} s", log=log) from None
+        finally:
+            if process.returncode is None:
+                with contextlib.suppress(ProcessLookupError):
+                    process.kill()
+                await process.wait()
+        if not (directory / "record.json").exists():
+            raise GuestError(f"the agent left no record: {_last_line(log.read_bytes())}", log=log)
+        for leftover in (log, given):
+            leftover.unlink(missing_ok=True)
+
+    def close(self) -> None:
+        isolation.restore()
+        if self._lock is not None:
+            self._lock.release()
+
+
+def describe(found: isolation.Leftovers) -> str:
+    parts = [f"{len(found.processes)} processes"] if found.processes else []
+    parts += [f"{path} is {value} again" for path, value in found.parameters.items()]
+    return ", ".join(parts)
+
+
+async def _follow(process: asyncio.subprocess.Process, on_time: VirtualTime) -> None:
+    assert process.stdout is not None
+    async for line in process.stdout:
+        if line.strip().isdigit():
+            on_time(int(line))
+    await process.wait()
+
+
+def _last_line(said: bytes) -> str:
+    lines = said[-_TAIL_BYTES:].decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "it said nothing"
