@@ -33,6 +33,7 @@ from lab.errors import (
 if TYPE_CHECKING:
     from lab.engine.base import Engine
     from lab.plan import Plan
+    from lab.store import Run
 
 app = typer.Typer(
     name="lab",
@@ -176,19 +177,24 @@ def verify(
     ] = None,
     jobs: Jobs = None,
 ) -> None:
-    """Run trials of a finished run again and compare every byte of their records."""
+    """Run trials of a finished run again and compare every byte of their records; of a native run, their means."""
     from lab import verify as verification
     from lab.plan import Plan
     from lab.progress import observing
     from lab.store import open_run
+    from lab.verify import changed_inputs
 
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     chosen = verification.chosen_trials(plan, folder, trials)
-    engine = _engine(folder.provenance.get("engine", "vm"), replace(plan, trials=tuple(chosen)), {})
-    with observing(replace(plan, trials=tuple(chosen))) as observer:
+    plan = replace(plan, trials=tuple(chosen))
+    engine = _engine(folder.provenance.get("engine", "vm"), plan, {})
+    if not engine.is_exact:
+        _verify_means(folder, plan, engine)
+        return
+    with observing(plan) as observer:
         engine.locate(observer.step)
-        for line in verification.changed_inputs(folder, engine):
+        for line in changed_inputs(folder, engine):
             _say(f"not the same machine: {line}")
         differences = asyncio.run(verification.verify(folder, chosen, engine, observer, jobs=jobs or _processors()))
     for difference in differences:
@@ -198,6 +204,57 @@ def verify(
         raise typer.Exit(EXIT_FAILED)
     if differences:
         raise typer.Exit(EXIT_EXPECTATION_FAILED)
+
+
+def _verify_means(folder: Run, plan: Plan, engine: Engine) -> None:
+    from lab.progress import observing
+    from lab.repeat import repeat
+    from lab.verify import changed_inputs
+
+    _say("the run was made in real time and cannot come out the same to the byte: its trials run again, and the means")
+    _say("of both runs are compared (Welch's t-test, 99 %)")
+    with observing(plan) as observer:
+        engine.locate(observer.step)
+        for line in changed_inputs(folder, engine):
+            _say(f"not the same machine: {line}")
+        compared = asyncio.run(repeat(folder, plan, engine, observer, jobs=1))
+    for one in compared:
+        print(one)
+    differing = sum(one.comparison.differs is True for one in compared)
+    print(f"{len(compared) - differing}/{len(compared)} agree")
+    if not compared:
+        raise typer.Exit(EXIT_FAILED)
+    if differing:
+        raise typer.Exit(EXIT_EXPECTATION_FAILED)
+
+
+@app.command()
+def doctor() -> None:
+    """Say what this machine can do, and how to mend what is missing."""
+    from lab.doctor import examine
+
+    marks = {True: "ok", False: "--", None: "  "}
+    section, usable = "", True
+    for line in examine():
+        if line.section != section:
+            section = line.section
+            print(f"{section}:", flush=True)
+        print(f"  {marks[line.ok]}  {line.what}")
+        if line.fix:
+            print(f"      → {line.fix}")
+        usable = usable and (line.ok is not False or line.section == "native engine")
+    if not usable:
+        raise typer.Exit(EXIT_FAILED)
+
+
+@app.command()
+def clean() -> None:
+    """Remove what native trials of a killed lab have left on this machine: processes, changed kernel parameters."""
+    from lab.engine.native import isolation
+    from lab.engine.native.engine import describe
+
+    found = isolation.clean()
+    _say(f"removed: {describe(found)}" if found else "there is nothing to clean")
 
 
 @app.command()

@@ -11,7 +11,14 @@ _TCP_ECN = {"off": 0, "on": 1, "passive": 2}
 
 def machine_checks(trial: MeasuredTrial) -> list[Check]:
     """Return the checks of processor, collectors and sysctls."""
-    return [cpu(trial), lost_events(trial), metrics_cache(trial), ecn(trial), socket_buffers(trial)]
+    return [
+        cpu(trial),
+        *quiet_machine(trial),
+        lost_events(trial),
+        metrics_cache(trial),
+        ecn(trial),
+        socket_buffers(trial),
+    ]
 
 
 def cpu(trial: MeasuredTrial) -> Check:
@@ -27,8 +34,47 @@ def cpu(trial: MeasuredTrial) -> Check:
         "Processor had time to spare",
         findings,
         threshold="warn: above 70 %; invalid: above 90 %",
-        meaning="One processor runs hosts, routers and instruments; when it is busy, it is the bottleneck.",
+        meaning="The same processors run hosts, routers and instruments; when they are busy, they are the bottleneck.",
     )
+
+
+def quiet_machine(trial: MeasuredTrial) -> list[Check]:
+    """Did anything else on the machine disturb a trial in real time?  In virtual time nothing can."""
+    found = trial.record["pressure"]
+    if found is None:
+        return []
+    used = trial.record["cpu"]
+    processors, passed_ns = used["processors"], max(1, used["total_ns"] // max(1, used["processors"]))
+    findings = [
+        Finding(
+            "invalid" if found["softnet_dropped"] else "ok",
+            "no packet dropped before the stack",
+            f"{found['softnet_dropped']} dropped (softnet)",
+        ),
+        _share("stolen by a hypervisor", found["steal_ns"] / max(1, used["total_ns"]), 0.01, 0.05),
+        Finding(
+            "warn" if found["load_before"] > processors else "ok",
+            f"a load of {processors} or less before",
+            f"{found['load_before']:.2f}",
+        ),
+    ]
+    if found["stall_ns"] is not None:
+        findings.append(_share("some task waited for a processor", found["stall_ns"] / passed_ns, 0.2, 0.5))
+    return [
+        combine(
+            "quiet-machine",
+            "The machine did nothing else",
+            findings,
+            threshold="invalid: packets dropped before the stack saw them, 5 % of the time stolen, or tasks waiting "
+            "for a processor half of the time; warn: 1 % stolen, waiting a fifth of the time, or a load above the "
+            "number of processors before",
+            meaning="In real time, whatever else the machine does delays packets and timers, and nothing shows it.",
+        )
+    ]
+
+
+def _share(what: str, share: float, warn: float, invalid: float) -> Finding:
+    return Finding(graded(share, warn, invalid), f"below {warn:.0%} of the time {what}", f"{share:.1%} {what}")
 
 
 HISTOGRAMS = ("drops_latency",)

@@ -45,7 +45,7 @@ ROOT_ALIGNMENT = 2 << 20
 """QEMU maps the root in whole huge pages."""
 
 _NO_ADDED_TIME = "1735689600"
-_TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
+TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
 _POLL_S = 0.1
 _STOP_LIMIT_S = 20.0
@@ -138,7 +138,7 @@ def build_image(
 
     Raises :class:`ImageError`, with the builder's log, when a tool is missing or fails.
     """
-    for tool, providing in _TOOLS.items():
+    for tool, providing in TOOLS.items():
         if shutil.which(tool) is None:
             raise ImageError(f"{tool} is not installed; it is in the package {providing} (make setup installs it)")
     with cache.builder_lock("image"):

@@ -164,7 +164,15 @@ def settings(report: Report) -> list[tuple[str, str]]:
     shared = [(name, ", ".join(dict.fromkeys(values))) for name, values in texts.items()]
     matrix = [(axis.label, ", ".join(axis.text(value) for value in axis.values)) for axis in report.axes]
     repetitions = len({result.trial.identity.repetition for result in report.evaluated})
-    return [*matrix, ("Repetitions", str(repetitions)), *shared]
+    return [*matrix, ("Repetitions", str(repetitions)), *shared, ("Engine", engine_text(report))]
+
+
+def engine_text(report: Report) -> str:
+    """Return what made the run, and what that promises."""
+    kernel = report.provenance.get("kernel") or "an unknown kernel"
+    if report.provenance.get("engine") == "native":
+        return f"native: in real time on this machine's Linux {kernel}; a repetition never comes out the same"
+    return f"vm: in virtual time on Linux {kernel}; every trial can be repeated to the byte"
 
 
 def provenance(report: Report) -> list[tuple[str, str]]:
