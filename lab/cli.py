@@ -32,7 +32,7 @@ from lab.errors import (
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
-    from lab.plan import Plan
+    from lab.plan import Plan, Trial
     from lab.store import Run
 
 app = typer.Typer(
@@ -226,6 +226,44 @@ def _verify_means(folder: Run, plan: Plan, engine: Engine) -> None:
         raise typer.Exit(EXIT_FAILED)
     if differing:
         raise typer.Exit(EXIT_EXPECTATION_FAILED)
+
+
+@app.command()
+def shell(
+    file: ExperimentFile,
+    set_: Overrides = None,
+    trial: Annotated[
+        str | None,
+        typer.Option("--trial", metavar="ID", help="Its id, or its number in the plan [default: 1]."),
+    ] = None,
+) -> None:
+    """Bring the topology of an experiment up in a virtual machine in real time, with Mininet's command line."""
+    from lab.engine.vm.engine import VmEngine
+    from lab.engine.vm.shell import run_shell
+    from lab.plan import make_plan
+    from lab.spec.load import load_experiment
+
+    loaded = load_experiment(file, set_ or ())
+    plan = make_plan(loaded.raw, loaded.contents)
+    chosen = _trial(plan, trial)
+    engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
+    engine.locate(_say)
+    _say(f"booting the topology of trial {chosen.id}; exit ends it")
+    run_shell(engine.machine(chosen.job["kernel"])[1], chosen.job)
+
+
+def _trial(plan: Plan, wanted: str | None) -> Trial:
+    """Return the trial of this id, or number from 1; the first without one."""
+    if wanted is None:
+        return plan.trials[0]
+    if wanted.isdigit() and 1 <= int(wanted) <= len(plan.trials):
+        return plan.trials[int(wanted) - 1]
+    found = next((trial for trial in plan.trials if trial.id == wanted), None)
+    if found is None:
+        known = ", ".join(trial.id for trial in plan.trials[:6])
+        more = f" … ({len(plan.trials)} in all)" if len(plan.trials) > 6 else ""
+        raise InputError(f"--trial: found {wanted!r}; expected 1 to {len(plan.trials)}, or one of {known}{more}")
+    return found
 
 
 @app.command()

@@ -21,6 +21,7 @@ from pathlib import Path
 from types import FrameType
 from typing import NoReturn
 
+from lab.agent import shell
 from lab.agent.collectors.bcc_loader import BccPrograms
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.process import run
@@ -41,6 +42,10 @@ _MODULES = (
 
 def main() -> NoReturn:
     """Never returns: the host ends the machine."""
+    terminal = shell.asked_for()
+    if terminal is not None:
+        load_modules()
+        shell.main(terminal)
     mailbox = Mailbox(_map_mailbox())
     mailbox.check()
     mailbox.state = State.STARTED
@@ -72,10 +77,7 @@ def _prepare(mailbox: Mailbox) -> BccPrograms:
     # Gathers the kernel's first entropy, from timer jitter that is the same in every guest; otherwise the first
     # program to read /dev/urandom would spend a second on it.
     os.getrandom(16)
-    congestion_control = sorted(
-        path.name.split(".")[0] for path in Path("/lib/modules").glob("*/kernel/net/ipv4/tcp_*.ko*")
-    )
-    run(["modprobe", "-a", *_MODULES, *congestion_control])
+    load_modules()
     programs = BccPrograms(_BPF_SOURCES, tuple(COLLECTORS))
     # A short trial proves that everything works, and leaves its programs and libraries in the page cache.
     record = run_trial(json.loads(mailbox.job), programs, _fresh_directory(), lambda _ns: None)
@@ -86,6 +88,14 @@ def _prepare(mailbox: Mailbox) -> BccPrograms:
     gc.collect()
     gc.freeze()
     return programs
+
+
+def load_modules() -> None:
+    """Load whatever a trial may need, all congestion control included."""
+    congestion_control = sorted(
+        path.name.split(".")[0] for path in Path("/lib/modules").glob("*/kernel/net/ipv4/tcp_*.ko*")
+    )
+    run(["modprobe", "-a", *_MODULES, *congestion_control])
 
 
 def _fresh_directory() -> Path:

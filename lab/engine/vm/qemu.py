@@ -84,6 +84,26 @@ def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
     # fmt: on
 
 
+def interactive_arguments(image: Image, initramfs: Path, option: str) -> list[str]:
+    """A machine in real time for somebody at a terminal; ``option`` goes to the kernel's command line."""
+    root_bytes = image.root_file.stat().st_size
+    # fmt: off
+    return [
+        "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
+        "-machine", "pc,nvdimm=on,usb=off,vmport=off,graphics=off",
+        "-accel", "tcg",
+        "-smp", "1", "-cpu", CPU, "-m", f"{RAM_MIB}M,slots=2,maxmem=4G",
+        "-object", f"memory-backend-file,id=root,size={root_bytes},mem-path={_quoted(image.root_file)},share=on,"
+        "readonly=on",
+        "-device", "nvdimm,memdev=root,unarmed=on",
+        # Ctrl-C is for what runs inside.
+        "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
+        "-kernel", str(image.kernel_file), "-initrd", str(initramfs),
+        "-append", f"console=ttyS0 loglevel=2 panic=-1 mitigations=off {option}",
+    ]
+    # fmt: on
+
+
 def mailbox_arguments(fd: int) -> list[str]:
     # fmt: off
     return [

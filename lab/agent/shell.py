@@ -1,0 +1,124 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A job's topology brought up with Mininet's own command line on the machine's console, for looking around.
+
+As the guest's first process: nothing is measured, and time is real.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import subprocess
+import sys
+import termios
+from pathlib import Path
+from typing import Any, NoReturn
+
+from lab.agent.addressing import ports
+from lab.agent.link_programs import LinkPrograms, needs_programs
+from lab.agent.process import run
+from lab.agent.topology import Network
+from lab.protocol import Job
+
+JOB = Path("/run/lab/job.json")
+OPTION = "lab.shell"
+"""On the kernel's command line: that this is to be run, and the terminal's lines and columns, ``lab.shell=24x80``."""
+
+_CONSOLE = "/dev/ttyS0"
+_HOSTS = Path("/run/hosts")
+_BPF_SOURCES = Path("/run/lab/bpf")
+
+
+def asked_for() -> tuple[int, int] | None:
+    """Return the terminal's lines and columns, if the kernel's command line asks for a shell."""
+    for word in Path("/proc/cmdline").read_text(encoding="ascii").split():
+        if word.startswith(f"{OPTION}="):
+            lines, _, columns = word.partition("=")[2].partition("x")
+            return int(lines), int(columns)
+    return None
+
+
+def main(size: tuple[int, int]) -> NoReturn:
+    """Never returns: the machine ends with its shell."""
+    child = os.fork()
+    if child == 0:
+        status = 1
+        try:
+            _take_terminal(size)
+            _serve(json.loads(JOB.read_text(encoding="utf-8")))
+            status = 0
+        except BaseException as error:
+            print(f"lab shell: {type(error).__name__}: {error}", file=sys.stderr)
+        finally:
+            os._exit(status)
+    # The first process inherits orphans, and must wait for them.
+    while os.wait()[0] != child:
+        pass
+    subprocess.run(["busybox", "reboot", "-f"], check=False)
+    while True:
+        os.wait()
+
+
+def _take_terminal(size: tuple[int, int]) -> None:
+    os.setsid()
+    console = os.open(_CONSOLE, os.O_RDWR)
+    fcntl.ioctl(console, termios.TIOCSCTTY, 0)
+    termios.tcsetwinsize(console, size)
+    for descriptor in (0, 1, 2):
+        os.dup2(console, descriptor)
+    os.environ["TERM"] = "linux"
+
+
+def _serve(job: Job) -> None:
+    from mininet.cli import CLI
+    from mininet.log import setLogLevel
+
+    programs = LinkPrograms(_BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
+    network = Network(job, programs)
+    # Before nodes have mount namespaces of their own.
+    addresses = {node["name"]: network.address_of(node["name"]) for node in job["nodes"] if node["role"] != "switch"}
+    _name(addresses)
+    network.start()
+    for flow in job["flows"]:
+        server = flow["destination"] if flow["initiator"] == "source" else flow["source"]
+        network.mininet[server].cmd(f"iperf3 --server --daemon --port {flow['port']}")
+    if programs is not None:
+        programs.begin()
+    setLogLevel("output")  # else Mininet keeps to itself what commands print
+    print(_greeting(job))
+    CLI(network.mininet)
+
+
+def _name(addresses: dict[str, str]) -> None:
+    """Let every program find nodes by their names; the image itself cannot be written."""
+    _HOSTS.write_text("".join(f"{address} {name}\n" for name, address in addresses.items()), encoding="ascii")
+    run(["mount", "--bind", str(_HOSTS), "/etc/hosts"])
+
+
+def _greeting(job: Job) -> str:
+    lines = []
+    for role in ("host", "router", "switch"):
+        names = [node["name"] for node in job["nodes"] if node["role"] == role]
+        if names:
+            lines.append(f"{role + 's:':<9} {' '.join(names)}")
+    pairs = [f"{link['a']}–{link['b']}" for link in job["links"]]
+    lines += [
+        f"links:    {' '.join(pairs)}",
+        "A node's name before a command runs it there; the iperf3 servers of the experiment's flows are up:",
+        *(f"  {_client(flow)}" for flow in job["flows"][:4]),
+        "  r1 tc -s qdisc        s1 ping -c 3 d1        s1 ss -ti",
+        "help lists Mininet's own commands, exit ends the machine.",
+    ]
+    return "\n".join(lines)
+
+
+def _client(flow: Any) -> str:
+    node, peer = flow["source"], flow["destination"]
+    reverse = ""
+    if flow["initiator"] == "destination":
+        node, peer, reverse = peer, node, " --reverse"
+    control = (
+        f" --udp --bitrate {flow['rate_bps']}" if flow["protocol"] == "udp" else f" -C {flow['congestion_control']}"
+    )
+    return f"{node} iperf3 -c {peer} -p {flow['port']}{control}{reverse} -t 10"

@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A virtual machine in real time, with its console on this terminal."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from lab.engine import sources
+from lab.engine.vm import qemu
+from lab.errors import EngineError
+from lab.image import cpio
+from lab.image.build import Image
+from lab.protocol import Job
+
+
+def run_shell(image: Image, job: Job) -> None:
+    """Boot, bring the job's topology up, and return once the user has left it.
+
+    Raises :class:`~lab.errors.EngineError`.
+    """
+    found = qemu.find_qemu()
+    size = shutil.get_terminal_size()
+    with tempfile.TemporaryDirectory(prefix="lab-shell-") as scratch:
+        initramfs = Path(scratch) / "initramfs"
+        files = {**sources.agent_files(), **sources.bpf_files(), "job.json": json.dumps(job).encode()}
+        agent = cpio.archive({f"lab/{name}": content for name, content in files.items()})
+        initramfs.write_bytes(image.boot_archive.read_bytes() + agent)
+        arguments = qemu.interactive_arguments(image, initramfs, f"lab.shell={size.lines}x{size.columns}")
+        done = subprocess.run([found.binary, *arguments], check=False)
+    if done.returncode != 0:
+        raise EngineError(f"QEMU ended with exit status {done.returncode}")
