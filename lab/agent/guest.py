@@ -8,6 +8,7 @@ Every restored machine goes on from the instruction after the snapshot, so all t
 from __future__ import annotations
 
 import ctypes
+import fcntl
 import gc
 import json
 import mmap
@@ -26,6 +27,7 @@ from lab.agent.collectors.bcc_loader import BccPrograms
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.process import run
 from lab.agent.trial import run_trial
+from lab.kernels import netem_takes_seeds
 from lab.mailbox import MAILBOX_BYTES, Mailbox, State
 from lab.protocol import Job
 
@@ -33,6 +35,8 @@ _PVPANIC_PORT = 0x505
 _BPF_SOURCES = Path("/run/lab/bpf")
 _TRIAL_DIRECTORY = Path("/run/trial")
 _VIRTUAL_LIMIT_EXTRA_S = 180
+_RNDRESEEDCRNG = 0x5207
+"""include/uapi/linux/random.h"""
 _MODULES = (
     "veth", "ifb", "bridge", "tcp_diag", "udp_diag",
     "act_mirred", "act_skbedit", "cls_matchall", "cls_bpf", "sch_ingress", "sch_netem", "sch_tbf", "sch_htb",
@@ -111,12 +115,21 @@ def _run(job: Job, programs: BccPrograms, mailbox: Mailbox) -> Path:
     def progress(now_ns: int) -> None:
         mailbox.virtual_ns = now_ns
 
+    if not netem_takes_seeds(os.uname().release):
+        _seed_kernel(job["seed"])
     directory = _fresh_directory()
     signal.signal(signal.SIGALRM, on_alarm)
     signal.alarm(job["duration_ns"] // 1_000_000_000 + _VIRTUAL_LIMIT_EXTRA_S)
     run_trial(job, programs, directory, progress)
     signal.alarm(0)
     return directory
+
+
+def _seed_kernel(seed: int) -> None:
+    """Make the kernel's random numbers the trial's: every restored machine has the same, and its netem draws them."""
+    with open("/dev/urandom", "r+b", buffering=0) as generator:
+        generator.write(seed.to_bytes(8, "big"))
+        fcntl.ioctl(generator, _RNDRESEEDCRNG)
 
 
 def _deliver(directory: Path, mailbox: Mailbox) -> None:

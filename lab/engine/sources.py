@@ -9,7 +9,7 @@ from pathlib import Path
 from lab.errors import EngineError
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py", "network.py", "drop_causes.py")
+_ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py", "network.py", "drop_causes.py", "kernels.py")
 
 
 def agent_files() -> dict[str, bytes]:

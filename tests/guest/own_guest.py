@@ -27,6 +27,8 @@ def run_script(engine: VmEngine, script: Path, directory: Path, asked: Any = Non
 def _archive(script: Path) -> bytes:
     files = {f"lab/{name}": content for name, content in {**sources.agent_files(), **sources.bpf_files()}.items()}
     live = [*(PACKAGE / "agent" / "live").glob("*.py"), PACKAGE / "tcpprobe.py"]
+    live += [PACKAGE / name for name in ("errors.py", "engine/__init__.py", "engine/native/__init__.py")]
+    live.append(PACKAGE / "engine" / "native" / "isolation.py")
     files |= {f"lab/lab/{path.relative_to(PACKAGE)}": path.read_bytes() for path in live}
     files["lab/lab/agent/real_guest.py"] = files[ENTRY]
     files["lab/lab/agent/script.py"] = script.read_bytes()

@@ -85,6 +85,21 @@ def test_a_package_that_is_gone_is_named_with_what_to_do(tmp_path: Path, monkeyp
         VmEngine([NAME]).locate(lambda _what: None)
 
 
+@pytest.mark.parametrize(
+    ("release", "seeded"),
+    [
+        ("6.1.0-56-cloud-amd64", False),
+        ("6.5.13", False),
+        ("6.6.0", True),
+        ("6.12.117+deb13-cloud-amd64", True),
+        ("7.0", True),
+        ("5.10.0", False),
+    ],
+)
+def test_which_kernels_have_seeds_for_netem(release: str, seeded: bool) -> None:
+    assert kernels.netem_takes_seeds(release) is seeded
+
+
 def tree(tmp_path: Path, dependencies: str, contents: dict[str, bytes], *, builtin: str = "") -> Path:
     folder = tmp_path / "usr/lib/modules/6.1"
     folder.mkdir(parents=True)

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 ALLOWED: dict[str, set[str]] = {
     "errors": set(),
     "kernels": set(),
+    "interpreter": {"errors"},
     "protocol": set(),
     "network": {"protocol"},
     "mailbox": set(),
@@ -26,17 +27,19 @@ ALLOWED: dict[str, set[str]] = {
     "spec": {"network", "errors", "kernels", "protocol", "units"},
     "notes": {"network", "protocol", "units"},
     "plan": {"network", "notes", "errors", "protocol", "units", "spec"},
-    "agent": {"network", "protocol", "mailbox", "drop_causes", "tcpprobe"},
+    "agent": {"kernels", "network", "protocol", "mailbox", "drop_causes", "tcpprobe"},
     "image": {"errors", "kernels"},
-    "engine": {"errors", "kernels", "protocol", "mailbox", "image"},
+    "engine": {"errors", "interpreter", "kernels", "protocol", "mailbox", "image"},
     "store": {"errors", "protocol", "drop_causes"},
-    "analysis": {"network", "protocol", "units"},
+    "analysis": {"kernels", "network", "protocol", "units"},
     "report": {"network", "errors", "protocol", "units", "store", "analysis"},
     "preview": {"agent", "network", "notes", "plan", "protocol", "units"},
     "runner": {"errors", "plan", "engine", "store"},
     "verify": {"errors", "plan", "engine", "store", "runner"},
+    "repeat": {"analysis", "engine", "plan", "report", "runner", "store"},
+    "doctor": {"engine", "errors", "image", "kernels"},
     "progress": {"errors", "plan"},
-    "trace": {"errors"},
+    "trace": {"errors", "interpreter"},
     "export": {"errors", "store", "tcpprobe"},
 }
 """What each part may import of the others; the command line may import all of them."""
@@ -99,12 +102,12 @@ def test_what_goes_into_the_guest_needs_nothing_that_stays_outside() -> None:
     for module in modules_of("lab.agent"):
         own = {name for name in imports(module) if within(name, ["lab"])}
         allowed = ["lab.agent", "lab.protocol", "lab.network", "lab.drop_causes"]
-        allowed += ["lab.mailbox"] if module == "lab.agent.guest" else []
+        allowed += ["lab.mailbox", "lab.kernels"] if module == "lab.agent.guest" else []
         allowed += ["lab.tcpprobe"] if within(module, ["lab.agent.live"]) else []
         assert all(within(name, allowed) for name in own), f"{module}: {sorted(own)}"
 
 
-@pytest.mark.parametrize("module", ["lab.protocol", "lab.mailbox", "lab.drop_causes", "lab.tcpprobe"])
+@pytest.mark.parametrize("module", ["lab.protocol", "lab.mailbox", "lab.drop_causes", "lab.tcpprobe", "lab.kernels"])
 def test_what_both_sides_share_stands_alone(module: str) -> None:
     assert not {name for name in imports(module) if within(name, ["lab"])}
 
@@ -154,7 +157,7 @@ def uses(module: str, name: str) -> bool:
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
     # lab.agent's own command lines are those that other engines and `lab trace` start.
     command_lines = {"lab.cli", "lab.agent.__main__", "lab.agent.live.__main__", "lab.agent.probes"}
-    command_lines |= {"lab.agent.short_flows"}
+    command_lines |= {"lab.agent.short_flows", "lab.agent.shell"}  # and the console of `lab shell`
     assert {module for module in sources() if uses(module, "print")} <= command_lines
     exits = {
         module

@@ -24,7 +24,8 @@ SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 
 def record() -> Record:
     return {
-        "format": PROTOCOL_FORMAT, "status": "ok", "traffic_start_ns": 0, "traffic_end_ns": 0, "kernel": "6.12",
+        "format": PROTOCOL_FORMAT, "engine": "vm", "status": "ok", "pressure": None,
+        "traffic_start_ns": 0, "traffic_end_ns": 0, "kernel": "6.12",
         "versions": {}, "sysctls": {}, "available_congestion_control": [], "flows": [], "interfaces": [],
         "namespaces": [], "counters": {}, "calibration": [], "cpu": {"total_ns": 1, "busy_ns": 0, "processors": 1},
         "collectors": {},
@@ -252,3 +253,20 @@ def test_a_trial_that_is_being_stored_when_the_run_is_stopped_is_stored_whole(
 
 async def _cancel(task: asyncio.Task[object]) -> None:
     task.cancel()
+
+
+def test_what_cannot_be_repeated_is_neither_cached_nor_run_cell_by_cell(tmp_path: Path) -> None:
+    plan = make_plan({**load_experiment(SHIPPED).raw, "repeat": 3})
+    engine = ScriptedEngine()
+    engine.is_exact, engine.most_at_a_time = False, 1
+    _folder, outcome = run(plan, tmp_path, engine, jobs=4)
+    assert (engine.most_at_once, outcome.cached) == (1, 0)
+    # Repetition after repetition, so that nothing that drifts favours a cell; and not in the plan's order.
+    repetitions = [int(name.rpartition("-r")[2]) for name in engine.ran]
+    assert repetitions == sorted(repetitions)
+    orders = [[name.rpartition("-r")[0] for name in engine.ran[at : at + 6]] for at in (0, 6, 12)]
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == sorted(cell.id for cell in plan.cells) for order in orders)
+    again = ScriptedEngine()
+    again.is_exact = False
+    assert run(plan, tmp_path, again)[1].cached == 0

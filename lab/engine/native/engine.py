@@ -12,8 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-
-from filelock import FileLock
+from typing import IO
 
 from lab.engine.base import Step, VirtualTime
 from lab.engine.native import isolation
@@ -39,7 +38,7 @@ class NativeEngine:
         """``jobs`` are those to come: what they need is looked for before the first of them runs."""
         self._jobs = jobs
         self._interpreter: str | None = None
-        self._lock: FileLock | None = None
+        self._lock: IO[str] | None = None
 
     def locate(self, step: Step) -> None:
         if sys.platform != "linux":
@@ -139,7 +138,7 @@ class NativeEngine:
     def close(self) -> None:
         isolation.restore()
         if self._lock is not None:
-            self._lock.release()
+            self._lock.close()
 
 
 def describe(found: isolation.Leftovers) -> str:

@@ -8,14 +8,14 @@ ends.  What is not in any namespace, parameters of kernel modules, is noted in a
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import signal
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from filelock import FileLock, Timeout
+from typing import IO
 
 from lab.errors import EngineError
 from lab.protocol import Job
@@ -34,16 +34,14 @@ def isolated(command: Sequence[str]) -> list[str]:
     ]
 
 
-def only_one() -> FileLock:
-    """Return the lock, taken, that native trials hold; EngineError if another lab has it."""
+def only_one() -> IO[str]:
+    """Return the lock that native trials hold, until it is closed; EngineError if another lab has it."""
     try:
         STATE.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(STATE / "native.lock")
-        lock.acquire(timeout=0)
-    except Timeout:
-        raise EngineError(
-            "another lab runs native trials on this machine; two at a time would disturb each other"
-        ) from None
+        lock = open(STATE / "native.lock", "w", encoding="ascii")  # noqa: SIM115 - whoever closes it gives it back
+        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        raise EngineError("another lab runs native trials here; two at a time would disturb each other") from None
     except OSError as exc:
         raise EngineError(f"cannot write {STATE}: {exc.strerror}") from exc
     return lock

@@ -1,0 +1,72 @@
+# SPDX-License-Identifier: Apache-2.0
+"""``lab shell`` at a terminal."""
+
+from __future__ import annotations
+
+import os
+import pty
+import select
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.engine.vm.engine import VmEngine
+from tests.conftest import SHIPPED, lab_command
+
+pytestmark = pytest.mark.vm
+
+
+class Terminal:
+    """A pseudo-terminal with ``lab shell`` on it."""
+
+    def __init__(self, *arguments: str) -> None:
+        self._own, theirs = pty.openpty()
+        command = [str(lab_command()), "shell", *arguments]
+        self.process = subprocess.Popen(command, stdin=theirs, stdout=theirs, stderr=theirs)
+        os.close(theirs)
+        self.shown = ""
+
+    def wait_for(self, text: str, limit_s: float = 120) -> str:
+        """Return what was shown up to *text*, and forget it."""
+        deadline = time.monotonic() + limit_s
+        while text not in self.shown:
+            assert time.monotonic() < deadline, self.shown
+            if select.select([self._own], [], [], 1)[0]:
+                try:
+                    self.shown += os.read(self._own, 65536).decode(errors="replace")
+                except OSError:  # the other end is closed
+                    assert text in self.shown, self.shown
+        before, _, self.shown = self.shown.partition(text)
+        return before
+
+    def type(self, line: str) -> None:
+        os.write(self._own, line.encode() + b"\n")
+
+
+def test_a_look_around(engine: VmEngine) -> None:
+    terminal = Terminal(str(SHIPPED), "--trial", "cubic-loss-0pct-r1")
+    greeting = terminal.wait_for("mininet>")
+    assert "routers:  r1 r2" in greeting
+    assert "s1 iperf3 -c d1 -p 5201 -C cubic" in greeting
+    terminal.type("s1 ping -c 2 -i 0.2 d1")
+    assert "2 received, 0% packet loss" in terminal.wait_for("mininet>")
+    terminal.type("r1 tc qdisc show dev r1-eth1")
+    assert "tbf 1: root refcnt 2 rate 20Mbit" in terminal.wait_for("mininet>")
+    # Ctrl-C ends what runs inside, not the machine.
+    terminal.type("s1 ping d1")
+    terminal.wait_for("icmp_seq=1")
+    time.sleep(1)
+    os.write(terminal._own, b"\x03")
+    assert "packets transmitted" in terminal.wait_for("mininet>")
+    terminal.type("exit")
+    assert terminal.process.wait(60) == 0
+
+
+def test_a_trial_that_there_is_not(tmp_path: Path) -> None:
+    done = subprocess.run(
+        [str(lab_command()), "shell", str(SHIPPED), "--trial", "99"], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 2
+    assert "--trial: found '99'; expected 1 to 18, or one of cubic-loss-0pct-r1" in done.stderr

@@ -1,0 +1,132 @@
+# SPDX-License-Identifier: Apache-2.0
+"""In the guest: the native engine's side of things, on a kernel that has everything."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from lab.engine.native import isolation
+
+CUBIC = Path("/sys/module/tcp_cubic/parameters/hystart")
+
+
+def main(asked: Any) -> dict[str, Any]:
+    return {
+        "capabilities": json.loads(started("lab.agent.capabilities").communicate()[0]),
+        "trial": whole_trial(asked["job"]),
+        "killed": killed_trial(asked["job"]),
+        "parameters": parameters(asked["tuned"]),
+    }
+
+
+def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
+    environment = {**os.environ, isolation.MARK: str(os.getpid())}
+    command = isolation.isolated([sys.executable, "-m", module, *arguments])
+    return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
+
+
+def left() -> dict[str, Any]:
+    """What a trial could leave behind."""
+    mark = f"{isolation.MARK}=".encode()
+    environments = [_environment(path) for path in Path("/proc").glob("[0-9]*")]
+    links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
+    return {
+        "processes": sum(mark in text for text in environments),
+        "namespaces": len({_namespace(path) for path in Path("/proc").glob("[0-9]*")} - {""}),
+        "links": [link["ifname"] for link in links],
+        "pins": sorted(path.name for path in Path("/sys/fs/bpf").iterdir()),
+    }
+
+
+def _namespace(process: Path) -> str:
+    try:
+        return os.readlink(process / "ns" / "net")
+    except OSError:
+        return ""  # it has ended
+
+
+def _environment(process: Path) -> bytes:
+    try:
+        return (process / "environ").read_bytes()
+    except OSError:
+        return b""
+
+
+def written(job: Any) -> str:
+    path = Path("/run/native.json")
+    path.write_text(json.dumps(job), encoding="utf-8")
+    return str(path)
+
+
+def whole_trial(job: Any) -> dict[str, Any]:
+    before = left()
+    process = started("lab.agent", written(job), "/run/record")
+    printed = process.communicate()[0]
+    record = json.loads(Path("/run/record/record.json").read_text())
+    return {
+        "before": before,
+        "after": settled(before),
+        "status": process.returncode,
+        "progress": [int(line) for line in printed.split()],
+        "record": record,
+        "iperf3": json.loads(Path("/run/record", record["flows"][0]["server_json"]).read_text()),
+    }
+
+
+def killed_trial(job: Any) -> dict[str, Any]:
+    """With kill -9 in the middle of the traffic, to the process that a killed lab's kernel would kill."""
+    before = left()
+    process = started("lab.agent", written(job), "/run/killed")
+    assert process.stdout is not None
+    process.stdout.readline()  # traffic has begun
+    during = left()
+    os.kill(process.pid, signal.SIGKILL)
+    process.wait()
+    return {"before": before, "during": during, "after": settled(before)}
+
+
+def settled(before: dict[str, Any]) -> dict[str, Any]:
+    """What is left after a moment: the kernel takes namespaces down in the background."""
+    for _ in range(50):
+        if (now := left()) == before:
+            break
+        time.sleep(0.1)
+    return now
+
+
+def parameters(job: Any) -> dict[str, Any]:
+    """A lab that is killed after it has changed a parameter; the next one puts it back."""
+    before = CUBIC.read_text().strip()
+
+    def change() -> None:
+        isolation.note_parameters([job])
+        CUBIC.write_text("0")
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    own = in_child(change)
+    changed, found = CUBIC.read_text().strip(), isolation.leftovers()
+    isolation.clean()
+    return {
+        "before": before,
+        "changed": changed,
+        "found": found.parameters,
+        "after": CUBIC.read_text().strip(),
+        "notes": [path.name for path in isolation.STATE.glob("parameters-*")],
+        "status": own,
+    }
+
+
+def in_child(work: Callable[[], None]) -> int:
+    child = os.fork()
+    if child == 0:
+        work()
+        os._exit(0)
+    return os.waitpid(child, 0)[1]

@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native engine on the guest's kernel, which has all that trials may need: what it runs, and what it leaves."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.engine.vm.engine import VmEngine
+from tests.conftest import job_of
+from tests.guest.own_guest import run_script
+
+pytestmark = pytest.mark.vm
+
+
+@pytest.fixture(scope="module")
+def done(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    job = job_of("duration=3s", "collect={probe: , retrans: , drops: , states: }", loss="1%")
+    asked = {"job": job, "tuned": {**job, "congestion_control_parameters": {"cubic": {"hystart": "0"}}}}
+    script = Path(__file__).parent / "scripts" / "native.py"
+    found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("native"), asked)
+    return found
+
+
+def test_this_kernel_has_everything(done: dict[str, Any]) -> None:
+    lacking = [f"{one['name']}: {one['why']}" for one in done["capabilities"] if not one["works"]]
+    assert lacking == []
+    assert len(done["capabilities"]) > 45
+
+
+def test_a_trial_is_carried_out(done: dict[str, Any]) -> None:
+    trial = done["trial"]
+    record = trial["record"]
+    assert (trial["status"], record["status"], record["engine"]) == (0, "ok", "native")
+    assert 1e6 < trial["iperf3"]["end"]["sum_received"]["bits_per_second"] < 20e6
+    assert record["collectors"]["probe"]["rows"] > 100
+    assert record["collectors"]["retrans"]["rows"] > 0
+    assert record["pressure"]["softnet_dropped"] == 0
+    assert [qdisc["kind"] for port in record["interfaces"] for qdisc in port["qdiscs_after"]].count("netem") == 2
+    assert trial["progress"] == sorted(trial["progress"])
+    assert trial["progress"][-1] > 2_500_000_000
+
+
+@pytest.mark.parametrize("how", ["trial", "killed"])
+def test_nothing_is_left(done: dict[str, Any], how: str) -> None:
+    assert done[how]["before"]["processes"] == 0
+    assert done[how]["after"] == done[how]["before"]
+
+
+def test_there_was_something_to_leave(done: dict[str, Any]) -> None:
+    during = done["killed"]["during"]
+    assert during["processes"] > 8
+    assert during["namespaces"] >= 6
+    assert during["links"] == done["killed"]["before"]["links"], "not even while it runs is there a trace outside"
+
+
+def test_a_changed_parameter_is_put_back(done: dict[str, Any]) -> None:
+    found = done["parameters"]
+    assert (found["before"], found["changed"], found["after"]) == ("1", "0", "1")
+    assert found["found"] == {"/sys/module/tcp_cubic/parameters/hystart": "1"}
+    assert found["notes"] == []
+    assert found["status"] == 9

@@ -1,0 +1,148 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The native engine on this host's kernel, as far as that goes: links with a rate, and what it says it lacks."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.engine.native import isolation
+from tests.conftest import lab_command
+
+pytestmark = pytest.mark.live
+
+EXPERIMENT = """\
+name: native
+topology:
+  kind: dumbbell
+  bottleneck: {rate: 20mbit, delay: 0ms, queue: {discipline: pfifo, limit: 50p}}
+flows:
+  bulk: {from: s1, to: d1}
+duration: 2s
+matrix:
+  flows.bulk.cc: [cubic, reno]
+repeat: 2
+collect:
+  states:
+"""
+
+Lab = Callable[..., "subprocess.CompletedProcess[str]"]
+
+
+@pytest.fixture
+def experiment(tmp_path: Path) -> Path:
+    path = tmp_path / "native.yaml"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+def links() -> list[str]:
+    shown = subprocess.run(["ip", "-j", "link"], capture_output=True, text=True, check=True).stdout
+    return [link["ifname"] for link in json.loads(shown)]
+
+
+def marked() -> list[Path]:
+    """The processes of native trials."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        try:
+            if f"{isolation.MARK}=".encode() in (folder / "environ").read_bytes():
+                found.append(folder)
+        except OSError:
+            continue
+    return found
+
+
+def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: Path) -> None:
+    before = links()
+    done = lab("run", str(experiment), "--engine", "native", "-o", str(tmp_path / "results"))
+    assert done.returncode == 0, done.stderr
+    run = Path(done.stdout.strip())
+    assert (links(), marked()) == (before, [])
+    provenance: dict[str, Any] = json.loads((run / "provenance.json").read_text())
+    assert provenance["engine"] == "native"
+    assert provenance["kernel"] == os.uname().release
+    assert provenance["jobs"] == 1
+    assert not any(trial["cached"] for trial in provenance["trials"].values())
+    trials = sorted(path.name for path in (run / "trials").iterdir())
+    assert trials == ["cubic-r1", "cubic-r2", "reno-r1", "reno-r2"]
+    for name in trials:
+        record = json.loads((run / "trials" / name / "trial.json").read_text())["record"]
+        assert (record["engine"], record["status"]) == ("native", "ok")
+        assert record["pressure"]["load_before"] >= 0
+        checks = json.loads((run / "trials" / name / "validity.json").read_text())["checks"]
+        assert "quiet-machine" in {check["id"] for check in checks}
+    page = (run / "report" / "index.html").read_text()
+    assert "native: in real time on this machine" in page
+    again = lab("verify", str(run))
+    assert "cannot come out the same to the byte" in again.stderr
+    assert again.stdout.splitlines()[-1] in ("4/4 agree", "3/4 agree", "2/4 agree", "1/4 agree", "0/4 agree")
+    assert again.returncode == (0 if "4/4" in again.stdout else 1)
+    # A second run is another sample, not the first one from a cache.
+    more = lab("run", str(experiment), "--engine", "native", "--set", "repeat=1", "-o", str(tmp_path / "results"))
+    assert "from the cache" not in more.stderr
+
+
+def test_a_killed_lab_leaves_nothing(experiment: Path, tmp_path: Path) -> None:
+    before = links()
+    command = [str(lab_command()), "run", str(experiment), "--engine", "native", "--set", "duration=60s"]
+    process = subprocess.Popen([*command, "-o", str(tmp_path / "results")], stderr=subprocess.PIPE, text=True)
+    deadline = time.monotonic() + 60
+    while not any("iperf3" in (path / "comm").read_text() for path in marked()):
+        assert time.monotonic() < deadline
+        assert process.poll() is None
+        time.sleep(0.1)
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    deadline = time.monotonic() + 10
+    while marked():
+        assert time.monotonic() < deadline, [(path / "cmdline").read_text() for path in marked()]
+        time.sleep(0.1)
+    assert links() == before
+
+
+def test_what_the_kernel_lacks_is_named(lab: Lab, experiment: Path, tmp_path: Path) -> None:
+    done = lab(
+        "run", str(experiment), "--engine", "native", "--set", "matrix.flows.bulk.cc=[cubic, nosuch]",
+        "-o", str(tmp_path / "results"),
+    )  # fmt: skip
+    assert done.returncode == 3
+    assert "this machine lacks what the experiment needs:\n  congestion control nosuch: the kernel does" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_kernels_cannot_be_chosen(lab: Lab, experiment: Path) -> None:
+    done = lab("run", str(experiment), "--engine", "native", "--set", "kernel=debian-12")
+    assert done.returncode == 2
+    assert "the native engine has this host's kernel only; the experiment asks for debian-12" in done.stderr
+    assert lab("run", str(experiment), "--engine", "fast").returncode == 2
+
+
+def test_two_labs_do_not_run_natively_at_a_time(lab: Lab, experiment: Path, tmp_path: Path) -> None:
+    lock = isolation.only_one()
+    try:
+        done = lab("run", str(experiment), "--engine", "native", "-o", str(tmp_path / "results"))
+    finally:
+        lock.close()
+    assert done.returncode == 3
+    assert "another lab runs native trials here" in done.stderr
+
+
+def test_the_doctor_says_what_there_is(lab: Lab) -> None:
+    done = lab("doctor")
+    sections = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
+    assert sections == ["machine:", "virtual machines:", "native engine:"]
+    assert "  ok  command: ip, tc, bridge, ethtool, ping, iperf3, mnexec" in done.stdout
+    assert "Traceback" not in done.stderr
+
+
+def test_there_is_nothing_to_clean(lab: Lab) -> None:
+    assert lab("clean").stderr.strip() == "there is nothing to clean"
