@@ -16,7 +16,7 @@ from lab.analysis.statistics import Summary
 from lab.report.axes import Axis, Quantity
 from lab.report.drawn import Drawn
 from lab.report.model import Report, Row
-from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, styled
+from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, legend_columns, styled
 
 SPREAD = (
     "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). "
@@ -174,9 +174,8 @@ def _series_legend(figure: Figure, report: Report, *, ceiling: bool) -> None:
         handles.append(
             Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
         )
-    figure.legend(
-        handles=handles, loc="outside upper right", ncols=min(4, len(handles)), handlelength=2.6, columnspacing=1.2
-    )
+    columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+    figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.6, columnspacing=1.2)
 
 
 # --- goodput by cell ---------------------------------------------------------------------------------------

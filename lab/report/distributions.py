@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from lab.report.style import PAGE_INCHES, cycle
+from lab.report.style import PAGE_INCHES, cycle, legend_columns
 
 QUANTILES = (0.5, 0.95, 0.99)
 MAX_CELLS = 14
@@ -101,4 +101,5 @@ def label_outside(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
 def legend(figure: Figure, axes: Axes) -> None:
     handles, labels = axes.get_legend_handles_labels()
     if any(labels):
-        figure.legend(handles, labels, loc="outside upper right", ncols=min(4, len(labels)), handlelength=2.2)
+        columns = legend_columns(labels, figure.get_figwidth())
+        figure.legend(handles, labels, loc="outside upper right", ncols=columns, handlelength=2.2)

@@ -113,6 +113,17 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     return chosen
 
 
+_CHARACTERS_PER_INCH = 12.5
+_HANDLE_CHARACTERS = 7
+"""A legend's line and the space around it take as much room as so many."""
+
+
+def legend_columns(labels: Sequence[str], inches: float, most: int = 4) -> int:
+    """Return in how many columns a legend fits into a figure of this width; matplotlib would cut it off."""
+    widest = max((len(label) for label in labels), default=0) + _HANDLE_CHARACTERS
+    return max(1, min(most, len(labels), int(inches * _CHARACTERS_PER_INCH // widest)))
+
+
 FORMATS = ("svg", "pdf", "png")
 
 

@@ -23,7 +23,7 @@ from lab.report.drawn import BANDS, RETRANSMISSIONS, SSTHRESH, Drawn, band_handl
 from lab.report.evaluate import CURVE_BINS, Curve, FlowCurves
 from lab.report.kernel import inside, retransmissions
 from lab.report.model import Report, Row
-from lab.report.style import GREY, PAGE_INCHES, styled
+from lab.report.style import GREY, PAGE_INCHES, legend_columns, styled
 from lab.store import TrialResult
 
 MAX_PANELS = 6
@@ -234,7 +234,7 @@ def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> 
         )
     if kind == "goodput" and any(_estimated(row) for row in rows):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=ESTIMATE, label="BBR's estimate"))
-    columns = min(len(handles), 6)
+    columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth(), 6)
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.2, columnspacing=1.4)
 
 

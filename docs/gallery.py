@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Put figures and tables of finished runs into ``gallery.md``: ``python docs/gallery.py RESULTS_DIR``.
+
+``RESULTS_DIR`` has a folder for each experiment, as ``lab run`` leaves them.  What stands between the markers of an
+experiment is replaced; the words about it stay.  Figures go to ``images/gallery``.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+HERE = Path(__file__).parent
+PAGE = HERE / "gallery.md"
+IMAGES = HERE / "images" / "gallery"
+MARKED = re.compile(r"(<!-- (figure|table|run) of (\w+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+
+COLUMNS = {
+    "goodput_mbps": ("goodput, Mbit/s", 2),
+    "srtt_p95_ms": ("95 % of smoothed RTT, ms", 1),
+    "retransmits": ("retransmissions", 0),
+    "jain_index": ("Jain's index", 3),
+    "fct_median_ms": ("median completion, ms", 0),
+    "fct_p95_ms": ("95 % completion, ms", 0),
+}
+
+
+def main(results: Path) -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+
+    def made(match: re.Match[str]) -> str:
+        head, kind, experiment, name, end = match.groups()
+        run = (results / experiment / "latest").resolve()
+        if not run.exists():
+            raise SystemExit(f"{results} has no run of {experiment}")
+        text = {"figure": figure, "table": table, "run": about}[kind](run, experiment, name)
+        return head + text + end
+
+    PAGE.write_text(MARKED.sub(made, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
+
+
+def figure(run: Path, experiment: str, name: str) -> str:
+    target = IMAGES / f"{experiment}-{name}.png"
+    shutil.copyfile(run / "report" / "figures" / f"{name}.png", target)
+    return f"![{experiment}: {name.replace('-', ' ')}]({target.relative_to(HERE)})\n"
+
+
+def table(run: Path, _experiment: str, _name: str) -> str:
+    """The results' means, of the columns that have any value."""
+    with open(run / "report" / "tables" / "results.csv", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    names = list(rows[0])
+    axes = names[: names.index("group")]
+    several = len({row["group"] for row in rows}) > 1
+    where = [*axes, *(["group"] if several else []), "congestion_control"]
+    shown = {key: value for key, value in COLUMNS.items() if any(row.get(f"{key}_mean") for row in rows)}
+    lines = [
+        "| " + " | ".join([*where, *(title for title, _digits in shown.values())]) + " |",
+        "|" + "---|" * len(where) + "---:|" * len(shown),
+    ]
+    for row in rows:
+        cells = [row[name].replace("congestion_control", "cc") for name in where]
+        cells += [_mean(row, key, digits) for key, (_title, digits) in shown.items()]
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines).replace("congestion_control", "flows") + "\n"
+
+
+def _mean(row: dict[str, str], key: str, digits: int) -> str:
+    mean, spread = row[f"{key}_mean"], row[f"{key}_ci95"]
+    if not mean:
+        return "–"
+    text = f"{float(mean):.{digits}f}"
+    return f"{text} ± {float(spread):.{digits}f}" if spread and float(spread) >= 0.5 * 10**-digits else text
+
+
+def about(run: Path, experiment: str, _name: str) -> str:
+    """What was run, and its digest: the same on every machine with the same image."""
+    provenance: dict[str, Any] = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
+    trials = len(provenance["trials"])
+    digest = provenance["results_digest"]
+    return f"`lab run experiments/{experiment}.yaml`: {trials} trials, results digest `{digest[:16]}…`\n"
+
+
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        raise SystemExit(__doc__)
+    main(Path(sys.argv[1]))
