@@ -79,11 +79,9 @@ def _mean(row: dict[str, str], key: str, digits: int) -> str:
 
 
 def about(run: Path, experiment: str, _name: str) -> str:
-    """What was run, and its digest: the same on every machine with the same image."""
+    """What was run."""
     provenance: dict[str, Any] = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    trials = len(provenance["trials"])
-    digest = provenance["results_digest"]
-    return f"`lab run experiments/{experiment}.yaml`: {trials} trials, results digest `{digest[:16]}…`\n"
+    return f"`lab run experiments/{experiment}.yaml`: {len(provenance['trials'])} trials\n"
 
 
 if __name__ == "__main__":
