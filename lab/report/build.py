@@ -157,7 +157,7 @@ def settings(report: Report) -> list[tuple[str, str]]:
         "MTU": [f"{job['mtu']} B" for job in jobs],
         "TSO, GSO, GRO": ["as the kernel sets them" if job["offloads"] else "off" for job in jobs],
         "ECN": [job["ecn"] for job in jobs],
-        "Largest socket buffer": [format_size(job["socket_buffer_bytes"]) for job in jobs],
+        "Largest socket buffer": [_size(job["socket_buffer_bytes"]) for job in jobs],
         "Flows per trial": [str(len(job["flows"])) for job in jobs],
         "Recorded": [", ".join(job["collectors"]) or "nothing" for job in jobs],
     }
@@ -165,6 +165,11 @@ def settings(report: Report) -> list[tuple[str, str]]:
     matrix = [(axis.label, ", ".join(axis.text(value) for value in axis.values)) for axis in report.axes]
     repetitions = len({result.trial.identity.repetition for result in report.evaluated})
     return [*matrix, ("Repetitions", str(repetitions)), *shared, ("Engine", engine_text(report))]
+
+
+def _size(count: int) -> str:
+    """A round number as it is, any other shortened."""
+    return format_size(count) if count % 1024 == 0 else format_size(count, 4)
 
 
 def engine_text(report: Report) -> str:

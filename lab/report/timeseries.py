@@ -220,7 +220,7 @@ def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> 
     handles: list[Artist] = [
         Line2D([], [], color=series.look.colour, linestyle=_dense(series.look.dashes, kind), label=series.label)
         for series in report.series
-        if any(row.series == series for row in rows)
+        if any(row.series == series and row.median().curves() for row in rows)
     ]
     if kind == "cwnd" and any(curves.ssthresh for row in rows for curves in row.median().curves()):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=SSTHRESH, label="ssthresh"))
