@@ -31,5 +31,5 @@ static __always_inline int destroy_socket_record(struct bpf_raw_tracepoint_args 
 	return 0;
 }
 
-FIRST_PROGRAM(destroy_socket)
-SECOND_PROGRAM(destroy_socket)
+FIRST_PROGRAM(destroy_socket, 0)
+SECOND_PROGRAM(destroy_socket, 0)

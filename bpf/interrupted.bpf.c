@@ -1,43 +1,73 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
  * The kernel does not run a program within itself: what an interrupt does while a process is at the same place, working
- * off its socket's backlog or closing it, would be missed.  So a second program hangs at each such place, and records
- * when it finds the first one at work.  The loader numbers the places (PLACES, PLACE_<program>),
- * and puts this before the programs: of what is included, bcc would not see the maps.
+ * off its socket's backlog or closing it, would be missed.  So a second program hangs at each such place, runs after the
+ * first one, and records what the first one has not.  The first one leaves what it has recorded in a table, by what the
+ * event is about (a segment, a socket), which is never the same in the process and in what interrupts it.
+ * The loader numbers the places (PLACES, PLACE_<program>), and puts this before the programs: of what is included, bcc
+ * would not see the maps.
  */
-BPF_PERCPU_ARRAY(places_busy, u64, PLACES);
+#define SLOTS 8	/* an interrupt between the two programs must not be given the same one */
+
+BPF_PERCPU_ARRAY(places_recorded, u64, PLACES * SLOTS);
 BPF_PERCPU_ARRAY(places_nested, u64, PLACES);	/* how often the second program recorded */
 
-static __always_inline void set_busy(u32 place, u64 is_busy)
+/*
+ * As a number: the verifier knows arguments for pointers, and lets nobody calculate with them.  The address is worked
+ * out from a copy that the compiler cannot tell to be the context: of that, only its own address plus a constant may be
+ * read, which the compiler would not stick to if it had the sum at hand.
+ */
+static __always_inline u64 argument_of(const void *ctx, u32 number)
 {
-	u64 *busy = places_busy.lookup(&place);
+	u64 argument = 0;
 
-	if (busy)
-		*busy = is_busy;
+	asm volatile("" : "+r"(ctx));
+	bpf_probe_read_kernel(&argument, sizeof(argument), ctx + number * sizeof(u64));
+	return argument;
 }
 
-static __always_inline int count_nested(u32 place)
+static __always_inline u32 slot_of(u32 place, u64 subject)
 {
-	u64 *busy = places_busy.lookup(&place), *nested = places_nested.lookup(&place);
+	/* Kernel objects lie 64 bytes apart and more. */
+	return place * SLOTS + ((subject >> 6 ^ subject >> 12) & (SLOTS - 1));
+}
 
-	if (!busy || !*busy || !nested)
+static __always_inline void leave_recorded(u32 place, u64 subject)
+{
+	u32 slot = slot_of(place, subject);
+	u64 *recorded = places_recorded.lookup(&slot);
+
+	if (recorded)
+		*recorded = subject;
+}
+
+static __always_inline int is_missing(u32 place, u64 subject)
+{
+	u32 slot = slot_of(place, subject);
+	u64 *recorded = places_recorded.lookup(&slot), *nested = places_nested.lookup(&place);
+
+	if (!recorded || !nested)
 		return 0;
+	if (*recorded == subject) {
+		*recorded = 0;
+		return 0;
+	}
 	++*nested;
 	return 1;
 }
 
-/* What <program>_record() does, at its place.  (bcc takes one program from a macro.) */
-#define FIRST_PROGRAM(program) \
+/* What <program>_record() does, at its place; `about` is the argument that events differ by.  (bcc takes one program
+ * from a macro.) */
+#define FIRST_PROGRAM(program, about) \
 	int program(struct bpf_raw_tracepoint_args *ctx) \
 	{ \
-		set_busy(PLACE_##program, 1); \
 		program##_record(ctx); \
-		set_busy(PLACE_##program, 0); \
+		leave_recorded(PLACE_##program, argument_of(ctx, about)); \
 		return 0; \
 	}
 
-#define SECOND_PROGRAM(program) \
+#define SECOND_PROGRAM(program, about) \
 	int program##_within(struct bpf_raw_tracepoint_args *ctx) \
 	{ \
-		return count_nested(PLACE_##program) ? program##_record(ctx) : 0; \
+		return is_missing(PLACE_##program, argument_of(ctx, about)) ? program##_record(ctx) : 0; \
 	}

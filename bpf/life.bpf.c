@@ -74,5 +74,5 @@ static __always_inline int life_change_record(struct bpf_raw_tracepoint_args *ct
 	return 0;
 }
 
-FIRST_PROGRAM(life_change)
-SECOND_PROGRAM(life_change)
+FIRST_PROGRAM(life_change, 0)
+SECOND_PROGRAM(life_change, 0)

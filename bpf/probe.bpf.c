@@ -161,13 +161,13 @@ static __always_inline int probe_receive_record(struct bpf_raw_tracepoint_args *
 	return probe_record((void *)ctx->args[0], (void *)ctx->args[1], 0);
 }
 
-FIRST_PROGRAM(probe_receive)
-SECOND_PROGRAM(probe_receive)
+FIRST_PROGRAM(probe_receive, 1)
+SECOND_PROGRAM(probe_receive, 1)
 
 static __always_inline int probe_transmit_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	return probe_record((void *)ctx->args[0], (void *)ctx->args[1], 1);
 }
 
-FIRST_PROGRAM(probe_transmit)
-SECOND_PROGRAM(probe_transmit)
+FIRST_PROGRAM(probe_transmit, 1)
+SECOND_PROGRAM(probe_transmit, 1)

@@ -62,8 +62,8 @@ static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args
 	return 0;
 }
 
-FIRST_PROGRAM(retrans_segment)
-SECOND_PROGRAM(retrans_segment)
+FIRST_PROGRAM(retrans_segment, 1)
+SECOND_PROGRAM(retrans_segment, 1)
 
 static __always_inline int retrans_synack_record(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -97,5 +97,5 @@ static __always_inline int retrans_synack_record(struct bpf_raw_tracepoint_args 
 	return 0;
 }
 
-FIRST_PROGRAM(retrans_synack)
-SECOND_PROGRAM(retrans_synack)
+FIRST_PROGRAM(retrans_synack, 1)
+SECOND_PROGRAM(retrans_synack, 1)

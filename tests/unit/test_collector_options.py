@@ -60,6 +60,6 @@ def test_every_collector_is_known_everywhere() -> None:
         source = (sources / f"{name}.bpf.c").read_text()
         for hook in collector.hooks:
             plain = f"\nint {hook.program}(struct bpf_raw_tracepoint_args *ctx)"
-            both = f"\nFIRST_PROGRAM({hook.program})\nSECOND_PROGRAM({hook.program})\n"
-            assert (both if hook.is_interruptible else plain) in source
+            both = rf"\nFIRST_PROGRAM\({hook.program}, (\d)\)\nSECOND_PROGRAM\({hook.program}, \1\)\n"
+            assert re.search(both, source) if hook.is_interruptible else plain in source
         assert all(re.search(rf"^BPF_\w+\(.*\b{table}\b", source, re.MULTILINE) for table in collector.memory), name

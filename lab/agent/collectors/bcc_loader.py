@@ -75,7 +75,7 @@ class BccPrograms:
             self._loaded[name] = list(self._load(name))
 
     def attach(self, collector: str, options: Collection[str] = ()) -> None:
-        for hook, program in self._loaded[collector]:
+        for hook, program in sorted(self._loaded[collector], key=_attached_when):
             if hook.option is None or hook.option in options:
                 if isinstance(program, LoaderError):
                     self.detach(collector)
@@ -237,6 +237,13 @@ def _misses(program: int) -> int:
     if libbpf().bpf_obj_get_info_by_fd(program, ctypes.byref(info), ctypes.byref(size)) != 0:
         return 0
     return int(info.recursion_misses)
+
+
+def _attached_when(loaded: tuple[Hook, object]) -> int:
+    """Second programs must run after the first ones: at tracepoints the kernel runs them in the order in which they
+    came (tracepoint.c, func_add()), at functions in the opposite one (trampoline.c, __bpf_trampoline_link_prog())."""
+    hook, _program = loaded
+    return int(hook.is_second if hook.kind == "tracepoint" else not hook.is_second)
 
 
 def find_hook(types: KernelTypes, hook: Hook) -> int | None:
