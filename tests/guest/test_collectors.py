@@ -16,6 +16,7 @@ import pyarrow as pa
 import pytest
 
 from lab.engine.vm.selftest import self_test_job
+from lab.kernels import netem_takes_seeds
 from lab.protocol import Job
 from lab.store.collected import Context, read_rows, rows_to_table
 from tests.conftest import job_of, record_in
@@ -190,10 +191,10 @@ def test_drops_equal_tc_packet_for_packet(everything: Trial) -> None:
     rows = everything.rows("drops")
     at_queues = [row for row in rows if row["cause"] in ("random_loss", "queue_overflow", "aqm")]
     assert Counter((row["node"], row["interface"]) for row in at_queues) == everything.dropped_by_tc()
-    assert {(row["interface"], row["cause"]) for row in at_queues} == {
-        ("r1-eth1", "queue_overflow"),
-        ("ifb0", "random_loss"),
-    }
+    causes = {(row["interface"], row["cause"]) for row in at_queues}
+    # With the losses that the older kernel draws, slow start ends before the queue is full.
+    assert causes - {("r1-eth1", "queue_overflow")} == {("ifb0", "random_loss")}
+    assert len(causes) == 2 or not netem_takes_seeds(everything.record["kernel"])
 
 
 def test_how_long_packets_take_along_the_stack(everything: Trial) -> None:
