@@ -75,7 +75,9 @@ def _mean(row: dict[str, str], key: str, digits: int) -> str:
     if not mean:
         return "–"
     text = f"{float(mean):.{digits}f}"
-    return f"{text} ± {float(spread):.{digits}f}" if spread and float(spread) >= 0.5 * 10**-digits else text
+    # Of two repetitions the interval is twelve times their spread, and says nothing.
+    shown = spread and int(row["n"]) > 2 and float(spread) >= 0.5 * 10**-digits
+    return f"{text} ± {float(spread):.{digits}f}" if shown else text
 
 
 def about(run: Path, experiment: str, _name: str) -> str:

@@ -16,13 +16,14 @@ from lab.analysis.statistics import Summary
 from lab.report.axes import Axis, Quantity
 from lab.report.drawn import Drawn
 from lab.report.model import Report, Row
-from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, legend_columns, styled
+from lab.report.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns, styled
 
 SPREAD = (
     "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). "
     "Small marks: single repetitions (beside the mean)."
 )
 MAX_TICKS = 8
+MAX_LEGEND_LINES = 5
 
 
 def comparison_figures(report: Report) -> list[Drawn]:
@@ -175,6 +176,10 @@ def _series_legend(figure: Figure, report: Report, *, ceiling: bool) -> None:
             Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
         )
     columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+    if len(handles) > MAX_LEGEND_LINES * columns:
+        # Above the axes so many would leave no room for them.
+        figure.legend(handles=handles, loc="outside right upper", handlelength=2.6)
+        return
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.6, columnspacing=1.2)
 
 
@@ -222,9 +227,13 @@ def _power(report: Report) -> Drawn | None:
     facets = list(dict.fromkeys(row.facet for row in rows))
     figure = Figure(figsize=(COLUMN_INCHES * 1.45, 3.0), layout="constrained")
     axes = figure.subplots()
+    # Where colours do not suffice, marks tell series apart, and cells (two at most) are filled or not.
+    by_mark = not has_colours_for(len(report.series)) and len(facets) <= 2
     for row in rows:
-        marker = MARKERS[facets.index(row.facet) % len(MARKERS)]
+        place = facets.index(row.facet)
+        marker = row.series.look.marker if by_mark else MARKERS[place % len(MARKERS)]
         colour, repetitions = row.series.look.colour, row.used
+        hollow = by_mark and place == 1
         pairs = [(item.value(queueing_ms), item.value(goodput_mbps)) for item in repetitions]
         known = [(delay, rate) for delay, rate in pairs if delay is not None and rate is not None]
         delays, rates = [delay for delay, _ in known], [rate for _, rate in known]
@@ -237,8 +246,9 @@ def _power(report: Report) -> Drawn | None:
                 marker,
                 color=colour,
                 markersize=6,
-                markeredgecolor="white",
-                mew=0.6,
+                markerfacecolor="white" if hollow else colour,
+                markeredgecolor=colour if hollow else "white",
+                mew=1.0 if hollow else 0.6,
                 zorder=5,
             )
     for level in _ceilings(rows):
@@ -249,10 +259,30 @@ def _power(report: Report) -> Drawn | None:
     axes.set_xlabel("Mean queueing delay (ms), smaller to the right")
     axes.set_ylabel("Goodput (Mbit/s)")
     handles = [
-        Line2D([], [], color=s.look.colour, marker="o", linestyle="none", markersize=5, label=s.label)
+        Line2D(
+            *([], []),
+            color=s.look.colour,
+            marker=s.look.marker if by_mark else "o",
+            linestyle="none",
+            markersize=5,
+            label=s.label,
+        )
         for s in report.series
     ]
-    if len(facets) > 1:
+    if by_mark and len(facets) == 2:
+        handles += [
+            Line2D(
+                *([], []),
+                color=GREY,
+                marker="o",
+                markerfacecolor=face,
+                linestyle="none",
+                markersize=4.5,
+                label=report.facet_title(facet),
+            )
+            for facet, face in zip(facets, (GREY, "white"), strict=True)
+        ]
+    elif len(facets) > 1:
         handles += [
             Line2D(
                 [],

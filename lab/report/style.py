@@ -97,6 +97,11 @@ _KNOWN = {
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 
 
+def has_colours_for(number: int) -> bool:
+    """Return whether so many things can be told apart by colour alone."""
+    return number <= len(_COLOURS)
+
+
 def styled() -> AbstractContextManager[None]:
     """Return a context in which figures are made and saved."""
     return mpl.rc_context(_RC)
@@ -113,7 +118,7 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
     return chosen
 
 
-_CHARACTERS_PER_INCH = 12.5
+_CHARACTERS_PER_INCH = 11.5
 _HANDLE_CHARACTERS = 7
 """A legend's line and the space around it take as much room as so many."""
 
