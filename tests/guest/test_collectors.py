@@ -322,7 +322,7 @@ def test_the_queue_is_what_tc_says(everything: Trial) -> None:
     packet_ns = 1514 * 8 * 1000 // 20
     assert np.all(waited <= ahead + packet_ns + 200_000)
     busy = ahead > 3 * packet_ns
-    assert busy.sum() > 100
+    assert busy.sum() > (100 if netem_takes_seeds(everything.record["kernel"]) else 10)
     assert np.all(waited[busy] >= ahead[busy] - 2 * packet_ns)
 
 
@@ -411,7 +411,8 @@ def test_filters_take_nodes_and_addresses(run: Callable[[Job], Trial]) -> None:
 
 
 def test_all_collectors_together_are_exact(run: Callable[[Job], Trial], everything: Trial) -> None:
-    job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", loss="1%")
+    kernel = "debian-13" if netem_takes_seeds(everything.record["kernel"]) else "debian-12"
+    job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", f"kernel={kernel}", loss="1%")
     again = run({**job, "collectors": self_test_job()["collectors"]})
     for one in sorted((everything.directory / "collect").iterdir()):
         assert one.read_bytes() == (again.directory / "collect" / one.name).read_bytes(), one.name
