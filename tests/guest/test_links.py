@@ -131,7 +131,7 @@ def traced(limit: str) -> Job:
         "duration": "10s",
     }
     parsed = parse_trace("\n".join(map(str, TRACE_MS)))
-    (trial,) = make_plan(document, {"t": parsed}).trials
+    (trial,) = make_plan(document, {("trace", "t"): parsed}).trials
     return trial.job
 
 
