@@ -51,7 +51,7 @@ def test_nothing_is_left(done: dict[str, Any], how: str) -> None:
 
 def test_there_was_something_to_leave(done: dict[str, Any]) -> None:
     during = done["killed"]["during"]
-    assert during["processes"] > 8
+    assert during["processes"] >= 6
     assert during["namespaces"] >= 6
     assert during["links"] == done["killed"]["before"]["links"], "not even while it runs is there a trace outside"
 
