@@ -84,8 +84,9 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
     assert "native: in real time on this machine" in page
     again = lab("verify", str(run))
     assert "cannot come out the same to the byte" in again.stderr
-    assert again.stdout.splitlines()[-1] in ("4/4 agree", "3/4 agree", "2/4 agree", "1/4 agree", "0/4 agree")
-    assert again.returncode == (0 if "4/4" in again.stdout else 1)
+    # Goodput of both cells; whether it agrees is the machine's business.
+    assert again.stdout.splitlines()[-1] in ("2/2 agree", "1/2 agree", "0/2 agree")
+    assert again.returncode == (0 if "2/2" in again.stdout else 1)
     # A second run is another sample, not the first one from a cache.
     more = lab("run", str(experiment), "--engine", "native", "--set", "repeat=1", "-o", str(tmp_path / "results"))
     assert "from the cache" not in more.stderr
@@ -94,7 +95,7 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
 def test_a_killed_lab_leaves_nothing(experiment: Path, tmp_path: Path) -> None:
     before = links()
     command = [str(lab_command()), "run", str(experiment), "--engine", "native", "--set", "duration=60s"]
-    process = subprocess.Popen([*command, "-o", str(tmp_path / "results")], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen([*command, "-o", str(tmp_path / "results")], stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not any("iperf3" in (path / "comm").read_text() for path in marked()):
         assert time.monotonic() < deadline
