@@ -8,7 +8,7 @@ cd "$(dirname "$0")/.."
 # For trials in virtual machines, and for the report.
 PACKAGES="debian-archive-keyring erofs-utils gcc libc6-dev mmdebstrap qemu-system-x86 uidmap"
 # For the native engine and `lab trace`, on this host's own kernel.
-PACKAGES="$PACKAGES ethtool iperf3 iproute2 iputils-ping kmod mininet python3-bpfcc util-linux"
+PACKAGES="$PACKAGES ethtool iperf3 iproute2 iputils-ping kmod mininet mount python3-bpfcc util-linux"
 python=${PYTHON:-python3}
 
 if ! command -v apt-get >/dev/null; then

@@ -30,6 +30,8 @@ def isolated(command: Sequence[str]) -> list[str]:
     return [
         *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
+        # BPF programs that links pin for tc would outlive a killed agent in the host's own file system.
+        *("sh", "-c", 'mount -t bpf bpf /sys/fs/bpf 2>/dev/null; exec "$@"', "sh"),
         *command,
     ]
 
