@@ -64,7 +64,7 @@ def table(run: Path, _experiment: str, _name: str) -> str:
         "|" + "---|" * len(where) + "---:|" * len(shown),
     ]
     for row in rows:
-        cells = [row[name].replace("congestion_control", "cc") for name in where]
+        cells = [row[name] for name in where]
         cells += [_mean(row, key, digits) for key, (_title, digits) in shown.items()]
         lines.append("| " + " | ".join(cells) + " |")
     return "\n".join(lines).replace("congestion_control", "flows") + "\n"

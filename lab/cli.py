@@ -33,6 +33,8 @@ from lab.errors import (
 if TYPE_CHECKING:
     from lab.engine.base import Engine
     from lab.plan import Plan, Trial
+    from lab.runner import Observer
+    from lab.spec.load import LoadedExperiment
     from lab.store import Run
 
 app = typer.Typer(
@@ -70,14 +72,11 @@ def run(
 ) -> None:
     """Run an experiment and write its report.  The last line printed is the run's folder."""
     from lab.image import cache
-    from lab.plan import make_plan
     from lab.progress import observing
     from lab.runner import Runner
-    from lab.spec.load import load_experiment
     from lab.store import TrialCache, create_run
 
-    loaded = load_experiment(file, set_ or ())
-    plan = make_plan(loaded.raw, loaded.contents)
+    loaded, plan = _planned(file, set_)
     engine = _engine(engine_, plan, loaded.packages)
     with observing(plan) as observer:
         engine.locate(observer.step)
@@ -118,12 +117,10 @@ def check(
     ] = None,
 ) -> None:
     """Validate an experiment and print what it comes to, without running it."""
-    from lab.plan import describe, make_plan
+    from lab.plan import describe
     from lab.preview import preview
-    from lab.spec.load import load_experiment
 
-    loaded = load_experiment(file, set_ or ())
-    plan = make_plan(loaded.raw, loaded.contents)
+    _loaded, plan = _planned(file, set_)
     print(describe(plan))
     print(preview(plan, _processors()))
     if svg is not None:
@@ -182,7 +179,6 @@ def verify(
     from lab.plan import Plan
     from lab.progress import observing
     from lab.store import open_run
-    from lab.verify import changed_inputs
 
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
@@ -193,9 +189,7 @@ def verify(
         _verify_means(folder, plan, engine)
         return
     with observing(plan) as observer:
-        engine.locate(observer.step)
-        for line in changed_inputs(folder, engine):
-            _say(f"not the same machine: {line}")
+        _locate_again(engine, folder, observer)
         differences = asyncio.run(verification.verify(folder, chosen, engine, observer, jobs=jobs or _processors()))
     for difference in differences:
         print(difference)
@@ -206,18 +200,24 @@ def verify(
         raise typer.Exit(EXIT_EXPECTATION_FAILED)
 
 
+def _locate_again(engine: Engine, folder: Run, observer: Observer) -> None:
+    """Locate the engine, and say what it has otherwise than the run's."""
+    from lab.verify import changed_inputs
+
+    engine.locate(observer.step)
+    for line in changed_inputs(folder, engine):
+        _say(f"not the same machine: {line}")
+
+
 def _verify_means(folder: Run, plan: Plan, engine: Engine) -> None:
     from lab.progress import observing
     from lab.repeat import repeat
-    from lab.verify import changed_inputs
 
     _say("the run was made in real time and cannot come out the same to the byte: its trials run again, and the means")
     _say("of both runs are compared (Welch's t-test, 99 %)")
     with observing(plan) as observer:
-        engine.locate(observer.step)
-        for line in changed_inputs(folder, engine):
-            _say(f"not the same machine: {line}")
-        compared = asyncio.run(repeat(folder, plan, engine, observer, jobs=1))
+        _locate_again(engine, folder, observer)
+        compared = asyncio.run(repeat(folder, plan, engine, observer))
     for one in compared:
         print(one)
     differing = sum(one.comparison.differs is True for one in compared)
@@ -240,11 +240,8 @@ def shell(
     """Bring the topology of an experiment up in a virtual machine in real time, with Mininet's command line."""
     from lab.engine.vm.engine import VmEngine
     from lab.engine.vm.shell import run_shell
-    from lab.plan import make_plan
-    from lab.spec.load import load_experiment
 
-    loaded = load_experiment(file, set_ or ())
-    plan = make_plan(loaded.raw, loaded.contents)
+    loaded, plan = _planned(file, set_)
     chosen = _trial(plan, trial)
     engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
     engine.locate(_say)
@@ -337,11 +334,11 @@ def image_build(
 
     package = None
     if kernel not in kernels.DEBIAN:
+        from lab.spec.kernel import EXPECTED, SUFFIX
         from lab.spec.reading import package_in
 
-        if not kernel.endswith(".deb"):
-            known = ", ".join(kernels.DEBIAN)
-            raise InputError(f"--kernel: found {kernel!r}; expected {known}, or the path of a Debian package, *.deb")
+        if not kernel.endswith(SUFFIX):
+            raise InputError(f"--kernel: found {kernel!r}; {EXPECTED}")
         found = package_in(Path(kernel))
         kernel, package = found.name, found.path
     console = Console(stderr=True, highlight=False)
@@ -399,6 +396,14 @@ def _image(prefix: str | None) -> Any:
         known = ", ".join(image.digest[:16] for image in list_images()) or "none"
         raise InputError(f"{len(found)} images start with {prefix!r}; there are: {known}")
     return found[0]
+
+
+def _planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperiment, Plan]:
+    from lab.plan import make_plan
+    from lab.spec.load import load_experiment
+
+    loaded = load_experiment(file, overrides or ())
+    return loaded, make_plan(loaded.raw, loaded.contents)
 
 
 def _engine(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:

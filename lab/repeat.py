@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,14 @@ from lab.analysis.comparison import Comparison, compare
 from lab.engine.base import Engine
 from lab.plan import Plan
 from lab.report.evaluate import evaluate_trial
+from lab.report.model import Measure, Repetition
 from lab.runner import Observer, Runner
 from lab.store import Run, TrialCache, create_run
+
+QUANTITIES: dict[str, Measure] = {
+    "goodput (Mbit/s)": lambda flow: flow.goodput_bps / 1e6,
+    "mean srtt (ms)": lambda flow: None if flow.srtt_mean_us is None else flow.srtt_mean_us / 1e3,
+}
 
 
 @dataclass(frozen=True)
@@ -36,16 +41,14 @@ class Compared:
         return f"{where}: they {verdict} (within ±{found.margin:.2g} is chance)"
 
 
-async def repeat(run: Run, plan: Plan, engine: Engine, observer: Observer, *, jobs: int) -> list[Compared]:
+async def repeat(run: Run, plan: Plan, engine: Engine, observer: Observer) -> list[Compared]:
     """Run *plan*, trials of *run*, once more and compare goodput and smoothed RTT, cell by cell."""
     with tempfile.TemporaryDirectory(prefix="lab-verify-") as scratch:
         again = create_run(Path(scratch), plan.name, run.experiment_text, json.loads(plan.to_json()))
         cache = TrialCache(Path(scratch) / "cache")
-        await Runner(engine, observer, plan, again, jobs=jobs, cache=cache).run({})
+        await Runner(engine, observer, plan, again, jobs=1, cache=cache).run({})
         then, now = _values(run, plan), _values(again, plan)
-    return [
-        Compared(*key, compare(values, now[key])) for key, values in then.items() if key in now and values and now[key]
-    ]
+    return [Compared(*key, compare(values, now[key])) for key, values in then.items() if key in now]
 
 
 def _values(run: Run, plan: Plan) -> dict[tuple[str, str, str], list[float]]:
@@ -55,19 +58,11 @@ def _values(run: Run, plan: Plan) -> dict[tuple[str, str, str], list[float]]:
     for trial in run.trials():
         if not trial.ok or trial.id not in cells:
             continue
-        metrics = evaluate_trial(trial).metrics
-        for group in dict.fromkeys(flow.group for flow in metrics):
-            flows = [flow for flow in metrics if flow.group == group]
-            quantities = {
-                "goodput (Mbit/s)": _mean(flow.goodput_bps / 1e6 for flow in flows),
-                "mean srtt (ms)": _mean(flow.srtt_mean_us / 1e3 for flow in flows if flow.srtt_mean_us is not None),
-            }
-            for name, value in quantities.items():
+        evaluated = evaluate_trial(trial)
+        for group in dict.fromkeys(flow.group for flow in evaluated.metrics):
+            flows = Repetition(evaluated, tuple(flow for flow in evaluated.metrics if flow.group == group))
+            for quantity, measure in QUANTITIES.items():
+                value = flows.value(measure)
                 if value is not None:
-                    found.setdefault((cells[trial.id], group, name), []).append(value)
+                    found.setdefault((cells[trial.id], group, quantity), []).append(value)
     return found
-
-
-def _mean(values: Iterable[float]) -> float | None:
-    listed = list(values)
-    return sum(listed) / len(listed) if listed else None

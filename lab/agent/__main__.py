@@ -10,6 +10,7 @@ import json
 import sys
 from pathlib import Path
 
+from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.trial import run_trial
 
 
@@ -24,8 +25,7 @@ def main() -> int:
     if job["collectors"]:
         from lab.agent.collectors.bcc_loader import BccPrograms
 
-        sources = Path(__file__).resolve().parents[2] / "bpf"
-        programs = BccPrograms(sources, sorted(job["collectors"]))
+        programs = BccPrograms(BPF_SOURCES, sorted(job["collectors"]))
     record = run_trial(job, programs, directory, lambda now_ns: print(now_ns, flush=True), engine="native")
     return 0 if record["status"] == "ok" else 3
 

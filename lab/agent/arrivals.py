@@ -5,32 +5,31 @@ from __future__ import annotations
 
 import json
 import signal
-import struct
 import subprocess
 from collections import defaultdict, deque
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.agent.process import is_ready, last_line, start_module, tell
+from lab.agent.collectors.recording import write_rows
+from lab.agent.process import is_ready, kill, last_line, start_module, tell
 from lab.agent.short_flows import RECEIVED, SENT
 from lab.agent.topology import Network
 from lab.agent.transfer import TransferError
-from lab.protocol import CollectorResult, Field, Flow, FlowResult
+from lab.protocol import CollectorResult, Flow, FlowResult
 
 COLLECTOR = "completions"
 """Under which the rows of all short flows are in the record."""
 
-_ROWS = struct.Struct("<QQQQIIIHxx")
-_FIELDS: list[Field] = [
-    {"name": "ts_ns", "type": "<u8", "offset": 0},
-    {"name": "fct_ns", "type": "<u8", "offset": 8},
-    {"name": "connect_ns", "type": "<u8", "offset": 16},
-    {"name": "bytes", "type": "<u8", "offset": 24},
-    {"name": "group", "type": "<u4", "offset": 32},
-    {"name": "number", "type": "<u4", "offset": 36},
-    {"name": "retransmissions", "type": "<u4", "offset": 40},
-    {"name": "sport", "type": "<u2", "offset": 44},
-]
+_FIELDS = (
+    ("ts_ns", "<u8"),
+    ("fct_ns", "<u8"),
+    ("connect_ns", "<u8"),
+    ("bytes", "<u8"),
+    ("group", "<u4"),
+    ("number", "<u4"),
+    ("retransmissions", "<u4"),
+    ("sport", "<u2"),
+)
 _MODULE = "lab.agent.short_flows"
 
 
@@ -159,10 +158,7 @@ class ShortFlows:
         return self._completions
 
     def stop(self) -> None:
-        for process in (self._client, self._server):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
+        kill(self._client, self._server)
         for what in ("plan", "sent", "received", "errors"):
             self._file(what).unlink(missing_ok=True)
 
@@ -176,15 +172,7 @@ def completions_result(flows: list[ShortFlows], directory: Path) -> dict[str, Co
         for group, flow in enumerate(flows)
         for one in flow.completions()
     )
+    names = {str(group): flow.flow["name"] for group, flow in enumerate(flows)}
     file = f"{COLLECTOR}.rows"
-    (directory / file).write_bytes(b"".join(_ROWS.pack(*row) for row in rows))
-    return {
-        COLLECTOR: {
-            "file": file,
-            "rows": len(rows),
-            "lost": 0,
-            "row_bytes": _ROWS.size,
-            "fields": _FIELDS,
-            "names": {"group": {str(group): flow.flow["name"] for group, flow in enumerate(flows)}},
-        }
-    }
+    output = open(directory / file, "wb")  # noqa: SIM115 - write_rows() closes it
+    return {COLLECTOR: write_rows(file, output, rows, _FIELDS, names={"group": names})}

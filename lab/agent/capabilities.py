@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.link_programs import needs_programs
 from lab.agent.live.listing import try_one
@@ -46,8 +47,6 @@ _ALGORITHMS = (
     "reno", "cubic", "bbr", "vegas", "westwood", "htcp", "highspeed", "hybla", "illinois", "scalable", "veno", "yeah",
     "bic", "lp", "nv", "cdg", "dctcp",
 )  # fmt: skip
-_TCP_CONGESTION = 13
-_SOURCES = Path(__file__).resolve().parents[2] / "bpf"
 
 
 @dataclass(frozen=True)
@@ -157,14 +156,14 @@ def _congestion_control(name: str) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
             # The kernel loads the module, if there is one.
-            probe.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, name.encode())
+            probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
         except OSError as exc:
             return f"the kernel does not have it ({exc.strerror})"
     return ""
 
 
 def _collector(name: str) -> str:
-    finding = try_one(COLLECTORS[name], _SOURCES)
+    finding = try_one(COLLECTORS[name], BPF_SOURCES)
     return "" if finding.works else finding.why
 
 

@@ -24,6 +24,7 @@ from typing import NoReturn
 
 from lab.agent import shell
 from lab.agent.collectors.bcc_loader import BccPrograms
+from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.process import run
 from lab.agent.trial import run_trial
@@ -32,7 +33,6 @@ from lab.mailbox import MAILBOX_BYTES, Mailbox, State
 from lab.protocol import Job
 
 _PVPANIC_PORT = 0x505
-_BPF_SOURCES = Path("/run/lab/bpf")
 _TRIAL_DIRECTORY = Path("/run/trial")
 _VIRTUAL_LIMIT_EXTRA_S = 180
 _RNDRESEEDCRNG = 0x5207
@@ -82,7 +82,7 @@ def _prepare(mailbox: Mailbox) -> BccPrograms:
     # program to read /dev/urandom would spend a second on it.
     os.getrandom(16)
     load_modules()
-    programs = BccPrograms(_BPF_SOURCES, tuple(COLLECTORS))
+    programs = BccPrograms(BPF_SOURCES, tuple(COLLECTORS))
     # A short trial proves that everything works, and leaves its programs and libraries in the page cache.
     record = run_trial(json.loads(mailbox.job), programs, _fresh_directory(), lambda _ns: None)
     if record["status"] != "ok":

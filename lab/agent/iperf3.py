@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import json
-import signal
 import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
+from lab.agent.process import kill
 from lab.agent.sockdiag import Socket, SocketDiagnostics
 from lab.agent.topology import Network
 from lab.agent.transfer import TransferError
@@ -19,6 +19,12 @@ INFO_BEFORE_END_NS = 50_000_000
 """When the data socket is read, before the flow's end."""
 
 _LISTEN_DEADLINE_S = 10.0
+
+
+def ends(flow: Flow) -> tuple[str, str]:
+    """Return the nodes of iperf3's client, which opens the connection, and of its server."""
+    there, here = flow["destination"], flow["source"]
+    return (there, here) if flow["initiator"] == "destination" else (here, there)
 
 
 def server_arguments(flow: Flow, address: str) -> list[str]:
@@ -60,9 +66,7 @@ class Iperf3Flow:
         self._sockets: list[Socket] = []
         self._sockets_at_ns = 0
         self._is_reverse = flow["initiator"] == "destination"
-        self._client_node, self._server_node = flow["source"], flow["destination"]
-        if self._is_reverse:
-            self._client_node, self._server_node = self._server_node, self._client_node
+        self._client_node, self._server_node = ends(flow)
         self._address = network.address_of(self._server_node)
         self._server = self._start(self._server_node, server_arguments(flow, self._address), self._server_json)
         self._client: subprocess.Popen[bytes] | None = None
@@ -170,7 +174,4 @@ class Iperf3Flow:
         return data.info, data.congestion_control
 
     def stop(self) -> None:
-        for process in (self._client, self._server):
-            if process is not None and process.poll() is None:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
+        kill(self._client, self._server)

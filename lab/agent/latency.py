@@ -4,25 +4,20 @@
 from __future__ import annotations
 
 import signal
-import struct
 import subprocess
 import time
 from pathlib import Path
 
+from lab.agent.collectors.recording import write_rows
 from lab.agent.probes import ROW
-from lab.agent.process import is_ready, last_line, start_module, tell
+from lab.agent.process import is_ready, kill, last_line, start_module, tell
 from lab.agent.topology import Network
-from lab.protocol import CollectorResult, Field, Probe
+from lab.protocol import CollectorResult, Probe
 
 COLLECTOR = "latency"
 """Under which its rows are in the record."""
 
-_ROWS = struct.Struct("<QQII")
-_FIELDS: list[Field] = [
-    {"name": "ts_ns", "type": "<u8", "offset": 0},
-    {"name": "rtt_ns", "type": "<u8", "offset": 8},
-    {"name": "probe", "type": "<u4", "offset": 16},
-]
+_FIELDS = (("ts_ns", "<u8"), ("rtt_ns", "<u8"), ("probe", "<u4"))
 _READY_S = 10.0
 _GRACE_NS = 10_000_000_000
 
@@ -73,10 +68,7 @@ class _Probe:
         return rows[: len(rows) // ROW.size * ROW.size]
 
     def stop(self) -> None:
-        for process in (self._client, self._server):
-            if process is not None and process.poll() is None:
-                process.kill()
-                process.wait()
+        kill(self._client, self._server)
         for leftover in (self._output, self._errors):
             leftover.unlink(missing_ok=True)
 
@@ -110,19 +102,10 @@ class Latency:
             for number, one in enumerate(self._probes)
             for sent, answered in ROW.iter_unpack(one.end(deadline))
         ]
-        file = f"{COLLECTOR}.rows"
-        (self._directory / file).write_bytes(b"".join(_ROWS.pack(*row, 0) for row in sorted(rows)))
         names = {str(number): one.probe["name"] for number, one in enumerate(self._probes)}
-        return {
-            COLLECTOR: {
-                "file": file,
-                "rows": len(rows),
-                "lost": 0,
-                "row_bytes": _ROWS.size,
-                "fields": _FIELDS,
-                "names": {"probe": names},
-            }
-        }
+        file = f"{COLLECTOR}.rows"
+        output = open(self._directory / file, "wb")  # noqa: SIM115 - write_rows() closes it
+        return {COLLECTOR: write_rows(file, output, sorted(rows), _FIELDS, names={"probe": names})}
 
     def stop(self) -> None:
         for one in self._probes:

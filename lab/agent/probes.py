@@ -28,7 +28,7 @@ _ICMP = struct.Struct("!BBHHH")
 _LAST_ANSWERS_NS = 2_000_000_000
 
 
-def _family(address: str) -> socket.AddressFamily:
+def family_of(address: str) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address else socket.AF_INET
 
 
@@ -36,12 +36,12 @@ def serve(kind: str, address: str, port: int, response_bytes: int) -> None:
     """Answer every request, for ever."""
     filler = bytes(response_bytes)
     if kind == "udp":
-        with socket.socket(_family(address), socket.SOCK_DGRAM) as inbox:
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as inbox:
             inbox.bind((address, port))
             while True:
                 data, source = inbox.recvfrom(65536)
                 inbox.sendto(data[:MIN_BYTES] + filler[MIN_BYTES:], source)
-    with socket.create_server((address, port), family=_family(address)) as listening:
+    with socket.create_server((address, port), family=family_of(address)) as listening:
         while True:
             connection, _peer = listening.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -100,7 +100,7 @@ def ask_datagrams(
     kind: str, address: str, port: int, interval_ns: int, request_bytes: int
 ) -> Iterator[tuple[int, int]]:
     """Yield (sent at, answered after or 0): one each interval, answered or not."""
-    family = _family(address)
+    family = family_of(address)
     if kind == "ping":
         protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
         box = socket.socket(family, socket.SOCK_RAW, protocol)

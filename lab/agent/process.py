@@ -62,6 +62,14 @@ def tell(process: subprocess.Popen[bytes], *numbers: int) -> None:
     process.stdin.flush()
 
 
+def kill(*processes: subprocess.Popen[bytes] | None) -> None:
+    """End those that run, at once."""
+    for process in processes:
+        if process is not None and process.poll() is None:
+            process.kill()
+            process.wait()
+
+
 def last_line(path: Path) -> str:
     """Return what was said last in a file of errors."""
     return (path.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]

@@ -13,13 +13,15 @@ import subprocess
 import sys
 import termios
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 from lab.agent.addressing import ports
+from lab.agent.collectors.loader import BPF_SOURCES
+from lab.agent.iperf3 import ends
 from lab.agent.link_programs import LinkPrograms, needs_programs
 from lab.agent.process import run
 from lab.agent.topology import Network
-from lab.protocol import Job
+from lab.protocol import Flow, Job
 
 JOB = Path("/run/lab/job.json")
 OPTION = "lab.shell"
@@ -27,7 +29,6 @@ OPTION = "lab.shell"
 
 _CONSOLE = "/dev/ttyS0"
 _HOSTS = Path("/run/hosts")
-_BPF_SOURCES = Path("/run/lab/bpf")
 
 
 def asked_for() -> tuple[int, int] | None:
@@ -74,14 +75,14 @@ def _serve(job: Job) -> None:
     from mininet.cli import CLI
     from mininet.log import setLogLevel
 
-    programs = LinkPrograms(_BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
+    programs = LinkPrograms(BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
     network = Network(job, programs)
     # Before nodes have mount namespaces of their own.
     addresses = {node["name"]: network.address_of(node["name"]) for node in job["nodes"] if node["role"] != "switch"}
     _name(addresses)
     network.start()
     for flow in job["flows"]:
-        server = flow["destination"] if flow["initiator"] == "source" else flow["source"]
+        _client, server = ends(flow)
         network.mininet[server].cmd(f"iperf3 --server --daemon --port {flow['port']}")
     if programs is not None:
         programs.begin()
@@ -106,18 +107,16 @@ def _greeting(job: Job) -> str:
     lines += [
         f"links:    {' '.join(pairs)}",
         "A node's name before a command runs it there; the iperf3 servers of the experiment's flows are up:",
-        *(f"  {_client(flow)}" for flow in job["flows"][:4]),
+        *(f"  {_command(flow)}" for flow in job["flows"][:4]),
         "  r1 tc -s qdisc        s1 ping -c 3 d1        s1 ss -ti",
         "help lists Mininet's own commands, exit ends the machine.",
     ]
     return "\n".join(lines)
 
 
-def _client(flow: Any) -> str:
-    node, peer = flow["source"], flow["destination"]
-    reverse = ""
-    if flow["initiator"] == "destination":
-        node, peer, reverse = peer, node, " --reverse"
+def _command(flow: Flow) -> str:
+    node, peer = ends(flow)
+    reverse = " --reverse" if flow["initiator"] == "destination" else ""
     control = (
         f" --udp --bitrate {flow['rate_bps']}" if flow["protocol"] == "udp" else f" -C {flow['congestion_control']}"
     )

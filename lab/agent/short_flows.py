@@ -21,8 +21,10 @@ import socket
 import struct
 import sys
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
+from lab.agent.probes import family_of
 from lab.agent.sockdiag import parse_tcp_info
 
 SENT = struct.Struct("<QQQIIIH16sxx")
@@ -33,7 +35,6 @@ RECEIVED = struct.Struct("<QQHxxxxxx")
 
 _BACKLOG = 4096
 _SO_MAX_PACING_RATE = 47
-_TCP_CONGESTION = 13
 _BLOCK = memoryview(bytes(1 << 17))
 _READ_BYTES = 1 << 18
 
@@ -46,19 +47,14 @@ def _end(_signal: int, _frame: object) -> None:
     raise _EndedError
 
 
-def _family(address: str) -> socket.AddressFamily:
-    return socket.AF_INET6 if ":" in address else socket.AF_INET
-
-
 def serve(address: str, port: int, output: Path) -> None:
     """Receive until told to end."""
     rows = bytearray()
     ready = select.epoll()
-    listening = socket.create_server((address, port), family=_family(address), backlog=_BACKLOG)
+    listening = socket.create_server((address, port), family=family_of(address), backlog=_BACKLOG)
     listening.setblocking(False)
     ready.register(listening, select.EPOLLIN)
-    open_: dict[int, tuple[socket.socket, int]] = {}
-    received: dict[int, tuple[int, int]] = {}
+    open_: dict[int, _Receiver] = {}
     print("ready", flush=True)
     with contextlib.suppress(_EndedError):
         while True:
@@ -66,33 +62,44 @@ def serve(address: str, port: int, output: Path) -> None:
                 if fd == listening.fileno():
                     connection, peer = listening.accept()
                     connection.setblocking(False)
-                    open_[connection.fileno()] = (connection, peer[1])
-                    received[connection.fileno()] = (0, 0)
+                    open_[connection.fileno()] = _Receiver(connection, peer[1])
                     ready.register(connection, select.EPOLLIN)
                     continue
-                connection, peer_port = open_[fd]
-                last, total = received[fd]
-                data = _received(connection)
-                if data:
-                    received[fd] = (time.monotonic_ns(), total + len(data))
-                elif data is not None:
-                    rows += RECEIVED.pack(last, total, peer_port)
+                if open_[fd].has_ended():
+                    receiver = open_.pop(fd)
+                    rows += receiver.row()
                     ready.unregister(fd)
-                    connection.close()
-                    del open_[fd]
-    for fd, (_connection, peer_port) in open_.items():
-        rows += RECEIVED.pack(*received[fd], peer_port)
+                    receiver.connection.close()
+    for receiver in open_.values():
+        rows += receiver.row()
     output.write_bytes(rows)
 
 
-def _received(connection: socket.socket) -> bytes | None:
-    """Return what there is; empty at the end, also at that of a reset; None if there is nothing yet."""
-    try:
-        return connection.recv(_READ_BYTES)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
+@dataclass
+class _Receiver:
+    """The other end of one short flow."""
+
+    connection: socket.socket
+    port: int
+    """The client's."""
+    last_ns: int = 0
+    total_bytes: int = 0
+
+    def has_ended(self) -> bool:
+        """Read what there is; returns whether it was the end, that of a reset included."""
+        try:
+            data = self.connection.recv(_READ_BYTES)
+        except BlockingIOError:
+            return False
+        except OSError:
+            return True
+        if data:
+            self.last_ns = time.monotonic_ns()
+            self.total_bytes += len(data)
+        return not data
+
+    def row(self) -> bytes:
+        return RECEIVED.pack(self.last_ns, self.total_bytes, self.port)
 
 
 class _Sender:
@@ -110,10 +117,10 @@ class _Sender:
         self.socket: socket.socket | None = None
 
     def begin(self, address: str, port: int, congestion: str, mss: int, pacing: int) -> socket.socket:
-        connection = socket.socket(_family(address), socket.SOCK_STREAM)
+        connection = socket.socket(family_of(address), socket.SOCK_STREAM)
         self.socket = connection
         connection.setblocking(False)
-        connection.setsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, congestion.encode())
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, congestion.encode())
         if mss:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_MAXSEG, mss)
         if pacing:
@@ -159,7 +166,7 @@ class _Sender:
         with contextlib.suppress(OSError):
             info = parse_tcp_info(self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 256))
             self.retransmissions = info.get("total_retrans", 0)
-            self.congestion = self.socket.getsockopt(socket.IPPROTO_TCP, _TCP_CONGESTION, 16).rstrip(b"\0")
+            self.congestion = self.socket.getsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, 16).rstrip(b"\0")
 
     def row(self) -> bytes:
         return SENT.pack(

@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.agent.addressing import ports
 from lab.agent.calibrate import calibrate
-from lab.agent.collectors.loader import Programs
+from lab.agent.collectors.loader import BPF_SOURCES, Programs
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.recording import Recorder, recorder
 from lab.agent.congestion import load_congestion_control, set_module_parameters
@@ -28,8 +28,6 @@ from lab.agent.traffic import Traffic
 from lab.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
-
-BPF_SOURCES = Path(__file__).resolve().parents[2] / "bpf"
 
 _SETTLE_S = 0.5
 """Between calibration and traffic: whatever is still on its way arrives."""

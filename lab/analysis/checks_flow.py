@@ -47,7 +47,7 @@ def congestion_control(trial: MeasuredTrial) -> Check:
 def iperf_finished(trial: MeasuredTrial) -> Check:
     """Pitfall 9."""
     findings = []
-    for flow in (flow for flow in trial.flows if flow.is_iperf):
+    for flow in trial.iperf_flows:
         status, failure = flow.result["exit_status"], iperf.error(flow.client) or iperf.error(flow.server)
         if status or failure:
             findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {status}, {failure or 'no message'}"))
@@ -86,7 +86,7 @@ def short_flows(trial: MeasuredTrial) -> Check:
 def iperf_intervals(trial: MeasuredTrial) -> Check:
     """Pitfall 9: no interval is missing."""
     findings = []
-    for flow in (flow for flow in trial.flows if flow.is_iperf):
+    for flow in trial.iperf_flows:
         seconds, length = flow.asked["duration_ns"] / 1e9, iperf.asked_interval_seconds(flow.client)
         reported = iperf.intervals(flow.client)
         if length is None or not reported:
@@ -118,7 +118,7 @@ def flow_duration(trial: MeasuredTrial) -> Check:
     iperf3 reads ``--time`` as a whole number and drops a fraction without a word.
     """
     findings = []
-    for flow in (flow for flow in trial.flows if flow.is_iperf):
+    for flow in trial.iperf_flows:
         if flow.asked["limit_bytes"] is not None:
             findings.append(_amount(flow, flow.asked["limit_bytes"]))
             continue
@@ -149,7 +149,7 @@ def _amount(flow: MeasuredFlow, limit_bytes: int) -> Finding:
 def long_enough(trial: MeasuredTrial) -> Check:
     """Are there enough round trips to speak of more than slow start?"""
     findings = []
-    for flow in (flow for flow in trial.flows if flow.is_bulk):
+    for flow in trial.bulk_flows:
         base = flow.base_rtt_us
         trips = flow.asked["duration_ns"] / 1000 / base if base else float("inf")
         shown = f"{trips:.0f} round trips" if trips != float("inf") else "no delay declared"
@@ -187,7 +187,7 @@ def send_buffer(trial: MeasuredTrial) -> Check:
 
 def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str) -> Check:
     findings = []
-    for flow in (flow for flow in trial.flows if flow.is_bulk):
+    for flow in trial.bulk_flows:
         info = flow.result["tcp_info"]
         busy, limited = info.get("busy_time"), info.get(field)
         if not busy or limited is None:
@@ -200,7 +200,7 @@ def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str
 
 def instruments(trial: MeasuredTrial) -> Check:
     """Pitfalls 9 and 12: the trace, iperf3 and tcp_info tell the same story."""
-    findings = [finding for flow in trial.flows if flow.is_bulk for finding in _instruments_of(trial, flow)]
+    findings = [finding for flow in trial.bulk_flows for finding in _instruments_of(trial, flow)]
     return combine(
         "instruments-agree",
         "Trace, iperf3 and tcp_info agree",

@@ -89,6 +89,14 @@ class MeasuredTrial:
     unmatched_rows: int = 0
     """tcp_probe rows of sockets that are no flow's data socket."""
 
+    @property
+    def iperf_flows(self) -> list[MeasuredFlow]:
+        return [flow for flow in self.flows if flow.is_iperf]
+
+    @property
+    def bulk_flows(self) -> list[MeasuredFlow]:
+        return [flow for flow in self.flows if flow.is_bulk]
+
     @cached_property
     def mss(self) -> int:
         return mss_bytes(self.job)

@@ -94,7 +94,7 @@ def trial_metrics(trial: MeasuredTrial) -> list[FlowMetrics]:
     Raises:
         ValueError: An end of a flow reported no result.
     """
-    goodputs = [flow.received.bps for flow in trial.flows if flow.is_bulk]
+    goodputs = [flow.received.bps for flow in trial.bulk_flows]
     fairness = jain_index(goodputs) if len(goodputs) > 1 else None
     return [_flow_metrics(trial, flow, fairness) for flow in trial.flows]
 

@@ -4,9 +4,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Mapping
 from pathlib import Path
 
 from lab.errors import EngineError
+from lab.image import cpio
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py", "network.py", "drop_causes.py", "kernels.py")
@@ -26,6 +28,12 @@ def bpf_files() -> dict[str, bytes]:
     if not files:
         raise EngineError(f"no BPF sources in {directory}; run lab from a checkout installed with 'pip install -e .'")
     return files
+
+
+def archive(more: Mapping[str, bytes] = {}) -> bytes:
+    """All of it, and *more* files, as the guest unpacks it over its initramfs: below ``/lab``."""
+    files = {**agent_files(), **bpf_files(), **more}
+    return cpio.archive({f"lab/{name}": content for name, content in files.items()})
 
 
 def digest(files: dict[str, bytes]) -> str:

@@ -82,10 +82,7 @@ def _tables(report: Report) -> Iterator[EventTable]:
                 _decimal("Mean size", "kB", "mean_kb", 1),
                 _number("Retransmissions", "", "retransmissions"),
                 _decimal("Mean", "ms", "mean_ms", 1),
-                _decimal("Median", "ms", "p50_ms", 1),
-                _decimal("95 %", "ms", "p95_ms", 1),
-                _decimal("99 %", "ms", "p99_ms", 1),
-                _decimal("Longest", "ms", "max_ms", 1),
+                *_quantiles(1),
             ],
         )
     if lines := latency_lines(report):
@@ -96,10 +93,7 @@ def _tables(report: Report) -> Iterator[EventTable]:
                 _number("Asked", "", "asked"),
                 _number("Unanswered", "", "unanswered"),
                 _decimal("Least", "ms", "min_ms", 2),
-                _decimal("Median", "ms", "p50_ms", 2),
-                _decimal("95 %", "ms", "p95_ms", 2),
-                _decimal("99 %", "ms", "p99_ms", 2),
-                _decimal("Longest", "ms", "max_ms", 2),
+                *_quantiles(2),
             ],
         )
     if lines := drop_lines(report):
@@ -280,3 +274,9 @@ def _decimal(title: str, unit: str, attribute: str, digits: int) -> Heading:
         return "–" if value is None else f"{value:,.{digits}f}"
 
     return Heading(title, unit, number=True, cell=cell)
+
+
+def _quantiles(decimals: int) -> list[Heading]:
+    """Of a line that has quantiles of times."""
+    names = (("Median", "p50_ms"), ("95 %", "p95_ms"), ("99 %", "p99_ms"), ("Longest", "max_ms"))
+    return [_decimal(title, "ms", name, decimals) for title, name in names]

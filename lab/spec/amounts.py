@@ -19,7 +19,7 @@ from lab.spec.short import Or
 from lab.spec.types import SizeBytes
 from lab.units import parse_size, show
 
-__all__ = ["Amount", "FixedSize", "ParetoSizes", "SizeTable", "SizesFile", "draw", "mean_bytes", "parse_sizes"]
+__all__ = ["Amount", "FixedSize", "ParetoSizes", "SizeTable", "SizesFile", "draw", "parse_sizes"]
 
 MAX_POINTS = 100_000
 MOST_BYTES = 2**31 - 1
@@ -42,15 +42,6 @@ class SizeTable:
             return self.sizes[0]
         low, high = self.cumulative[at - 1], self.cumulative[at]
         return round(self.sizes[at - 1] + (u - low) / (high - low) * (self.sizes[at] - self.sizes[at - 1]))
-
-    def mean(self) -> float:
-        if self.cumulative is None:
-            return sum(self.sizes) / len(self.sizes)
-        total = self.cumulative[0] * self.sizes[0]
-        for at in range(1, len(self.sizes)):
-            share = self.cumulative[at] - self.cumulative[at - 1]
-            total += share * (self.sizes[at] + self.sizes[at - 1]) / 2
-        return total
 
 
 def parse_sizes(text: str) -> SizeTable:
@@ -166,16 +157,3 @@ def draw(amount: FixedSize | ParetoSizes | SizesFile, uniform: Sequence[float]) 
         return [max(1, amount.file.quantile(u)) for u in uniform]
     least = amount.mean * (amount.shape - 1) / amount.shape
     return [min(amount.largest, max(1, round(least * (1 - u) ** (-1 / amount.shape)))) for u in uniform]
-
-
-def mean_bytes(amount: FixedSize | ParetoSizes | SizesFile) -> float:
-    """Return the mean of what is drawn."""
-    if isinstance(amount, FixedSize):
-        return float(amount.size)
-    if isinstance(amount, SizesFile):
-        return amount.file.mean()
-    least, shape = amount.mean * (amount.shape - 1) / amount.shape, amount.shape
-    if least >= amount.largest:
-        return float(amount.largest)
-    # E[min(X, L)] of Pareto's distribution with the smallest value `least`.
-    return float(least + least / (shape - 1) * (1 - (least / amount.largest) ** (shape - 1)))

@@ -13,9 +13,10 @@ from lab import kernels
 from lab.spec.contents import content_of
 from lab.units import show
 
-__all__ = ["SUFFIX", "Kernel", "KernelPackage"]
+__all__ = ["EXPECTED", "SUFFIX", "Kernel", "KernelPackage"]
 
 SUFFIX = ".deb"
+EXPECTED = f"expected {', '.join(kernels.DEBIAN)}, or the path of a Debian package, *{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -34,8 +35,7 @@ def _kernel(value: Any, info: ValidationInfo) -> str:
     if value in kernels.DEBIAN:
         return str(value)
     if not isinstance(value, str) or not value.endswith(SUFFIX):
-        known = ", ".join(kernels.DEBIAN)
-        raise ValueError(f"found {show(value)}; expected {known}, or the path of a Debian package, *{SUFFIX}")
+        raise ValueError(f"found {show(value)}; {EXPECTED}")
     package: KernelPackage = content_of("kernel", value, info)
     return package.name
 

@@ -8,9 +8,13 @@ place without collectors, experiments, storage or analysis noticing.
 from __future__ import annotations
 
 from collections.abc import Collection
+from pathlib import Path
 from typing import Any, Protocol
 
 from lab.protocol import Field
+
+BPF_SOURCES = Path(__file__).resolve().parents[3] / "bpf"
+"""Beside the package, in a checkout as in the guest."""
 
 
 class LoaderError(Exception):

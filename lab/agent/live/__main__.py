@@ -10,10 +10,9 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
-from lab.agent.collectors.loader import LoaderError
+from lab.agent.collectors.loader import BPF_SOURCES, LoaderError
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.live.listing import NEEDS_ROOT, first_line, try_all
 from lab.agent.live.switch import SwitchError, tell
@@ -21,7 +20,6 @@ from lab.agent.live.switch import SwitchError, tell
 if TYPE_CHECKING:
     from lab.agent.live.session import Request
 
-SOURCES = Path(__file__).resolve().parents[3] / "bpf"
 EXIT_OK = 0
 EXIT_CANNOT = 2
 ALIASES = {"tcp_probe": "probe"}
@@ -119,7 +117,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return EXIT_OK
         from lab.agent.live.session import Session  # takes bcc, and half a second: not before it is needed
 
-        session = Session(_request(name, asked), SOURCES, sys.stdout, lambda what: _say(f"{name}: {what}"))
+        session = Session(_request(name, asked), BPF_SOURCES, sys.stdout, lambda what: _say(f"{name}: {what}"))
         printed = session.run()
     except (LoaderError, SwitchError) as exc:
         return _cannot(f"lab trace {name}: {first_line(exc)}")
@@ -149,9 +147,9 @@ def _request(name: str, asked: argparse.Namespace) -> Request:
 
 def _list(as_json: bool) -> int:
     if as_json:
-        print(json.dumps([vars(finding) for finding in try_all(SOURCES)], indent=1))
+        print(json.dumps([vars(finding) for finding in try_all(BPF_SOURCES)], indent=1))
         return EXIT_OK
-    for finding in try_all(SOURCES):
+    for finding in try_all(BPF_SOURCES):
         state = "ok" if finding.works else "--"
         print(f"{finding.collector:<8} {state}  {finding.why or finding.hooks}", flush=True)
     return EXIT_OK

@@ -12,7 +12,7 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
-from typing import IO
+from typing import IO, Any
 
 from lab.engine.base import Step, VirtualTime
 from lab.engine.native import isolation
@@ -78,7 +78,7 @@ class NativeEngine:
             raise EngineError("this machine lacks what the experiment needs:\n" + "\n".join(lines))
         isolation.note_parameters(self._jobs)
 
-    async def findings(self, jobs: Sequence[Job] = ()) -> list[dict[str, str]]:
+    async def findings(self, jobs: Sequence[Job] = ()) -> list[dict[str, Any]]:
         """Return what :mod:`lab.agent.capabilities` finds, of what *jobs* need or of everything."""
         # Repetitions need the same.
         different = {json.dumps({**job, "seed": 0}, sort_keys=True): job for job in jobs}
@@ -96,7 +96,7 @@ class NativeEngine:
             printed, said = await process.communicate()
         if process.returncode != 0:
             raise EngineError(f"this machine cannot be examined: {_last_line(said)}")
-        found: list[dict[str, str]] = json.loads(printed)
+        found: list[dict[str, Any]] = json.loads(printed)
         return found
 
     def interpreter(self) -> str:

@@ -69,9 +69,11 @@ class VmEngine:
         self._qemu: Qemu | None = None
         self._images: dict[str, Image] = {}
         self._templates: dict[str, Template] = {}
+        self._identities: dict[str, dict[str, str]] = {}
 
     def locate(self, step: Step) -> None:
         self._qemu = qemu.find_qemu()
+        self._identities.clear()
         for kernel in self._kernels:
             self._images[kernel] = find_image(kernel) or self._build_image(kernel, step)
 
@@ -88,10 +90,16 @@ class VmEngine:
         return build_image(lambda doing: step(f"{what}: {doing}"), kernel=kernel, package=package)
 
     def identity(self, job: Job) -> dict[str, str]:
-        return {"engine": self.name, **identity(*self.machine(job["kernel"]))}
+        return self._identity(job["kernel"])
+
+    def _identity(self, kernel: str) -> dict[str, str]:
+        # It reads all of the agent: once, not for every trial.
+        if kernel not in self._identities:
+            self._identities[kernel] = {"engine": self.name, **identity(*self.machine(kernel))}
+        return self._identities[kernel]
 
     def about(self) -> dict[str, str]:
-        each = {kernel: {"engine": self.name, **identity(*self.machine(kernel))} for kernel in self._kernels}
+        each = {kernel: self._identity(kernel) for kernel in self._kernels}
         first = next(iter(each.values()))
         return {
             name: value

@@ -57,7 +57,6 @@ def find_qemu() -> Qemu:
 
 def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
     """The machine itself, the same for the template and for every trial but for how RAM is mapped."""
-    root_bytes = image.root_file.stat().st_size
     ram_mode = "on" if share_ram else "off"
     # fmt: off
     return [
@@ -74,28 +73,33 @@ def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
         "-m", f"{RAM_MIB}M,slots=2,maxmem=4G",
         # The template writes through to the file; trials share its pages, copy on write.
         "-object", f"memory-backend-file,id=ram,size={RAM_MIB}M,mem-path={_quoted(ram)},share={ram_mode}",
-        # The root as persistent memory: reads are memory accesses, which finish at once.
-        "-object", f"memory-backend-file,id=root,size={root_bytes},mem-path={_quoted(image.root_file)},share=on,"
-        "readonly=on",
-        "-device", "nvdimm,memdev=root,unarmed=on",
+        *_root_arguments(image),
         # The guest stops the machine at an exact instruction by writing to this device's port.
         "-device", "pvpanic", "-action", "panic=pause",
     ]
     # fmt: on
 
 
+def _root_arguments(image: Image) -> list[str]:
+    """The root as persistent memory: reads are memory accesses, which finish at once."""
+    size, path = image.root_file.stat().st_size, _quoted(image.root_file)
+    # fmt: off
+    return [
+        "-object", f"memory-backend-file,id=root,size={size},mem-path={path},share=on,readonly=on",
+        "-device", "nvdimm,memdev=root,unarmed=on",
+    ]
+    # fmt: on
+
+
 def interactive_arguments(image: Image, initramfs: Path, option: str) -> list[str]:
     """A machine in real time for somebody at a terminal; ``option`` goes to the kernel's command line."""
-    root_bytes = image.root_file.stat().st_size
     # fmt: off
     return [
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "pc,nvdimm=on,usb=off,vmport=off,graphics=off",
         "-accel", "tcg",
         "-smp", "1", "-cpu", CPU, "-m", f"{RAM_MIB}M,slots=2,maxmem=4G",
-        "-object", f"memory-backend-file,id=root,size={root_bytes},mem-path={_quoted(image.root_file)},share=on,"
-        "readonly=on",
-        "-device", "nvdimm,memdev=root,unarmed=on",
+        *_root_arguments(image),
         # Ctrl-C is for what runs inside.
         "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
         "-kernel", str(image.kernel_file), "-initrd", str(initramfs),

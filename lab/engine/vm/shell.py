@@ -12,7 +12,6 @@ from pathlib import Path
 from lab.engine import sources
 from lab.engine.vm import qemu
 from lab.errors import EngineError
-from lab.image import cpio
 from lab.image.build import Image
 from lab.protocol import Job
 
@@ -26,8 +25,7 @@ def run_shell(image: Image, job: Job) -> None:
     size = shutil.get_terminal_size()
     with tempfile.TemporaryDirectory(prefix="lab-shell-") as scratch:
         initramfs = Path(scratch) / "initramfs"
-        files = {**sources.agent_files(), **sources.bpf_files(), "job.json": json.dumps(job).encode()}
-        agent = cpio.archive({f"lab/{name}": content for name, content in files.items()})
+        agent = sources.archive({"job.json": json.dumps(job).encode()})
         initramfs.write_bytes(image.boot_archive.read_bytes() + agent)
         arguments = qemu.interactive_arguments(image, initramfs, f"lab.shell={size.lines}x{size.columns}")
         done = subprocess.run([found.binary, *arguments], check=False)

@@ -27,7 +27,7 @@ from lab.engine.vm import lockstep, machine, qemu
 from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.selftest import self_test_job
 from lab.errors import EngineError, LabError, TrialTimeoutError
-from lab.image import cache, cpio
+from lab.image import cache
 from lab.image.build import Image
 from lab.mailbox import State
 
@@ -116,9 +116,7 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
 async def _build(found: Qemu, image: Image, partial: Path, step: Step) -> None:
     step("booting the guest")
     initramfs = partial / "initramfs"
-    files = {**sources.agent_files(), **sources.bpf_files()}
-    agent = cpio.archive({f"lab/{name}": content for name, content in files.items()})
-    initramfs.write_bytes(image.boot_archive.read_bytes() + agent)
+    initramfs.write_bytes(image.boot_archive.read_bytes() + sources.archive())
     ram = partial / "ram.img"
     with open(ram, "wb") as file:
         file.truncate(qemu.RAM_MIB << 20)
