@@ -21,12 +21,13 @@ from lab.engine.vm import machine, qemu
 from lab.engine.vm.engine import VmEngine
 from lab.engine.vm.template import build_template
 from lab.errors import LabError
-from lab.image import cache
-from lab.mailbox import State
-from lab.plan import Plan, Trial, make_plan
-from lab.runner import Runner
-from lab.spec.load import load_experiment
-from lab.store import TrialCache, create_run
+from lab.experiment.read.load import load_experiment
+from lab.job.mailbox import State
+from lab.plan.plan import Plan, Trial, make_plan
+from lab.run.runner import Runner
+from lab.store import places as cache
+from lab.store.run import create_run
+from lab.store.trial_cache import TrialCache
 
 SHIPPED = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 SHORT_S, LONG_S = 1, 11
@@ -46,7 +47,7 @@ class Timed:
 
 
 class SilentObserver:
-    """See :class:`lab.runner.Observer`; a failed trial ends the benchmark."""
+    """See :class:`lab.run.runner.Observer`; a failed trial ends the benchmark."""
 
     def step(self, what: str) -> None: ...
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab import units
-from lab.spec.schema import json_schema
+from lab.experiment.schema.json_schema import json_schema
 
 PAGE = Path(__file__).with_name("experiment-file.md")
 TABLE = re.compile(r"(<!-- fields of (\w+)([\w ]*) -->\n).*?(<!-- end -->)", re.DOTALL)

@@ -16,12 +16,12 @@ from typing import Any
 
 import pytest
 
-from lab import kernels
 from lab.engine.vm.engine import VmEngine
-from lab.image import cache
-from lab.plan import Plan, make_plan
-from lab.protocol import Job
-from lab.spec.load import load_experiment
+from lab.experiment.read.load import load_experiment
+from lab.job import kernels
+from lab.job.protocol import Job
+from lab.plan.plan import Plan, make_plan
+from lab.store import places as cache
 
 SHIPPED = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep")

@@ -10,8 +10,8 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lab.network import Way, next_hops, route, segments, switches
-from lab.protocol import Job
+from lab.job.network import Way, next_hops, route, segments, switches
+from lab.job.protocol import Job
 
 _SUBNETS_V4 = ipaddress.IPv4Network("10.0.0.0/8")
 _SUBNETS_V6 = ipaddress.IPv6Network("fd00:1ab::/32")
@@ -109,7 +109,7 @@ def forwarding(job: Job, all_ports: list[Port], switch: str) -> list[tuple[str, 
 
 
 def routes(job: Job, all_ports: list[Port]) -> dict[str, list[Route]]:
-    """Static routes of every host and router to every host: the ways of :func:`lab.network.route`.
+    """Static routes of every host and router to every host: the ways of :func:`lab.job.network.route`.
 
     A node with one gateway for everything gets a default route, any other one route per subnet, or per host where
     those of a subnet are reached in different ways.

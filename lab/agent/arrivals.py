@@ -15,7 +15,7 @@ from lab.agent.process import is_ready, kill, last_line, start_module, tell
 from lab.agent.short_flows import RECEIVED, SENT
 from lab.agent.topology import Network
 from lab.agent.transfer import TransferError
-from lab.protocol import CollectorResult, Flow, FlowResult
+from lab.job.protocol import CollectorResult, Flow, FlowResult
 
 COLLECTOR = "completions"
 """Under which the rows of all short flows are in the record."""

@@ -12,7 +12,7 @@ from lab.agent.links import leaving
 from lab.agent.netns import network_namespace
 from lab.agent.process import CommandError, run
 from lab.agent.topology import Network
-from lab.protocol import ETHERNET_HEADER_BYTES, Job, PathCalibration, Queue
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Job, PathCalibration, Queue
 
 _TRAIN_NS = 40_000_000
 """How long the bottleneck is kept busy, where its queue is deep enough for that."""

@@ -2,7 +2,7 @@
 """What this machine's kernel and packages offer for trials in real time: by trying, in a network namespace of its own.
 
 ``python3 -m lab.agent.capabilities [JOB.json …]``, as root in new network, mount and process namespaces, prints a JSON
-list of :class:`Finding`: of everything, or of what the jobs need.
+list of :class:`Capability`: of everything, or of what the jobs need.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ from pathlib import Path
 
 from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.support import try_one
 from lab.agent.link_programs import needs_programs
-from lab.agent.live.listing import try_one
 from lab.agent.process import CommandError, run
-from lab.protocol import Direction, Job
+from lab.job.protocol import Direction, Job
 
 _COMMANDS = {
     "ip": "iproute2",
@@ -50,7 +50,7 @@ _ALGORITHMS = (
 
 
 @dataclass(frozen=True)
-class Finding:
+class Capability:
     """One thing that a trial may need."""
 
     kind: str
@@ -104,10 +104,10 @@ def _disciplines(way: Direction) -> list[str]:
     return ["tbf", way["queue"]["discipline"]] if way["queue"] is not None else []
 
 
-def examine(wanted: Iterable[tuple[str, str]]) -> Iterator[Finding]:
+def examine(wanted: Iterable[tuple[str, str]]) -> Iterator[Capability]:
     for kind, name in wanted:
         why = _TRIALS[kind](name)
-        yield Finding(kind, name, not why, why, _fix(kind, name) if why else "")
+        yield Capability(kind, name, not why, why, _fix(kind, name) if why else "")
 
 
 def _fix(kind: str, name: str) -> str:
@@ -163,8 +163,8 @@ def _congestion_control(name: str) -> str:
 
 
 def _collector(name: str) -> str:
-    finding = try_one(COLLECTORS[name], BPF_SOURCES)
-    return "" if finding.works else finding.why
+    support = try_one(COLLECTORS[name], BPF_SOURCES)
+    return "" if support.works else support.why
 
 
 def _tried(command: str, undo: str) -> str:
@@ -193,7 +193,7 @@ _TRIALS: dict[str, Callable[[str], str]] = {
 def main(arguments: list[str]) -> None:
     jobs: list[Job] = [json.loads(Path(name).read_text(encoding="utf-8")) for name in arguments]
     wanted = dict.fromkeys(one for job in jobs for one in needed(job)) if jobs else everything()
-    json.dump([asdict(finding) for finding in examine(wanted)], sys.stdout)
+    json.dump([asdict(capability) for capability in examine(wanted)], sys.stdout)
 
 
 if __name__ == "__main__":

@@ -28,9 +28,9 @@ from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.process import run
 from lab.agent.trial import run_trial
-from lab.kernels import netem_takes_seeds
-from lab.mailbox import MAILBOX_BYTES, Mailbox, State
-from lab.protocol import Job
+from lab.job.kernels import netem_takes_seeds
+from lab.job.mailbox import MAILBOX_BYTES, Mailbox, State
+from lab.job.protocol import Job
 
 _PVPANIC_PORT = 0x505
 _TRIAL_DIRECTORY = Path("/run/trial")

@@ -13,7 +13,7 @@ from lab.agent.process import kill
 from lab.agent.sockdiag import Socket, SocketDiagnostics
 from lab.agent.topology import Network
 from lab.agent.transfer import TransferError
-from lab.protocol import Flow, FlowResult
+from lab.job.protocol import Flow, FlowResult
 
 INFO_BEFORE_END_NS = 50_000_000
 """When the data socket is read, before the flow's end."""

@@ -12,7 +12,7 @@ from lab.agent.collectors.recording import write_rows
 from lab.agent.probes import ROW
 from lab.agent.process import is_ready, kill, last_line, start_module, tell
 from lab.agent.topology import Network
-from lab.protocol import CollectorResult, Probe
+from lab.job.protocol import CollectorResult, Probe
 
 COLLECTOR = "latency"
 """Under which its rows are in the record."""

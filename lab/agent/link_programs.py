@@ -21,7 +21,7 @@ from lab.agent.collectors.btf import KernelTypes, libbpf
 from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import PRIVATE_TYPES
 from lab.agent.links import arriving, ingress_command, leaving
-from lab.protocol import ETHERNET_HEADER_BYTES, Job, Trace
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Job, Trace
 
 MAX_SLOTS = 256
 MAX_OPPORTUNITIES = 1 << 20

@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from lab.agent.addressing import Port
-from lab.protocol import ETHERNET_HEADER_BYTES, Change, Direction, Job, Link, Netem, Queue
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Change, Direction, Job, Link, Netem, Queue
 
 TBF_SLACK_NS = 100_000
 """The bucket holds one packet and what the rate carries in this time.

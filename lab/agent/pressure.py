@@ -10,7 +10,7 @@ import os
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.protocol import Pressure
+from lab.job.protocol import Pressure
 
 _STEAL = 7
 _DROPPED, _SQUEEZED = 1, 2

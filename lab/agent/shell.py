@@ -21,7 +21,7 @@ from lab.agent.iperf3 import ends
 from lab.agent.link_programs import LinkPrograms, needs_programs
 from lab.agent.process import run
 from lab.agent.topology import Network
-from lab.protocol import Flow, Job
+from lab.job.protocol import Flow, Job
 
 JOB = Path("/run/lab/job.json")
 OPTION = "lab.shell"

@@ -22,8 +22,8 @@ from lab.agent.addressing import Port
 from lab.agent.link_programs import LinkPrograms
 from lab.agent.netns import network_namespace, read_sysctl, write_sysctl
 from lab.agent.process import CommandError, run
-from lab.network import at_end
-from lab.protocol import InterfaceResult, Job, Namespace, Netem
+from lab.job.network import at_end
+from lab.job.protocol import InterfaceResult, Job, Namespace, Netem
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
 _BRIDGE = "bridge"

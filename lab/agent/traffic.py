@@ -13,7 +13,7 @@ from lab.agent.iperf3 import INFO_BEFORE_END_NS, Iperf3Flow
 from lab.agent.sockdiag import SocketDiagnostics
 from lab.agent.topology import Network
 from lab.agent.transfer import Transfer
-from lab.protocol import CollectorResult, Flow, FlowResult, Job
+from lab.job.protocol import CollectorResult, Flow, FlowResult, Job
 
 TICK_NS = 250_000_000
 """How often collectors are drained while traffic runs."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lab.protocol import Flow, FlowResult
+from lab.job.protocol import Flow, FlowResult
 
 
 class TransferError(Exception):

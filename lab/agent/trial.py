@@ -25,7 +25,7 @@ from lab.agent.pressure import between, read_pressure
 from lab.agent.process import run
 from lab.agent.topology import Network
 from lab.agent.traffic import Traffic
-from lab.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
+from lab.job.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
 

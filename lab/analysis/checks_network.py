@@ -10,9 +10,9 @@ from lab.analysis.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import IP_HEADER_BYTES, UDP_HEADER_BYTES
 from lab.analysis.qdisc import Side
-from lab.kernels import netem_takes_seeds
-from lab.network import Hop, at_end, mean_burst, mean_loss, mean_rate_bps
-from lab.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, NodeSettings, Queue
+from lab.job.kernels import netem_takes_seeds
+from lab.job.network import Hop, at_end, mean_burst, mean_loss, mean_rate_bps
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, NodeSettings, Queue
 
 
 def network_checks(trial: MeasuredTrial) -> list[Check]:

@@ -11,7 +11,7 @@ from lab.analysis.completions import Completions
 from lab.analysis.iperf import Transfer, received, sent
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
 from lab.analysis.trace import FlowTrace
-from lab.protocol import Flow, FlowResult, Job, PathCalibration, Record
+from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record
 
 
 @dataclass(frozen=True)

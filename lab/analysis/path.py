@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from lab.network import Hop, mean_loss, mean_rate_bps, route
-from lab.protocol import ETHERNET_HEADER_BYTES, Flow, Job
+from lab.job.network import Hop, mean_loss, mean_rate_bps, route
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Flow, Job
 
 TCP_TIMESTAMP_BYTES = 12
 """The timestamp option as Linux sends it on every segment: 10 bytes and two of padding (RFC 7323, appendix A)."""
@@ -73,7 +73,7 @@ class FlowPath:
 
 
 def flow_path(job: Job, flow: Flow) -> FlowPath:
-    """Return the path of *flow* (:func:`lab.network.route`); NoRouteError if there is none."""
+    """Return the path of *flow* (:func:`lab.job.network.route`); NoRouteError if there is none."""
     return FlowPath(
         forward=route(job, flow["source"], flow["destination"]),
         backward=route(job, flow["destination"], flow["source"]),

@@ -10,7 +10,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from lab.protocol import Direction, InterfaceResult, Job, Link, Netem
+from lab.job.protocol import Direction, InterfaceResult, Job, Link, Netem
 
 
 @dataclass(frozen=True)

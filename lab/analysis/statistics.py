@@ -7,6 +7,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+QUANTILES = (0.5, 0.95, 0.99)
+
 
 @dataclass(frozen=True)
 class Summary:
@@ -80,3 +85,21 @@ def median_index(values: Sequence[float]) -> int:
         raise ValueError("no median of nothing")
     order = sorted(range(len(values)), key=lambda place: (values[place], place))
     return order[(len(values) - 1) // 2]
+
+
+@dataclass(frozen=True)
+class Spread:
+    """Least, quantiles and most of what was measured; None where nothing was."""
+
+    min: float | None
+    p50: float | None
+    p95: float | None
+    p99: float | None
+    max: float | None
+
+
+def spread(values: NDArray[np.float64]) -> Spread:
+    if not len(values):
+        return Spread(None, None, None, None, None)
+    p50, p95, p99 = (float(value) for value in np.quantile(values, QUANTILES, method="inverted_cdf"))
+    return Spread(float(values.min()), p50, p95, p99, float(values.max()))

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Protocol, TypeVar
 
-from lab.protocol import Job
+from lab.job.protocol import Job
 
 _T = TypeVar("_T")
 

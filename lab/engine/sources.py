@@ -7,18 +7,18 @@ import hashlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from lab.engine.image import cpio
 from lab.errors import EngineError
-from lab.image import cpio
 
 _PACKAGE = Path(__file__).resolve().parents[1]
-_ALONGSIDE = ("__init__.py", "protocol.py", "mailbox.py", "network.py", "drop_causes.py", "kernels.py")
+_SHIPPED = ("job", "agent")
+"""The folders of the package that the guest gets, whole; :func:`bpf_files` is the third."""
 
 
 def agent_files() -> dict[str, bytes]:
-    """Path below ``lab/`` in the guest → content."""
-    agent = _PACKAGE / "agent"
-    own = (path for path in sorted(agent.rglob("*.py")) if (agent / "live") not in path.parents)
-    paths = [*(_PACKAGE / name for name in _ALONGSIDE), *own]
+    """Return the Python that runs trials: path in the guest, below ``/run/lab`` → content."""
+    own = [path for folder in _SHIPPED for path in sorted((_PACKAGE / folder).rglob("*.py"))]
+    paths = [_PACKAGE / "__init__.py", *own]
     return {f"lab/{path.relative_to(_PACKAGE)}": path.read_bytes() for path in paths}
 
 

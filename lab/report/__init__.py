@@ -4,7 +4,7 @@
 The same run gives the same bytes, whenever and wherever the report is built with the same libraries.
 """
 
+from lab.evaluation.trial import EvaluatedTrial, evaluate_run, evaluate_trial
 from lab.report.build import build_report
-from lab.report.evaluate import EvaluatedTrial, evaluate_run, evaluate_trial
 
 __all__ = ["EvaluatedTrial", "build_report", "evaluate_run", "evaluate_trial"]

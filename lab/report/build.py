@@ -12,22 +12,22 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lab.analysis.check import Verdict, worst
-from lab.report.comparison import comparison_figures
-from lab.report.completions import completion_figures
-from lab.report.drawn import Drawn
-from lab.report.evaluate import EvaluatedTrial, evaluate_run
-from lab.report.event_tables import event_tables
-from lab.report.events import event_figures
-from lab.report.figure_cache import FigureCache
-from lab.report.latency import latency_figures
+from lab.evaluation.trial import EvaluatedTrial, evaluate_run
+from lab.report.figures.cache import FigureCache
+from lab.report.figures.comparison import comparison_figures
+from lab.report.figures.completions import completion_figures
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.events import event_figures
+from lab.report.figures.latency import latency_figures
+from lab.report.figures.states import state_figures
+from lab.report.figures.style import save
+from lab.report.figures.timeseries import time_figures
+from lab.report.figures.topology import topology_figure
 from lab.report.model import Report
-from lab.report.states import state_figures
-from lab.report.style import save
-from lab.report.tables import result_columns, result_lines, write_tables
-from lab.report.timeseries import time_figures
-from lab.report.topology import topology_figure
-from lab.store import open_run
+from lab.report.tables.events import event_tables
+from lab.report.tables.results import result_columns, result_lines, write_tables
 from lab.store.files import new_folder
+from lab.store.run import open_run
 from lab.units import format_duration, format_size
 
 

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 
 import pyarrow as pa
 
-from lab.report.kernel import recorded
+from lab.evaluation.collected import recorded
+from lab.evaluation.connections import UNKNOWN
 from lab.report.model import Report
-from lab.store import TrialResult
+from lab.store.trial import TrialResult
 
 Where = tuple[str, ...]
 """A cell's values on all axes of the experiment, as text."""
-
-UNKNOWN = "–"
 
 
 def where(report: Report, trial: TrialResult) -> Where:

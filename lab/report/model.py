@@ -3,21 +3,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
 from lab.analysis.check import Verdict, worst
-from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary, median_index, summarise
-from lab.protocol import Job
-from lab.report.axes import Axis, Quantity, algorithm_axis, axes_of, numeric_axis
-from lab.report.evaluate import EvaluatedTrial, FlowCurves
-from lab.report.style import MARKERS, Look, looks
-from lab.store import Run
-
-Measure = Callable[[FlowMetrics], float | None]
+from lab.evaluation.axes import Axis, Quantity, algorithm_axis, axes_of, numeric_axis
+from lab.evaluation.repetition import Measure, Repetition
+from lab.evaluation.trial import EvaluatedTrial
+from lab.job.protocol import Job
+from lab.report.figures.style import MARKERS, Look, looks
+from lab.store.run import Run
 
 
 @dataclass(frozen=True)
@@ -30,22 +28,6 @@ class Series:
     """As text; empty where kernels are not compared."""
     label: str
     look: Look
-
-
-@dataclass(frozen=True)
-class Repetition:
-    """One trial's part of a row: the flows of one group and algorithm."""
-
-    evaluated: EvaluatedTrial
-    flows: tuple[FlowMetrics, ...]
-
-    def value(self, measure: Measure) -> float | None:
-        """Return the mean of *measure* over the flows; the trial, not the flow, is what repeats."""
-        found = [value for value in map(measure, self.flows) if value is not None]
-        return sum(found) / len(found) if found else None
-
-    def curves(self) -> list[FlowCurves]:
-        return [self.evaluated.curves[flow.flow] for flow in self.flows if flow.flow in self.evaluated.curves]
 
 
 @dataclass(frozen=True)

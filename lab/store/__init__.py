@@ -19,20 +19,3 @@ A run is a folder that anyone can read without this package::
 Everything but what is marked *derived* is written once.  Whatever exists under its final name is whole:
 folders and files are written under a temporary name, synced and renamed.
 """
-
-from lab.store.cache import TrialCache
-from lab.store.digest import record_digest, results_digest
-from lab.store.run import Run, create_run, list_runs, open_run
-from lab.store.trial import TrialIdentity, TrialResult
-
-__all__ = [
-    "Run",
-    "TrialCache",
-    "TrialIdentity",
-    "TrialResult",
-    "create_run",
-    "list_runs",
-    "open_run",
-    "record_digest",
-    "results_digest",
-]

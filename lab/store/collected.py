@@ -16,9 +16,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
-from lab.drop_causes import cause_of
 from lab.errors import StoreError
-from lab.protocol import CollectorResult, FlowResult, Namespace, Record
+from lab.job.drop_causes import cause_of
+from lab.job.protocol import CollectorResult, FlowResult, Namespace, Record
 from lab.store.files import file_inside
 
 _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")

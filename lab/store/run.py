@@ -15,7 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from lab.errors import InputError, StoreError
-from lab.protocol import Job
+from lab.job.protocol import Job
 from lab.store.collected import write_table
 from lab.store.digest import results_digest
 from lab.store.files import (

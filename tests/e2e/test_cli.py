@@ -192,7 +192,7 @@ def test_check(lab: Lab) -> None:
 
 def test_schema(lab: Lab) -> None:
     assert json.loads(lab("schema").stdout) == json.loads(
-        (Path(__file__).parents[2] / "lab/spec/experiment.schema.json").read_text()
+        (Path(__file__).parents[2] / "lab/experiment/schema/experiment.schema.json").read_text()
     )
 
 

@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from lab.engine import sources
+from lab.engine.image import cpio
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.engine import VmEngine
-from lab.image import cpio
-from lab.mailbox import State
+from lab.job.mailbox import State
 
 PACKAGE = Path(__file__).parents[2] / "lab"
 ENTRY = "lab/lab/agent/guest.py"
@@ -26,7 +26,7 @@ def run_script(engine: VmEngine, script: Path, directory: Path, asked: Any = Non
 
 def _archive(script: Path) -> bytes:
     files = {f"lab/{name}": content for name, content in {**sources.agent_files(), **sources.bpf_files()}.items()}
-    live = [*(PACKAGE / "agent" / "live").glob("*.py"), PACKAGE / "tcpprobe.py"]
+    live = [*(PACKAGE / "live").glob("*.py")]
     live += [PACKAGE / name for name in ("errors.py", "engine/__init__.py", "engine/native/__init__.py")]
     live.append(PACKAGE / "engine" / "native" / "isolation.py")
     files |= {f"lab/lab/{path.relative_to(PACKAGE)}": path.read_bytes() for path in live}

@@ -16,8 +16,8 @@ import pyarrow as pa
 import pytest
 
 from lab.engine.vm.selftest import self_test_job
-from lab.kernels import netem_takes_seeds
-from lab.protocol import Job
+from lab.job.kernels import netem_takes_seeds
+from lab.job.protocol import Job
 from lab.store.collected import Context, read_rows, rows_to_table
 from tests.conftest import job_of, record_in
 

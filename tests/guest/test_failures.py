@@ -17,8 +17,8 @@ from lab.engine.vm.engine import Limits, VmEngine
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.template import build_template
 from lab.errors import EngineError, LostVMError, TrialTimeoutError
-from lab.image import cache
-from lab.protocol import PROTOCOL_FORMAT, Job
+from lab.job.protocol import PROTOCOL_FORMAT, Job
+from lab.store import places as cache
 from tests.conftest import job_of, record_in
 
 pytestmark = pytest.mark.vm

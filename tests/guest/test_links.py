@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from lab.engine.vm.engine import VmEngine
-from lab.network import mean_burst, mean_loss
-from lab.plan import make_plan
-from lab.protocol import Job
-from lab.spec.traces import parse_trace
+from lab.experiment.schema.capacity import parse_trace
+from lab.job.network import mean_burst, mean_loss
+from lab.job.protocol import Job
+from lab.plan.plan import make_plan
 from tests.guest.own_guest import run_script
 
 pytestmark = pytest.mark.vm

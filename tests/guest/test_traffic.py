@@ -13,8 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lab.plan import make_plan
-from lab.protocol import Job
+from lab.job.protocol import Job
+from lab.plan.plan import make_plan
 from lab.store.collected import Context, read_rows, rows_to_table
 from tests.conftest import record_in
 

@@ -15,9 +15,9 @@ import pytest
 
 from lab.engine import sources
 from lab.engine.vm.engine import VmEngine
-from lab.protocol import Job
-from lab.store import record_digest
+from lab.job.protocol import Job
 from lab.store.collected import read_rows
+from lab.store.digest import record_digest
 from tests.conftest import job_of, record_in
 
 pytestmark = pytest.mark.vm

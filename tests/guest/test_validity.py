@@ -13,9 +13,10 @@ import pytest
 
 from lab.analysis.measured import MeasuredTrial
 from lab.analysis.validity import judge, verdict
-from lab.protocol import Job
-from lab.report.evaluate import measure
-from lab.store import TrialIdentity, create_run
+from lab.evaluation.trial import measure
+from lab.job.protocol import Job
+from lab.store.run import create_run
+from lab.store.trial import TrialIdentity
 from tests.conftest import job_of
 
 pytestmark = pytest.mark.vm

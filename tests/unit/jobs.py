@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
-from lab.protocol import PROTOCOL_FORMAT, Direction, Job, Link
+from lab.job.protocol import PROTOCOL_FORMAT, Direction, Job, Link
 
 
 def plain() -> Direction:

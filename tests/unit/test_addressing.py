@@ -11,7 +11,7 @@ from typing import Literal
 import pytest
 
 from lab.agent.addressing import Port, Route, forwarding, neighbours, path, ports, routes
-from lab.protocol import Job
+from lab.job.protocol import Job
 from tests.unit.jobs import job_with
 
 Ip = Literal["ipv4", "ipv6"]

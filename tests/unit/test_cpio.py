@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.image.cpio import archive
+from lab.engine.image.cpio import archive
 
 FILES = {"init": b"#!/bin/sh\n", "lab/agent/guest.py": b"x" * 4097, "lab/empty": b""}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.drop_causes import CAUSES, cause_of
+from lab.job.drop_causes import CAUSES, cause_of
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ import pytest
 
 from lab.engine.vm.engine import _take_record
 from lab.errors import GuestError
-from lab.mailbox import Mailbox, State
+from lab.job.mailbox import Mailbox, State
 
 
 @pytest.fixture

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.plan import make_plan, notes
-from lab.spec.load import load_experiment
+from lab.experiment.read.load import load_experiment
+from lab.plan.plan import make_plan, notes
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
@@ -25,7 +25,9 @@ def test_an_experiment_is_what_it_says(path: Path) -> None:
     assert plan.name == path.stem
     assert plan.title
     assert len(plan.description) > 100
-    assert path.read_text().startswith("# yaml-language-server: $schema=../lab/spec/experiment.schema.json\n")
+    assert path.read_text().startswith(
+        "# yaml-language-server: $schema=../lab/experiment/schema/experiment.schema.json\n"
+    )
     readme = (ROOT / "README.md").read_text(encoding="utf-8")
     assert f"| `{path.stem}` |" in readme
     assert f"<!-- run of {path.stem} -->\n`lab run experiments/{path.stem}.yaml`: {len(plan.trials)} trials" in PAGE

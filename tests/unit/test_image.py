@@ -12,8 +12,9 @@ from pathlib import Path
 import pytest
 from filelock import Timeout
 
+from lab.engine.image import build
 from lab.errors import ImageError
-from lab.image import build, cache
+from lab.store import places as cache
 from tests.conftest import write_bootstrap, write_program
 
 
@@ -147,7 +148,7 @@ def test_one_builder_at_a_time() -> None:
 
 def test_a_killed_builder_holds_nobody_up() -> None:
     code = (
-        "from lab.image import cache; lock = cache.builder_lock('image'); lock.acquire(); "
+        "from lab.store import places; lock = places.builder_lock('image'); lock.acquire(); "
         "print('locked', flush=True); input()"
     )
     with subprocess.Popen(

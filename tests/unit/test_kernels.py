@@ -11,13 +11,13 @@ from pathlib import Path
 
 import pytest
 
-from lab import kernels
+from lab.engine.image.build import find_image, recipe_digest
+from lab.engine.image.kernel import NEEDED, boot_modules, check_configuration
 from lab.engine.vm.engine import VmEngine
 from lab.errors import EngineError, ImageError
-from lab.image.build import find_image, recipe_digest
-from lab.image.kernel import NEEDED, boot_modules, check_configuration
-from lab.plan import Plan, make_plan
-from lab.spec.load import LoadedExperiment, SpecError, load_experiment
+from lab.experiment.read.load import LoadedExperiment, SpecError, load_experiment
+from lab.job import kernels
+from lab.plan.plan import Plan, make_plan
 
 FILE = """\
 name: test

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from lab.agent import addressing, links
-from lab.protocol import Direction, Job, Netem, Queue
+from lab.job.protocol import Direction, Job, Netem, Queue
 from tests.unit.jobs import job_with
 
 BFIFO: Queue = {"discipline": "bfifo", "limit_bytes": 100_000, "limit_packets": None, "parameters": {}}

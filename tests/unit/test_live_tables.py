@@ -8,9 +8,9 @@ import struct
 
 from lab.agent.collectors.names import ENUMS
 from lab.agent.collectors.registry import COLLECTORS
-from lab.agent.live.events import Decoder
-from lab.agent.live.tables import TABLES, heading, line
-from lab.protocol import Field
+from lab.job.protocol import Field
+from lab.live.events import Decoder
+from lab.live.tables import TABLES, heading, line
 
 V4 = bytes(10) + b"\xff\xff" + bytes([10, 0, 1, 2])
 V6 = bytes.fromhex("fd000000000000000000000000000001")

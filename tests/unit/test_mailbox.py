@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from lab.mailbox import MAILBOX_BYTES, Mailbox, MailboxError, State
+from lab.job.mailbox import MAILBOX_BYTES, Mailbox, MailboxError, State
 
 RECORD_OFFSET = 4 << 20
 ROOM_FOR_JOB = RECORD_OFFSET - 4096

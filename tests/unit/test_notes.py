@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.plan import make_plan, notes
+from lab.plan.plan import make_plan, notes
 
 
 def found(**fields: Any) -> list[str]:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.errors import InputError
-from lab.network import mean_loss
-from lab.plan import Plan, canonical_json, describe, digest_of, make_plan
-from lab.protocol import Direction, Job, Link
-from lab.spec.load import load_experiment
-from lab.spec.resolve import trial_seed
-from lab.spec.wires import derive, netem_limit_packets
+from lab.experiment.read.load import load_experiment
+from lab.experiment.resolve.job import trial_seed
+from lab.experiment.resolve.wires import derive, netem_limit_packets
+from lab.job.network import mean_loss
+from lab.job.protocol import Direction, Job, Link
+from lab.plan.plan import Plan, canonical_json, describe, digest_of, make_plan
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 

@@ -11,9 +11,9 @@ from typer.testing import CliRunner
 
 from lab.cli import app
 from lab.errors import InputError
-from lab.plan import make_plan
-from lab.preview import preview
-from lab.spec.load import load_experiment
+from lab.experiment.read.load import load_experiment
+from lab.plan.plan import make_plan
+from lab.plan.preview import preview
 
 RUNNER = CliRunner()
 

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.image.build import Image
 from lab.engine.vm import qemu, template
 from lab.engine.vm.qemu import Qemu
 from lab.errors import EngineError
-from lab.image.build import Image
-from lab.mailbox import MAILBOX_BYTES
+from lab.job.mailbox import MAILBOX_BYTES
 
 ROOT_BYTES = 4096
 

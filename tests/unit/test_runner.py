@@ -13,11 +13,12 @@ import pytest
 
 from lab.engine.base import Step, VirtualTime
 from lab.errors import EngineError, LabError, LostVMError, StoreError
-from lab.plan import Plan, Trial, make_plan
-from lab.protocol import PROTOCOL_FORMAT, Job, Record
-from lab.runner import Outcome, Runner, remove_abandoned_scratch
-from lab.spec.load import load_experiment
-from lab.store import Run, TrialCache, create_run
+from lab.experiment.read.load import load_experiment
+from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
+from lab.plan.plan import Plan, Trial, make_plan
+from lab.run.runner import Outcome, Runner, remove_abandoned_scratch
+from lab.store.run import Run, create_run
+from lab.store.trial_cache import TrialCache
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.plan import make_plan
-from lab.protocol import Arrivals, Job
-from lab.spec.amounts import FixedSize, ParetoSizes, draw, parse_sizes
-from lab.spec.load import SpecError, load_experiment
+from lab.experiment.read.load import SpecError, load_experiment
+from lab.experiment.schema.amounts import FixedSize, ParetoSizes, draw, parse_sizes
+from lab.job.protocol import Arrivals, Job
+from lab.plan.plan import make_plan
 
 FILE = """\
 name: test

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from lab.errors import SpecError
-from lab.spec.load import MAX_FILE_BYTES, load_experiment
+from lab.experiment.read.load import MAX_FILE_BYTES, load_experiment
 
 BASE = """\
 name: base

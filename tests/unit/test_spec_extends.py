@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.spec.load import LoadedExperiment, SpecError, load_experiment
+from lab.experiment.read.load import LoadedExperiment, SpecError, load_experiment
 
 BASE = """\
 name: base

@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from lab.network import mean_burst, mean_loss, mean_rate_bps, route
-from lab.plan import make_plan
-from lab.protocol import Job
-from lab.spec.load import SpecError, load_experiment
+from lab.experiment.read.load import SpecError, load_experiment
+from lab.job.network import mean_burst, mean_loss, mean_rate_bps, route
+from lab.job.protocol import Job
+from lab.plan.plan import make_plan
 
 FILE = """\
 name: test

@@ -12,12 +12,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lab.errors import SpecError
-from lab.plan import make_plan
-from lab.spec.links import RandomLoss
-from lab.spec.load import LoadedExperiment, load_experiment
-from lab.spec.problems import InvalidExperimentError
-from lab.spec.topologies import Dumbbell
-from lab.spec.validate import examine, validate
+from lab.experiment.check.problems import InvalidExperimentError
+from lab.experiment.check.validate import examine, validate
+from lab.experiment.read.load import LoadedExperiment, load_experiment
+from lab.experiment.schema.links import RandomLoss
+from lab.experiment.schema.topologies import Dumbbell
+from lab.plan.plan import make_plan
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 

@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from lab.spec.document import parse_yaml
-from lab.spec.load import load_experiment
-from lab.spec.schema import SCHEMA_FILE, json_schema, json_schema_text
+from lab.experiment.read.document import parse_yaml
+from lab.experiment.read.load import load_experiment
+from lab.experiment.schema.json_schema import SCHEMA_FILE, json_schema, json_schema_text
 
 from .test_spec_errors import BASE, EDITS
 

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from lab.agent.link_programs import opportunities_ms
-from lab.plan import make_plan
-from lab.spec.load import SpecError, load_experiment
-from lab.spec.traces import parse_trace
-from lab.store import create_run
+from lab.experiment.read.load import SpecError, load_experiment
+from lab.experiment.schema.capacity import parse_trace
+from lab.plan.plan import make_plan
+from lab.store.run import create_run
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "traces"
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from lab.tcpprobe import COLUMNS, tcpprobe_line
+from lab.job.tcpprobe import COLUMNS, tcpprobe_line
 
 ROW: dict[str, Any] = {
     "time_ns": 1_000_000_042, "saddr": "10.0.1.1", "sport": 45540, "daddr": "10.0.3.2", "dport": 5201, "data_len": 1448,

@@ -20,7 +20,7 @@ from lab.agent.collectors.btf import KernelTypes, TypesError, libbpf
 from lab.agent.collectors.kernel_macros import kernel_macros
 from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import COLLECTORS, PLACES, PRIVATE_TYPES, Hook
-from lab.protocol import Field
+from lab.job.protocol import Field
 
 _PAGE = 4096
 _HEADERS = "collectors.h"

@@ -11,7 +11,7 @@ from collections.abc import Collection
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.protocol import Field
+from lab.job.protocol import Field
 
 BPF_SOURCES = Path(__file__).resolve().parents[3] / "bpf"
 """Beside the package, in a checkout as in the guest."""

@@ -13,7 +13,7 @@ from lab.agent.collectors.names import ENUMS, names_of, symbols
 from lab.agent.collectors.options import Settings
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.collectors.ringbuffer import HEADER_BYTES, RingBuffer
-from lab.protocol import CollectorResult, Field
+from lab.job.protocol import CollectorResult, Field
 
 Results = dict[str, CollectorResult]
 

@@ -16,10 +16,10 @@ from typing import IO, Any
 
 from lab.engine.base import Step, VirtualTime
 from lab.engine.native import isolation
+from lab.engine.native.interpreter import find_interpreter
 from lab.engine.sources import agent_files, bpf_files, digest
 from lab.errors import EngineError, GuestError, TrialTimeoutError
-from lab.interpreter import find_interpreter
-from lab.protocol import Job
+from lab.job.protocol import Job
 
 PACKAGES = {"mininet": "mininet"}
 _BEYOND_S = 180.0
@@ -68,8 +68,8 @@ class NativeEngine:
             step(f"removed what a killed lab had left: {describe(removed)}")
         self._lock = isolation.only_one()
         step("looking for what the experiment needs on this machine")
-        findings = await self.findings(self._jobs)
-        lacking = [finding for finding in findings if not finding["works"]]
+        capabilities = await self.capabilities(self._jobs)
+        lacking = [capability for capability in capabilities if not capability["works"]]
         if lacking:
             lines = [
                 f"  {one['kind']} {one['name']}: {one['why']}" + (f"; {one['fix']}" if one["fix"] else "")
@@ -78,7 +78,7 @@ class NativeEngine:
             raise EngineError("this machine lacks what the experiment needs:\n" + "\n".join(lines))
         isolation.note_parameters(self._jobs)
 
-    async def findings(self, jobs: Sequence[Job] = ()) -> list[dict[str, Any]]:
+    async def capabilities(self, jobs: Sequence[Job] = ()) -> list[dict[str, Any]]:
         """Return what :mod:`lab.agent.capabilities` finds, of what *jobs* need or of everything."""
         # Repetitions need the same.
         different = {json.dumps({**job, "seed": 0}, sort_keys=True): job for job in jobs}

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import IO
 
 from lab.errors import EngineError
-from lab.protocol import Job
+from lab.job.protocol import Job
 
 STATE = Path("/run/lab")
 MARK = "LAB_NATIVE_OWNER"

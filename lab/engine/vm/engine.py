@@ -17,16 +17,16 @@ from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
-from lab import kernels
 from lab.engine.base import Step, VirtualTime, in_thread
+from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.template import Template, build_template, drop_old_templates, find_template, identity
 from lab.errors import EngineError, GuestError, TrialTimeoutError
-from lab.image.build import Image, build_image, find_image
-from lab.mailbox import MailboxError, State
-from lab.protocol import Job
+from lab.job import kernels
+from lab.job.mailbox import MailboxError, State
+from lab.job.protocol import Job
 
 _POLL_S = 0.2
 

@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from lab.errors import EngineError
-from lab.image import cache
+from lab.store import places as cache
 
 _COMPILER = "cc"
 _FLAGS = ("-O2", "-Wall", "-Wextra", "-shared", "-fPIC")

@@ -20,7 +20,7 @@ from lab.engine.vm import lockstep
 from lab.engine.vm import qemu as arguments
 from lab.engine.vm.qemu import Qemu
 from lab.errors import EngineError, LostVMError
-from lab.mailbox import MAILBOX_BYTES, Mailbox
+from lab.job.mailbox import MAILBOX_BYTES, Mailbox
 
 _STOPPED = "guest-panicked"
 _CONSOLE_TAIL_LINES = 12

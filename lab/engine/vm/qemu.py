@@ -9,9 +9,9 @@ import subprocess
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.engine.image.build import Image
 from lab.errors import EngineError
-from lab.image.build import Image
-from lab.mailbox import MAILBOX_BYTES
+from lab.job.mailbox import MAILBOX_BYTES
 
 BINARY = "qemu-system-x86_64"
 RAM_MIB = 768

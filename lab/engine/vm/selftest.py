@@ -5,8 +5,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from lab import kernels
-from lab.protocol import PROTOCOL_FORMAT, Direction, Job
+from lab.job import kernels
+from lab.job.protocol import PROTOCOL_FORMAT, Direction, Job
 
 _PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None, "changes": [], "trace": None, "lost_packets": []}
 

@@ -10,10 +10,10 @@ import tempfile
 from pathlib import Path
 
 from lab.engine import sources
+from lab.engine.image.build import Image
 from lab.engine.vm import qemu
 from lab.errors import EngineError
-from lab.image.build import Image
-from lab.protocol import Job
+from lab.job.protocol import Job
 
 
 def run_shell(image: Image, job: Job) -> None:

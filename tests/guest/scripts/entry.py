@@ -15,7 +15,7 @@ from lab.agent.real_guest import (  # type: ignore[import-not-found] # the agent
 from lab.agent.script import main  # type: ignore[import-not-found] # only in the guest
 
 from lab.agent.process import run
-from lab.mailbox import Mailbox, State
+from lab.job.mailbox import Mailbox, State
 
 
 def entry() -> None:

@@ -25,7 +25,7 @@ class Tracer:
 
     def __init__(self, *arguments: str) -> None:
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "lab.agent.live", *arguments],
+            [sys.executable, "-m", "lab.live", *arguments],
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
@@ -181,7 +181,7 @@ def switched() -> dict[str, Any]:
     for word in ("--status", "--off", "--status", "--on"):
         datagrams("127.0.0.1", 7010 + len(told), 1)  # no socket: NO_SOCKET
         time.sleep(0.3)
-        asked = [sys.executable, "-m", "lab.agent.live", "drops", word]
+        asked = [sys.executable, "-m", "lab.live", "drops", word]
         told.append(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
     time.sleep(0.3)
     datagrams("127.0.0.1", 7014, 1)
@@ -220,7 +220,7 @@ def every_cause() -> dict[str, Any]:
 
 def main(_asked: Any) -> dict[str, Any]:
     network()
-    trace = [sys.executable, "-m", "lab.agent.live"]
+    trace = [sys.executable, "-m", "lab.live"]
     return {
         "list": subprocess.run([*trace, "list"], check=True, capture_output=True, text=True).stdout,
         "flow": traced(lambda: both_families(BYTES), "flow", "--interval", "0.5", "--json"),

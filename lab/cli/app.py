@@ -1,0 +1,90 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``lab`` command: which commands there are, and the exit code of each outcome."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import typer
+
+from lab.cli import experiments, images, machine, runs
+from lab.cli.common import say
+from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, LabError
+
+app = typer.Typer(
+    name="lab",
+    help="Network experiments on a real Linux kernel in deterministic virtual time.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+image_app = typer.Typer(help="The guest image that trials run in.", no_args_is_help=True, rich_markup_mode=None)
+app.add_typer(image_app, name="image")
+
+for command in (
+    experiments.run,
+    experiments.check,
+    experiments.new,
+    experiments.schema,
+    runs.report,
+    runs.verify,
+    experiments.shell,
+    machine.doctor,
+    machine.clean,
+    runs.export,
+):
+    app.command()(command)
+# The tracer reads its own command line, under another interpreter.
+app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    options_metavar="",
+)(machine.trace)
+image_app.command("build")(images.image_build)
+image_app.command("list")(images.image_list)
+image_app.command("info")(images.image_info)
+image_app.command("rm")(images.image_rm)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The ``lab`` command; returns the exit code."""
+    # A shell starts background jobs deaf to SIGINT, on which stopping at all depends here.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    # SIGTERM stops it as Ctrl-C does, so that nothing is left behind.
+    previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
+    try:
+        return _guarded(lambda: app(args=arguments, standalone_mode=False))
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+
+
+def _guarded(command: Callable[[], Any]) -> int:
+    try:
+        result = command()
+        sys.stdout.flush()
+    except LabError as error:
+        say(f"lab: {error}")
+        return error.exit_code
+    except typer.Exit as done:
+        return done.exit_code
+    except (KeyboardInterrupt, typer.Abort):
+        return EXIT_INTERRUPTED
+    except (BrokenPipeError, SystemExit):
+        # The reader of our output has gone, as `head` does; typer's own answer to that is to exit with 1.
+        with contextlib.suppress(OSError):
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_OK
+    except OSError as error:
+        say(f"lab: {error}")
+        return EXIT_FAILED
+    except Exception as error:
+        if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):
+            say(f"lab: {error.format_message()}")
+            return EXIT_BAD_INPUT
+        raise
+    return result if isinstance(result, int) else EXIT_OK

@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that take an experiment file: run, check, new, schema, shell."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shlex
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli.common import (
+    ExperimentFile,
+    Jobs,
+    Overrides,
+    command_line,
+    engine_named,
+    planned,
+    processors,
+    say,
+    write_report,
+)
+from lab.errors import EXIT_FAILED, InputError
+
+if TYPE_CHECKING:
+    from lab.plan.plan import Plan, Trial
+
+
+def run(
+    file: ExperimentFile,
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where runs go.")] = Path("results"),
+    jobs: Jobs = None,
+    set_: Overrides = None,
+    engine_: Annotated[
+        str, typer.Option("--engine", metavar="ENGINE", help="vm: in virtual time; native: on this kernel, as root.")
+    ] = "vm",
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run every trial, whether it ran before or not.")
+    ] = False,
+) -> None:
+    """Run an experiment and write its report.  The last line printed is the run's folder."""
+    from lab.run.progress import observing
+    from lab.run.runner import Runner
+    from lab.store import places as cache
+    from lab.store.run import create_run
+    from lab.store.trial_cache import TrialCache
+
+    loaded, plan = planned(file, set_)
+    engine = engine_named(engine_, plan, loaded.packages)
+    with observing(plan) as observer:
+        engine.locate(observer.step)
+        folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
+        about = {"command": command_line(), "overrides": list(set_ or ())}
+        runner = Runner(
+            engine,
+            observer,
+            plan,
+            folder,
+            jobs=jobs or processors(),
+            cache=TrialCache(cache.trials()),
+            read_cache=not no_cache,
+        )
+        try:
+            outcome = asyncio.run(runner.run(about))
+        except KeyboardInterrupt:
+            finished = len(folder.finished_ids())
+            say(f"interrupted; {finished} of {len(plan.trials)} trials are kept; the same command goes on from there")
+            raise
+        observer.step("writing the report")
+        write_report(folder.path)
+    for trial_id, error in outcome.failures.items():
+        say(f"lab: trial {trial_id} failed: {error}")
+    say(f"report: {folder.path / 'report' / 'index.html'}")
+    print(folder.path)
+    if outcome.failures:
+        say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
+        raise typer.Exit(EXIT_FAILED)
+
+
+def check(
+    file: ExperimentFile,
+    set_: Overrides = None,
+    svg: Annotated[
+        Path | None, typer.Option("--svg", metavar="FILE", help="Also draw the topology, as an SVG file.")
+    ] = None,
+) -> None:
+    """Validate an experiment and print what it comes to, without running it."""
+    from lab.plan.plan import describe
+    from lab.plan.preview import preview
+
+    _loaded, plan = planned(file, set_)
+    print(describe(plan))
+    print(preview(plan, processors()))
+    if svg is not None:
+        from lab.report.figures.topology import save_topology
+
+        try:
+            save_topology([trial.job for trial in plan.trials if trial.repetition == 1], svg)
+        except OSError as exc:
+            raise InputError(f"{svg}: cannot be written: {exc.strerror}") from exc
+        say(f"drawn: {svg}")
+
+
+def new(
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as my_first.yaml.")],
+) -> None:
+    """Write a commented experiment to start from."""
+    from lab.experiment.schema.starter import starter
+
+    try:
+        text = starter(file.stem)
+        with file.open("x", encoding="utf-8") as output:
+            output.write(text)
+    except FileExistsError:
+        raise InputError(f"{file}: there is such a file already; it was left as it is") from None
+    except OSError as exc:
+        raise InputError(f"{file}: cannot be written: {exc.strerror}") from exc
+    say(f"now: lab check {shlex.quote(str(file))}, then lab run {shlex.quote(str(file))}")
+    print(file)
+
+
+def schema() -> None:
+    """Print the JSON Schema of experiment files."""
+    from lab.experiment.schema.json_schema import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def shell(
+    file: ExperimentFile,
+    set_: Overrides = None,
+    trial: Annotated[
+        str | None,
+        typer.Option("--trial", metavar="ID", help="Its id, or its number in the plan [default: 1]."),
+    ] = None,
+) -> None:
+    """Bring the topology of an experiment up in a virtual machine in real time, with Mininet's command line."""
+    from lab.engine.vm.engine import VmEngine
+    from lab.engine.vm.shell import run_shell
+
+    loaded, plan = planned(file, set_)
+    chosen = _trial(plan, trial)
+    engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
+    engine.locate(say)
+    say(f"booting the topology of trial {chosen.id}; exit ends it")
+    run_shell(engine.machine(chosen.job["kernel"])[1], chosen.job)
+
+
+def _trial(plan: Plan, wanted: str | None) -> Trial:
+    """Return the trial of this id, or number from 1; the first without one."""
+    if wanted is None:
+        return plan.trials[0]
+    if wanted.isdigit() and 1 <= int(wanted) <= len(plan.trials):
+        return plan.trials[int(wanted) - 1]
+    found = next((trial for trial in plan.trials if trial.id == wanted), None)
+    if found is None:
+        known = ", ".join(trial.id for trial in plan.trials[:6])
+        more = f" … ({len(plan.trials)} in all)" if len(plan.trials) > 6 else ""
+        raise InputError(f"--trial: found {wanted!r}; expected 1 to {len(plan.trials)}, or one of {known}{more}")
+    return found

@@ -1,0 +1,307 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Build a guest image: a Debian root, a kernel, and what the kernel needs to find that root.
+
+Images of different kernels differ in nothing but the kernel: the root's packages are the same.
+
+An image is a folder named by the digest of its content::
+
+    vmlinuz      the kernel, as Debian ships it
+    boot.cpio    initramfs: busybox, the modules that mount the image, init
+    root.erofs   the root; the guest sees it as persistent memory, so reading it never waits for a device
+    packages     every package and its version
+    info.json    what, when, from what
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shlex
+import shutil
+import signal
+import subprocess
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from pathlib import Path
+from typing import TextIO
+
+from lab.engine.image import cpio
+from lab.engine.image.kernel import boot_modules, check_configuration
+from lab.errors import ImageError
+from lab.job import kernels
+from lab.store import places as cache
+
+SUITE = "trixie"
+PACKAGES = (
+    "apt", "bpftool", "busybox-static", "ethtool", "iperf3", "iproute2", "iputils-ping", "kmod", "mininet", "mount",
+    "procps", "python3-bpfcc",
+)  # fmt: skip
+BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
+ROOT_ALIGNMENT = 2 << 20
+"""QEMU maps the root in whole huge pages."""
+
+_NO_ADDED_TIME = "1735689600"
+TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
+
+_POLL_S = 0.1
+_STOP_LIMIT_S = 20.0
+"""mmdebstrap removes what it has unpacked."""
+
+Progress = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Image:
+    """A finished image in the cache."""
+
+    digest: str
+    path: Path
+    suite: str
+    kernel: str
+    """The release that the kernel calls itself."""
+    built: str
+    recipe: str
+    kernel_name: str = kernels.DEFAULT
+    """As :mod:`lab.job.kernels` has it."""
+
+    @property
+    def kernel_file(self) -> Path:
+        return self.path / "vmlinuz"
+
+    @property
+    def boot_archive(self) -> Path:
+        return self.path / "boot.cpio"
+
+    @property
+    def root_file(self) -> Path:
+        return self.path / "root.erofs"
+
+    def bytes_on_disk(self) -> int:
+        return sum(file.stat().st_blocks * 512 for file in self.path.iterdir())
+
+
+def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
+    """Identifies what :func:`build_image` would build, short of the packages' versions."""
+    recipe = {
+        "suite": SUITE,
+        "kernel": kernel,
+        "packages": PACKAGES,
+        "modules": BOOT_MODULES,
+        "machine": platform.machine(),
+        "customize.sh": _resource("customize.sh").decode(),
+        "init.sh": _resource("init.sh").decode(),
+    }
+    return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
+
+
+def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
+    """The image with this kernel that was last built from today's recipe, if it is in the cache."""
+    try:
+        digest = (cache.recipes() / recipe_digest(kernel)).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    return open_image(digest)
+
+
+def open_image(digest: str) -> Image | None:
+    path = cache.images() / digest
+    try:
+        info = json.loads((path / "info.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as exc:
+        raise ImageError(f"{path / 'info.json'} is damaged ({exc}); remove the folder and build again") from exc
+    return Image(path=path, digest=digest, **info)
+
+
+def list_images() -> list[Image]:
+    if not cache.images().is_dir():
+        return []
+    found = (open_image(path.name) for path in cache.images().iterdir() if not path.name.startswith("."))
+    return sorted((image for image in found if image is not None), key=lambda image: image.built)
+
+
+def build_image(
+    progress: Progress,
+    *,
+    kernel: str = kernels.DEFAULT,
+    package: Path | None = None,
+    mirror: str | None = None,
+) -> Image:
+    """Build the image from Debian's packages; a minute and some 150 MB of downloads.
+
+    ``package`` is the file of a kernel that is not Debian's; ``kernel`` is then :func:`lab.job.kernels.of_package`.
+
+    Raises :class:`ImageError`, with the builder's log, when a tool is missing or fails.
+    """
+    for tool, providing in TOOLS.items():
+        if shutil.which(tool) is None:
+            raise ImageError(f"{tool} is not installed; it is in the package {providing} (make setup installs it)")
+    with cache.builder_lock("image"):
+        cache.remove_partial(cache.images())
+        partial = cache.partial_directory(cache.images())
+        try:
+            image = _build(partial, progress, kernel, package, mirror)
+        except OSError as exc:
+            raise ImageError(f"cannot build the image in {partial}: {exc}") from exc
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+    return image
+
+
+def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | None, mirror: str | None) -> Image:
+    work = partial / "work"
+    work.mkdir()
+    log = cache.cache_root() / "image-build.log"
+    if package is not None:
+        # The builder may run as another user, who cannot read everything that we can.
+        copy = work / "kernel.deb"
+        shutil.copyfile(package, copy)
+        copy.chmod(0o644)
+        kernel_source = str(copy)
+    else:
+        kernel_source = kernels.DEBIAN[kernel_name]
+    _bootstrap(work / "root.tar", kernel_source, log, progress, mirror)
+    progress("unpacking")
+    root = work / "root"
+    root.mkdir()
+    # Permissions as they are: without this, tar takes the user's umask off them, unless the user is root.
+    keep = ["--no-same-owner", "--same-permissions"]
+    _run(["tar", "-xf", str(work / "root.tar"), "-C", str(root), *keep, "--exclude=./dev/*"], log)
+    kernel = (root / "usr/share/lab/kernel-release").read_text(encoding="ascii").strip()
+    check_configuration(root, kernel)
+    progress("writing the root file system")
+    # Everything belongs to root and has time 0: two builds from the same packages are the same bytes.
+    uuid = "00000000-0000-0000-0000-000000000000"
+    _run(["mkfs.erofs", "-T0", f"-U{uuid}", "--all-root", str(partial / "root.erofs"), str(root)], log)
+    size = (partial / "root.erofs").stat().st_size
+    os.truncate(partial / "root.erofs", -(-size // ROOT_ALIGNMENT) * ROOT_ALIGNMENT)
+    shutil.copyfile(root / f"boot/vmlinuz-{kernel}", partial / "vmlinuz")
+    shutil.copyfile(root / "usr/share/lab/packages", partial / "packages")
+    (partial / "boot.cpio").write_bytes(_boot_archive(root, kernel))
+    shutil.rmtree(work)
+    digest = _content_digest(partial)
+    image = Image(
+        digest=digest,
+        path=cache.images() / digest,
+        suite=SUITE,
+        kernel=kernel,
+        built=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe=recipe_digest(kernel_name),
+        kernel_name=kernel_name,
+    )
+    info = {key: value for key, value in asdict(image).items() if key not in ("digest", "path")}
+    (partial / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    cache.publish(partial, image.path)
+    cache.recipes().mkdir(parents=True, exist_ok=True)
+    pointer = cache.recipes() / f".{image.recipe}.{os.getpid()}"
+    pointer.write_text(digest + "\n", encoding="ascii")
+    pointer.replace(cache.recipes() / image.recipe)
+    return image
+
+
+def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mirror: str | None) -> None:
+    script = tar.parent / "customize.sh"
+    script.write_bytes(_resource("customize.sh"))
+    script.chmod(0o755)
+    command = [
+        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _resource("supervise.sh").decode(), "sh"),
+        "mmdebstrap",
+        "--variant=essential",
+        f"--include={','.join(PACKAGES)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        f'--customize-hook={shlex.quote(str(script))} "$1" {shlex.quote(kernel_source)}',
+        SUITE,
+        str(tar),
+    ]
+    if mirror is not None:
+        command.append(mirror)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": _NO_ADDED_TIME,
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+    }
+    # To a file, not a pipe: when lab is gone, mmdebstrap can still say that it is cleaning up, and does.
+    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as said:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            _follow(process, said, progress)
+        except BaseException:
+            _stop(process)
+            raise
+    if process.returncode != 0:
+        raise ImageError(f"mmdebstrap failed (exit {process.returncode}); {_last_errors(log)} (log: {log})")
+
+
+def _follow(process: subprocess.Popen[bytes], said: TextIO, progress: Progress) -> None:
+    """Tell ``progress`` of every step, until the process has ended."""
+    rest = ""
+    running = True
+    while running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_S)
+        running = process.returncode is None
+        *lines, rest = (rest + said.read()).split("\n")
+        for line in lines:
+            if line.startswith("I: ") and line.endswith("..."):
+                progress(line[3:].rstrip("."))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _last_errors(log: Path) -> str:
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith(("E:", "Err:", "W: Failed"))]
+    return "; ".join((errors or lines)[-3:])
+
+
+def _boot_archive(root: Path, kernel: str) -> bytes:
+    modules = boot_modules(root, kernel, BOOT_MODULES)
+    files = {f"modules/{name}": content for name, content in modules.items()}
+    files["modules/order"] = "".join(f"{name}\n" for name in modules).encode()
+    files["bin/busybox"] = (root / "usr/bin/busybox").read_bytes()
+    files["init"] = _resource("init.sh")
+    return cpio.archive(
+        files, executable=frozenset({"init", "bin/busybox"}), directories=("dev", "proc", "sys", "root")
+    )
+
+
+def _content_digest(directory: Path) -> str:
+    total = hashlib.sha256()
+    for name in ("vmlinuz", "boot.cpio", "root.erofs", "packages"):
+        with open(directory / name, "rb") as file:
+            total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()
+
+
+def _resource(name: str) -> bytes:
+    return resources.files("lab.engine.image").joinpath(name).read_bytes()
+
+
+def _run(command: list[str], log: Path) -> None:
+    with open(log, "ab") as file:
+        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+    if done.returncode != 0:
+        raise ImageError(f"{command[0]} failed (exit {done.returncode}); {_last_errors(log)} (log: {log})")

@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the collectors have seen of a trial, as arrays for the figures over time."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lab.analysis.events import Span, held_at, spans
+from lab.analysis.path import flow_path
+from lab.evaluation.trial import TRACE, Curve
+from lab.job.network import rate_steps
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Flow
+from lab.store.trial import TrialResult
+
+Seconds = NDArray[np.float64]
+
+QUEUE_CAUSES = ("random_loss", "queue_overflow", "aqm")
+"""Of drops that ``tc`` counts, too."""
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What an algorithm keeps for itself, over time."""
+
+    modes: tuple[Span, ...] = ()
+    """Of BBR."""
+    bandwidth: Curve | None = None
+    """BBR's estimate, in Mbit/s, where it has one."""
+    window_max: Curve | None = None
+    """CUBIC's W_max, in segments, where it has one."""
+
+
+@dataclass(frozen=True)
+class QueueTrace:
+    """The queue in front of a flow's bottleneck, over time.  Each sample holds until the next."""
+
+    node: str
+    interface: str
+    seconds: Seconds
+    packets: NDArray[np.float64]
+    delay_ms: NDArray[np.float64]
+    """How long the link's rate takes to send what is queued."""
+    full_packet_ms: float | None
+    """How long it takes to send one packet of the largest size; None where the rate changes."""
+    limit_packets: float | None
+    """Of the largest size; None where no limit is declared."""
+
+
+def recorded(trial: TrialResult, collector: str) -> bool:
+    """Whether there are rows of *collector* to read, be they none."""
+    return trial.ok and collector in trial.record["collectors"]
+
+
+@lru_cache(maxsize=512)
+def retransmissions(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
+    """Kind (``fast``, ``timeout``, ``tlp`` …) → when; empty where they were not recorded."""
+    if not recorded(trial, "retrans"):
+        return {}
+    table = _of_flow(trial.collected("retrans", ["time_ns", "flow", "kind"]), flow)
+    return _times_by(table, "kind")
+
+
+@lru_cache(maxsize=512)
+def flow_drops(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
+    """Cause → when a packet of *flow*, of either direction, was dropped for it; empty where that was not recorded."""
+    if not recorded(trial, "drops"):
+        return {}
+    return _times_by(_of_flow(trial.collected("drops", ["time_ns", "flow", "cause"]), flow), "cause")
+
+
+def drops_at(trial: TrialResult, node: str, interface: str) -> Mapping[str, Seconds]:
+    """Cause → when a packet of whichever flow was dropped at an interface; empty where that was not recorded."""
+    if not recorded(trial, "drops"):
+        return {}
+    table = trial.collected("drops", ["time_ns", "node", "interface", "cause"])
+    here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
+    return _times_by(table.filter(here), "cause")
+
+
+@lru_cache(maxsize=512)
+def inside(trial: TrialResult, flow: str) -> Inside:
+    """What the flow's algorithm kept for itself, as the probe has it: BBR's modes and bandwidth, CUBIC's W_max."""
+    algorithm = next((item["congestion_control"] for item in trial.record["flows"] if item["name"] == flow), None)
+    if not recorded(trial, TRACE) or algorithm not in ("bbr", "cubic"):
+        return Inside()
+    own = {"bbr": ["ca_mode", "ca_bandwidth"], "cubic": ["ca_window_max"]}[algorithm]
+    table = _of_flow(trial.collected(TRACE, ["time_ns", "flow", "end", "is_transmit", "ca_name", *own]), flow)
+    at_sender = pc.and_(pc.equal(table.column("end"), "source"), pc.equal(table.column("is_transmit"), "receive"))
+    table = table.filter(pc.and_(at_sender, pc.equal(table.column("ca_name"), algorithm)))
+    seconds = _seconds(table)
+    if algorithm == "cubic":
+        return Inside(window_max=_nonzero(seconds, table.column("ca_window_max").to_numpy().astype(np.float64)))
+    mode = table.column("ca_mode").combine_chunks()
+    modes = spans(seconds, mode.dictionary.to_pylist(), mode.indices.to_numpy()) if len(seconds) else []
+    bandwidth = table.column("ca_bandwidth").to_numpy() * 8 / 1e6
+    return Inside(modes=tuple(modes), bandwidth=_nonzero(seconds, bandwidth))
+
+
+@lru_cache(maxsize=128)
+def bottleneck_queue(trial: TrialResult, flow: str) -> QueueTrace | None:
+    """The queue in front of the slowest link on the way of the flow's data; None where it was not recorded."""
+    if not recorded(trial, "queue"):
+        return None
+    job = trial.job
+    asked: Flow | None = next((item for item in job["flows"] if item["name"] == flow), None)
+    hop = flow_path(job, asked).bottleneck if asked else None
+    if hop is None or asked is None:
+        return None
+    rate = hop.direction["rate_bps"]
+    interface = next(
+        (
+            port["interface"]
+            for port in trial.record["interfaces"]
+            if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress")
+        ),
+        None,
+    )
+    if interface is None or not rate:
+        return None
+    table = trial.collected("queue", ["time_ns", "node", "interface", "backlog_packets", "backlog_bytes"])
+    here = pc.and_(pc.equal(table.column("node"), hop.sender), pc.equal(table.column("interface"), interface))
+    table = table.filter(here)
+    full = job["mtu"] + ETHERNET_HEADER_BYTES
+    seconds = _seconds(table)
+    since, rates = np.array(rate_steps(hop.direction), dtype=np.float64).T
+    rate_then = held_at(since / 1e9, rates, seconds, before=rates[0])
+    is_constant = len(rates) == 1 and hop.direction["trace"] is None
+    limit = flow_path(job, asked).queue_bytes(job["mtu"])
+    return QueueTrace(
+        node=hop.sender,
+        interface=interface,
+        seconds=seconds,
+        packets=table.column("backlog_packets").to_numpy().astype(np.float64),
+        delay_ms=table.column("backlog_bytes").to_numpy() * 8e3 / rate_then,
+        full_packet_ms=full * 8e3 / rate if is_constant else None,
+        limit_packets=limit / full if limit else None,
+    )
+
+
+def merged(*found: Mapping[str, Seconds]) -> dict[str, Seconds]:
+    """Name → the times of all that has it, in order."""
+    names = dict.fromkeys(name for times in found for name in times)
+    return {name: np.sort(np.concatenate([times[name] for times in found if name in times])) for name in names}
+
+
+def _of_flow(table: pa.Table, flow: str) -> pa.Table:
+    return table.filter(pc.equal(table.column("flow"), flow))
+
+
+def _seconds(table: pa.Table) -> Seconds:
+    seconds: Seconds = table.column("time_ns").to_numpy() / 1e9
+    return seconds
+
+
+def _times_by(table: pa.Table, column: str) -> dict[str, Seconds]:
+    if not table.num_rows:
+        return {}
+    seconds, values = _seconds(table), table.column(column).combine_chunks()
+    codes = values.indices.to_numpy()
+    found = {name: seconds[codes == code] for code, name in enumerate(values.dictionary.to_pylist())}
+    return {name: times for name, times in found.items() if len(times)}
+
+
+def _nonzero(seconds: Seconds, values: NDArray[np.float64]) -> Curve | None:
+    known = values > 0
+    return (seconds[known], values[known]) if known.any() else None

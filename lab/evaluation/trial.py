@@ -1,0 +1,211 @@
+# SPDX-License-Identifier: Apache-2.0
+"""From stored trials to metrics, verdicts and curves: where the store meets the analysis."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+from numpy.typing import NDArray
+
+from lab.analysis.check import Check, Verdict
+from lab.analysis.completions import Completions
+from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
+from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
+from lab.analysis.series import bin_width_ns, decimate, goodput_series
+from lab.analysis.trace import INFINITE_SSTHRESH, TRACE_COLUMNS, FlowTrace, ssthresh
+from lab.analysis.validity import judge, verdict
+from lab.evaluation.axes import Axis, axes_of
+from lab.store.run import Run
+from lab.store.trial import TrialResult
+
+TRACE = "probe"
+COMPLETIONS = "completions"
+
+CURVE_BINS = 500
+"""A panel is at most 3.5 inches wide; more points than this cannot be told apart at 150 dots per inch."""
+
+Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+
+
+@dataclass(frozen=True)
+class FlowCurves:
+    """One flow over time; x is in seconds since the start of traffic."""
+
+    cwnd: Curve
+    """Segments."""
+    ssthresh: Curve | None
+    """Segments, only where finite; None where the algorithm does not use it."""
+    srtt: Curve
+    """Milliseconds."""
+    goodput: Curve
+    """Mbit/s."""
+    bin_s: float
+
+
+@dataclass(frozen=True)
+class EvaluatedTrial:
+    """A trial with what is derived from it."""
+
+    trial: TrialResult
+    metrics: tuple[FlowMetrics, ...] = ()
+    checks: tuple[Check, ...] = ()
+    curves: Mapping[str, FlowCurves] = field(default_factory=dict)
+    """By the flow's name; empty without a trace."""
+
+    @property
+    def verdict(self) -> Verdict | None:
+        """None for a failed trial."""
+        return verdict(self.checks) if self.trial.ok else None
+
+
+def measure(trial: TrialResult) -> MeasuredTrial:
+    """Read everything that the trial measured.
+
+    Raises:
+        StoreError: Something is missing or damaged.
+        ValueError: The record contradicts the job.
+    """
+    job, record = trial.job, trial.record
+    traces, unmatched = _traces(trial) if TRACE in record["collectors"] else (None, 0)
+    flows = []
+    for asked in job["flows"]:
+        name = asked["name"]
+        trace = traces.get(name, _NO_ROWS) if traces is not None else None
+        if asked["arrivals"] is not None:
+            flows.append(measured_flow(job, record, name, {}, {}, None, completions_of(trial, name)))
+            continue
+        client, server = trial.iperf3(name, "client"), trial.iperf3(name, "server")
+        is_tcp = asked["protocol"] == "tcp"
+        flows.append(measured_flow(job, record, name, client, server, trace if is_tcp else None))
+    return MeasuredTrial(job, record, tuple(flows), unmatched)
+
+
+def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
+    """Judge a trial, compute its metrics and curves.  A failed trial is returned as it is.
+
+    Raises:
+        StoreError: Something is missing or damaged.
+    """
+    if not trial.ok:
+        return EvaluatedTrial(trial)
+    try:
+        measured = measure(trial)
+        checks, metrics = judge(measured), trial_metrics(measured)
+    except ValueError as exc:
+        return EvaluatedTrial(trial, checks=(_unreadable(exc),))
+    curves = {
+        flow.name: _curves(flow.sending, flow)
+        for flow in measured.flows
+        if flow.sending is not None and len(flow.sending)
+    }
+    return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves)
+
+
+def evaluate_run(run: Run) -> list[EvaluatedTrial]:
+    """Evaluate every stored trial; store each one's ``validity.json`` and the run's ``metrics.parquet``."""
+    evaluated = []
+    for trial in run.trials():
+        result = evaluate_trial(trial)
+        if trial.ok:
+            checks = [asdict(check) for check in result.checks]
+            if trial.validity != checks:
+                trial.put_validity(checks)
+        evaluated.append(result)
+    axes = axes_of(run.plan, [result.trial for result in evaluated])
+    rows = [row for result in evaluated for row in metric_rows(result, axes)]
+    run.put_metrics(rows, metric_schema(axes))
+    return evaluated
+
+
+def metric_rows(result: EvaluatedTrial, axes: list[Axis]) -> list[dict[str, Any]]:
+    """Return a trial's rows of ``metrics.parquet``: which trial it is, its place in the matrix, its metrics."""
+    identity = result.trial.identity
+    where = {"trial": identity.id, "repetition": identity.repetition, "seed": identity.seed, "verdict": result.verdict}
+    values = {_column(axis): axis.text(identity.cell.get(axis.path)) for axis in axes}
+    return [{**where, **values, **asdict(metrics)} for metrics in result.metrics]
+
+
+def metric_schema(axes: list[Axis]) -> pa.Schema:
+    """Return the columns of ``metrics.parquet``."""
+    columns = [("trial", pa.string()), ("repetition", pa.int64()), ("seed", pa.int64()), ("verdict", pa.string())]
+    columns += [(_column(axis), pa.string()) for axis in axes]
+    hints = typing.get_type_hints(FlowMetrics)
+    columns += [(item.name, _arrow_type(hints[item.name])) for item in fields(FlowMetrics)]
+    return pa.schema(columns)
+
+
+def _column(axis: Axis) -> str:
+    taken = {item.name for item in fields(FlowMetrics)} | {"trial", "repetition", "seed", "verdict"}
+    return f"axis_{axis.label}" if axis.label in taken else axis.label
+
+
+def _arrow_type(hint: Any) -> pa.DataType:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    return {str: pa.string(), int: pa.int64(), float: pa.float64()}[kinds[0]]
+
+
+_NO_ROWS = FlowTrace.from_columns({name: np.zeros(0, np.int64) for name in TRACE_COLUMNS})
+
+
+def _traces(trial: TrialResult) -> tuple[dict[str, FlowTrace], int]:
+    """Return each flow's rows, and the number of rows that belong to none."""
+    table = trial.collected(TRACE, [*TRACE_COLUMNS, "flow", "end", "is_transmit"])
+    # What the sender knew when ACKs arrived; the other end's rows, and those of segments sent, are for other questions.
+    at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
+    table = table.filter(pc.and_(at_sender, pc.equal(table.column("is_transmit"), "receive")))
+    flow = table.column("flow").combine_chunks()
+    names = [] if not len(flow) else flow.dictionary.to_pylist()
+    index = flow.indices.fill_null(-1).to_numpy() if len(flow) else np.zeros(0, np.int64)
+    columns = {name: table.column(name).to_numpy() for name in TRACE_COLUMNS}
+    traces = {
+        name: FlowTrace.from_columns({column: values[index == number] for column, values in columns.items()})
+        for number, name in enumerate(names)
+    }
+    return traces, int(np.count_nonzero(index < 0))
+
+
+def completions_of(trial: TrialResult, group: str) -> Completions:
+    """Return what became of a group of short flows."""
+    table = trial.collected(COMPLETIONS, ["time_ns", "fct_ns", "bytes", "retransmissions", "group"])
+    table = table.filter(pc.equal(table.column("group"), group))
+    columns = [table.column(name).to_numpy().astype(np.int64) for name in table.column_names[:4]]
+    return Completions(*columns)
+
+
+def _curves(trace: FlowTrace, flow: MeasuredFlow) -> FlowCurves:
+    seconds = trace.time_ns / 1e9
+    start_ns, duration_ns = int(trace.time_ns[0]), round(flow.sent.seconds * 1e9)
+    width_ns = bin_width_ns(duration_ns, flow.base_rtt_us or 0.0)
+    middles, goodput = goodput_series(trace, start_ns, start_ns + duration_ns, width_ns)
+    measured = trace.srtt_us > 0
+    threshold = None
+    if uses_ssthresh(flow.result["congestion_control"]):
+        values = ssthresh(trace)
+        finite = values < INFINITE_SSTHRESH
+        threshold = decimate(seconds[finite], values[finite], CURVE_BINS)
+    return FlowCurves(
+        cwnd=decimate(seconds, trace.snd_cwnd, CURVE_BINS),
+        ssthresh=threshold,
+        srtt=decimate(seconds[measured], trace.srtt_us[measured] / 1000, CURVE_BINS),
+        goodput=(middles, goodput / 1e6),
+        bin_s=width_ns / 1e9,
+    )
+
+
+def _unreadable(reason: ValueError) -> Check:
+    return Check(
+        id="readable",
+        title="Results can be read",
+        verdict="invalid",
+        asked="a result of every flow",
+        found=str(reason),
+        threshold="invalid: a result is missing",
+        meaning="Without the result of every flow there is nothing to compare.",
+    )

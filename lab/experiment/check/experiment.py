@@ -1,0 +1,281 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What must hold between the fields of one cell's experiment (its matrix left aside).  Pure."""
+
+from __future__ import annotations
+
+import ipaddress
+from collections.abc import Iterator
+
+from lab.experiment.check.hosts import host_problems
+from lab.experiment.check.links import links_problems
+from lab.experiment.check.problems import Problem, nearest
+from lab.experiment.check.topology import topology_problems
+from lab.experiment.resolve.graph import Graph, graph_of
+from lab.experiment.resolve.traffic import connections, connections_of
+from lab.experiment.resolve.wires import bare_job
+from lab.experiment.schema.collect import Drops, Selection, Window
+from lab.experiment.schema.experiment import Experiment, Flow
+from lab.experiment.schema.fields import Path
+from lab.job.network import NoRouteError, route
+from lab.units import format_duration, format_size, show
+
+__all__ = ["check"]
+
+MAX_FLOWS = 250
+MIN_MESSAGE, MAX_MESSAGE = 16, 1 << 20
+"""iperf3's own (MAX_BLOCKSIZE, and what its cookie and headers need)."""
+
+MAX_ARRIVALS = 10_000
+
+MIN_PROBE = 8
+"""A probe's packets are numbered."""
+
+_SECOND_NS = 10**9
+_MIN_INTERVAL_NS = 10**6
+_UDP_IP_HEADERS = {"ipv4": 28, "ipv6": 48}
+_TCP_IP_HEADERS = {"ipv4": 40, "ipv6": 60}
+_IPV6_MIN_MTU = 1280  # RFC 8200, section 5
+_SHOWN_HOSTS = 8
+
+
+def check(experiment: Experiment) -> list[Problem]:
+    """Return everything that does not fit together; the message of each says what was found and what is allowed."""
+    found = list(topology_problems(experiment.topology))
+    if found:
+        # Nothing else can be judged in a network that cannot be.
+        return found
+    graph = graph_of(experiment.topology)
+    found = [
+        *_flows(experiment, graph),
+        *_mtu(experiment),
+        *host_problems(experiment.hosts, graph),
+        *_probes(experiment, graph),
+    ]
+    if not found:
+        found += _paths(experiment, graph)
+    return [*found, *links_problems(experiment, graph), *_collect(experiment, graph)]
+
+
+def _flows(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    names: dict[str, str] = {}
+    for name, flow in experiment.flows.items():
+        here: Path = ("flows", name)
+        found = list(_flow(experiment, graph, here, flow))
+        yield from found
+        if found:
+            continue
+        for one in connections_of(name, flow, experiment.duration):
+            if one.name in names:
+                message = f"its flow '{one.name}' is called like one of '{names[one.name]}'; expected another name"
+                yield Problem(here, message, "key")
+                break
+            names[one.name] = name
+    total = sum(len(connections_of(name, flow, experiment.duration)) for name, flow in experiment.flows.items())
+    if total > MAX_FLOWS:
+        yield Problem(("flows",), f"found {total} flows in all; expected at most {MAX_FLOWS}", "key")
+
+
+def _flow(experiment: Experiment, graph: Graph, here: Path, flow: Flow) -> Iterator[Problem]:
+    for key, host in (("from", flow.source), ("to", flow.destination)):
+        for number in range(1, flow.count + 1):
+            full = host.replace("{i}", str(number))
+            if full not in graph.hosts:
+                yield Problem((*here, key), _no_host(full, graph))
+                break
+    if flow.source == flow.destination:
+        yield Problem((*here, "to"), f"found {show(flow.destination)}; expected another host than 'from'")
+    if flow.every and flow.count == 1:
+        yield Problem((*here, "every"), "found every for a single flow; expected 'count' as well", "key")
+    if flow.off is not None and flow.on is None:
+        yield Problem((*here, "off"), "found off without on; expected how long it sends each time", "key")
+    if flow.on is not None and flow.amount is not None and flow.arrivals is None:
+        yield Problem((*here, "amount"), "found an amount of an on-off flow; expected one of the two", "key")
+    most_bytes = MAX_MESSAGE if flow.protocol == "tcp" else experiment.mtu - _UDP_IP_HEADERS[experiment.ip]
+    if flow.message is not None and not MIN_MESSAGE <= flow.message <= most_bytes:
+        yield Problem(
+            (*here, "message"),
+            f"found {format_size(flow.message)}; expected from {MIN_MESSAGE} B to {format_size(most_bytes)}",
+        )
+    if flow.mss is not None and flow.mss > experiment.mtu - _TCP_IP_HEADERS[experiment.ip]:
+        most = experiment.mtu - _TCP_IP_HEADERS[experiment.ip]
+        yield Problem((*here, "mss"), f"found {flow.mss}; expected at most {most}, for the MTU is {experiment.mtu}")
+    yield from _only_tcp(here, flow)
+    yield from _arrivals(experiment, here, flow)
+    yield from _times(experiment, here, flow)
+
+
+def _only_tcp(here: Path, flow: Flow) -> Iterator[Problem]:
+    if flow.protocol == "tcp":
+        return
+    if flow.rate is None:
+        yield Problem((*here, "rate"), "found none; expected the rate of a UDP flow, which nothing else sets", "key")
+    for name in ("cc", "mss", "pacing", "arrivals"):
+        if name in flow.model_fields_set and getattr(flow, name) is not None:
+            yield Problem((*here, name), f"found {name} of a UDP flow; expected it of TCP only", "key")
+
+
+def _arrivals(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
+    if flow.arrivals is None:
+        return
+    if flow.amount is None:
+        yield Problem((*here, "amount"), "found none; expected how much each of the short flows sends", "key")
+    for name, is_given in (
+        ("direction", flow.direction != "forward"),
+        ("rate", flow.rate is not None),
+        ("message", flow.message is not None),
+        ("on", flow.on is not None),
+    ):
+        if is_given:
+            hint = "; expected 'from' and 'to' the other way round" if name == "direction" else "; expected none"
+            yield Problem((*here, name), f"found {name} of short flows{hint}", "key")
+    seconds = (experiment.duration - flow.start if flow.duration is None else flow.duration) / _SECOND_NS
+    expected = flow.arrivals.per_second * seconds * flow.count
+    if expected > MAX_ARRIVALS:
+        found = f"found some {expected:.0f} flows in all; expected at most {MAX_ARRIVALS}"
+        yield Problem((*here, "arrivals", "per_second"), found)
+    if expected < 1:
+        yield Problem((*here, "arrivals", "per_second"), f"found less than one flow in {seconds:g} s; expected more")
+
+
+def _probes(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    total = format_duration(experiment.duration)
+    for name, probe in experiment.probes.items():
+        here: Path = ("probes", name)
+        for key, host in (("from", probe.source), ("to", probe.destination)):
+            if host not in graph.hosts:
+                yield Problem((*here, key), _no_host(host, graph))
+        if probe.source == probe.destination:
+            yield Problem((*here, "to"), f"found {show(probe.destination)}; expected another host than 'from'")
+        if name in experiment.flows:
+            yield Problem(here, "is called like a flow; expected a name of its own", "key")
+        for key, size in (("request", probe.request), ("response", probe.response)):
+            most = MAX_MESSAGE if probe.kind == "tcp" else experiment.mtu - _UDP_IP_HEADERS[experiment.ip]
+            if not MIN_PROBE <= size <= most:
+                found = f"found {format_size(size)}; expected from {MIN_PROBE} B to {format_size(most)}"
+                yield Problem((*here, key), found)
+        if probe.start + (probe.duration or 1) > experiment.duration:
+            key = "start" if probe.duration is None else "duration"
+            shown = format_duration(probe.start + (probe.duration or 0))
+            yield Problem(
+                (*here, key), f"found an end at {shown}; expected one within the experiment's duration, {total}"
+            )
+        if probe.interval < _MIN_INTERVAL_NS:
+            yield Problem((*here, "interval"), f"found {format_duration(probe.interval)}; expected at least 1 ms")
+
+
+def _no_host(name: str, graph: Graph) -> str:
+    role = next((node["role"] for node in graph.nodes if node["name"] == name), None)
+    found = f"found {show(name)}" + (f", which is a {role}" if role else "")
+    close = nearest(name, graph.hosts)
+    return f"{found}; expected a host, {_listed(graph.hosts)}" + (f"; did you mean '{close}'?" if close else "")
+
+
+def _listed(hosts: list[str]) -> str:
+    if len(hosts) <= _SHOWN_HOSTS:
+        return " or ".join([", ".join(hosts[:-1]), hosts[-1]] if len(hosts) > 1 else hosts)
+    return f"{', '.join(hosts[:3])} … {hosts[-1]} ({len(hosts)} in all)"
+
+
+def _times(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
+    total = format_duration(experiment.duration)
+    last_start = flow.start + (flow.count - 1) * flow.every
+    duration = experiment.duration - last_start if flow.duration is None else flow.duration
+    if flow.start >= experiment.duration:
+        yield Problem(
+            (*here, "start"),
+            f"found start {format_duration(flow.start)}; expected less than the experiment's duration, {total}",
+        )
+    elif last_start >= experiment.duration:
+        yield Problem(
+            (*here, "every"),
+            f"found a flow that would start at {format_duration(last_start)}; expected less than the experiment's "
+            f"duration, {total}",
+        )
+    elif last_start + duration > experiment.duration:
+        yield Problem(
+            (*here, "duration"),
+            f"found {format_duration(duration)} after start {format_duration(last_start)}; "
+            f"expected an end within the experiment's duration, {total}",
+        )
+    elif flow.amount is None and flow.on is not None and flow.on % _SECOND_NS:
+        message = f"found {format_duration(flow.on)}; expected whole seconds, for iperf3 counts in no less"
+        yield Problem((*here, "on"), message)
+    elif flow.on is not None and flow.on > duration:
+        yield Problem((*here, "on"), f"found {format_duration(flow.on)}; expected no more than the flow's own duration")
+    elif flow.amount is None and flow.on is None and flow.arrivals is None:
+        yield from _whole_seconds(experiment, here, flow)
+
+
+def _whole_seconds(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
+    for one in connections_of(str(here[-1]), flow, experiment.duration):
+        if one.duration_ns % _SECOND_NS:
+            where: Path = (*here, "duration") if flow.duration is not None else ("duration",)
+            yield Problem(
+                where,
+                f"found a flow, '{one.name}', that lasts {format_duration(one.duration_ns)}; "
+                "expected whole seconds, for iperf3 counts in no less",
+            )
+            return
+
+
+def _mtu(experiment: Experiment) -> Iterator[Problem]:
+    if experiment.ip == "ipv6" and experiment.mtu < _IPV6_MIN_MTU:
+        yield Problem(("mtu",), f"found {experiment.mtu} with ip: ipv6; expected at least {_IPV6_MIN_MTU}")
+
+
+def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    job = bare_job(graph)
+    longest = 0
+    told = set[str]()
+    for one in connections(experiment.flows, experiment.duration):
+        try:
+            hops = (*route(job, one.source, one.destination), *route(job, one.destination, one.source))
+        except NoRouteError:
+            if one.group not in told:
+                message = f"found no way from {one.source} to {one.destination}; expected one (hosts do not forward)"
+                yield Problem(("flows", one.group, "to"), message)
+            told.add(one.group)
+            continue
+        longest = max(longest, sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"]))
+    if longest >= experiment.duration:
+        yield Problem(
+            ("duration",),
+            f"found {format_duration(experiment.duration)}; expected more than the path's base RTT, "
+            f"{format_duration(longest)}",
+        )
+
+
+def _collect(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    for name, options in experiment.collect.chosen():
+        here: Path = ("collect", name)
+        if isinstance(options, Selection):
+            for field in ("host", "source", "destination"):
+                host = getattr(options, field)
+                if host is not None and host not in graph.hosts and not _is_address(host):
+                    message = _no_host(host, graph)
+                    yield Problem((*here, field), message.replace("expected a host", "expected an address or a host"))
+        if isinstance(options, Drops) and options.window is not None:
+            yield from _window(experiment, (*here, "window"), options.window)
+
+
+def _window(experiment: Experiment, here: Path, window: Window) -> Iterator[Problem]:
+    total = format_duration(experiment.duration)
+    if window.start >= experiment.duration:
+        yield Problem(
+            (*here, "from"),
+            f"found {format_duration(window.start)}; expected less than the experiment's duration, {total}",
+        )
+    elif window.end is not None and not window.start < window.end <= experiment.duration:
+        yield Problem(
+            (*here, "to"),
+            f"found {format_duration(window.end)} after from {format_duration(window.start)}; "
+            f"expected more than that, and no more than the experiment's duration, {total}",
+        )
+
+
+def _is_address(text: str) -> bool:
+    try:
+        ipaddress.ip_address(text)
+    except ValueError:
+        return False
+    return True

@@ -1,0 +1,214 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is wrong with an experiment, and how to say it: path, what was found, what is allowed, nearest name."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from pydantic import ValidationError
+from pydantic.fields import FieldInfo
+from pydantic_core import ErrorDetails
+
+from lab.errors import SpecError
+from lab.experiment.schema.fields import Path, fields_at, tags_of, type_at
+from lab.experiment.schema.types import PATTERN_MEANINGS
+from lab.units import show
+
+__all__ = ["InvalidExperimentError", "Problem", "nearest", "path_text", "problems_of", "unknown"]
+
+_SHOWN_NAMES = 24
+
+# What our fields are called elsewhere.
+_OTHER_WORDS = {
+    "algorithm": "cc",
+    "bandwidth": "rate",
+    "buffer": "queue",
+    "bw": "rate",
+    "capacity": "rate",
+    "collectors": "collect",
+    "congestion": "cc",
+    "congestion_control": "cc",
+    "destination": "to",
+    "dst": "to",
+    "latency": "delay",
+    "packet_loss": "loss",
+    "qdisc": "discipline",
+    "repetitions": "repeat",
+    "runs": "repeat",
+    "size": "limit",
+    "source": "from",
+    "src": "from",
+    "tcp_ecn": "ecn",
+    "time": "duration",
+    "type": "kind",
+}
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One thing that is wrong."""
+
+    path: Path
+    """Where in the document; empty for the document itself."""
+    message: str
+    at: Literal["key", "value"] = "value"
+    """Whether the name at ``path`` is to be pointed at, or what it holds."""
+    child: str | None = None
+    """Instead, point at this name in the mapping at ``path``."""
+
+    def __str__(self) -> str:
+        return f"{path_text(self.path)}: {self.message}" if self.path else self.message
+
+
+class InvalidExperimentError(SpecError):
+    """An experiment document breaks the schema; the message has one line for each problem, without file or line."""
+
+    def __init__(self, problems: Sequence[Problem]) -> None:
+        super().__init__("\n".join(map(str, problems)))
+        self.problems = tuple(problems)
+
+
+def path_text(path: Path) -> str:
+    """Return ``topology.bottleneck.rate`` or ``matrix.flows.bulk.cc[1]``."""
+    text = ""
+    for part in path:
+        if isinstance(part, int):
+            text += f"[{part}]"
+        else:
+            name = part if part.isprintable() and len(part) <= 80 else show(part, 80)
+            text += f".{name}" if text else name
+    return text
+
+
+def nearest(name: str, names: Iterable[str]) -> str | None:
+    """Return the one of ``names`` that ``name`` was probably meant to be."""
+    candidates = {known: known for known in names}
+    candidates |= {other: known for other, known in _OTHER_WORDS.items() if known in candidates}
+    # Quadratic in the length: what is this long is no typing error.
+    matches = difflib.get_close_matches(name[:80].lower(), list(candidates), n=1, cutoff=0.5)
+    return candidates[matches[0]] if matches else None
+
+
+def unknown(what: str, name: str, names: Sequence[str], *, plural: str) -> str:
+    """Return ``unknown field 'x'; did you mean 'y'? (fields: …)``."""
+    close = nearest(name, names)
+    meant = f"; did you mean '{close}'?" if close else ""
+    listed = ", ".join(names[:_SHOWN_NAMES]) + (", …" if len(names) > _SHOWN_NAMES else "")
+    return f"unknown {what} {show(name)}{meant} ({plural}: {listed or 'none'})"
+
+
+def problems_of(error: ValidationError, document: Any) -> list[Problem]:
+    """Return what pydantic found in ``document``, in our words."""
+    found: dict[Problem, None] = {}
+    for details in error.errors(include_url=False):
+        found.setdefault(_problem(details, document))
+    return list(found)
+
+
+def _problem(details: ErrorDetails, document: Any) -> Problem:
+    path = _existing(details["loc"], document)
+    match details["type"]:
+        case "missing":
+            name = str(path[-1])
+            return Problem(path[:-1], f"'{name}' is missing ({_described(path, document)})", "key")
+        case "extra_forbidden":
+            fields = fields_at(path[:-1], document) or {}
+            name = str(path[-1])
+            return Problem(path[:-1], unknown("field", name, list(fields), plural="fields"), child=name)
+        case "union_tag_not_found":
+            name = details["ctx"]["discriminator"].strip("'")
+            if not isinstance(details["input"], Mapping):
+                return Problem(path, f"found {show(details['input'])}; expected a mapping with '{name}:'")
+            tags = sorted(tags_of(type_at(path, document)))
+            return Problem(path, f"'{name}' is missing (one of {', '.join(tags)})", "key")
+        case "union_tag_invalid":
+            name, tag = details["ctx"]["discriminator"].strip("'"), details["ctx"]["tag"]
+            tags = _quoted(details["ctx"]["expected_tags"])
+            close = nearest(str(tag), tags)
+            meant = f"; did you mean '{close}'?" if close else ""
+            return Problem((*path, name), f"found {show(tag)}; expected one of {', '.join(tags)}{meant}")
+        case "value_error":
+            # Our own parsers' text: it already says what was found and what is allowed.
+            return Problem(path, str(details["ctx"]["error"]))
+    if details["loc"][-1:] == ("[key]",):
+        return Problem(path, f"{show(path[-1])} is not a usable name; {_expected(details)}", "key")
+    return Problem(path, f"found {show(details['input'])}; {_expected(details)}")
+
+
+def _existing(loc: tuple[int | str, ...], document: Any) -> Path:
+    """Return ``loc`` without what pydantic adds to it (``[key]``, the members of a union)."""
+    path: list[int | str] = []
+    here = document
+    for part in loc:
+        if isinstance(here, Mapping) and part not in here and part in tags_of(type_at(tuple(path), document)):
+            continue
+        if isinstance(here, Mapping) and (part in here or part != "[key]"):
+            here = here.get(part)
+        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
+            here = here[part]
+        else:
+            break
+        path.append(part)
+    return tuple(path)
+
+
+def _described(path: Path, document: Any) -> str:
+    field = (fields_at(path[:-1], document) or {}).get(str(path[-1]))
+    if field is None or not field.description:
+        return "a value"
+    return field.description.rstrip(".") + _example(field)
+
+
+def _example(field: FieldInfo) -> str:
+    for extra in field.metadata:
+        schema = getattr(extra, "json_schema", None)
+        if isinstance(schema, dict) and schema.get("examples"):
+            return f", such as {schema['examples'][0]}"
+    return ""
+
+
+_KINDS = {
+    "string_type": "text",
+    "bool_type": "true or false",
+    "int_type": "a whole number",
+    "float_type": "a number",
+    "dict_type": "a mapping",
+    "model_type": "a mapping",
+    "model_attributes_type": "a mapping",
+    "list_type": "a list, such as [a, b]",
+    "int_from_float": "a whole number",
+}
+
+
+def _expected(details: ErrorDetails) -> str:
+    kind, context = details["type"], details.get("ctx", {})
+    if kind in _KINDS:
+        hint = "; quote it" if kind == "string_type" and type(details["input"]) in (int, float, bool) else ""
+        return f"expected {_KINDS[kind]}{hint}"
+    match kind:
+        case "literal_error":
+            close = nearest(details["input"], _quoted(context["expected"])) if _is_text(details["input"]) else None
+            close = close if len(_quoted(context["expected"])) > 1 else None
+            return f"expected {context['expected']}" + (f"; did you mean '{close}'?" if close else "")
+        case "string_pattern_mismatch":
+            return f"expected {PATTERN_MEANINGS[context['pattern']]}"
+        case "greater_than_equal":
+            return f"expected at least {context['ge']}"
+        case "greater_than":
+            return f"expected more than {context['gt']:g}"
+        case "less_than_equal":
+            return f"expected at most {context['le']}"
+        case "too_short":
+            return f"expected at least {context['min_length']}"
+    return f"expected otherwise: {details['msg']}"
+
+
+def _is_text(value: object) -> bool:
+    return isinstance(value, str)
+
+
+def _quoted(expected: str) -> list[str]:
+    return expected.split("'")[1::2]

@@ -1,0 +1,139 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A document of plain values → a checked experiment, or every problem it has.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from pydantic import ValidationError
+
+from lab.experiment.check.experiment import check
+from lab.experiment.check.matrix import MAX_TRIALS, Axis, CellDocument, cells, count, lacks, read_axes
+from lab.experiment.check.problems import InvalidExperimentError, Problem, path_text, problems_of
+from lab.experiment.schema.contents import NO_CONTENTS, Contents
+from lab.experiment.schema.experiment import Experiment
+from lab.experiment.schema.fields import Path, blocked
+from lab.units import show
+
+__all__ = ["examine", "parse", "validate"]
+
+
+def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> Experiment:
+    """Return the experiment that ``document`` (plain values, as read from YAML) declares.
+
+    Raises :class:`InvalidExperimentError`, which has every problem that was found.
+    """
+    experiment, problems = examine(document, contents)
+    if experiment is None or problems:
+        raise InvalidExperimentError(problems)
+    return experiment
+
+
+def examine(document: Any, contents: Contents = NO_CONTENTS) -> tuple[Experiment | None, list[Problem]]:
+    """Return the experiment and what is wrong with it: fields, then values of the matrix, then what holds between."""
+    if not isinstance(document, Mapping):
+        return None, [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
+    axes, problems = read_axes(document)
+    axes = [axis for axis in axes if not any(blocked(document, path) for path in axis.paths)]
+    # A field that an axis sets need not be written elsewhere too: there, the first value stands in for it.
+    lent = [axis for axis in axes if lacks(document, axis)]
+    base: Mapping[str, Any] = document
+    for axis in lent:
+        base = axis.set(base, axis.values[0])
+    experiment, found = parse(base, contents)
+    problems += [problem for problem in found if all(axis.rest_of(problem.path) is None for axis in lent)]
+    problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, contents)]
+    if experiment is not None and not problems:
+        problems += _cell_problems(document, axes, experiment.repeat, contents)
+    return experiment, problems
+
+
+def parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:
+    """Return the experiment by its fields alone, or what is wrong with them."""
+    try:
+        return Experiment.model_validate(document, context={"contents": contents}), []
+    except ValidationError as error:
+        return None, problems_of(error, document)
+
+
+def _value_problems(
+    base: Mapping[str, Any], axis: Axis, known: list[Problem], experiment: Experiment | None, contents: Contents
+) -> Iterator[Problem]:
+    """Yield what is wrong with each value by itself, at the value's own place."""
+    # Without the matrix: it would be read again for each of its own values.
+    base = {key: value for key, value in base.items() if key != "matrix"}
+    seen: dict[str, Any] = {}
+    for index, value in enumerate(axis.values):
+        parsed, found = parse(axis.set(base, value), contents)
+        here: Path = ("matrix", axis.key, index)
+        told = set[Problem]()
+        for problem in found:
+            rest = axis.rest_of(problem.path)
+            if rest is None and problem not in known:
+                yield Problem(here, f"with {show(value)}, {problem}")
+            elif rest is not None and (moved := replace(problem, path=(*here, *rest))) not in told:
+                # Once for all fields that a '*' stands for.
+                told.add(moved)
+                yield moved
+        if parsed is None or experiment is None:
+            continue
+        meaning = repr(parsed)
+        if meaning in seen:
+            message = f"found {show(value)}, which is the same as {show(seen[meaning])}; expected values that differ"
+            yield Problem(here, message)
+        seen.setdefault(meaning, value)
+
+
+def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int, contents: Contents) -> list[Problem]:
+    trials = count(axes) * repeat
+    if trials > MAX_TRIALS:
+        place: Path = ("matrix",) if axes else ("repeat",)
+        shown = str(trials) if trials < 10**9 else "more than 10^9"
+        message = f"found {shown} trials (cells × repetitions); expected at most {MAX_TRIALS}"
+        return [Problem(place, message, "key")]
+    # The same field breaking the same way in many cells is one problem.
+    broken: dict[Path, list[tuple[CellDocument, Problem]]] = {}
+    for cell in cells(document, axes):
+        experiment, found = parse(cell.document, contents)
+        for problem in found if experiment is None else check(experiment):
+            broken.setdefault(problem.path, []).append((cell, problem))
+    return [problem for cases in broken.values() for problem in _blame(axes, cases)]
+
+
+def _blame(axes: list[Axis], cases: list[tuple[CellDocument, Problem]]) -> Iterator[Problem]:
+    """Yield one problem for all cells that break alike, at the values of the matrix that break them if it is these."""
+    bad = [sorted({cell.indices[position] for cell, _ in cases}) for position in range(len(axes))]
+    matters = [position for position, axis in enumerate(axes) if len(bad[position]) < len(axis.values)]
+    cell, first = cases[0]
+    own = next((position for position, axis in enumerate(axes) if axis.rest_of(first.path) is not None), None)
+    together = [position for position in matters if position != own]
+    if own is not None and not together:
+        yield from _at_values(axes[own], own, bad[own], cases)
+    elif len(matters) == 1:
+        yield from _at_values(axes[matters[0]], matters[0], bad[matters[0]], cases)
+    elif not matters:
+        yield first
+    else:
+        # No one value is to blame.
+        values = ", ".join(f"{key} {show(value)}" for key, value in cell.values.items())
+        message = f"{first.message}; in the cell with {values}"
+        if own is None:
+            yield replace(first, message=message)
+        else:
+            rest = axes[own].rest_of(first.path) or ()
+            yield replace(first, path=("matrix", axes[own].key, cell.indices[own], *rest), message=message)
+
+
+def _at_values(
+    axis: Axis, position: int, indices: list[int], cases: list[tuple[CellDocument, Problem]]
+) -> Iterator[Problem]:
+    for index in indices:
+        problem = next(problem for cell, problem in cases if cell.indices[position] == index)
+        here: Path = ("matrix", axis.key, index)
+        rest = axis.rest_of(problem.path)
+        if rest is not None:
+            yield replace(problem, path=(*here, *rest))
+        else:
+            yield Problem(here, f"with this value, {path_text(problem.path)}: {problem.message}")

@@ -1,0 +1,159 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A declared topology → its nodes and links by name.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import singledispatch
+
+from lab.experiment.schema.fields import Path
+from lab.experiment.schema.links import Link
+from lab.experiment.schema.topologies import (
+    Access,
+    Custom,
+    Dumbbell,
+    Linear,
+    ParkingLot,
+    SingleLink,
+    Star,
+    Topology,
+    Tree,
+)
+from lab.job import protocol
+
+__all__ = ["Edge", "Graph", "graph_of"]
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A link between two nodes."""
+
+    name: str
+    a: str
+    b: str
+    link: Link
+    """Forward is from *a* to *b*."""
+    place: Path
+    """Of the field that declares it."""
+
+
+@dataclass(frozen=True)
+class Graph:
+    """Nodes in order, and links in order: both are part of what a trial is."""
+
+    nodes: tuple[protocol.Node, ...]
+    edges: tuple[Edge, ...]
+
+    @property
+    def hosts(self) -> list[str]:
+        return [node["name"] for node in self.nodes if node["role"] == "host"]
+
+
+@singledispatch
+def graph_of(topology: Topology) -> Graph:
+    """Return the nodes and links of *topology*."""
+    raise TypeError(f"not a topology: {topology!r}")
+
+
+@graph_of.register
+def _dumbbell(topology: Dumbbell) -> Graph:
+    pairs = range(1, topology.pairs + 1)
+    left = [_access(topology.access, f"s{n}", "r1", n) for n in pairs]
+    bottleneck = Edge("bottleneck", "r1", "r2", topology.bottleneck, ("topology", "bottleneck"))
+    # Both written from left to right, so that forward is the way of the data in all links.
+    right = [_access(topology.access, "r2", f"d{n}", n) for n in pairs]
+    hosts = [f"{side}{n}" for side in "sd" for n in pairs]
+    return Graph((*_nodes("host", hosts), *_nodes("router", ["r1", "r2"])), (*left, bottleneck, *right))
+
+
+@graph_of.register
+def _parking_lot(topology: ParkingLot) -> Graph:
+    hops = range(1, topology.hops + 1)
+    last = topology.hops + 1
+    sources = [("s0", 1), *((f"s{n}", n) for n in hops)]
+    sinks = [("d0", last), *((f"d{n}", n + 1) for n in hops)]
+    edges = [
+        *(_access(topology.access, host, f"r{n}", int(host[1:]) + 1) for host, n in sources),
+        *(Edge(f"bottleneck{n}", f"r{n}", f"r{n + 1}", topology.bottleneck, ("topology", "bottleneck")) for n in hops),
+        *(_access(topology.access, f"r{n}", host, int(host[1:]) + 1) for host, n in sinks),
+    ]
+    hosts = [host for host, _n in (*sources, *sinks)]
+    return Graph((*_nodes("host", hosts), *_nodes("router", [f"r{n}" for n in range(1, last + 1)])), tuple(edges))
+
+
+@graph_of.register
+def _star(topology: Star) -> Graph:
+    hosts = [f"h{n}" for n in range(1, topology.hosts + 1)]
+    middle = _inner(topology.centre, 1)
+    edges = [Edge(f"link-{host}", host, middle, topology.link, ("topology", "link")) for host in hosts]
+    return Graph((*_nodes("host", hosts), *_nodes(topology.centre, [middle])), tuple(edges))
+
+
+@graph_of.register
+def _linear(topology: Linear) -> Graph:
+    numbers = range(1, topology.hosts + 1)
+    inner = [_inner(topology.centre, n) for n in numbers]
+    hosts = [f"h{n}" for n in numbers]
+    edges = [
+        *(
+            Edge(f"access-{host}", host, node, topology.access, ("topology", "access"))
+            for host, node in zip(hosts, inner, strict=True)
+        ),
+        *(
+            Edge(f"link{n}", inner[n - 1], inner[n], topology.link, ("topology", "link"))
+            for n in range(1, topology.hosts)
+        ),
+    ]
+    return Graph((*_nodes("host", hosts), *_nodes(topology.centre, inner)), tuple(edges))
+
+
+@graph_of.register
+def _tree(topology: Tree) -> Graph:
+    inner, hosts, edges = [_inner(topology.centre, 1)], list[str](), list[Edge]()
+    level = list(inner)
+    for depth in range(1, topology.depth + 1):
+        below = []
+        for parent in level:
+            for _child in range(topology.fanout):
+                if depth == topology.depth:
+                    hosts.append(f"h{len(hosts) + 1}")
+                    below.append(hosts[-1])
+                else:
+                    inner.append(_inner(topology.centre, len(inner) + 1))
+                    below.append(inner[-1])
+                edges.append(Edge(f"link-{below[-1]}", below[-1], parent, topology.link, ("topology", "link")))
+        level = below
+    return Graph((*_nodes("host", hosts), *_nodes(topology.centre, inner)), tuple(edges))
+
+
+@graph_of.register
+def _single_link(topology: SingleLink) -> Graph:
+    edge = Edge("link", "s1", "d1", topology.link, ("topology", "link"))
+    return Graph(_nodes("host", ["s1", "d1"]), (edge,))
+
+
+@graph_of.register
+def _custom(topology: Custom) -> Graph:
+    nodes = tuple(protocol.Node(name=name, role=role) for name, role in topology.nodes.items())
+    edges = tuple(
+        Edge(name, link.source, link.destination, link, ("topology", "links", name))
+        for name, link in topology.links.items()
+    )
+    return Graph(nodes, edges)
+
+
+def _access(access: Access, a: str, b: str, number: int) -> Edge:
+    """*number*: of the pair, from 1; what is given once holds for all."""
+    host = a if b.startswith("r") else b
+    rate = access.rate[number - 1] if isinstance(access.rate, list) else access.rate
+    delay = access.delay[number - 1] if isinstance(access.delay, list) else access.delay
+    link = Link().model_copy(update={"rate": rate, "delay": delay, "queue": access.queue})
+    return Edge(f"access-{host}", a, b, link, ("topology", "access"))
+
+
+def _inner(role: str, number: int) -> str:
+    return f"{'r' if role == 'router' else 'w'}{number}"
+
+
+def _nodes(role: str, names: list[str]) -> tuple[protocol.Node, ...]:
+    return tuple(protocol.Node(name=name, role=role) for name in names)  # type: ignore[typeddict-item]

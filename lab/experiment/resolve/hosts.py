@@ -1,0 +1,36 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What is special about hosts, routers and switches: sysctls, queues of their own, initial window.  Pure."""
+
+from __future__ import annotations
+
+import fnmatch
+from collections.abc import Mapping
+
+from lab.experiment.schema.experiment import HostSettings
+from lab.job import protocol
+
+__all__ = ["with_settings"]
+
+
+def with_settings(nodes: tuple[protocol.Node, ...], hosts: Mapping[str, HostSettings]) -> list[protocol.Node]:
+    """Return the nodes with what the patterns that fit them say; the later of two wins."""
+    return [_with_settings(node, hosts) for node in nodes]
+
+
+def _with_settings(node: protocol.Node, hosts: Mapping[str, HostSettings]) -> protocol.Node:
+    fitting = [settings for pattern, settings in hosts.items() if fnmatch.fnmatchcase(node["name"], pattern)]
+    if not fitting:
+        return node
+    found = protocol.NodeSettings(sysctls={}, initial_window=None, queue=None, offloads=None)
+    for settings in fitting:
+        found["sysctls"] = {**found["sysctls"], **settings.sysctl}
+        found["initial_window"] = settings.initial_window or found["initial_window"]
+        if settings.queue is not None:
+            found["queue"] = protocol.Queue(
+                discipline=settings.queue.discipline,
+                limit_bytes=None,
+                limit_packets=None,
+                parameters=dict(settings.queue.parameters),
+            )
+        found["offloads"] = found["offloads"] if settings.offloads is None else settings.offloads
+    return protocol.Node(name=node["name"], role=node["role"], settings=found)

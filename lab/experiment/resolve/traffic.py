@@ -1,0 +1,66 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Declared flows → each connection that they come to.  Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+from lab.experiment.schema.experiment import Flow
+
+__all__ = ["Connection", "connections", "connections_of"]
+
+
+@dataclass(frozen=True)
+class Connection:
+    """One iperf3 client and server."""
+
+    name: str
+    group: str
+    source: str
+    """Who sends data."""
+    destination: str
+    initiator: Literal["source", "destination"]
+    start_ns: int
+    duration_ns: int
+    flow: Flow
+
+
+def connections(flows: Mapping[str, Flow], duration_ns: int) -> list[Connection]:
+    """Return every connection, in the order of the file."""
+    return [one for name, flow in flows.items() for one in connections_of(name, flow, duration_ns)]
+
+
+def connections_of(name: str, flow: Flow, duration_ns: int) -> list[Connection]:
+    """Return the connections of one declared flow, numbered in the order of their start if there are several."""
+    return list(_connections_of(name, flow, duration_ns))
+
+
+def _connections_of(name: str, flow: Flow, duration_ns: int) -> Iterator[Connection]:
+    for number in range(1, flow.count + 1):
+        own = f"{name}-{number}" if flow.count > 1 else name
+        here, there = (end.replace("{i}", str(number)) for end in (flow.source, flow.destination))
+        begin = flow.start + (number - 1) * flow.every
+        for part, start_ns, length_ns in _times(flow, begin, duration_ns):
+            full = f"{own}{part}"
+            if flow.direction in ("forward", "both"):
+                suffix = "-there" if flow.direction == "both" else ""
+                yield Connection(f"{full}{suffix}", name, here, there, "source", start_ns, length_ns, flow)
+            if flow.direction in ("reverse", "both"):
+                suffix = "-back" if flow.direction == "both" else ""
+                # Data goes from there to here, on a connection that is opened from here.
+                yield Connection(f"{full}{suffix}", name, there, here, "destination", start_ns, length_ns, flow)
+
+
+def _times(flow: Flow, begin: int, duration_ns: int) -> Iterator[tuple[str, int, int]]:
+    """Yield (suffix of the name, start, length) of each time that a flow sends."""
+    length = duration_ns - begin if flow.duration is None else flow.duration
+    if flow.on is None:
+        yield "", begin, length
+        return
+    end, start, number = begin + length, begin, 1
+    while start + flow.on <= end:
+        yield f"-on{number}", start, flow.on
+        start += flow.on + (flow.off or 0)
+        number += 1

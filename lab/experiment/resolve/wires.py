@@ -1,0 +1,336 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The links of an experiment as the agent builds them: both directions, queues sized, schedules laid out.  Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+
+from lab.experiment.resolve.graph import Edge, Graph, graph_of
+from lab.experiment.resolve.sizes import frame_bytes, queue_size
+from lab.experiment.resolve.traffic import connections
+from lab.experiment.schema.capacity import PacketTrace
+from lab.experiment.schema.experiment import Experiment
+from lab.experiment.schema.fields import Path
+from lab.experiment.schema.links import Jitter, ListedLoss, Loss, Queue, RandomLoss, Reorder, Step
+from lab.job import protocol
+from lab.job.network import NoRouteError, route
+
+__all__ = [
+    "Wire",
+    "bare_job",
+    "derive",
+    "derive_netem",
+    "laid_out",
+    "links",
+    "netem_limit_packets",
+    "ramp_steps",
+    "round_trips",
+    "wires",
+]
+
+_MIN_NETEM_LIMIT = 1_000_000
+_MAX_NETEM_LIMIT = 2**32 - 1
+_MIN_FRAME_BYTES = 64
+
+RAMP_STEPS = 20
+"""Of a ramp that does not say how often it changes."""
+
+_ANY_MTU = 1500
+"""Of routes and delays it makes no difference."""
+
+_NO_LOSS = RandomLoss(model="random", probability=0.0)
+
+
+@dataclass(frozen=True)
+class Wire:
+    """One direction of a link, every default filled in."""
+
+    rate_bps: int | None
+    queue: Queue | None
+    delay_ns: int
+    loss: Loss
+    jitter: Jitter | None
+    duplicate: float
+    corrupt: float
+    reorder: Reorder | None
+    steps: tuple[Step, ...]
+    trace: PacketTrace | None
+    place: Path
+    """Of the field that declares this direction."""
+    queue_place: Path
+    """Of the queue's own."""
+
+
+def wires(edge: Edge, mtu: int) -> tuple[Wire, Wire]:
+    """Return both directions of a link: from *a* to *b*, and back."""
+    link, back = edge.link, edge.link.reverse
+    there = link.rate if link.trace is None else link.trace.rate_bps(frame_bytes(mtu))
+    forward = Wire(
+        rate_bps=there,
+        queue=_queue(link.queue, there),
+        delay_ns=link.delay,
+        loss=link.loss,
+        jitter=link.jitter,
+        duplicate=link.duplicate,
+        corrupt=link.corrupt,
+        reorder=link.reorder,
+        steps=tuple(link.schedule),
+        trace=link.trace,
+        place=edge.place,
+        queue_place=(*edge.place, "queue"),
+    )
+    rate = link.rate if back.rate is None else back.rate
+    rate = rate if back.trace is None else back.trace.rate_bps(frame_bytes(mtu))
+    backward = Wire(
+        rate_bps=rate,
+        queue=_queue(link.queue if back.queue is None else back.queue, rate),
+        delay_ns=link.delay if back.delay is None else back.delay,
+        loss=back.loss,
+        jitter=back.jitter,
+        duplicate=back.duplicate,
+        corrupt=back.corrupt,
+        reorder=back.reorder,
+        steps=tuple(back.schedule),
+        trace=back.trace,
+        place=(*edge.place, "reverse"),
+        queue_place=(*edge.place, "reverse", "queue") if back.queue or back.rate else (*edge.place, "queue"),
+    )
+    return forward, backward
+
+
+def _queue(queue: Queue | None, rate_bps: int | None) -> Queue | None:
+    return None if rate_bps is None else queue or Queue()
+
+
+def derive(bits: int, *parts: str | int) -> int:
+    """Return ``bits`` (at most 256) bits that depend on all of ``parts`` and on nothing else."""
+    text = json.dumps(parts, separators=(",", ":"))
+    return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") >> (256 - bits)
+
+
+def derive_netem(seed: int, link: str, way: str) -> int:
+    """Return the seed of one direction's netem: 32 bits, not 0, which reads as "not set"."""
+    return derive(32, "netem", seed, link, way) or 1
+
+
+def netem_limit_packets(rate_bps: int | None, delay_ns: int) -> int:
+    """Return a delay line's capacity such that it never binds.
+
+    Four times what a link of this rate can put into it with the smallest frames.  The kernel allocates nothing in
+    advance, so that a large floor costs nothing and serves links without a rate too.
+    """
+    smallest = (rate_bps or 0) * delay_ns // (8 * 10**9 * _MIN_FRAME_BYTES)
+    return min(max(_MIN_NETEM_LIMIT, 4 * smallest), _MAX_NETEM_LIMIT)
+
+
+def round_trips(experiment: Experiment, graph: Graph) -> Mapping[str, int]:
+    """Return for each link the largest base RTT, in ns, of the flows that cross it; of none, the link's own.
+
+    No queueing, no serialisation: what is declared as delay.
+    """
+    job = bare_job(graph)
+    found = {edge.name: 0 for edge in graph.edges}
+    for one in connections(experiment.flows, experiment.duration):
+        try:
+            there = route(job, one.source, one.destination)
+            back = route(job, one.destination, one.source)
+        except NoRouteError:
+            continue
+        rtt = sum(hop.direction["netem"]["delay_ns"] for hop in (*there, *back) if hop.direction["netem"])
+        for hop in (*there, *back):
+            found[hop.link] = max(found[hop.link], rtt)
+    for edge in graph.edges:
+        forward, backward = wires(edge, experiment.mtu)
+        found[edge.name] = found[edge.name] or forward.delay_ns + backward.delay_ns
+    return found
+
+
+def bare_job(graph: Graph) -> protocol.Network:
+    """Return the network with nothing but its delays: what routes need."""
+    return protocol.Network(nodes=list(graph.nodes), links=[_bare(edge) for edge in graph.edges])
+
+
+def _bare(edge: Edge) -> protocol.Link:
+    """A link with nothing but its delays."""
+    ab, ba = (
+        protocol.Direction(
+            rate_bps=None, queue=None, netem=_netem(_plain(wire), 1), changes=[], trace=None, lost_packets=[]
+        )
+        for wire in wires(edge, _ANY_MTU)
+    )
+    return protocol.Link(name=edge.name, a=edge.a, b=edge.b, ab=ab, ba=ba)
+
+
+def _plain(wire: Wire) -> Wire:
+    return replace(wire, loss=_NO_LOSS, jitter=None, duplicate=0.0, corrupt=0.0, reorder=None)
+
+
+def links(experiment: Experiment, seed: int) -> list[protocol.Link]:
+    """Return the links of a checked experiment."""
+    graph = graph_of(experiment.topology)
+    rtts = round_trips(experiment, graph)
+    found = []
+    for edge in graph.edges:
+        ab, ba = (
+            _direction(wire, derive_netem(seed, edge.name, way), rtts[edge.name], experiment.mtu)
+            for way, wire in zip(("ab", "ba"), wires(edge, experiment.mtu), strict=True)
+        )
+        found.append(protocol.Link(name=edge.name, a=edge.a, b=edge.b, ab=ab, ba=ba))
+    return found
+
+
+def _direction(wire: Wire, seed: int, rtt_ns: int, mtu: int) -> protocol.Direction:
+    states = list(laid_out(wire))
+    # A qdisc is there from the start if any of the schedule needs it.
+    needs_netem = any(_netem(state, seed) for _at, state in [(0, wire), *states])
+    longest = max(state.delay_ns for _at, state in [(0, wire), *states])
+    fastest = max((state.rate_bps or 0 for _at, state in [(0, wire), *states]), default=0) or None
+    limit = netem_limit_packets(fastest, longest)
+    changes = []
+    before = wire
+    for number, (at_ns, state) in enumerate(states, 1):
+        rate_changes = (state.rate_bps, state.queue) != (before.rate_bps, before.queue)
+        netem_changes = _netem(state, seed) != _netem(before, seed)
+        changes.append(
+            protocol.Change(
+                at_ns=at_ns,
+                rate_bps=state.rate_bps if rate_changes else None,
+                queue=_sized(state, rtt_ns, mtu) if rate_changes else None,
+                # The generator starts anew: with the same seed it would draw the same again.
+                netem=_netem(state, derive_netem(seed, "change", str(number)), limit, needed=True)
+                if netem_changes
+                else None,
+            )
+        )
+        before = state
+    return protocol.Direction(
+        rate_bps=wire.rate_bps,
+        queue=_sized(wire, rtt_ns, mtu),
+        netem=_netem(wire, seed, limit, needed=needs_netem),
+        changes=changes,
+        trace=None if wire.trace is None else wire.trace.as_protocol(frame_bytes(mtu)),
+        lost_packets=sorted(set(wire.loss.packets)) if isinstance(wire.loss, ListedLoss) else [],
+    )
+
+
+def _sized(wire: Wire, rtt_ns: int, mtu: int) -> protocol.Queue | None:
+    if wire.rate_bps is None or wire.queue is None:
+        return None
+    size = queue_size(wire.queue, wire.rate_bps, rtt_ns, mtu)
+    parameters: dict[str, str | int | bool] = dict(wire.queue.parameters)
+    if wire.queue.discipline == "red":
+        # tc wants the first; without the other it takes 10 Mbit/s.
+        parameters = {"avpkt": 1000, "bandwidth": f"{wire.rate_bps}bit", **parameters}
+    if wire.queue.discipline == "fq" and wire.queue.limit is not None and size.limit_packets is not None:
+        # Else 100 packets of a flow would be the limit, whatever is declared.
+        parameters = {"flow_limit": size.limit_packets, **parameters}
+    return protocol.Queue(
+        discipline=wire.queue.discipline,
+        limit_bytes=size.limit_bytes,
+        limit_packets=size.limit_packets,
+        parameters=parameters,
+    )
+
+
+def _netem(wire: Wire, seed: int, limit: int = 0, *, needed: bool = False) -> protocol.Netem | None:
+    loss = _loss(wire.loss)
+    if not (needed or wire.delay_ns or loss or wire.jitter or wire.duplicate or wire.corrupt or wire.reorder):
+        return None
+    return protocol.Netem(
+        delay_ns=wire.delay_ns,
+        jitter=_jitter(wire.jitter),
+        loss=loss,
+        duplicate=wire.duplicate,
+        corrupt=wire.corrupt,
+        reorder=_reorder(wire.reorder),
+        limit_packets=limit or netem_limit_packets(wire.rate_bps, wire.delay_ns),
+        seed=seed,
+    )
+
+
+def _loss(loss: Loss) -> protocol.Loss | None:
+    if isinstance(loss, ListedLoss):
+        return None
+    if isinstance(loss, RandomLoss):
+        if not loss.probability:
+            return None
+        correlation = [loss.correlation] if loss.correlation else []
+        return protocol.Loss(model="random", values=[loss.probability, *correlation])
+    if loss.model == "gemodel":
+        return protocol.Loss(model="gemodel", values=[loss.p, loss.r, loss.bad_loss, loss.good_loss])
+    return protocol.Loss(model="state", values=[loss.p13, loss.p31, loss.p32, loss.p23, loss.p14])
+
+
+def _jitter(jitter: Jitter | None) -> protocol.Jitter | None:
+    if jitter is None:
+        return None
+    return protocol.Jitter(
+        spread_ns=jitter.spread,
+        distribution=jitter.distribution,
+        correlation=jitter.correlation,
+        keep_order=jitter.keep_order,
+    )
+
+
+def _reorder(reorder: Reorder | None) -> protocol.Reorder | None:
+    if reorder is None:
+        return None
+    return protocol.Reorder(probability=reorder.probability, correlation=reorder.correlation, gap=reorder.gap)
+
+
+def laid_out(wire: Wire) -> Iterator[tuple[int, Wire]]:
+    """Yield (time in ns, what the direction is like from then on) for every change of its schedule."""
+    now = wire
+    for step in wire.steps:
+        target = replace(
+            now,
+            rate_bps=now.rate_bps if step.rate is None else step.rate,
+            delay_ns=now.delay_ns if step.delay is None else step.delay,
+            loss=now.loss if step.loss is None else step.loss,
+            jitter=now.jitter if step.jitter is None else step.jitter,
+            duplicate=now.duplicate if step.duplicate is None else step.duplicate,
+            corrupt=now.corrupt if step.corrupt is None else step.corrupt,
+            reorder=now.reorder if step.reorder is None else step.reorder,
+            queue=_changed(now.queue, step.queue),
+        )
+        if step.over is not None:
+            yield from _ramp(now, target, step)
+        else:
+            yield step.at, target
+        now = target
+
+
+def _changed(queue: Queue | None, step: Queue | None) -> Queue | None:
+    """Return the queue with what a step says of it."""
+    if queue is None or step is None:
+        return queue
+    return queue.model_copy(update={name: getattr(step, name) for name in step.model_fields_set})
+
+
+def ramp_steps(step: Step) -> int:
+    """Return how many changes a step makes."""
+    if step.over is None:
+        return 1
+    return max(1, step.over // step.every) if step.every is not None else RAMP_STEPS
+
+
+def _ramp(start: Wire, target: Wire, step: Step) -> Iterator[tuple[int, Wire]]:
+    """The first change is one step away from *start*, the last is *target*, when the ramp ends."""
+    steps, over = ramp_steps(step), step.over or 0
+    for number in range(1, steps + 1):
+        part = number / steps
+        state = target if number == steps else replace(target, delay_ns=_between(start.delay_ns, target.delay_ns, part))
+        if number < steps and start.rate_bps is not None and target.rate_bps is not None:
+            # Whole bytes per second, which is how tc hands it on.
+            state = replace(state, rate_bps=_between(start.rate_bps // 8, target.rate_bps // 8, part) * 8)
+        if number < steps and isinstance(start.loss, RandomLoss) and isinstance(target.loss, RandomLoss):
+            probability = start.loss.probability + (target.loss.probability - start.loss.probability) * part
+            state = replace(state, loss=RandomLoss(model="random", probability=probability))
+        yield step.at + over * number // steps, state
+
+
+def _between(start: int, end: int, part: float) -> int:
+    return start + round((end - start) * part)

@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The kernel that trials run on, as a file names it: one of Debian's, or a package of the user's.  Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
+
+from lab.experiment.schema.contents import content_of
+from lab.job import kernels
+from lab.units import show
+
+__all__ = ["EXPECTED", "SUFFIX", "Kernel", "KernelPackage"]
+
+SUFFIX = ".deb"
+EXPECTED = f"expected {', '.join(kernels.DEBIAN)}, or the path of a Debian package, *{SUFFIX}"
+
+
+@dataclass(frozen=True)
+class KernelPackage:
+    """A file that a kernel is in."""
+
+    sha256: str
+    path: Path
+
+    @property
+    def name(self) -> str:
+        return kernels.of_package(self.sha256)
+
+
+def _kernel(value: Any, info: ValidationInfo) -> str:
+    if value in kernels.DEBIAN:
+        return str(value)
+    if not isinstance(value, str) or not value.endswith(SUFFIX):
+        raise ValueError(f"found {show(value)}; {EXPECTED}")
+    package: KernelPackage = content_of("kernel", value, info)
+    return package.name
+
+
+Kernel = Annotated[
+    str,
+    PlainValidator(_kernel),
+    WithJsonSchema({"anyOf": [{"enum": list(kernels.DEBIAN)}, {"type": "string", "pattern": r"\.deb$"}]}),
+]
+"""By the name that :mod:`lab.job.kernels` gives it."""

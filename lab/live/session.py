@@ -1,0 +1,212 @@
+# SPDX-License-Identifier: Apache-2.0
+"""One collector, live: attach, print what it sees until told to stop, detach, say what was lost."""
+
+from __future__ import annotations
+
+import io
+import json
+import signal
+import subprocess
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from lab.agent.collectors.bcc_loader import BccPrograms
+from lab.agent.collectors.names import ENUMS
+from lab.agent.collectors.options import Settings, settings
+from lab.agent.collectors.recording import FlowTotals, latencies
+from lab.agent.collectors.ringbuffer import RingBuffer
+from lab.job.tcpprobe import tcpprobe_line
+from lab.live.events import Decoder, Row, address_text, names_for
+from lab.live.switch import Switch
+from lab.live.tables import TABLES, heading, line
+
+_POLL_S = 0.1
+_ALL_PORTS = (0, 65535)
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for."""
+
+    collector: str
+    options: dict[str, Any] = field(default_factory=dict)
+    form: str = "table"
+    """``table``, ``json`` or ``tcpprobe``."""
+    duration_s: float | None = None
+    count: int | None = None
+    """Events, or intervals of ``flow``, after which to end."""
+    interval_s: float = 1.0
+    """Of ``flow``."""
+    start_off: bool = False
+
+
+class Session:
+    """Loads the programs when made; raises :class:`~lab.agent.collectors.loader.LoaderError`."""
+
+    def __init__(self, request: Request, sources: Path, out: TextIO, say: Callable[[str], None]) -> None:
+        """``out`` gets the events, ``say`` what happens otherwise."""
+        self._request = request
+        self._out = out
+        self._say = say
+        self._name = request.collector
+        self._programs = BccPrograms(sources, [self._name])
+        self._settings: Settings = settings(self._name, request.options, _ALL_PORTS)
+        self._stopped = False
+        self._printed = 0
+        self._is_on = False
+        self._start_ns = 0
+
+    def run(self) -> int:
+        """Print until it ends; returns how many events were printed."""
+        for table, values in self._settings.tables.items():
+            self._programs.write(table, values)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._stop)
+        switch = Switch(self._name, self._told) if self._name == "drops" else None
+        try:
+            self._start_ns = time.monotonic_ns()
+            if not self._request.start_off:
+                self._switch(on=True)
+            self._say("tracing; Ctrl-C ends it")
+            follow = self._follow_totals if self._name == "flow" else self._follow_events
+            follow(switch.look if switch is not None else lambda: None)
+        finally:
+            self._switch(on=False)
+            if switch is not None:
+                switch.close()
+        return self._printed
+
+    @property
+    def lost(self) -> int:
+        return self._programs.lost(self._name)
+
+    def latency_lines(self) -> list[str]:
+        """The histogram of ``drops --latency``."""
+        if "latency" not in self._settings.hooks:
+            return []
+        stages = ENUMS["drops_stage"]
+        lines = [f"{'FROM':<20}{'TO':<20}{'AT LEAST (ns)':>14}{'PACKETS':>10}"]
+        for before, after, low, packets in latencies(self._programs):
+            lines.append(f"{stages[before]:<20}{stages[after]:<20}{low:>14}{packets:>10}")
+        return lines
+
+    def _follow_events(self, look: Callable[[], None]) -> None:
+        event_bytes, fields = self._programs.layout(self._name)
+        ring = RingBuffer(*self._programs.ring(self._name), event_bytes)
+        names = names_for(self._name, self._programs.enumerators)
+        decoder = Decoder(self._name, fields, ring.row_bytes, names, self._start_ns).with_qdiscs(_qdiscs())
+        print_row = self._printer()
+        end = self._end()
+        while not self._stopped and time.monotonic() < end:
+            look()
+            batch = io.BytesIO()
+            if ring.drain(batch) == 0:
+                time.sleep(_POLL_S)
+                continue
+            self._print(decoder.rows(batch.getvalue()), print_row)
+        self._switch(on=False)
+        batch = io.BytesIO()
+        ring.drain(batch)
+        if not self._is_enough():
+            self._print(decoder.rows(batch.getvalue()), print_row)
+        ring.close()
+
+    def _print(self, rows: Iterable[Row], print_row: Callable[[Row], str]) -> None:
+        for row in rows:
+            self._out.write(print_row(row) + "\n")
+            self._printed += 1
+            if self._is_enough():
+                self._stopped = True
+                break
+        self._out.flush()
+
+    def _is_enough(self) -> bool:
+        return self._request.count is not None and self._printed >= self._request.count
+
+    def _printer(self) -> Callable[[Row], str]:
+        if self._request.form == "json":
+            return json.dumps
+        if self._request.form == "tcpprobe":
+            return tcpprobe_line
+        columns = TABLES[self._name]
+        self._out.write(heading(columns) + "\n")
+        self._out.flush()
+        return lambda row: line(columns, row)
+
+    def _follow_totals(self, _look: Callable[[], None]) -> None:
+        totals = FlowTotals(self._programs)
+        columns = TABLES["flow"]
+        end = self._end()
+        intervals = 0
+        while not self._stopped and time.monotonic() < end:
+            until = min(end, time.monotonic() + self._request.interval_s)
+            while not self._stopped and (left := until - time.monotonic()) > 0:
+                time.sleep(min(left, _POLL_S))
+            rows = [_flow_row(time.monotonic_ns() - self._start_ns, *change) for change in totals.changes()]
+            if self._request.form == "json":
+                self._out.writelines(json.dumps(row) + "\n" for row in rows)
+            else:
+                self._out.write(f"{time.strftime('%H:%M:%S')}\n{heading(columns)}\n")
+                self._out.writelines(line(columns, row) + "\n" for row in rows)
+                self._out.write("\n")
+            self._out.flush()
+            self._printed += len(rows)
+            intervals += 1
+            if self._request.count is not None and intervals >= self._request.count:
+                break
+
+    def _end(self) -> float:
+        return time.monotonic() + self._request.duration_s if self._request.duration_s is not None else float("inf")
+
+    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+        self._stopped = True
+
+    def _switch(self, *, on: bool) -> None:
+        if on and not self._is_on:
+            self._programs.attach(self._name, self._settings.hooks)
+        elif not on:
+            self._programs.detach(self._name)
+        self._is_on = on
+
+    def _told(self, command: str) -> str:
+        if command in ("on", "off"):
+            self._switch(on=command == "on")
+            self._say(f"switched {command}")
+        return f"{'on' if self._is_on else 'off'}, {self._printed} events so far"
+
+
+def _flow_row(time_ns: int, key: Any, sent: int, received: int, total_sent: int, total_received: int) -> Row:
+    saddr, daddr, comm, pid, netns, sport, dport, family = key
+    return {
+        "time_ns": time_ns,
+        "pid": pid,
+        "comm": comm.partition(b"\0")[0].decode(errors="replace"),
+        "saddr": address_text(saddr),
+        "sport": sport,
+        "daddr": address_text(daddr),
+        "dport": dport,
+        "tx_bytes": sent,
+        "rx_bytes": received,
+        "tx_total_bytes": total_sent,
+        "rx_total_bytes": total_received,
+        "netns": netns,
+        "family": family,
+    }
+
+
+def _qdiscs() -> dict[str, list[str]]:
+    """Interface → kinds of its queueing disciplines, in our own network namespace."""
+    found: dict[str, list[str]] = {}
+    try:
+        shown = subprocess.run(["tc", "-j", "qdisc", "show"], capture_output=True, check=True).stdout
+        for qdisc in json.loads(shown):
+            if qdisc["kind"] == "clsact":
+                continue  # whose it is, nobody knows
+            found.setdefault(qdisc["dev"], []).append(qdisc["kind"])
+    except (OSError, subprocess.CalledProcessError, ValueError):
+        return {}  # causes are then told by the kernel's reasons alone
+    return found

@@ -1,0 +1,306 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Figures that compare cells: goodput against a parameter, goodput by cell, goodput against queueing delay."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.transforms import ScaledTranslation
+
+from lab.analysis.metrics import FlowMetrics
+from lab.analysis.statistics import Summary
+from lab.evaluation.axes import Axis, Quantity
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns, styled
+from lab.report.model import Report, Row
+
+SPREAD = (
+    "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). "
+    "Small marks: single repetitions (beside the mean)."
+)
+MAX_TICKS = 8
+MAX_LEGEND_LINES = 5
+
+
+def comparison_figures(report: Report) -> list[Drawn]:
+    """Return the figures that compare cells; fewer when there is nothing to compare or to show."""
+    if not report.rows:
+        return []
+    with styled():
+        first = _against(report, *report.numeric) if report.numeric else _by_cell(report)
+        second = _power(report)
+    return [first] if second is None else [first, second]
+
+
+def goodput_mbps(row: FlowMetrics) -> float | None:
+    return row.goodput_bps / 1e6
+
+
+def queueing_ms(row: FlowMetrics) -> float | None:
+    return None if row.queueing_delay_mean_us is None else row.queueing_delay_mean_us / 1e3
+
+
+# --- goodput against a number ------------------------------------------------------------------------------
+
+
+def _against(report: Report, axis: Axis, quantity: Quantity) -> Drawn:
+    others = [other for other in report.facet_axes if other is not axis]
+    place = report.facet_axes.index(axis)
+    groups = list(dict.fromkeys(_without(facet, place) for facet in report.facets))[:6]
+    columns = min(3, len(groups))
+    lines = math.ceil(len(groups) / columns)
+    width = COLUMN_INCHES * 1.25 if columns == 1 else PAGE_INCHES
+    figure = Figure(figsize=(width, 2.5 * lines + 0.25), layout="constrained")
+    panels = [axes for line in figure.subplots(lines, columns, squeeze=False, sharey=True) for axes in line]
+    for axes, group in zip(panels, groups, strict=False):
+        rows = [row for row in report.rows if _without(row.facet, place) == group]
+        _draw_against(axes, rows, quantity)
+        full = next(facet for facet in report.facets if _without(facet, place) == group)
+        axes.set_title(report.facet_title(full, others), loc="left")
+    for axes in panels[len(groups) :]:
+        axes.set_visible(False)
+    for axes in panels[::columns]:
+        axes.set_ylabel("Goodput (Mbit/s)")
+    _series_legend(figure, report, ceiling=True)
+    caption = f"Goodput against {quantity.label[0].lower()}{quantity.label[1:]}. Lines join the means. {SPREAD}"
+    return Drawn(f"goodput-vs-{quantity.name}", figure, f"{caption} Dashed: the link's rate less all headers.")
+
+
+def _without(facet: tuple[str, ...], place: int) -> tuple[str, ...]:
+    return facet[:place] + facet[place + 1 :]
+
+
+def _draw_against(axes: Axes, rows: Sequence[Row], quantity: Quantity) -> None:
+    numbers = sorted({_number(row, quantity) for row in rows})
+    logarithmic = quantity.logarithmic and numbers[-1] > 0 and numbers[-1] >= 8 * min(n for n in numbers if n > 0)
+    zero = _zero_place(numbers)
+
+    def x(number: float) -> float:
+        if not logarithmic:
+            return number
+        return math.log10(number) if number > 0 else zero
+
+    for series in dict.fromkeys(row.series for row in rows):
+        look = series.look
+        own = sorted((row for row in rows if row.series == series), key=lambda row: _number(row, quantity))
+        points = [(x(_number(row, quantity)), row.summary(goodput_mbps), row.values(goodput_mbps)) for row in own]
+        for position, _, values in points:
+            beside = axes.transData + ScaledTranslation(6 / 72, 0, axes.figure.dpi_scale_trans)
+            x_values = [position] * len(values)
+            axes.plot(x_values, values, look.marker, color=look.colour, ms=3, alpha=0.45, mew=0, transform=beside)
+        means = [(position, summary) for position, summary, _ in points if summary]
+        axes.plot([p for p, _ in means], [s.mean for _, s in means], color=look.colour, linestyle=look.dashes, zorder=3)
+        _error_bars(axes, [p for p, _ in means], [s for _, s in means], look.colour, look.marker)
+    for level in _ceilings(rows):
+        axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+    _ticks(axes, numbers, [x(number) for number in numbers], broken=logarithmic and numbers[0] <= 0)
+    axes.set_xlabel(quantity.label)
+    axes.set_ylim(bottom=0)
+
+
+def _error_bars(axes: Axes, x: list[float], summaries: list[Summary], colour: str, marker: str) -> None:
+    spread = [_spread(summary) for summary in summaries]
+    axes.errorbar(
+        x,
+        [summary.mean for summary in summaries],
+        yerr=spread,
+        fmt=marker,
+        color=colour,
+        markersize=4.5,
+        elinewidth=0.9,
+        capsize=2.5,
+        capthick=0.9,
+        markeredgecolor="white",
+        markeredgewidth=0.5,
+        zorder=5,
+    )
+
+
+def _spread(summary: Summary) -> float:
+    """Return the error bar's half length; none for two repetitions, whose t quantile is 12.7."""
+    return summary.ci95 if summary.ci95 is not None and summary.n > 2 else 0.0
+
+
+def _zero_place(numbers: Sequence[float]) -> float:
+    """Return where 0 goes on a logarithmic axis: two thirds of a decade left of the smallest number."""
+    positive = [number for number in numbers if number > 0]
+    return math.log10(min(positive)) - 0.67 if positive else 0.0
+
+
+def _ticks(axes: Axes, numbers: Sequence[float], positions: Sequence[float], *, broken: bool) -> None:
+    """Label the values that were measured, and mark the break between 0 and a logarithmic scale."""
+    step = math.ceil(len(numbers) / MAX_TICKS)
+    axes.set_xticks(list(positions)[::step], [f"{number:g}" for number in numbers][::step])
+    axes.margins(x=0.06)
+    if broken and len(positions) > 1:
+        middle = (positions[0] + positions[1]) / 2
+        for shift in (-0.03, 0.03):
+            axes.plot(
+                [middle + shift],
+                [0],
+                marker=[(-0.4, -1), (0.4, 1)],
+                markersize=7,
+                color="#333333",
+                mew=0.8,
+                transform=axes.get_xaxis_transform(),
+                clip_on=False,
+                zorder=6,
+            )
+
+
+def _number(row: Row, quantity: Quantity) -> float:
+    return row.used[0].value(quantity.read) or 0.0
+
+
+def _flows(row: Row) -> list[FlowMetrics]:
+    return [flow for repetition in row.used for flow in repetition.flows]
+
+
+def _ceilings(rows: Sequence[Row]) -> list[float]:
+    """Return the most goodput (Mbit/s) that the rows' links can carry; the levels of the first few rates."""
+    flows = [flow for row in rows for flow in _flows(row)]
+    return sorted({flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps})[:3]
+
+
+def _series_legend(figure: Figure, report: Report, *, ceiling: bool) -> None:
+    handles = [
+        Line2D([], [], color=s.look.colour, linestyle=s.look.dashes, marker=s.look.marker, markersize=4, label=s.label)
+        for s in report.series
+    ]
+    if ceiling:
+        handles.append(
+            Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
+        )
+    columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
+    if len(handles) > MAX_LEGEND_LINES * columns:
+        # Above the axes so many would leave no room for them.
+        figure.legend(handles=handles, loc="outside right upper", handlelength=2.6)
+        return
+    figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.6, columnspacing=1.2)
+
+
+# --- goodput by cell ---------------------------------------------------------------------------------------
+
+
+def _by_cell(report: Report) -> Drawn:
+    rows = report.rows[:60]
+    figure = Figure(figsize=(PAGE_INCHES * 0.8, 0.24 * len(rows) + 0.8), layout="constrained")
+    axes = figure.subplots()
+    for place, row in enumerate(rows):
+        look, summary, values = row.series.look, row.summary(goodput_mbps), row.values(goodput_mbps)
+        axes.plot(values, [place] * len(values), look.marker, color=look.colour, markersize=2.5, alpha=0.35, mew=0)
+        if summary:
+            axes.errorbar(
+                [summary.mean],
+                [place],
+                xerr=[_spread(summary)],
+                fmt=look.marker,
+                color=look.colour,
+                markersize=4.5,
+                elinewidth=0.9,
+                capsize=2.5,
+                markeredgecolor="white",
+                markeredgewidth=0.5,
+                zorder=5,
+            )
+    labels = [", ".join(filter(None, (row.series.label, report.facet_title(row.facet)))) for row in rows]
+    axes.set_yticks(range(len(rows)), labels)
+    axes.set_ylim(len(rows) - 0.4, -0.6)
+    axes.set_xlim(left=0)
+    axes.grid(axis="y", visible=False)
+    axes.set_xlabel("Goodput (Mbit/s)")
+    return Drawn("goodput-by-cell", figure, f"Goodput by cell. {SPREAD}")
+
+
+# --- the power plot ----------------------------------------------------------------------------------------
+
+
+def _power(report: Report) -> Drawn | None:
+    """Draw goodput against queueing delay, the delay growing to the left: up and to the right is better."""
+    rows = [row for row in report.rows if row.values(queueing_ms)]
+    if not rows:
+        return None
+    facets = list(dict.fromkeys(row.facet for row in rows))
+    figure = Figure(figsize=(COLUMN_INCHES * 1.45, 3.0), layout="constrained")
+    axes = figure.subplots()
+    # Where colours do not suffice, marks tell series apart, and cells (two at most) are filled or not.
+    by_mark = not has_colours_for(len(report.series)) and len(facets) <= 2
+    for row in rows:
+        place = facets.index(row.facet)
+        marker = row.series.look.marker if by_mark else MARKERS[place % len(MARKERS)]
+        colour, repetitions = row.series.look.colour, row.used
+        hollow = by_mark and place == 1
+        pairs = [(item.value(queueing_ms), item.value(goodput_mbps)) for item in repetitions]
+        known = [(delay, rate) for delay, rate in pairs if delay is not None and rate is not None]
+        delays, rates = [delay for delay, _ in known], [rate for _, rate in known]
+        axes.plot(delays, rates, marker, color=colour, markersize=3, alpha=0.3, mew=0, linestyle="none")
+        mean_delay, mean_rate = row.summary(queueing_ms), row.summary(goodput_mbps)
+        if mean_delay and mean_rate:
+            axes.plot(
+                [mean_delay.mean],
+                [mean_rate.mean],
+                marker,
+                color=colour,
+                markersize=6,
+                markerfacecolor="white" if hollow else colour,
+                markeredgecolor=colour if hollow else "white",
+                mew=1.0 if hollow else 0.6,
+                zorder=5,
+            )
+    for level in _ceilings(rows):
+        axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+    axes.set_ylim(bottom=0)
+    axes.margins(x=0.08)
+    axes.invert_xaxis()
+    axes.set_xlabel("Mean queueing delay (ms), smaller to the right")
+    axes.set_ylabel("Goodput (Mbit/s)")
+    handles = [
+        Line2D(
+            *([], []),
+            color=s.look.colour,
+            marker=s.look.marker if by_mark else "o",
+            linestyle="none",
+            markersize=5,
+            label=s.label,
+        )
+        for s in report.series
+    ]
+    if by_mark and len(facets) == 2:
+        handles += [
+            Line2D(
+                *([], []),
+                color=GREY,
+                marker="o",
+                markerfacecolor=face,
+                linestyle="none",
+                markersize=4.5,
+                label=report.facet_title(facet),
+            )
+            for facet, face in zip(facets, (GREY, "white"), strict=True)
+        ]
+    elif len(facets) > 1:
+        handles += [
+            Line2D(
+                [],
+                [],
+                color=GREY,
+                marker=MARKERS[n % len(MARKERS)],
+                linestyle="none",
+                markersize=4.5,
+                label=report.facet_title(facet),
+            )
+            for n, facet in enumerate(facets)
+        ]
+    figure.legend(handles=handles, loc="outside right upper", handletextpad=0.3)
+    caption = (
+        "Goodput against mean queueing delay (smoothed RTT less base RTT): the best place is the upper right corner."
+    )
+    return Drawn(
+        "goodput-vs-delay",
+        figure,
+        f"{caption} Large marks: means; small marks: single repetitions. Dashed: the most the link can carry.",
+    )

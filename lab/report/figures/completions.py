@@ -1,0 +1,102 @@
+# SPDX-License-Identifier: Apache-2.0
+"""How long short flows took to complete: quantiles by cell, distributions, and how it depends on their size."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+
+from lab.analysis.completions import Completions
+from lab.analysis.statistics import spread
+from lab.evaluation.trial import COMPLETIONS
+from lab.report.cells import cells_with
+from lab.report.figures.distributions import (
+    MAX_CELLS,
+    MAX_PANELS,
+    Panel,
+    distributions,
+    grid,
+    label_outside,
+    legend,
+    plain_logarithm,
+)
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.style import cycle, styled
+from lab.report.model import Report
+from lab.report.tables.completions import groups_of, milliseconds, of_cell
+
+SIZE_BINS = 8
+MIN_IN_BIN = 8
+"""Fewer flows than this have no quantile worth drawing."""
+VARIED = 4.0
+"""Sizes are drawn as an axis where the largest is so many times the smallest."""
+
+
+def completion_figures(report: Report) -> Iterator[Drawn]:
+    """Yield the distributions of each group's completion times, and these times over sizes, a line for each cell."""
+    cells = cells_with(report, [COMPLETIONS])
+    groups = list(dict.fromkeys(group for trials in cells.values() for group in groups_of(trials[0])))[:MAX_PANELS]
+    if not groups:
+        return
+    shown = list(cells.items())[:MAX_CELLS]
+    more = f" {len(cells) - len(shown)} more cells are in the table." if len(cells) > len(shown) else ""
+    flows = {group: [(", ".join(where), of_cell(trials, group)) for where, trials in shown] for group in groups}
+    panels = [Panel(group, [(label, milliseconds(own)) for label, own in lines]) for group, lines in flows.items()]
+    with styled():
+        figure = distributions(panels, "Flow completion time (ms)", "Share of flows")
+    caption = (
+        "Flow completion times of short flows: the share of flows that took no longer, over all repetitions, from "
+        "asking for the connection until the receiver had the last byte. What never completed is missing from the top."
+    )
+    yield Drawn("completions", figure, caption + more)
+    varied = {group: lines for group, lines in flows.items() if any(_varies(own) for _label, own in lines)}
+    if varied:
+        with styled():
+            figure = _by_size(varied)
+        caption = (
+            "Flow completion time over the flow's size: of all flows of about a size (bins of equal width on the axis, "
+            f"of {MIN_IN_BIN} flows or more), the median (solid) and the 95 % quantile (dotted), at their median size."
+        )
+        yield Drawn("completions-size", figure, caption + more)
+
+
+def _varies(flows: Completions) -> bool:
+    return len(flows) > 0 and bool(flows.bytes.max() > VARIED * max(1, flows.bytes.min()))
+
+
+def _by_size(groups: dict[str, list[tuple[str, Completions]]]) -> Figure:
+    figure, panels = grid(len(groups))
+    for axes, (group, lines) in zip(panels, groups.items(), strict=True):
+        sizes = np.concatenate([own.bytes for _label, own in lines])
+        edges = np.geomspace(max(1, sizes.min()), sizes.max() * 1.0001, SIZE_BINS + 1)
+        for (label, own), look in zip(lines, cycle(len(lines)), strict=True):
+            points = np.array(list(_binned(own, edges)))
+            if len(points):
+                axes.plot(points[:, 0], points[:, 1], label=label, marker=".", linewidth=1.0, **look)
+                axes.plot(points[:, 0], points[:, 2], linewidth=0.8, **{**look, "linestyle": (0, (1, 1.5))})
+        axes.set_title(group, loc="left")
+    panels[0].set_xscale("log")
+    panels[0].set_yscale("log")
+    for axes in panels:
+        plain_logarithm(axes.xaxis)
+        plain_logarithm(axes.yaxis)
+    label_outside(panels, "Size (kB)", "Completion time (ms)")
+    legend(figure, panels[0])
+    return figure
+
+
+def _binned(flows: Completions, edges: NDArray[np.float64]) -> Iterator[tuple[float, float, float]]:
+    """Yield (median size in kB, median time, 95 % quantile in ms) of each bin with enough flows."""
+    done = flows.is_complete
+    sizes, times = flows.bytes[done], milliseconds(flows)[done]
+    place = np.digitize(sizes, edges)
+    for number in range(1, len(edges)):
+        inside = place == number
+        if inside.sum() >= MIN_IN_BIN:
+            values = spread(times[inside])
+            assert values.p50 is not None
+            assert values.p95 is not None
+            yield float(np.median(sizes[inside])) / 1000, values.p50, values.p95

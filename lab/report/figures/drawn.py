@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A finished figure, and what figures over time have in common."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lab.analysis.events import Span
+from lab.evaluation.collected import inside
+from lab.report.figures.style import INK
+from lab.report.model import Report, Row
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """A finished figure."""
+
+    name: str
+    figure: Figure
+    caption: str
+
+
+BANDS = {"Startup": "#f4e3d7", "Drain": "#dfe8d8", "ProbeRTT": "#cfcfcf"}
+"""Behind BBR's curve; ProbeBW, the mode of most of the time, has none."""
+
+RETRANSMISSIONS = {
+    "fast": "fast retransmit",
+    "timeout": "timeout",
+    "tlp": "tail-loss probe",
+    "synack": "SYN-ACK again",
+    "other": "other retransmission",
+}
+DROPS = {
+    "random_loss": "random loss",
+    "queue_overflow": "queue overflow",
+    "aqm": "dropped by AQM",
+    "receive_buffer": "receive buffer full",
+    "checksum": "bad checksum",
+    "no_route": "no route",
+    "firewall": "firewall",
+}
+"""All causes but ``other``, which is mostly what comes for a connection that is closed."""
+
+SSTHRESH: Any = (0, (1, 1.5))
+WINDOW_MAX: Any = (0, (5, 2))
+
+MARKERS: dict[str, dict[str, Any]] = {
+    "fast": {"marker": "v", "markersize": 3.4, "markeredgewidth": 0},
+    "timeout": {"marker": "x", "markersize": 5, "markeredgewidth": 1.1},
+    "tlp": {"marker": "P", "markersize": 4.6, "markeredgewidth": 0},
+}
+OTHER_MARKER: dict[str, Any] = {"marker": ".", "markersize": 4, "markeredgewidth": 0}
+
+
+def last_moment(report: Report) -> float:
+    """Return where the axis of time ends, in all figures, so that they can be read one below the other."""
+    traced = [float(curves.cwnd[0][-1]) for row in report.rows for curves in row.median().curves()]
+    return max([max(job["duration_ns"] for job in report.jobs) / 1e9, *traced])
+
+
+def draw_bands(axes: Axes, row: Row) -> set[str]:
+    """Shade BBR's modes behind the curve of a row's one flow; return which there were."""
+    repetition = row.median()
+    if len(repetition.flows) != 1:
+        return set()
+    shown: list[Span] = [
+        span for span in inside(repetition.evaluated.trial, repetition.flows[0].flow).modes if span.name in BANDS
+    ]
+    for span in shown:
+        axes.axvspan(span.start, span.end, color=BANDS[span.name], linewidth=0, zorder=0)
+    return {span.name for span in shown}
+
+
+def band_handles(names: set[str]) -> list[Patch]:
+    """What the bands mean."""
+    return [Patch(color=colour, label=f"BBR {mode}") for mode, colour in BANDS.items() if mode in names]
+
+
+def mark(kind: str, colour: str = INK) -> dict[str, Any]:
+    """How a retransmission of *kind* is marked."""
+    return {"color": colour, "linestyle": "none", **MARKERS.get(kind, OTHER_MARKER)}

@@ -1,0 +1,322 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figure that shows why: window, events and the bottleneck's queue, one below the other on one axis of time."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.gridspec import GridSpec
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.lines import Line2D
+
+from lab.analysis.events import held_at, thinned
+from lab.analysis.series import decimate
+from lab.evaluation.collected import (
+    QueueTrace,
+    Seconds,
+    bottleneck_queue,
+    drops_at,
+    flow_drops,
+    inside,
+    merged,
+    recorded,
+    retransmissions,
+)
+from lab.evaluation.trial import CURVE_BINS
+from lab.report.figures.drawn import (
+    DROPS,
+    RETRANSMISSIONS,
+    SSTHRESH,
+    WINDOW_MAX,
+    Drawn,
+    band_handles,
+    draw_bands,
+    last_moment,
+    mark,
+)
+from lab.report.figures.style import GREY, INK, PAGE_INCHES, styled
+from lab.report.model import Report, Row
+from lab.store.trial import TrialResult
+
+MAX_FIGURES = 12
+"""More cells than these figures hold are not drawn."""
+
+MANY_FLOWS = 8
+FAINT_BINS = 150
+TICK_BINS = 400
+"""Of the strip of events: as many ticks as can be told apart."""
+MARK_BINS = 60
+
+DROP_MARK: dict[str, Any] = {
+    "color": INK,
+    "linestyle": "none",
+    "marker": "o",
+    "markersize": 3.4,
+    "markerfacecolor": "white",
+    "markeredgewidth": 0.7,
+}
+_STRIP_INCHES = 0.125
+_QUEUE_DROPS: dict[str, dict[str, Any]] = {
+    "queue_overflow": {"marker": "x", "markersize": 4, "markeredgewidth": 0.9},
+    "aqm": {"marker": "D", "markersize": 3, "markeredgewidth": 0.8, "markerfacecolor": "white"},
+}
+
+
+def event_figures(report: Report) -> Iterator[Drawn]:
+    """Yield the figures of the cells whose retransmissions, drops or queue were recorded; a column for each series."""
+    pages = _pages(report)
+    for number, rows in enumerate(pages[:MAX_FIGURES], 1):
+        with styled():
+            figure = _figure(report, rows)
+        name = f"events-{number}" if len(pages) > 1 else "events"
+        yield Drawn(name, figure, _caption(rows, len(pages) - MAX_FIGURES if number == MAX_FIGURES else 0))
+
+
+def _pages(report: Report) -> list[list[Row]]:
+    """What goes side by side: the series of one cell, or two cells of an experiment with one series."""
+    rows = [row for row in report.rows if row.median().curves() and _worth_it(_trial(row))]
+    if not rows:
+        return []
+    most = max(sum(row.facet == other.facet for other in rows) for row in rows)
+    if most == 1:
+        return [rows[first : first + 2] for first in range(0, len(rows), 2)]
+    pages = []
+    for facet in dict.fromkeys(row.facet for row in rows):
+        own = [row for row in rows if row.facet == facet]
+        columns = 3 if len(own) % 3 == 0 or len(own) > 4 else 2
+        pages += [own[first : first + columns] for first in range(0, len(own), columns)]
+    return pages
+
+
+def _worth_it(trial: TrialResult) -> bool:
+    return any(recorded(trial, collector) for collector in ("retrans", "drops", "queue"))
+
+
+def _trial(row: Row) -> TrialResult:
+    return row.median().evaluated.trial
+
+
+def _flows(row: Row) -> list[str]:
+    return [flow.flow for flow in row.median().flows]
+
+
+def _figure(report: Report, rows: Sequence[Row]) -> Figure:
+    strip = _strip_rows(rows)
+    queues = [_queue(row) for row in rows]
+    heights = [1.75]
+    if strip:
+        heights.append(_STRIP_INCHES * len(strip) + 0.02)
+    if any(queues):
+        heights.append(1.15)
+    layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0.0)
+    figure = Figure(figsize=(PAGE_INCHES, sum(heights) + 0.85), layout=layout)
+    grid = GridSpec(len(heights), len(rows), figure=figure, height_ratios=heights)
+    end_s = last_moment(report)
+    columns: list[list[Axes]] = []
+    for column, (row, queue) in enumerate(zip(rows, queues, strict=True)):
+        panels: list[Axes] = []
+        for line in range(len(heights)):
+            share_y = columns[0][line] if columns else None
+            panels.append(figure.add_subplot(grid[line, column], sharex=panels[0] if panels else None, sharey=share_y))
+        columns.append(panels)
+        _draw_window(panels[0], row, end_s)
+        if strip:
+            _draw_strip(panels[1], row, strip, end_s, labels=column == 0)
+        if queue is not None:
+            _draw_queue(panels[-1], row, queue, end_s, labels=column == len(rows) - 1)
+        _finish(panels, end_s, first=column == 0, queue=any(queues))
+        title = ", ".join(filter(None, (row.series.label, report.facet_title(row.facet))))
+        panels[0].set_title(title, loc="left")
+    for panels in columns:
+        panels[0].set_ylim(bottom=0)
+        if any(queues):
+            panels[-1].set_ylim(bottom=0)
+    figure.legend(
+        handles=_handles(rows, queues), loc="outside upper right", ncols=6, handlelength=2.0, columnspacing=1.2
+    )
+    return figure
+
+
+def _finish(panels: Sequence[Axes], end_s: float, *, first: bool, queue: bool) -> None:
+    for axes in panels[:-1]:
+        axes.tick_params(labelbottom=False)
+    if not first:
+        for axes in panels:
+            axes.tick_params(labelleft=False)
+    else:
+        panels[0].set_ylabel("Window (segments)")
+        if queue:
+            panels[-1].set_ylabel("Queue (packets)")
+    panels[0].set_xlim(0, end_s * 1.01)
+    panels[-1].set_xlabel("Time (s)")
+
+
+# --- the window --------------------------------------------------------------------------------------------
+
+
+def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
+    median, colour = row.median(), row.series.look.colour
+    draw_bands(axes, row)
+    curves = median.curves()
+    if len(curves) > 1:
+        many = len(curves) > MANY_FLOWS
+        for one in curves:
+            x, y = decimate(*one.cwnd, FAINT_BINS) if many else one.cwnd
+            axes.plot(x, y, color=colour, linewidth=0.5 if many else 0.8, alpha=0.5 if many else 0.8, zorder=4)
+        return
+    (only,) = curves
+    axes.plot(*only.cwnd, color=colour, linewidth=0.9, zorder=4)
+    if only.ssthresh is not None:
+        axes.plot(*only.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
+    own = inside(_trial(row), _flows(row)[0])
+    if own.window_max is not None:
+        x, y = decimate(*own.window_max, CURVE_BINS)
+        axes.plot(x, y, color=GREY, linewidth=0.8, linestyle=WINDOW_MAX, drawstyle="steps-pre", zorder=3)
+    shown = thinned(_lost(row), end_s, MARK_BINS)
+    axes.plot(shown, np.interp(shown, *only.cwnd), **DROP_MARK, zorder=5)
+    for kind, times in retransmissions(_trial(row), _flows(row)[0]).items():
+        shown = thinned(times, end_s, MARK_BINS)
+        axes.plot(shown, np.interp(shown, *only.cwnd), **mark(kind), zorder=6)
+
+
+def _lost(row: Row) -> Seconds:
+    """When a packet of a row's one flow was dropped on its way; what came too late for its socket is not on its way."""
+    drops = flow_drops(_trial(row), _flows(row)[0])
+    return np.sort(np.concatenate([np.zeros(0), *(times for cause, times in drops.items() if cause in DROPS)]))
+
+
+# --- the strip of events -----------------------------------------------------------------------------------
+
+
+def _events(row: Row) -> dict[str, Seconds]:
+    """Label → when, of all flows of a row."""
+    trial, flows = _trial(row), _flows(row)
+    again = merged(*(retransmissions(trial, flow) for flow in flows))
+    lost = merged(*(flow_drops(trial, flow) for flow in flows))
+    named = {label: again[kind] for kind, label in RETRANSMISSIONS.items() if kind in again}
+    return named | {label: lost[cause] for cause, label in DROPS.items() if cause in lost}
+
+
+def _strip_rows(rows: Sequence[Row]) -> list[str]:
+    """The lines of the strip: what there is in any of the columns, retransmissions before drops."""
+    found = {label for row in rows for label in _events(row)}
+    return [label for label in (*RETRANSMISSIONS.values(), *DROPS.values()) if label in found]
+
+
+def _draw_strip(axes: Axes, row: Row, strip: Sequence[str], end_s: float, *, labels: bool) -> None:
+    events = _events(row)
+    for line, label in enumerate(strip):
+        times = events.get(label, np.zeros(0))
+        shown = thinned(times, end_s, TICK_BINS)
+        axes.vlines(shown, line - 0.36, line + 0.36, color=INK, linewidth=0.55, zorder=3)
+        axes.annotate(
+            f"{len(times):,}",
+            (1, line),
+            xycoords=axes.get_yaxis_transform(),
+            xytext=(3, 0),
+            textcoords="offset points",
+            fontsize=6.5,
+            color=GREY,
+            va="center",
+            annotation_clip=False,
+        )
+        if line:
+            axes.axhline(line - 0.5, color="#e6e6e6", linewidth=0.5, zorder=1)
+    axes.grid(axis="y", visible=False)
+    axes.set_yticks(range(len(strip)), strip, fontsize=6.5)
+    axes.tick_params(axis="y", length=0, labelleft=labels)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylim(len(strip) - 0.5, -0.5)
+    axes.spines["left"].set_visible(False)
+
+
+# --- the queue ---------------------------------------------------------------------------------------------
+
+
+def _queue(row: Row) -> QueueTrace | None:
+    queue = bottleneck_queue(_trial(row), _flows(row)[0])
+    return queue if queue is not None and len(queue.seconds) else None
+
+
+def _draw_queue(axes: Axes, row: Row, queue: QueueTrace, end_s: float, *, labels: bool) -> None:
+    seconds, packets = np.insert(queue.seconds, 0, 0.0), np.insert(queue.packets, 0, 0.0)
+    x, y = decimate(seconds, packets, CURVE_BINS)
+    # Whose packets they are it does not say, so it has no algorithm's colour.
+    axes.fill_between(x, y, step="post", color="#b9b9b9", linewidth=0, zorder=2)
+    axes.plot(x, y, color="#777777", linewidth=0.5, drawstyle="steps-post", zorder=3)
+    if queue.limit_packets and queue.limit_packets < 3 * max(packets.max(), 1):
+        axes.axhline(queue.limit_packets, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
+    for cause, times in drops_at(_trial(row), queue.node, queue.interface).items():
+        if cause in _QUEUE_DROPS:
+            shown = thinned(times, end_s, MARK_BINS)
+            height = held_at(seconds, packets, shown)
+            axes.plot(shown, height, color=INK, linestyle="none", zorder=5, **_QUEUE_DROPS[cause])
+    full = queue.full_packet_ms
+    if full is None:
+        return
+
+    def to_ms(number: Any) -> Any:
+        return number * full
+
+    def to_packets(milliseconds: Any) -> Any:
+        return milliseconds / full
+
+    other = axes.secondary_yaxis("right", functions=(to_ms, to_packets))
+    other.spines["right"].set_visible(labels)
+    other.tick_params(axis="y", labelright=labels, right=labels)
+    if labels:
+        other.set_ylabel("Delay (ms)")
+
+
+# --- what it means -----------------------------------------------------------------------------------------
+
+
+def _handles(rows: Sequence[Row], queues: Sequence[QueueTrace | None]) -> list[Artist]:
+    handles: list[Artist] = []
+    alone = [row for row in rows if len(row.median().curves()) == 1]
+    if any(row.median().curves()[0].ssthresh is not None for row in alone):
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=SSTHRESH, label="ssthresh"))
+    own = [inside(_trial(row), _flows(row)[0]) for row in alone]
+    if any(item.window_max is not None for item in own):
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=WINDOW_MAX, label="CUBIC's W_max"))
+    kinds = {kind for row in alone for kind in retransmissions(_trial(row), _flows(row)[0])}
+    handles += [Line2D([], [], **mark(kind), label=label) for kind, label in RETRANSMISSIONS.items() if kind in kinds]
+    if any(len(_lost(row)) for row in alone):
+        handles.append(Line2D([], [], **DROP_MARK, label="packet dropped"))
+    causes = {
+        cause
+        for row, queue in zip(rows, queues, strict=True)
+        if queue is not None
+        for cause in drops_at(_trial(row), queue.node, queue.interface)
+    }
+    for cause, style in _QUEUE_DROPS.items():
+        if cause in causes:
+            handles.append(Line2D([], [], color=INK, linestyle="none", label=DROPS[cause], **style))
+    if any(queue is not None and queue.limit_packets for queue in queues):
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="queue's limit"))
+    return [*handles, *band_handles({span.name for item in own for span in item.modes})]
+
+
+def _caption(rows: Sequence[Row], left_out: int) -> str:
+    trials = list(dict.fromkeys(_trial(row).id for row in rows))
+    parts = ["What happened in " + " and ".join(trials) + ", the median by goodput of its cell."]
+    parts.append("Above: congestion window.")
+    if any(_events(row) for row in rows):
+        parts.append(
+            "Between: a tick for each retransmission and drop of the flows' packets, as far as they can be told apart, "
+            "and their number at the right."
+        )
+    if any(_queue(row) for row in rows):
+        parts.append(
+            "Below: the bottleneck's queue in the direction of the data, whosever the packets, and the time that the "
+            "link takes to send as many full-sized ones."
+        )
+    parts.append(f"Marks on the curves: at most {MARK_BINS} of a kind.")
+    if left_out > 0:
+        parts.append(f"{left_out} more such figures are left out.")
+    return " ".join(parts)

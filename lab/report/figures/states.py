@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The states of connections over time: a line for each end, and how long each state lasted."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from lab.evaluation.connections import ConnectionEnd, connection_ends
+from lab.report.cells import Where, first_trials
+from lab.report.figures.drawn import Drawn, last_moment
+from lab.report.figures.style import GREY, PAGE_INCHES, styled
+from lab.report.model import Report
+
+MAX_FIGURES = 6
+MAX_LINES = 32
+"""More connections than these in a trial are in the table alone."""
+
+LEAST_SHARE = 0.004
+"""Of the axis: a state that lasted for less is drawn this wide, or nobody would see it."""
+
+_LINE_INCHES = 0.17
+
+COLOURS = {
+    "SYN_SENT": "#E69F00",
+    "SYN_RECV": "#F0E442",
+    "NEW_SYN_RECV": "#F0E442",
+    "ESTABLISHED": "#BBD6E8",
+    "FIN_WAIT1": "#D55E00",
+    "FIN_WAIT2": "#F2A46F",
+    "CLOSING": "#8C3B00",
+    "TIME_WAIT": "#999999",
+    "CLOSE_WAIT": "#CC79A7",
+    "LAST_ACK": "#7B3F61",
+}
+"""In the order of a connection's life (RFC 9293, section 3.3.2): who closes first is red, who follows purple."""
+
+
+def state_figures(report: Report) -> Iterator[Drawn]:
+    """Yield a timeline for the first repetition of each cell whose states were recorded."""
+    trials = [(place, trial) for place, trial in first_trials(report, ["states"]).items() if connection_ends(trial)]
+    for number, (place, trial) in enumerate(trials[:MAX_FIGURES], 1):
+        ends = connection_ends(trial)
+        shown = ends[:MAX_LINES]
+        with styled():
+            figure = _figure(shown, place, last_moment(report))
+        left = [f"{len(ends) - len(shown)} more ends of connections are in the table."] if len(ends) > MAX_LINES else []
+        if number == MAX_FIGURES and len(trials) > MAX_FIGURES:
+            left.append(f"{len(trials) - MAX_FIGURES} more cells are in the table.")
+        caption = (
+            f"States of both ends of each connection of {trial.id}. What lasted for less than"
+            f" {LEAST_SHARE:.1%} of the axis is drawn that wide; how long each state lasted is in the table."
+        )
+        yield Drawn(f"states-{number}" if len(trials) > 1 else "states", figure, " ".join([caption, *left]))
+
+
+def _figure(ends: Sequence[ConnectionEnd], place: Where, axis_end_s: float) -> Figure:
+    figure = Figure(figsize=(PAGE_INCHES, _LINE_INCHES * len(ends) + 0.95), layout="constrained")
+    axes = figure.subplots()
+    end_s = max([axis_end_s, *(end.spans[-1].end for end in ends)])
+    for line, end in enumerate(ends):
+        _draw(axes, line, end, end_s)
+    axes.set_yticks(range(len(ends)), [end.label for end in ends], fontsize=6.5)
+    axes.tick_params(axis="y", length=0)
+    axes.set_ylim(len(ends) - 0.5, -0.5)
+    axes.set_xlim(0, end_s * 1.01)
+    axes.grid(axis="y", visible=False)
+    axes.spines["left"].set_visible(False)
+    axes.set_xlabel("Time (s)")
+    axes.set_title(", ".join(place), loc="left")
+    present = {span.name for end in ends for span in end.spans}
+    handles = [Patch(color=colour, label=state) for state, colour in COLOURS.items() if state in present]
+    figure.legend(handles=handles, loc="outside upper right", ncols=8, handlelength=1.2, columnspacing=1.2)
+    return figure
+
+
+def _draw(axes: Axes, line: int, end: ConnectionEnd, end_s: float) -> None:
+    for span in end.spans:
+        width = max(span.end - span.start, LEAST_SHARE * end_s)
+        colour = COLOURS.get(span.name, GREY)
+        # What is open covers nothing: the handshake's last state may have lasted for microseconds.
+        order = 2 if span.name == "ESTABLISHED" else 3
+        axes.barh(line, width, left=span.start, height=0.66, color=colour, linewidth=0, zorder=order)

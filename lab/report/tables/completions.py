@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Flow completion times of short flows: a line for each group of each cell."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.analysis.completions import Completions
+from lab.analysis.statistics import spread
+from lab.evaluation.trial import COMPLETIONS, completions_of
+from lab.report.cells import Where, cells_with
+from lab.report.model import Report
+from lab.store.trial import TrialResult
+
+
+@dataclass(frozen=True)
+class CompletionLine:
+    """One group of short flows in all trials of a cell."""
+
+    where: Where
+    group: str
+    trials: int
+    flows: int
+    unfinished: int
+    mean_kb: float
+    retransmissions: int
+    mean_ms: float | None
+    p50_ms: float | None
+    p95_ms: float | None
+    p99_ms: float | None
+    max_ms: float | None
+
+
+@lru_cache(maxsize=4)
+def completion_lines(report: Report) -> list[CompletionLine]:
+    """Each group of each cell, over all its trials."""
+    found = []
+    for where, trials in cells_with(report, [COMPLETIONS]).items():
+        for group in groups_of(trials[0]):
+            flows = of_cell(trials, group)
+            times = milliseconds(flows)
+            values = spread(times[times > 0])
+            found.append(
+                CompletionLine(
+                    where,
+                    group,
+                    trials=len(trials),
+                    flows=len(flows),
+                    unfinished=int((times == 0).sum()),
+                    mean_kb=float(flows.bytes.mean() / 1000) if len(flows) else 0.0,
+                    retransmissions=int(flows.retransmissions.sum()),
+                    mean_ms=float(times[times > 0].mean()) if (times > 0).any() else None,
+                    p50_ms=values.p50,
+                    p95_ms=values.p95,
+                    p99_ms=values.p99,
+                    max_ms=values.max,
+                )
+            )
+    return found
+
+
+def groups_of(trial: TrialResult) -> list[str]:
+    return [flow["name"] for flow in trial.job["flows"] if flow["arrivals"] is not None]
+
+
+def of_cell(trials: Sequence[TrialResult], group: str) -> Completions:
+    each = [completions_of(trial, group) for trial in trials]
+    return Completions(
+        began_ns=np.concatenate([one.began_ns for one in each]),
+        fct_ns=np.concatenate([one.fct_ns for one in each]),
+        bytes=np.concatenate([one.bytes for one in each]),
+        retransmissions=np.concatenate([one.retransmissions for one in each]),
+    )
+
+
+def milliseconds(flows: Completions) -> NDArray[np.float64]:
+    found: NDArray[np.float64] = flows.fct_ns / 1e6
+    return found

@@ -1,0 +1,191 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Connections, resets, segments and sockets: what the collectors of that name have recorded."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+
+from lab.evaluation.collected import recorded
+from lab.evaluation.connections import UNKNOWN
+from lab.report.cells import cells_with, counts
+from lab.report.model import Report
+from lab.store.trial import TrialResult
+
+FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
+"""From bit 0."""
+SHOWN_FLAGS = ("SYN", "FIN", "RST", "ECE", "CWR")
+CONGESTION_EXPERIENCED = 3
+
+
+@dataclass(frozen=True)
+class ConnectionLine:
+    """One end of a connection: who, how much, how long."""
+
+    trial: str
+    flow: str
+    node: str
+    process: str
+    local: str
+    remote: str
+    sent_bytes: int
+    received_bytes: int
+    seconds: float | None
+    """None where it had not ended, or nobody looked."""
+
+
+@dataclass(frozen=True)
+class ResetLine:
+    """Resets of one kind at one end."""
+
+    trial: str
+    flow: str
+    node: str
+    way: str
+    state: str
+    reason: str
+    segments: int
+
+
+@dataclass(frozen=True)
+class SegmentLine:
+    """What one node received of one flow."""
+
+    trial: str
+    flow: str
+    node: str
+    segments: int
+    payload_bytes: int
+    flags: tuple[int, ...]
+    """Segments with each of :data:`SHOWN_FLAGS`."""
+    marked: int
+    """Segments with Congestion Experienced."""
+
+
+@dataclass(frozen=True)
+class SocketLine:
+    """Sockets of one node that were taken down."""
+
+    trial: str
+    node: str
+    sockets: int
+
+
+@lru_cache(maxsize=4)
+def connection_lines(report: Report) -> list[ConnectionLine]:
+    """Both ends of every connection; the flows' own before iperf3's control connections."""
+    found = []
+    for trials in cells_with(report, ["life", "flow"]).values():
+        for trial in trials:
+            ended = _ended(trial) if recorded(trial, "life") else {}
+            # One that the other collector has and that never ended is still a connection.
+            every = {**(_totals(trial) if recorded(trial, "flow") else {}), **ended}
+            found += sorted(every.values(), key=lambda line: (line.flow == UNKNOWN, line.flow, line.node, line.local))
+    return found
+
+
+@lru_cache(maxsize=4)
+def reset_lines(report: Report) -> list[ResetLine]:
+    """Resets by end and reason, most first."""
+    columns = ["flow", "node", "is_sent", "state", "reason"]
+    found = []
+    for trials in cells_with(report, ["resets"]).values():
+        for trial in trials:
+            ordered = sorted(
+                counts(trial.collected("resets", columns), columns).items(), key=lambda item: (-item[1], item[0])
+            )
+            for (flow, node, way, state, reason), segments in ordered:
+                found.append(ResetLine(trial.id, flow, node, way, state, reason, segments))
+    return found
+
+
+@lru_cache(maxsize=4)
+def segment_lines(report: Report) -> list[SegmentLine]:
+    """Segments received, by flow and node."""
+    found = []
+    for trials in cells_with(report, ["packets"]).values():
+        for trial in trials:
+            found += _segments(trial)
+    return found
+
+
+@lru_cache(maxsize=4)
+def socket_lines(report: Report) -> list[SocketLine]:
+    """Sockets taken down, by node."""
+    found = []
+    for trials in cells_with(report, ["destroy"]).values():
+        for trial in trials:
+            by_node = counts(trial.collected("destroy", ["node"]), ["node"])
+            found += [SocketLine(trial.id, node, sockets) for (node,), sockets in sorted(by_node.items())]
+    return found
+
+
+def _ended(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
+    rows = trial.collected("life").to_pylist()
+    return {
+        _key(row): _connection(trial, row, row["tx_bytes"], row["rx_bytes"], row["duration_ns"] / 1e9) for row in rows
+    }
+
+
+def _totals(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
+    """The last row of each connection, by process, has its total; a connection may be used by several."""
+    last = {(*_key(row), str(row["pid"])): row for row in trial.collected("flow").to_pylist()}
+    by_connection: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
+    for (*key, _pid), row in last.items():
+        by_connection[tuple(key)].append(row)
+    return {
+        key: _connection(
+            trial, rows[0], sum(row["tx_total_bytes"] for row in rows), sum(row["rx_total_bytes"] for row in rows), None
+        )
+        for key, rows in by_connection.items()
+    }
+
+
+def _key(row: Mapping[str, Any]) -> tuple[str, ...]:
+    return tuple(str(row[name]) for name in ("node", "saddr", "sport", "daddr", "dport"))
+
+
+def _connection(
+    trial: TrialResult, row: Mapping[str, Any], sent: int, received: int, seconds: float | None
+) -> ConnectionLine:
+    process = f"{row['comm']} ({row['pid']})" if row["pid"] else str(row["comm"] or UNKNOWN)
+    local, remote = (_endpoint(row[f"{side}addr"], row[f"{side}port"]) for side in "sd")
+    return ConnectionLine(
+        trial.id, row["flow"] or UNKNOWN, row["node"] or UNKNOWN, process, local, remote, sent, received, seconds
+    )
+
+
+def _endpoint(address: str, port: int) -> str:
+    return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"
+
+
+def _segments(trial: TrialResult) -> list[SegmentLine]:
+    table = trial.collected("packets", ["flow", "node", "flags", "ecn", "length"])
+    if not table.num_rows:
+        return []
+    summed = (
+        table.group_by(["flow", "node", "flags", "ecn"], use_threads=False)
+        .aggregate([([], "count_all"), ("length", "sum")])
+        .to_pylist()
+    )
+    totals: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
+    for row in summed:
+        total, segments = totals[row["flow"] or UNKNOWN, row["node"] or UNKNOWN], row["count_all"]
+        total["segments"] += segments
+        total["payload"] += row["length_sum"]
+        total["marked"] += segments * (row["ecn"] == CONGESTION_EXPERIENCED)
+        for flag in SHOWN_FLAGS:
+            total[flag] += segments * bool(np.uint8(row["flags"]) >> FLAGS.index(flag) & 1)
+    return [
+        SegmentLine(
+            *(trial.id, flow, node, total["segments"], total["payload"]),
+            tuple(total[flag] for flag in SHOWN_FLAGS),
+            total["marked"],
+        )
+        for (flow, node), total in sorted(totals.items(), key=lambda item: (item[0][0] == UNKNOWN, item[0]))
+    ]

@@ -1,0 +1,175 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show a run while it runs: a live display on a terminal, plain lines elsewhere.  Everything goes to standard error."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress import BarColumn, Progress, TextColumn
+from rich.table import Table
+from rich.text import Text
+
+from lab.errors import LabError
+from lab.plan.plan import Plan, Trial
+
+
+@dataclass
+class _Counts:
+    total: int
+    finished: int = 0
+    cached: int = 0
+    failed: int = 0
+    running: int = 0
+
+    @property
+    def done(self) -> int:
+        return self.finished + self.failed
+
+    def text(self) -> str:
+        parts = [f"{self.done}/{self.total} trials done"]
+        if self.cached:
+            parts.append(f"{self.cached} of them from the cache")
+        if self.failed:
+            parts.append(f"{self.failed} failed")
+        parts += [f"{self.running} running", f"{self.total - self.done - self.running} queued"]
+        return ", ".join(parts)
+
+
+class _Clock:
+    """Estimates the time left from the wall time that virtual time has cost so far."""
+
+    def __init__(self, plan: Plan) -> None:
+        self._needed = {trial.id: trial.job["duration_ns"] for trial in plan.trials}
+        self._reached = dict.fromkeys(self._needed, 0)
+        self._began: float | None = None
+
+    def start(self) -> None:
+        self._began = self._began or time.monotonic()
+
+    def reach(self, trial: Trial, virtual_ns: int) -> None:
+        self._reached[trial.id] = min(virtual_ns, self._needed[trial.id])
+
+    def leave_out(self, trial: Trial) -> None:
+        """The trial costs nothing (more)."""
+        if self._began is None:
+            del self._needed[trial.id], self._reached[trial.id]
+        else:
+            self._reached[trial.id] = self._needed[trial.id]
+
+    def left_s(self) -> float | None:
+        reached, needed = sum(self._reached.values()), sum(self._needed.values())
+        if self._began is None or not reached:
+            return None
+        return (time.monotonic() - self._began) * (needed - reached) / reached
+
+
+class PlainObserver:
+    """One line per event."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        self._counts = _Counts(len(plan.trials))
+        self._clock = _Clock(plan)
+        self._console = console
+
+    def step(self, what: str) -> None:
+        self._print(what)
+
+    def started(self, trial: Trial) -> None:
+        self._clock.start()
+        self._counts.running += 1
+
+    def reached(self, trial: Trial, virtual_ns: int) -> None:
+        self._clock.reach(trial, virtual_ns)
+
+    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None:
+        self._end(trial, cached)
+        self._counts.finished += 1
+        self._counts.cached += cached
+        self._print(f"{trial.id}: {'from the cache' if cached else f'done in {wall_s:.1f} s'} ({self._state()})")
+
+    def failed(self, trial: Trial, error: LabError) -> None:
+        self._end(trial, cached=False)
+        self._counts.failed += 1
+        self._print(f"{trial.id}: FAILED: {error}")
+
+    def _end(self, trial: Trial, cached: bool) -> None:
+        self._clock.leave_out(trial)
+        if not cached:
+            self._counts.running -= 1
+
+    def _state(self) -> str:
+        left = self._clock.left_s()
+        return self._counts.text() + (f", about {left:.0f} s left" if left else "")
+
+    def _print(self, line: str) -> None:
+        self._console.print(Text(line), soft_wrap=True)
+
+
+class LiveObserver(PlainObserver):
+    """What runs, how far its virtual time is, and how long all of it will take, in place."""
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        super().__init__(plan, console)
+        self._bars = Progress(
+            TextColumn("  {task.description}"),
+            BarColumn(bar_width=30),
+            TextColumn("{task.fields[virtual]}"),
+            console=console,
+        )
+        self._rows: dict[str, object] = {}
+        self._what = "getting ready"
+        self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
+
+    def __enter__(self) -> LiveObserver:
+        self._live.start()
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._live.stop()
+
+    def step(self, what: str) -> None:
+        self._what = what
+
+    def started(self, trial: Trial) -> None:
+        super().started(trial)
+        self._what = ""
+        total = trial.job["duration_ns"] / 1e9
+        self._rows[trial.id] = self._bars.add_task(trial.id, total=total, virtual=f"0.0 of {total:.1f} virtual s")
+
+    def reached(self, trial: Trial, virtual_ns: int) -> None:
+        super().reached(trial, virtual_ns)
+        total = trial.job["duration_ns"] / 1e9
+        now = min(virtual_ns / 1e9, total)
+        row = self._rows[trial.id]
+        self._bars.update(row, completed=now, virtual=f"{now:.1f} of {total:.1f} virtual s")  # type: ignore[arg-type]
+
+    def _end(self, trial: Trial, cached: bool) -> None:
+        super()._end(trial, cached)
+        row = self._rows.pop(trial.id, None)
+        if row is not None:
+            self._bars.remove_task(row)  # type: ignore[arg-type]
+
+    def _print(self, line: str) -> None:
+        if "FAILED" in line:
+            super()._print(line)
+
+    def _render(self) -> Group:
+        head = Table.grid(padding=(0, 2))
+        head.add_row(Text(self._what or self._state(), style="bold"))
+        return Group(head, self._bars)
+
+
+@contextmanager
+def observing(plan: Plan) -> Iterator[PlainObserver]:
+    """The observer that suits standard error."""
+    console = Console(stderr=True, highlight=False)
+    if console.is_terminal:
+        with LiveObserver(plan, console) as live:
+            yield live
+    else:
+        yield PlainObserver(plan, console)

@@ -1,0 +1,288 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trials → engine, several at a time; finished ones are kept at once, and the same trial never runs twice."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import hashlib
+import json
+import os
+import platform
+import shutil
+import tempfile
+import time
+from collections.abc import Coroutine, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, Protocol
+
+from lab.engine.base import Engine, in_thread
+from lab.errors import GuestError, LabError, StoreError, TrialError
+from lab.plan.plan import Plan, Trial
+from lab.store.digest import record_digest
+from lab.store.run import Run
+from lab.store.trial import TrialIdentity
+from lab.store.trial_cache import TrialCache
+
+CACHE_LIMIT_BYTES = 2 << 30
+"""Finished trials beyond this are dropped from the cache, those used longest ago first."""
+
+_SCRATCH = ".work-"
+
+
+class Observer(Protocol):
+    """Told what happens; shows it.  Called from the event loop's thread."""
+
+    def step(self, what: str) -> None:
+        """Something that comes before the trials and takes long."""
+
+    def started(self, trial: Trial) -> None: ...
+
+    def reached(self, trial: Trial, virtual_ns: int) -> None:
+        """The trial's traffic has run for so long."""
+
+    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None: ...
+
+    def failed(self, trial: Trial, error: LabError) -> None: ...
+
+
+@dataclass
+class Outcome:
+    """What a run came to."""
+
+    run: Run
+    wall_s: float
+    failures: dict[str, LabError] = field(default_factory=dict)
+    """By trial id."""
+    cached: int = 0
+    """Trials whose record was in the cache."""
+
+
+@dataclass(frozen=True)
+class _Done:
+    record_digest: str
+    wall_s: float
+    cached: bool
+
+
+class Runner:
+    """Runs one plan's trials into one run folder."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        observer: Observer,
+        plan: Plan,
+        run: Run,
+        *,
+        jobs: int,
+        cache: TrialCache,
+        read_cache: bool = True,
+    ) -> None:
+        """``jobs`` trials run at a time, or as many as the engine bears.
+
+        Without ``read_cache`` every trial runs; its record is cached even so, if it is the only one that it could be.
+        """
+        self._engine = engine
+        self._observer = observer
+        self._plan = plan
+        self._run_folder = run
+        self._jobs = min(jobs, engine.most_at_a_time or jobs)
+        self._cache = cache
+        self._read_cache = read_cache and engine.is_exact
+        self._done: dict[str, _Done] = {}
+        self._failures: dict[str, LabError] = {}
+
+    async def run(self, about: dict[str, Any]) -> Outcome:
+        """Run every trial; a failed one does not stop the others.  ``about`` goes into the provenance.
+
+        Cancelling stops every trial that is under way; what is finished stays, and the provenance says that the
+        run was interrupted.
+
+        Raises:
+            MachineryError: The engine cannot be prepared, or the disk cannot take the results.
+        """
+        began = time.monotonic()
+        provenance = {**about, **_about_this_machine(), **self._engine.about()}
+        status = "interrupted"
+        try:
+            remove_abandoned_scratch(self._run_folder.path.parent)
+            missing = await self._take_from_cache()
+            if missing:
+                await self._engine.prepare(self._observer.step)
+                await self._run_missing(missing if self._engine.is_exact else shuffled(missing))
+            status = "failed" if self._failures else "complete"
+        except Exception:
+            status = "failed"
+            raise
+        finally:
+            self._engine.close()
+            wall_s = time.monotonic() - began
+            self._put_provenance(provenance, status, wall_s)
+        self._cache.prune(CACHE_LIMIT_BYTES)
+        cached = sum(entry.cached for entry in self._done.values())
+        return Outcome(self._run_folder, wall_s, self._failures, cached)
+
+    async def _take_from_cache(self) -> list[Trial]:
+        """Store every trial whose record is in the cache; returns the others."""
+        waiting = iter(self._plan.trials)
+
+        async def work() -> None:
+            for trial in waiting:
+                if await in_thread(partial(self._keep_cached, trial)):
+                    self._observer.finished(trial, 0.0, cached=True)
+
+        if self._read_cache:
+            await run_workers(work() for _ in range(self._jobs))
+        return [trial for trial in self._plan.trials if trial.id not in self._done]
+
+    def _keep_cached(self, trial: Trial) -> bool:
+        directory = self._cache.get(self._key(trial))
+        if directory is None:
+            return False
+        stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
+        assert stored.record_digest is not None
+        self._done[trial.id] = _Done(stored.record_digest, 0.0, cached=True)
+        return True
+
+    async def _run_missing(self, missing: list[Trial]) -> None:
+        waiting = iter(missing)
+        with scratch_directory(self._run_folder.path) as scratch:
+            await run_workers(self._work(worker, waiting, scratch) for worker in range(min(self._jobs, len(missing))))
+
+    async def _work(self, worker: int, waiting: Iterator[Trial], scratch: Path) -> None:
+        for trial in waiting:
+            self._observer.started(trial)
+            began = time.monotonic()
+            directory = scratch / trial.id
+
+            def on_time(now_ns: int, trial: Trial = trial) -> None:
+                self._observer.reached(trial, now_ns)
+
+            try:
+                directory.mkdir()
+                await self._engine.run(trial.job, directory, worker, on_time)
+                await in_thread(partial(self._keep, trial, directory, began))
+            except TrialError as error:
+                self._failures[trial.id] = self._put_failure(trial, error, directory)
+                self._observer.failed(trial, self._failures[trial.id])
+            except OSError as error:
+                raise StoreError(f"cannot store trial {trial.id} in {directory}: {error}") from error
+            else:
+                self._observer.finished(trial, self._done[trial.id].wall_s, cached=False)
+            finally:
+                shutil.rmtree(directory, ignore_errors=True)
+
+    def _keep(self, trial: Trial, directory: Path, began: float) -> None:
+        """Store a finished trial; a record that says ``failed`` becomes a :class:`GuestError`."""
+        try:
+            record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+            failure = None if record["status"] == "ok" else str(record["error"])
+        except (ValueError, KeyError, TypeError) as error:
+            failure = f"the agent's record is damaged: {type(error).__name__}: {error}"
+        if failure is not None:
+            raise GuestError(failure, log=directory / "log.txt")
+        digest = record_digest(directory)
+        if self._engine.is_exact:
+            self._cache.put(self._key(trial), directory)
+        self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
+        self._done[trial.id] = _Done(digest, time.monotonic() - began, cached=False)
+
+    def _put_failure(self, trial: Trial, error: TrialError, directory: Path) -> TrialError:
+        """Store the failure with its log and what iperf3 printed; returns the error with the place of the log."""
+        identity = identity_of(self._plan, trial)
+        kind = type(error)
+        self._run_folder.put_failure(
+            identity, error.reason, kind=kind.__name__, job=trial.job, log=error.log, printed=directory / "iperf3"
+        )
+        kept = self._run_folder.path / "trials" / trial.id / "log.txt"
+        return kind(error.reason, log=kept if kept.exists() else None)
+
+    def _key(self, trial: Trial) -> str:
+        return cache_key(self._engine.identity(trial.job), trial)
+
+    def _put_provenance(self, provenance: dict[str, Any], status: str, wall_s: float) -> None:
+        kernels = sorted({trial.record["kernel"] for trial in self._run_folder.trials() if trial.ok})
+        self._run_folder.put_provenance(
+            {
+                **provenance,
+                "status": status,
+                "kernel": ", ".join(kernels),
+                "results_digest": self._run_folder.results_digest(),
+                "wall_seconds": round(wall_s, 3),
+                "jobs": self._jobs,
+                "trials": {
+                    trial_id: {
+                        "record_digest": entry.record_digest,
+                        "wall_seconds": round(entry.wall_s, 3),
+                        "cached": entry.cached,
+                    }
+                    for trial_id, entry in sorted(self._done.items())
+                },
+            }
+        )
+
+
+def shuffled(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials in an order that no drift of the machine can favour one cell in: repetitions one after the
+    other, and in each the cells in an order drawn from the trials' own digests."""
+    return sorted(trials, key=lambda trial: (trial.repetition, hashlib.sha256(trial.digest.encode()).hexdigest()))
+
+
+async def run_workers(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
+    """Run them at the same time; the first to fail stops the others, and its error is raised."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            for worker in workers:
+                group.create_task(worker)
+    except BaseExceptionGroup as errors:
+        raise errors.exceptions[0] from None
+
+
+def _about_this_machine() -> dict[str, Any]:
+    return {
+        "lab_version": version("lab"),
+        "python": platform.python_version(),
+        "started": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+
+
+def cache_key(identity: dict[str, str], trial: Trial) -> str:
+    """Digest of all that the trial's record is a function of."""
+    text = json.dumps({"engine": identity, "job": trial.digest}, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def identity_of(plan: Plan, trial: Trial) -> TrialIdentity:
+    return TrialIdentity(
+        id=trial.id,
+        cell=dict(plan.cell(trial.cell_id).values),
+        repetition=trial.repetition,
+        seed=trial.seed,
+        job_digest=trial.digest,
+    )
+
+
+@contextlib.contextmanager
+def scratch_directory(parent: Path) -> Iterator[Path]:
+    """A folder for records on their way: on the disk of the run, named by its owner, gone afterwards."""
+    try:
+        path = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
+    except OSError as error:
+        raise StoreError(f"cannot write {parent}: {error.strerror}") from error
+    try:
+        yield path
+    finally:
+        shutil.rmtree(path, ignore_errors=True)
+
+
+def remove_abandoned_scratch(runs: Path) -> None:
+    """Remove the scratch folders that a killed ``lab`` left in any of an experiment's runs."""
+    for path in runs.glob(f"*/{_SCRATCH}*"):
+        owner = path.name.removeprefix(_SCRATCH).partition("-")[0]
+        if not Path("/proc", owner).exists():
+            shutil.rmtree(path, ignore_errors=True)
