@@ -19,8 +19,8 @@ from pathlib import Path
 from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.collectors.support import try_one
-from lab.agent.link_programs import needs_programs
 from lab.agent.process import CommandError, run
+from lab.agent.topology.link_programs import needs_programs
 from lab.job.protocol import Direction, Job
 
 _COMMANDS = {

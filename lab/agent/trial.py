@@ -12,19 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab.agent.addressing import ports
-from lab.agent.calibrate import calibrate
 from lab.agent.collectors.loader import BPF_SOURCES, Programs
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.recording import Recorder, recorder
 from lab.agent.congestion import load_congestion_control, set_module_parameters
 from lab.agent.counters import counted_between
-from lab.agent.latency import Latency
-from lab.agent.link_programs import LinkPrograms, needs_programs
 from lab.agent.pressure import between, read_pressure
 from lab.agent.process import run
-from lab.agent.topology import Network
-from lab.agent.traffic import Traffic
+from lab.agent.topology.addressing import ports
+from lab.agent.topology.calibrate import calibrate
+from lab.agent.topology.link_programs import LinkPrograms, needs_programs
+from lab.agent.topology.network import Network
+from lab.agent.traffic.latency_probes import Latency
+from lab.agent.traffic.schedule import Traffic
 from lab.job.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")

@@ -14,13 +14,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lab.analysis.check import Check, Verdict
+from lab.analysis.checks.check import Check, Verdict
+from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.completions import Completions
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.series import bin_width_ns, decimate, goodput_series
 from lab.analysis.trace import INFINITE_SSTHRESH, TRACE_COLUMNS, FlowTrace, ssthresh
-from lab.analysis.validity import judge, verdict
 from lab.evaluation.axes import Axis, axes_of
 from lab.store.run import Run
 from lab.store.trial import TrialResult

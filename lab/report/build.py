@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lab.analysis.check import Verdict, worst
+from lab.analysis.checks.check import Verdict, worst
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
 from lab.report.figures.cache import FigureCache
 from lab.report.figures.comparison import comparison_figures

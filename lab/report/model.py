@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from lab.analysis.check import Verdict, worst
+from lab.analysis.checks.check import Verdict, worst
 from lab.analysis.statistics import Summary, median_index, summarise
 from lab.evaluation.axes import Axis, Quantity, algorithm_axis, axes_of, numeric_axis
 from lab.evaluation.repetition import Measure, Repetition

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.measured import MeasuredTrial
-from lab.analysis.validity import judge, verdict
 from lab.evaluation.trial import measure
 from lab.job.protocol import Job
 from lab.store.run import create_run

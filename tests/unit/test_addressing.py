@@ -10,7 +10,7 @@ from typing import Literal
 
 import pytest
 
-from lab.agent.addressing import Port, Route, forwarding, neighbours, path, ports, routes
+from lab.agent.topology.addressing import Port, Route, forwarding, neighbours, path, ports, routes
 from lab.job.protocol import Job
 from tests.unit.jobs import job_with
 

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from lab.analysis.check import Verdict
-from lab.analysis.checks_machine import quiet_machine
+from lab.analysis.checks.check import Verdict
+from lab.analysis.checks.machine import quiet_machine
 
 QUIET = {"load_before": 0.3, "stall_ns": 200_000_000, "steal_ns": 0, "softnet_dropped": 0, "softnet_squeezed": 9}
 

@@ -54,7 +54,7 @@ def test_every_collector_is_known_everywhere() -> None:
     assert list(self_test_job()["collectors"]) == names
     sources = Path(__file__).parents[2] / "bpf"
     files = {path.name.split(".")[0] for path in sources.glob("*.bpf.c")}
-    # Links' programs are no collector (lab/agent/link_programs.py); what makes two of one program is of all of them.
+    # links.bpf.c belongs to lab/agent/topology/link_programs.py; interrupted.bpf.c is part of every collector.
     assert sorted(files - {"links", "interrupted"}) == sorted(names)
     for name, collector in COLLECTORS.items():
         source = (sources / f"{name}.bpf.c").read_text()

@@ -187,8 +187,8 @@ def uses(module: str, name: str) -> bool:
 
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
     # lab.agent's own command lines are those that other engines and `lab trace` start.
-    command_lines = {"lab.agent.__main__", "lab.live.__main__", "lab.agent.probes"}
-    command_lines |= {"lab.agent.short_flows", "lab.agent.shell"}  # and the console of `lab shell`
+    command_lines = {"lab.agent.__main__", "lab.live.__main__", "lab.agent.traffic.latency_probe_ends"}
+    command_lines |= {"lab.agent.traffic.short_flow_ends", "lab.agent.shell"}  # and the console of `lab shell`
     printing = {module for module in sources() if uses(module, "print")}
     assert {module for module in printing if not within(module, ["lab.cli"])} <= command_lines
     exits = {

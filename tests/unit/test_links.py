@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from lab.agent import addressing, links
+from lab.agent.topology import addressing, links
 from lab.job.protocol import Direction, Job, Netem, Queue
 from tests.unit.jobs import job_with
 

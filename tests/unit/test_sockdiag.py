@@ -9,8 +9,8 @@ import struct
 
 import pytest
 
-from lab.agent import sockdiag
-from lab.agent.sockdiag import Socket, SocketDiagnostics, parse_tcp_info
+from lab.agent.traffic import sockdiag
+from lab.agent.traffic.sockdiag import Socket, SocketDiagnostics, parse_tcp_info
 
 # One INET_DIAG message of Linux 6.18 without its netlink header: 100,000 bytes sent over 127.0.0.1, all acknowledged.
 CAPTURED = bytes.fromhex(

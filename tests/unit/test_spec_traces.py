@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.agent.link_programs import opportunities_ms
+from lab.agent.topology.link_programs import opportunities_ms
 from lab.experiment.read.load import SpecError, load_experiment
 from lab.experiment.schema.capacity import parse_trace
 from lab.plan.plan import make_plan

@@ -9,9 +9,9 @@ import time
 from pathlib import Path
 
 from lab.agent.collectors.recording import write_rows
-from lab.agent.probes import ROW
 from lab.agent.process import is_ready, kill, last_line, start_module, tell
-from lab.agent.topology import Network
+from lab.agent.topology.network import Network
+from lab.agent.traffic.latency_probe_ends import ROW
 from lab.job.protocol import CollectorResult, Probe
 
 COLLECTOR = "latency"
@@ -43,7 +43,9 @@ class _Probe:
         self._client = self._start(probe["source"], ["client", *common, *sizes, str(self._output)])
 
     def _start(self, node: str, arguments: list[str]) -> subprocess.Popen[bytes]:
-        return start_module(self._network.mininet[node].popen, "lab.agent.probes", arguments, self._errors)
+        return start_module(
+            self._network.mininet[node].popen, "lab.agent.traffic.latency_probe_ends", arguments, self._errors
+        )
 
     def wait_until_ready(self) -> None:
         if not is_ready(self._client):

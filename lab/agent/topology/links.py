@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.agent.addressing import Port
+from lab.agent.topology.addressing import Port
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Change, Direction, Job, Link, Netem, Queue
 
 TBF_SLACK_NS = 100_000

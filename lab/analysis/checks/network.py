@@ -5,11 +5,12 @@ from __future__ import annotations
 
 import math
 
-from lab.analysis import iperf, qdisc
-from lab.analysis.check import Check, Finding, Verdict, combine, graded
+from lab.analysis import iperf
+from lab.analysis.checks import qdisc
+from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded
+from lab.analysis.checks.qdisc import Side
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import IP_HEADER_BYTES, UDP_HEADER_BYTES
-from lab.analysis.qdisc import Side
 from lab.job.kernels import netem_takes_seeds
 from lab.job.network import Hop, at_end, mean_burst, mean_loss, mean_rate_bps
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, NodeSettings, Queue

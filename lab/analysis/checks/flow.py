@@ -6,9 +6,10 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from lab.analysis import agreement, iperf
-from lab.analysis.agreement import Agreement
-from lab.analysis.check import Check, Finding, Verdict, combine, graded, worst
+from lab.analysis import iperf
+from lab.analysis.checks import agreement
+from lab.analysis.checks.agreement import Agreement
+from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded, worst
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 
 MIN_ROUND_TRIPS = 100

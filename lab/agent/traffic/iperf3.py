@@ -10,9 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from lab.agent.process import kill
-from lab.agent.sockdiag import Socket, SocketDiagnostics
-from lab.agent.topology import Network
-from lab.agent.transfer import TransferError
+from lab.agent.topology.network import Network
+from lab.agent.traffic.sockdiag import Socket, SocketDiagnostics
+from lab.agent.traffic.transfer import TransferError
 from lab.job.protocol import Flow, FlowResult
 
 INFO_BEFORE_END_NS = 50_000_000
@@ -53,7 +53,7 @@ def client_arguments(flow: Flow, address: str) -> list[str]:
 
 
 class Iperf3Flow:
-    """A flow that iperf3 sends: see :class:`lab.agent.transfer.Transfer`."""
+    """A flow that iperf3 sends: see :class:`lab.agent.traffic.transfer.Transfer`."""
 
     def __init__(self, network: Network, flow: Flow, directory: Path, diagnostics: SocketDiagnostics) -> None:
         """``diagnostics`` are those of the node that sends."""

@@ -17,11 +17,12 @@ from mininet.node import Node
 from mininet.nodelib import LinuxBridge
 from mininet.topo import Topo
 
-from lab.agent import addressing, counters, links
-from lab.agent.addressing import Port
-from lab.agent.link_programs import LinkPrograms
-from lab.agent.netns import network_namespace, read_sysctl, write_sysctl
+from lab.agent import counters
 from lab.agent.process import CommandError, run
+from lab.agent.topology import addressing, links
+from lab.agent.topology.addressing import Port
+from lab.agent.topology.link_programs import LinkPrograms
+from lab.agent.topology.netns import network_namespace, read_sysctl, write_sysctl
 from lab.job.network import at_end
 from lab.job.protocol import InterfaceResult, Job, Namespace, Netem
 
@@ -62,7 +63,7 @@ class LabInterface(Intf):  # type: ignore[misc]
 
 
 class LabLink(Link):  # type: ignore[misc]
-    """A veth pair; shaping is :mod:`lab.agent.links`'s, not Mininet's TCLink's (see ``docs/architecture.md``)."""
+    """A veth pair.  :mod:`lab.agent.topology.links` shapes it, not Mininet's TCLink (see the architecture page)."""
 
     def __init__(self, *args: Any, **params: Any) -> None:
         params["intf"] = LabInterface
@@ -126,7 +127,7 @@ class Network:
     """A running topology.  Use as a context manager, or call :meth:`stop`."""
 
     def __init__(self, job: Job, programs: LinkPrograms | None = None) -> None:
-        """``programs``: for jobs with traces or listed losses (:func:`lab.agent.link_programs.needs_programs`)."""
+        """``programs`` is needed for jobs with capacity files or listed losses: see ``needs_programs()``."""
         self.job = job
         self.ports = addressing.ports(job)
         self.programs = programs

@@ -7,11 +7,11 @@ import re
 import socket
 import time
 
-from lab.agent.addressing import Port
-from lab.agent.links import leaving
-from lab.agent.netns import network_namespace
 from lab.agent.process import CommandError, run
-from lab.agent.topology import Network
+from lab.agent.topology.addressing import Port
+from lab.agent.topology.links import leaving
+from lab.agent.topology.netns import network_namespace
+from lab.agent.topology.network import Network
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Job, PathCalibration, Queue
 
 _TRAIN_NS = 40_000_000

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short flows: connections that begin at given times, send so many bytes each, and when the last of them arrived.
+"""Both ends of short flows: the client opens connections at given times, the server notes when their last byte arrives.
 
-``python3 -m lab.agent.short_flows server ADDRESS PORT OUTPUT`` receives, and leaves rows of :data:`RECEIVED` in
-``OUTPUT`` when it is told to end (SIGTERM).  ``… client ADDRESS PORT CONGESTION MSS PACING PLAN OUTPUT`` waits for a
+``python3 -m lab.agent.traffic.short_flow_ends server ADDRESS PORT OUTPUT`` receives, and writes rows of
+:data:`RECEIVED` to ``OUTPUT`` when it is told to end (SIGTERM).  ``… client ADDRESS PORT CONGESTION MSS PACING PLAN OUTPUT`` waits for a
 line with the start of traffic (``CLOCK_MONOTONIC``, ns) on its standard input, opens the connections of ``PLAN`` (JSON:
 ``at_ns``, ``bytes``), and ends once the other end has closed each of them, or with a SIGTERM; it leaves rows of
 :data:`SENT`.  ``MSS`` (bytes) and ``PACING`` (bytes per second) are 0 for the kernel's own choice.
@@ -24,8 +24,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.agent.probes import family_of
-from lab.agent.sockdiag import parse_tcp_info
+from lab.agent.traffic.latency_probe_ends import family_of
+from lab.agent.traffic.sockdiag import parse_tcp_info
 
 SENT = struct.Struct("<QQQIIIH16sxx")
 """When it was begun, when it was connected (0: never), bytes, number, retransmitted segments, is_closed, the client's

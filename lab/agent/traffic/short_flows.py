@@ -12,9 +12,9 @@ from pathlib import Path
 
 from lab.agent.collectors.recording import write_rows
 from lab.agent.process import is_ready, kill, last_line, start_module, tell
-from lab.agent.short_flows import RECEIVED, SENT
-from lab.agent.topology import Network
-from lab.agent.transfer import TransferError
+from lab.agent.topology.network import Network
+from lab.agent.traffic.short_flow_ends import RECEIVED, SENT
+from lab.agent.traffic.transfer import TransferError
 from lab.job.protocol import CollectorResult, Flow, FlowResult
 
 COLLECTOR = "completions"
@@ -30,7 +30,7 @@ _FIELDS = (
     ("retransmissions", "<u4"),
     ("sport", "<u2"),
 )
-_MODULE = "lab.agent.short_flows"
+_MODULE = "lab.agent.traffic.short_flow_ends"
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class Completion:
 
 
 class ShortFlows:
-    """A flow with ``arrivals``: see :class:`lab.agent.transfer.Transfer`."""
+    """A flow with ``arrivals``: see :class:`lab.agent.traffic.transfer.Transfer`."""
 
     def __init__(self, network: Network, flow: Flow, directory: Path) -> None:
         self.flow = flow

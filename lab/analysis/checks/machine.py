@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lab.analysis.check import Check, Finding, Verdict, combine, graded
+from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredTrial
 
 _TCP_ECN = {"off": 0, "on": 1, "passive": 2}

@@ -12,7 +12,7 @@ import socket
 import struct
 from dataclasses import dataclass
 
-from lab.agent.netns import network_namespace
+from lab.agent.topology.netns import network_namespace
 
 _NETLINK_SOCK_DIAG = 4
 _SOCK_DIAG_BY_FAMILY = 20

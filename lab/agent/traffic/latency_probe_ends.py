@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Latency probes: small packets at intervals, and how long each answer took.
 
-``python3 -m lab.agent.probes server KIND ADDRESS PORT RESPONSE_BYTES`` answers requests;
+``python3 -m lab.agent.traffic.latency_probe_ends server KIND ADDRESS PORT RESPONSE_BYTES`` answers requests;
 ``… client KIND ADDRESS PORT INTERVAL_NS REQUEST_BYTES RESPONSE_BYTES OUTPUT`` waits for a line: the time of the first
 request and the end (``CLOCK_MONOTONIC``, ns) on its standard input, and leaves rows of :data:`ROW` (when a request was
 sent, how long its answer took; 0 if it never came).  Processes of their own: nothing that the agent does delays them.

@@ -8,11 +8,11 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from lab.agent.arrivals import ShortFlows, completions_result
-from lab.agent.iperf3 import INFO_BEFORE_END_NS, Iperf3Flow
-from lab.agent.sockdiag import SocketDiagnostics
-from lab.agent.topology import Network
-from lab.agent.transfer import Transfer
+from lab.agent.topology.network import Network
+from lab.agent.traffic.iperf3 import INFO_BEFORE_END_NS, Iperf3Flow
+from lab.agent.traffic.short_flows import ShortFlows, completions_result
+from lab.agent.traffic.sockdiag import SocketDiagnostics
+from lab.agent.traffic.transfer import Transfer
 from lab.job.protocol import CollectorResult, Flow, FlowResult, Job
 
 TICK_NS = 250_000_000

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.analysis.check import Check, Verdict, worst
-from lab.analysis.checks_flow import flow_checks
-from lab.analysis.checks_machine import machine_checks
-from lab.analysis.checks_network import network_checks
+from lab.analysis.checks.check import Check, Verdict, worst
+from lab.analysis.checks.flow import flow_checks
+from lab.analysis.checks.machine import machine_checks
+from lab.analysis.checks.network import network_checks
 from lab.analysis.measured import MeasuredTrial
 
 __all__ = ["Check", "Verdict", "judge", "verdict", "worst"]

@@ -15,12 +15,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.agent.addressing import Port
 from lab.agent.collectors.bcc_loader import compile_programs
 from lab.agent.collectors.btf import KernelTypes, libbpf
 from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import PRIVATE_TYPES
-from lab.agent.links import arriving, ingress_command, leaving
+from lab.agent.topology.addressing import Port
+from lab.agent.topology.links import arriving, ingress_command, leaving
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Job, Trace
 
 MAX_SLOTS = 256
