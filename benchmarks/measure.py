@@ -25,7 +25,7 @@ from lab.experiment.read.load import load_experiment
 from lab.job.mailbox import State
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Runner
-from lab.store import places as cache
+from lab.store import places
 from lab.store.run import create_run
 from lab.store.trial_cache import TrialCache
 
@@ -222,7 +222,7 @@ def template_build_s(engine: VmEngine, times: int) -> float:
 @contextmanager
 def empty_cache() -> Iterator[None]:
     """A cache that holds the images and nothing else, beside the real one."""
-    root = cache.cache_root()
+    root = places.cache_root()
     before = os.environ.get("LAB_CACHE")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=root) as scratch:
         for name in ("images", "recipes"):

@@ -13,8 +13,9 @@ import pytest
 from filelock import Timeout
 
 from lab.engine.image import build
-from lab.errors import ImageError
-from lab.store import places as cache
+from lab.errors import ImageError, StoreError
+from lab.store import places
+from lab.store.folders import publish, unfinished_folder
 from tests.conftest import write_bootstrap, write_program
 
 
@@ -54,7 +55,7 @@ def test_an_image_is_its_content(builder: Path, tmp_path: Path, own_cache: Path)
         "boot.cpio", "info.json", "packages", "root.erofs", "vmlinuz",
     ]  # fmt: skip
     assert image.root_file.stat().st_size % build.ROOT_ALIGNMENT == 0
-    assert not list((own_cache / "images").glob(".partial-*"))
+    assert not list((own_cache / "images").glob(".tmp-*"))
 
     assert build.build_image(ignore).digest == image.digest, "the same packages, but other bytes"
     write_bootstrap(tmp_path, note="(a newer one)")
@@ -105,17 +106,15 @@ def test_a_missing_tool_is_named_with_its_package(tool: str, tmp_path: Path, mon
 
 
 def test_a_half_built_image_is_no_image() -> None:
-    partial = cache.partial_directory(cache.images())
-    (partial / "info.json").write_text("{}")
-    (cache.images() / ("0" * 64)).mkdir()  # lacks info.json, which is written last
-    assert build.list_images() == []
-    assert build.open_image("0" * 64) is None
-    cache.remove_partial(cache.images())
-    assert not partial.exists()
+    with unfinished_folder(places.images()) as partial:
+        (partial / "info.json").write_text("{}")
+        (places.images() / ("0" * 64)).mkdir()  # lacks info.json, which is written last
+        assert build.list_images() == []
+        assert build.open_image("0" * 64) is None
 
 
 def test_a_damaged_image_says_which_file() -> None:
-    folder = cache.images() / ("0" * 64)
+    folder = places.images() / ("0" * 64)
     folder.mkdir(parents=True)
     (folder / "info.json").write_text("{")
     with pytest.raises(ImageError, match=r"info\.json is damaged .*remove the folder and build again"):
@@ -130,19 +129,19 @@ def test_another_recipe_is_another_image(monkeypatch: pytest.MonkeyPatch) -> Non
 
 
 def test_what_is_published_first_stays() -> None:
-    final = cache.images() / "digest"
+    final = places.images() / "digest"
     for content in ("first", "second"):
-        partial = cache.partial_directory(cache.images())
-        (partial / "file").write_text(content)
-        cache.publish(partial, final)
+        with unfinished_folder(places.images()) as partial:
+            (partial / "file").write_text(content)
+            publish(partial, final, if_there="keep")
         assert not partial.exists()
     assert (final / "file").read_text() == "first"
 
 
 def test_one_builder_at_a_time() -> None:
-    with cache.builder_lock("image"), pytest.raises(Timeout):
-        cache.builder_lock("image").acquire(timeout=0)
-    with cache.builder_lock("image"), cache.builder_lock("template").acquire(timeout=0):
+    with places.builder_lock("image"), pytest.raises(Timeout):
+        places.builder_lock("image").acquire(timeout=0)
+    with places.builder_lock("image"), places.builder_lock("template").acquire(timeout=0):
         pass
 
 
@@ -157,23 +156,23 @@ def test_a_killed_builder_holds_nobody_up() -> None:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
         with pytest.raises(Timeout):
-            cache.builder_lock("image").acquire(timeout=0)
+            places.builder_lock("image").acquire(timeout=0)
         process.send_signal(signal.SIGKILL)
-    with cache.builder_lock("image").acquire(timeout=5):
+    with places.builder_lock("image").acquire(timeout=5):
         pass
 
 
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(ImageError, match=r"cannot write the cache .*: Not a directory; LAB_CACHE names another"):
-        cache.builder_lock("image")
+    with pytest.raises(StoreError, match=r"cannot write the cache .*: Not a directory; LAB_CACHE names another"):
+        places.builder_lock("image")
 
 
 def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("LAB_CACHE", "here")
-    assert cache.cache_root() == tmp_path / "here"
+    assert places.cache_root() == tmp_path / "here"
     monkeypatch.delenv("LAB_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
-    assert cache.cache_root() == tmp_path / "xdg" / "lab"
+    assert places.cache_root() == tmp_path / "xdg" / "lab"

@@ -16,7 +16,7 @@ from lab.errors import EngineError, LabError, LostVMError, StoreError
 from lab.experiment.read.load import load_experiment
 from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
 from lab.plan.plan import Plan, Trial, make_plan
-from lab.run.runner import Outcome, Runner, remove_abandoned_scratch
+from lab.run.runner import Outcome, Runner, remove_what_killed_runs_left
 from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
 
@@ -157,7 +157,7 @@ def test_an_interrupted_run_keeps_what_is_finished(plan: Plan, tmp_path: Path) -
     _, outcome = run(plan, tmp_path, engine)
     assert outcome.cached == 2
     assert engine.ran == [trial.id for trial in plan.trials[2:]]
-    assert not list(tmp_path.rglob(".work-*"))
+    assert not list(tmp_path.rglob(".tmp-*"))
 
 
 def test_a_full_disk_is_said_plainly(plan: Plan, tmp_path: Path) -> None:
@@ -166,10 +166,10 @@ def test_a_full_disk_is_said_plainly(plan: Plan, tmp_path: Path) -> None:
 
 
 def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
-    dead, living = tmp_path / "run" / ".work-999999999-x", tmp_path / "run" / f".work-{os.getpid()}-x"
+    dead, living = tmp_path / "run" / ".tmp-999999999-x", tmp_path / "run" / f".tmp-{os.getpid()}-x"
     dead.mkdir(parents=True)
     living.mkdir()
-    remove_abandoned_scratch(tmp_path)
+    remove_what_killed_runs_left(tmp_path)
     assert (dead.exists(), living.exists()) == (False, True)
 
 
@@ -248,7 +248,7 @@ def test_a_trial_that_is_being_stored_when_the_run_is_stopped_is_stored_whole(
     assert Run(run_folder).finished_ids() == {plan.trials[0].id}
     provenance = json.loads((run_folder / "provenance.json").read_text())
     assert (provenance["status"], list(provenance["trials"])) == ("interrupted", [plan.trials[0].id])
-    assert not list(run_folder.glob(".work-*"))
+    assert not list(run_folder.glob(".tmp-*"))
     assert run(plan, tmp_path, ScriptedEngine())[1].cached == 1
 
 

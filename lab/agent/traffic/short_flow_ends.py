@@ -2,12 +2,14 @@
 """Both ends of short flows: the client opens connections at given times, the server notes when their last byte arrives.
 
 ``python3 -m lab.agent.traffic.short_flow_ends server ADDRESS PORT OUTPUT`` receives, and writes rows of
-:data:`RECEIVED` to ``OUTPUT`` when it is told to end (SIGTERM).  ``… client ADDRESS PORT CONGESTION MSS PACING PLAN OUTPUT`` waits for a
-line with the start of traffic (``CLOCK_MONOTONIC``, ns) on its standard input, opens the connections of ``PLAN`` (JSON:
-``at_ns``, ``bytes``), and ends once the other end has closed each of them, or with a SIGTERM; it leaves rows of
-:data:`SENT`.  ``MSS`` (bytes) and ``PACING`` (bytes per second) are 0 for the kernel's own choice.
+:data:`RECEIVED` to ``OUTPUT`` when it is told to end (SIGTERM).
 
-Processes of their own: nothing that the agent does delays them.
+``… client ADDRESS PORT CONGESTION MSS PACING PLAN OUTPUT`` waits for a line with the start of traffic
+(``CLOCK_MONOTONIC``, ns) on its standard input and opens the connections of ``PLAN`` (JSON: ``at_ns``, ``bytes``).  It
+ends once the server has closed each of them, or with a SIGTERM, and writes rows of :data:`SENT`.  ``MSS`` (bytes) and
+``PACING`` (bytes per second) are 0 for the kernel's own choice.
+
+Both ends are processes of their own, so that nothing that the agent does delays them.
 """
 
 from __future__ import annotations
