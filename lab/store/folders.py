@@ -9,6 +9,7 @@ look at it and the next one to come by removes it.
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import shutil
 import stat
@@ -50,15 +51,23 @@ def publish(folder: Path, final: Path, *, if_there: IfThere = "refuse") -> None:
     """
     with writing(final):
         sync_tree(folder)
-        if if_there == "replace":
-            remove_folder(final)
-        try:
-            folder.rename(final)
-        except OSError:
-            # Another process has put a folder there in the meantime.
-            if if_there == "refuse" or not final.is_dir():
-                raise
+        # Other processes may put or remove the same folder between any two of these steps.
+        while not _rename(folder, final, if_there):
+            pass
         sync_folder(final.parent)
+
+
+def _rename(folder: Path, final: Path, if_there: IfThere) -> bool:
+    """Return whether the matter is settled: *folder* has its final name, or the one that is there stays."""
+    if if_there == "replace":
+        remove_folder(final)
+    try:
+        folder.rename(final)
+    except OSError as exc:
+        if if_there == "refuse" or exc.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
+        return if_there == "keep" and final.is_dir()
+    return True
 
 
 @contextmanager

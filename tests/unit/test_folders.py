@@ -39,9 +39,8 @@ def test_nothing_is_seen_before_it_is_whole(tmp_path: Path) -> None:
 
 def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
     made(tmp_path / "final", "old")
-    with pytest.raises(ZeroDivisionError), new_folder(tmp_path / "final", if_there="replace") as folder:
-        (folder / "file").write_text("new")
-        raise ZeroDivisionError
+    with pytest.raises(UnicodeEncodeError):
+        made(tmp_path / "final", "\ud800", "replace")
     assert [path.name for path in tmp_path.iterdir()] == ["final"]
     assert (tmp_path / "final" / "file").read_text() == "old"
 
