@@ -63,7 +63,7 @@ class SilentObserver:
 
 def shipped_plan(*overrides: str) -> Plan:
     """The shipped experiment, changed."""
-    return make_plan(load_experiment(SHIPPED, overrides).raw)
+    return make_plan(load_experiment(SHIPPED, overrides).checked)
 
 
 def trial_of(rate_mbit: int, flows: int, seconds: int, *overrides: str) -> Trial:

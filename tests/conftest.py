@@ -92,7 +92,7 @@ def engine(engines: Callable[[str], VmEngine]) -> VmEngine:
 
 def plan_of(*overrides: str) -> Plan:
     """The shipped experiment, one repetition, changed by ``PATH=VALUE`` overrides."""
-    return make_plan(load_experiment(SHIPPED, ["repeat=1", *overrides]).raw)
+    return make_plan(load_experiment(SHIPPED, ["repeat=1", *overrides]).checked)
 
 
 def job_of(*overrides: str, cc: str = "cubic", loss: str = "0%") -> Job:

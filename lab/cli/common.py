@@ -34,7 +34,7 @@ def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperime
     from lab.plan.plan import make_plan
 
     loaded = load_experiment(file, overrides or ())
-    return loaded, make_plan(loaded.raw, loaded.contents)
+    return loaded, make_plan(loaded.checked)
 
 
 def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:

@@ -12,11 +12,9 @@ from functools import cached_property
 from typing import Any
 
 from lab.errors import InputError
-from lab.experiment.check import matrix
-from lab.experiment.check.validate import parse, validate
+from lab.experiment.check.validate import CheckedExperiment
 from lab.experiment.resolve.job import resolve, trial_seed
 from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
-from lab.experiment.schema.contents import NO_CONTENTS, Contents
 from lab.job.network import mean_burst, mean_loss
 from lab.job.protocol import Direction, Job, Link, Loss
 from lab.plan.notes import base_rtt_ns, notes_of
@@ -134,27 +132,21 @@ class Plan:
             raise InputError(f"the plan is damaged: {type(error).__name__}: {error}") from error
 
 
-def make_plan(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> Plan:
-    """Return the plan of an experiment document (``LoadedExperiment.raw``, and its ``contents``).
-
-    Raises :class:`lab.experiment.check.problems.InvalidExperimentError` if the document is not a valid experiment.
-    """
-    experiment = validate(document, contents)
-    axes, _ = matrix.read_axes(document)
-    labels = _labels([axis.key for axis in axes])
-    documents = list(matrix.cells(document, axes))
-    ids = _unique(_cell_id(labels, cell.values) for cell in documents)
+def make_plan(checked: CheckedExperiment) -> Plan:
+    """Return the plan of a checked experiment (``LoadedExperiment.checked``)."""
+    experiment = checked.experiment
+    labels = _labels([axis.key for axis in checked.axes])
+    ids = _unique(_cell_id(labels, cell.document.values) for cell in checked.cells)
     seeds = [trial_seed(experiment.seed, repetition) for repetition in range(1, experiment.repeat + 1)]
     cells, trials = [], []
-    for cell_id, cell in zip(ids, documents, strict=True):
-        cells.append(Cell(cell_id, cell.values, cell.document))
-        resolved, _problems = parse(cell.document, contents)
-        assert resolved is not None, "validated above"
+    for cell_id, cell in zip(ids, checked.cells, strict=True):
+        cells.append(Cell(cell_id, cell.document.values, cell.document.document))
         for repetition, seed in enumerate(seeds, start=1):
-            trials.append(Trial(f"{cell_id}-r{repetition}", cell_id, repetition, seed, resolve(resolved, seed)))
+            job = resolve(cell.experiment, seed)
+            trials.append(Trial(f"{cell_id}-r{repetition}", cell_id, repetition, seed, job))
     return Plan(
         name=experiment.name,
-        axes=tuple(Axis(axis.key, labels[axis.key], axis.values) for axis in axes),
+        axes=tuple(Axis(axis.key, labels[axis.key], axis.values) for axis in checked.axes),
         cells=tuple(cells),
         trials=tuple(trials),
         title=experiment.title,

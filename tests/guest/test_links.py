@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 
 from lab.engine.vm.engine import VmEngine
+from lab.experiment.check.validate import validate
 from lab.experiment.schema.capacity import parse_trace
 from lab.job.network import mean_burst, mean_loss
 from lab.job.protocol import Job
@@ -102,7 +103,7 @@ SHAPES: dict[str, tuple[dict[str, Any], int]] = {
 def job_on(topology: dict[str, Any], source: str = "s1", destination: str = "d1", ip: str = "ipv4") -> Job:
     flows = {"bulk": {"from": source, "to": destination}}
     document = {"name": "test", "topology": topology, "flows": flows, "duration": "10s", "ip": ip, "seed": 5}
-    (trial,) = make_plan(document).trials
+    (trial,) = make_plan(validate(document)).trials
     return trial.job
 
 
@@ -131,7 +132,7 @@ def traced(limit: str) -> Job:
         "duration": "10s",
     }
     parsed = parse_trace("\n".join(map(str, TRACE_MS)))
-    (trial,) = make_plan(document, {("trace", "t"): parsed}).trials
+    (trial,) = make_plan(validate(document, {("trace", "t"): parsed})).trials
     return trial.job
 
 

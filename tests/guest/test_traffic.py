@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lab.experiment.check.validate import validate
 from lab.job.protocol import Job
 from lab.plan.plan import make_plan
 from lab.store.collected import Context, read_rows, rows_to_table
@@ -38,7 +39,7 @@ def job(flows: dict[str, Any], duration: str = "6s", pairs: int = 4, **fields: A
         "duration": duration,
         **fields,
     }
-    (trial,) = make_plan(document).trials
+    (trial,) = make_plan(validate(document)).trials
     return trial.job
 
 

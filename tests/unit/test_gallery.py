@@ -21,7 +21,7 @@ SHORT_ON_PURPOSE = "different algorithms may take 130 s"
 @pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
 def test_an_experiment_is_what_it_says(path: Path) -> None:
     loaded = load_experiment(path)
-    plan = make_plan(loaded.raw, loaded.contents)
+    plan = make_plan(loaded.checked)
     assert plan.name == path.stem
     assert plan.title
     assert len(plan.description) > 100

@@ -39,7 +39,7 @@ def load(tmp_path: Path, *overrides: str) -> LoadedExperiment:
 
 def plan(tmp_path: Path, *overrides: str) -> Plan:
     loaded = load(tmp_path, *overrides)
-    return make_plan(loaded.raw, loaded.contents)
+    return make_plan(loaded.checked)
 
 
 def test_the_kernel_is_debian_s_newest_unless_said_otherwise(tmp_path: Path) -> None:
@@ -49,7 +49,7 @@ def test_the_kernel_is_debian_s_newest_unless_said_otherwise(tmp_path: Path) -> 
 
 def test_a_package_counts_by_its_content(tmp_path: Path) -> None:
     loaded = load(tmp_path, "matrix.kernel=[debian-12, own.deb]")
-    made = make_plan(loaded.raw, loaded.contents)
+    made = make_plan(loaded.checked)
     assert made.kernels == ["debian-12", NAME]
     assert loaded.packages == {NAME: tmp_path / "own.deb"}
     assert loaded.files == {}, "a kernel is too large to be kept with every run"

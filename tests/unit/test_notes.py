@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from lab.experiment.check.validate import validate
 from lab.plan.plan import make_plan, notes
 
 
@@ -22,7 +23,7 @@ def found(**fields: Any) -> list[str]:
         "duration": "60s",
         "repeat": 3,
     }
-    return notes(make_plan({**document, **fields}))
+    return notes(make_plan(validate({**document, **fields})))
 
 
 def test_a_plain_experiment_has_none() -> None:

@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from lab.errors import InputError
+from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
 from lab.experiment.resolve.job import trial_seed
 from lab.experiment.resolve.wires import derive, netem_limit_packets
@@ -40,7 +41,7 @@ def _bottleneck(**fields: Any) -> dict[str, Any]:
 
 
 def _job(**changes: Any) -> Job:
-    return make_plan(_document(**changes)).trials[0].job
+    return make_plan(validate(_document(**changes))).trials[0].job
 
 
 def _link(job: Job, name: str) -> Link:
@@ -55,7 +56,7 @@ def _queue(direction: Direction) -> tuple[str, int | None, int | None]:
 
 @pytest.fixture(scope="module")
 def shipped() -> Plan:
-    return make_plan(load_experiment(SHIPPED).raw)
+    return make_plan(load_experiment(SHIPPED).checked)
 
 
 # --- cells and trials
@@ -95,20 +96,20 @@ def test_what_varies_reaches_the_job(shipped: Plan) -> None:
 
 
 def test_a_plan_without_matrix_has_one_cell() -> None:
-    plan = make_plan(_document())
+    plan = make_plan(validate(_document()))
     assert [(trial.id, trial.repetition) for trial in plan.trials] == [("base-r1", 1)]
     assert plan.axes == ()
 
 
 def test_an_axis_may_set_what_the_file_leaves_out() -> None:
-    plan = make_plan(_document(matrix={"topology.bottleneck.queue.parameters.target": ["5ms", "20ms"]}))
+    plan = make_plan(validate(_document(matrix={"topology.bottleneck.queue.parameters.target": ["5ms", "20ms"]})))
     parameters = [_link(trial.job, "bottleneck")["ab"]["queue"] for trial in plan.trials]
     assert [queue["parameters"] for queue in parameters if queue] == [{"target": "5ms"}, {"target": "20ms"}]
 
 
 def test_axes_of_mappings() -> None:
     queues = [{"limit": "1bdp"}, {"discipline": "fq_codel", "parameters": {"ecn": True}}]
-    plan = make_plan(_document(matrix={"topology.bottleneck.queue": queues}))
+    plan = make_plan(validate(_document(matrix={"topology.bottleneck.queue": queues})))
     assert [cell.id for cell in plan.cells] == ["queue-1bdp", "queue-fq_codel-true"]
 
 
@@ -131,31 +132,31 @@ def test_axes_of_mappings() -> None:
     ],
 )
 def test_ids_of_cells(matrix: dict[str, list[Any]], ids: list[str]) -> None:
-    assert [cell.id for cell in make_plan(_document(matrix=matrix)).cells] == ids
+    assert [cell.id for cell in make_plan(validate(_document(matrix=matrix))).cells] == ids
 
 
 def test_a_plan_of_an_invalid_document_is_refused() -> None:
     with pytest.raises(InputError, match=r"^matrix\.title: 'title' cannot be varied"):
-        make_plan(_document(matrix={"title": ["x"]}))
+        make_plan(validate(_document(matrix={"title": ["x"]})))
 
 
 def test_two_flows_tell_their_axes_apart() -> None:
     flows = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s1", "to": "d1"}}
-    plan = make_plan(_document(flows=flows, matrix={"flows.a.cc": ["bbr"], "flows.b.cc": ["cubic"]}))
+    plan = make_plan(validate(_document(flows=flows, matrix={"flows.a.cc": ["bbr"], "flows.b.cc": ["cubic"]})))
     assert [axis.label for axis in plan.axes] == ["a.cc", "b.cc"]
     assert plan.cells[0].id == "a-cc-bbr-b-cc-cubic"
 
 
 def test_values_that_look_alike_get_ids_that_differ() -> None:
     values = ["a_b", "a.b", "A.B", "a%b", "apctb"]
-    plan = make_plan(_document(matrix={"topology.bottleneck.queue.parameters.flags": values}))
+    plan = make_plan(validate(_document(matrix={"topology.bottleneck.queue.parameters.flags": values})))
     ids = [cell.id for cell in plan.cells]
     assert ids == ["flags-a_b", "flags-a.b", "flags-a.b-2", "flags-apctb", "flags-apctb-2"]
 
 
 def test_long_ids_are_cut_and_stay_apart() -> None:
     matrix = {f"topology.bottleneck.queue.parameters.parameter_{i}": ["x" * 30, "y" * 30] for i in range(5)}
-    plan = make_plan(_document(matrix=matrix))
+    plan = make_plan(validate(_document(matrix=matrix)))
     ids = [cell.id for cell in plan.cells]
     assert len(set(ids)) == 32
     assert max(map(len, ids)) <= 100
@@ -171,7 +172,7 @@ _WORDS = st.from_regex(r"\A[A-Za-z0-9][A-Za-z0-9._%]{0,6}\Z")
     )
 )
 def test_ids_are_unique_and_safe_whatever_the_values(values: list[Any]) -> None:
-    plan = make_plan(_document(matrix={"topology.bottleneck.queue.parameters.x": values}, repeat=2))
+    plan = make_plan(validate(_document(matrix={"topology.bottleneck.queue.parameters.x": values}, repeat=2)))
     ids = [cell.id for cell in plan.cells] + [trial.id for trial in plan.trials]
     assert len(ids) == 3 * len(values)
     assert len({name.lower() for name in ids}) == len(ids)
@@ -228,7 +229,7 @@ def test_jitter_is_drawn_within_its_bound_and_for_each_flow() -> None:
 
 def test_the_digest_is_stable(shipped: Plan) -> None:
     assert shipped.trials[0].digest == FIRST_DIGEST
-    assert make_plan(load_experiment(SHIPPED).raw) == shipped
+    assert make_plan(load_experiment(SHIPPED).checked) == shipped
 
 
 def test_every_trial_of_the_shipped_experiment_has_a_digest_of_its_own(shipped: Plan) -> None:
@@ -238,7 +239,7 @@ def test_every_trial_of_the_shipped_experiment_has_a_digest_of_its_own(shipped: 
 def test_a_job_knows_nothing_of_experiment_cell_and_repetition(shipped: Plan) -> None:
     changed = {**load_experiment(SHIPPED).raw, "name": "other", "title": "Other", "description": "", "repeat": 1}
     changed["matrix"] = {"topology.bottleneck.loss": ["1%"], "flows.bulk.cc": ["bbr"]}
-    (trial,) = make_plan(changed).trials
+    (trial,) = make_plan(validate(changed)).trials
     assert trial.digest == {trial.id: trial.digest for trial in shipped.trials}["bbr-loss-1pct-r1"]
     # However the same value is spelled.
     changed["matrix"] = {
@@ -246,7 +247,7 @@ def test_a_job_knows_nothing_of_experiment_cell_and_repetition(shipped: Plan) ->
         "topology.bottleneck.rate": ["0.02 Gbit/s"],
         "flows.bulk.cc": ["bbr"],
     }
-    assert make_plan(changed).trials[0].digest == trial.digest
+    assert make_plan(validate(changed)).trials[0].digest == trial.digest
 
 
 def test_the_digest_is_of_canonical_json() -> None:
@@ -405,7 +406,7 @@ def test_describe_says_where_queues_differ() -> None:
         "topology.bottleneck.queue": [{"limit": "1bdp"}, {"discipline": "codel"}],
         "flows.bulk.cc": ["bbr", "cubic"],
     }
-    text = describe(make_plan(_document(topology=topology, matrix=matrix, repeat=3)))
+    text = describe(make_plan(validate(_document(topology=topology, matrix=matrix, repeat=3))))
     assert text.splitlines()[5:] == [
         "  path     where queue is 1bdp:",
         "           base RTT 44 ms, IPv4, MTU 1500",
@@ -422,6 +423,6 @@ def test_describe_says_where_queues_differ() -> None:
 
 def test_describe_stops_when_paths_are_too_many() -> None:
     delays = [f"{number}ms" for number in range(10, 30)]
-    text = describe(make_plan(_document(matrix={"topology.bottleneck.delay": delays})))
+    text = describe(make_plan(validate(_document(matrix={"topology.bottleneck.delay": delays}))))
     assert text.count("where delay is") == 8
     assert "and 12 more" in text

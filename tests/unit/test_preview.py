@@ -11,6 +11,7 @@ from typer.testing import CliRunner
 
 from lab.cli import app
 from lab.errors import InputError
+from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
 from lab.plan.plan import make_plan
 from lab.plan.preview import preview
@@ -26,7 +27,7 @@ def shown(**fields: Any) -> list[str]:
         "duration": "20s",
         **fields,
     }
-    return preview(make_plan(document), 2).splitlines()
+    return preview(make_plan(validate(document)), 2).splitlines()
 
 
 def test_ways_commands_and_time() -> None:
@@ -50,7 +51,9 @@ def test_more_repetitions_take_longer_and_more_at_a_time_shorter() -> None:
     def seconds(repeat: int, jobs: int) -> int:
         topology = {"kind": "dumbbell", "bottleneck": {"rate": "20mbit", "delay": "10ms"}}
         flows = {"a": {"from": "s1", "to": "d1"}}
-        plan = make_plan({"name": "x", "topology": topology, "flows": flows, "duration": "20s", "repeat": repeat})
+        plan = make_plan(
+            validate({"name": "x", "topology": topology, "flows": flows, "duration": "20s", "repeat": repeat})
+        )
         return int(preview(plan, jobs).splitlines()[-1].split()[2])
 
     assert seconds(8, 2) == pytest.approx(4 * seconds(1, 2), abs=4)

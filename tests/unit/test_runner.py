@@ -13,6 +13,7 @@ import pytest
 
 from lab.engine.base import Step, VirtualTime
 from lab.errors import EngineError, LabError, LostVMError, StoreError
+from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
 from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
 from lab.plan.plan import Plan, Trial, make_plan
@@ -104,7 +105,7 @@ class Heard:
 
 @pytest.fixture
 def plan() -> Plan:
-    return make_plan(load_experiment(SHIPPED, ["repeat=2", "matrix.topology.bottleneck.loss=[0%]"]).raw)
+    return make_plan(load_experiment(SHIPPED, ["repeat=2", "matrix.topology.bottleneck.loss=[0%]"]).checked)
 
 
 def run(
@@ -257,7 +258,7 @@ async def _cancel(task: asyncio.Task[object]) -> None:
 
 
 def test_what_cannot_be_repeated_is_neither_cached_nor_run_cell_by_cell(tmp_path: Path) -> None:
-    plan = make_plan({**load_experiment(SHIPPED).raw, "repeat": 3})
+    plan = make_plan(validate({**load_experiment(SHIPPED).raw, "repeat": 3}))
     engine = ScriptedEngine()
     engine.is_exact, engine.most_at_a_time = False, 1
     _folder, outcome = run(plan, tmp_path, engine, jobs=4)

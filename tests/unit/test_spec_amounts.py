@@ -31,7 +31,7 @@ def jobs(tmp_path: Path, *overrides: str) -> list[Job]:
     path = tmp_path / "experiment.yaml"
     path.write_text(FILE)
     loaded = load_experiment(path, overrides)
-    return [trial.job for trial in make_plan(loaded.raw, loaded.contents).trials]
+    return [trial.job for trial in make_plan(loaded.checked).trials]
 
 
 def arrivals(tmp_path: Path, *overrides: str) -> Arrivals:

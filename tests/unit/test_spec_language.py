@@ -30,7 +30,7 @@ duration: 20s
 def job(tmp_path: Path, *overrides: str) -> Job:
     path = tmp_path / "experiment.yaml"
     path.write_text(FILE)
-    (trial,) = make_plan(load_experiment(path, overrides).raw).trials
+    (trial,) = make_plan(load_experiment(path, overrides).checked).trials
     return trial.job
 
 

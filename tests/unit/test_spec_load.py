@@ -3,6 +3,7 @@
 
 import copy
 import json
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,12 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from lab.errors import SpecError
-from lab.experiment.check.problems import InvalidExperimentError
-from lab.experiment.check.validate import examine, validate
+from lab.experiment.check import validate as validation
+from lab.experiment.check.problems import InvalidExperimentError, Problem
+from lab.experiment.check.validate import CheckedExperiment, examine, validate
 from lab.experiment.read.load import LoadedExperiment, load_experiment
+from lab.experiment.schema.contents import Contents
+from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.links import RandomLoss
 from lab.experiment.schema.topologies import Dumbbell
 from lab.plan.plan import make_plan
@@ -63,7 +67,7 @@ def test_what_a_file_may_leave_out(tmp_path: Path) -> None:
     assert experiment.flows["bulk"].duration is None
     assert isinstance(experiment.topology, Dumbbell)
     assert experiment.topology.bottleneck.loss == RandomLoss(model="random", probability=0)
-    (job,) = [trial.job for trial in make_plan(_load(tmp_path, MINIMAL).raw).trials]
+    (job,) = [trial.job for trial in make_plan(validate(_load(tmp_path, MINIMAL).raw)).trials]
     queue = next(link["ab"]["queue"] for link in job["links"] if link["name"] == "bottleneck")
     assert queue is not None
     assert queue["discipline"] == "bfifo"
@@ -194,7 +198,7 @@ def test_problems_of_file_and_overrides_come_together(tmp_path: Path) -> None:
 def test_validate_takes_plain_values_and_leaves_them_alone() -> None:
     document = load_experiment(SHIPPED).raw
     before = copy.deepcopy(document)
-    assert validate(document).name == "cubic_vs_bbr"
+    assert validate(document).experiment.name == "cubic_vs_bbr"
     assert document == before
 
 
@@ -307,18 +311,43 @@ _VALUES = st.recursive(
 @_FUZZ
 @given(document=_VALUES)
 def test_any_values(document: Any) -> None:
-    experiment, problems = examine(document)
+    problems = examine(document)
+    assert isinstance(problems, list)
     assert problems
-    assert experiment is None or all(problem.message for problem in problems)
+    assert all(problem.message for problem in problems)
 
 
 @_FUZZ
 @given(changes=st.dictionaries(_KEYS, _VALUES, min_size=1, max_size=3))
 def test_any_values_in_a_good_document(changes: dict[str, Any]) -> None:
     document = {**load_experiment(SHIPPED).raw, **changes}
-    experiment, problems = examine(document)
-    assert (experiment is not None and not problems) or all(problem.message for problem in problems)
+    found = examine(document)
+    problems = found if isinstance(found, list) else []
+    assert isinstance(found, CheckedExperiment) or problems
+    assert all(problem.message for problem in problems)
     json.dumps([str(problem) for problem in problems])
+
+
+def test_each_cell_is_parsed_and_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    parsed: list[str] = []
+    checked: list[Experiment] = []
+    parse, check = validation._parse, validation.check
+
+    def counted_parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:
+        parsed.append(json.dumps(document))
+        return parse(document, contents)
+
+    def counted_check(experiment: Experiment) -> Iterator[Problem]:
+        checked.append(experiment)
+        return check(experiment)
+
+    monkeypatch.setattr(validation, "_parse", counted_parse)
+    monkeypatch.setattr(validation, "check", counted_check)
+    plan = make_plan(load_experiment(SHIPPED).checked)
+    assert len(plan.cells) == 6
+    assert len(checked) == 6
+    # The cells, the document itself, and each of the five values in the matrix by itself.
+    assert len(parsed) == 6 + 1 + 5
 
 
 @_FUZZ

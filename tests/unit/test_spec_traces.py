@@ -36,7 +36,7 @@ def written(folder: Path, trace: str, text: str = FILE) -> Path:
 
 def test_a_trace_s_rate_and_times(tmp_path: Path) -> None:
     loaded = load_experiment(written(tmp_path, "1\n1\n3\n\n# a comment\n10\n"))
-    (trial,) = make_plan(loaded.raw, loaded.contents).trials
+    (trial,) = make_plan(loaded.checked).trials
     way = next(link["ab"] for link in trial.job["links"] if link["name"] == "bottleneck")
     # Four packets of 1514 bytes in 10 ms.
     assert way["rate_bps"] == 4 * 1514 * 8 * 100
@@ -95,7 +95,7 @@ def test_traces_may_be_compared(tmp_path: Path) -> None:
     (tmp_path / "other.trace").write_text("5\n")
     text = FILE + "matrix: {topology.bottleneck.trace: [some/my.trace, other.trace]}\n"
     loaded = load_experiment(written(tmp_path, "1\n10\n", text))
-    plan = make_plan(loaded.raw, loaded.contents)
+    plan = make_plan(loaded.checked)
     assert [cell.id for cell in plan.cells] == ["trace-some-my.trace", "trace-other.trace"]
 
 
@@ -103,7 +103,7 @@ def test_a_run_s_folder_has_the_traces(tmp_path: Path) -> None:
     loaded = load_experiment(written(tmp_path, "1\n10\n"))
     run = create_run(tmp_path / "results", "test", loaded.text, {"trials": []}, loaded.files)
     again = load_experiment(run.path / "experiment.yaml")
-    assert make_plan(again.raw, again.contents) == make_plan(loaded.raw, loaded.contents)
+    assert make_plan(again.checked) == make_plan(loaded.checked)
 
 
 def test_nothing_is_written_outside_of_a_run_s_folder(tmp_path: Path) -> None:
