@@ -87,7 +87,7 @@ def check(
     ] = None,
 ) -> None:
     """Validate an experiment and print what it comes to, without running it."""
-    from lab.plan.plan import describe
+    from lab.plan.description import describe
     from lab.plan.preview import preview
 
     _loaded, plan = planned(file, set_)

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lab.experiment.read.load import load_experiment
-from lab.plan.plan import make_plan, notes
+from lab.plan.description import notes
+from lab.plan.plan import make_plan
 
 ROOT = Path(__file__).parents[2]
 SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from lab.experiment.check.validate import validate
-from lab.plan.plan import make_plan, notes
+from lab.plan.description import notes
+from lab.plan.plan import make_plan
 
 
 def found(**fields: Any) -> list[str]:

@@ -17,7 +17,8 @@ from lab.experiment.resolve.job import trial_seed
 from lab.experiment.resolve.wires import derive, netem_limit_packets
 from lab.job.network import mean_loss
 from lab.job.protocol import Direction, Job, Link
-from lab.plan.plan import Plan, canonical_json, describe, digest_of, make_plan
+from lab.plan.description import describe
+from lab.plan.plan import Plan, canonical_json, digest_of, make_plan
 
 SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 
@@ -97,7 +98,7 @@ def test_what_varies_reaches_the_job(shipped: Plan) -> None:
 
 def test_a_plan_without_matrix_has_one_cell() -> None:
     plan = make_plan(validate(_document()))
-    assert [(trial.id, trial.repetition) for trial in plan.trials] == [("base-r1", 1)]
+    assert [(trial.id, trial.repetition) for trial in plan.trials] == [("single-r1", 1)]
     assert plan.axes == ()
 
 
