@@ -99,7 +99,7 @@ def needed(job: Job) -> list[tuple[str, str]]:
 
 
 def _disciplines(way: Direction) -> list[str]:
-    if way["trace"] is not None:
+    if way["capacity"] is not None:
         return ["fq"]
     return ["tbf", way["queue"]["discipline"]] if way["queue"] is not None else []
 

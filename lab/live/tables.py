@@ -68,7 +68,7 @@ _ENDS = (
 )
 
 TABLES: dict[str, tuple[Column, ...]] = {
-    "probe": (
+    "tcp_probe": (
         TIME,
         Column("SOURCE", -21, _local),
         Column("DESTINATION", -21, _remote),

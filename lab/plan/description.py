@@ -100,7 +100,7 @@ def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_lo
     rate_bps, queue, netem = direction["rate_bps"], direction["queue"], direction["netem"]
     parts = []
     if rate_bps is not None:
-        parts.append(format_rate(rate_bps, 4) + (" in the mean (trace)" if direction["trace"] else ""))
+        parts.append(format_rate(rate_bps, 4) + (" on average (capacity file)" if direction["capacity"] else ""))
     if direction["lost_packets"]:
         parts.append(f"{_count(len(direction['lost_packets']), 'packet')} lost by number")
     if netem is not None and netem["delay_ns"]:

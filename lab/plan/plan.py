@@ -27,7 +27,7 @@ __all__ = [
     "make_plan",
 ]
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 """Version of :meth:`Plan.to_json`; another one is refused, never guessed at."""
 
 

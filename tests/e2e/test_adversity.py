@@ -177,7 +177,7 @@ def test_a_full_disk(engine: VmEngine, lab: Lab, small_disk: Path) -> None:
     assert 1 <= len(trials) < 18
     for trial in trials:
         assert json.loads((trial / "trial.json").read_text())["status"] == "ok"
-        assert (trial / "probe.parquet").read_bytes()[-4:] == b"PAR1"
+        assert (trial / "tcp_probe.parquet").read_bytes()[-4:] == b"PAR1"
     assert not list(small_disk.rglob(".tmp-*"))
     assert not list(small_disk.rglob(".tmp-*"))
 

@@ -73,7 +73,7 @@ def processor_saturated(record: dict[str, Any]) -> None:
 
 
 def events_lost(record: dict[str, Any]) -> None:
-    record["collectors"]["probe"]["lost"] = record["collectors"]["probe"]["rows"]
+    record["collectors"]["tcp_probe"]["lost"] = record["collectors"]["tcp_probe"]["rows"]
 
 
 def receiver_limits(record: dict[str, Any]) -> None:

@@ -10,7 +10,7 @@ from lab.job.protocol import PROTOCOL_FORMAT, Direction, Job, Link
 
 
 def plain() -> Direction:
-    return {"rate_bps": None, "queue": None, "netem": None, "changes": [], "trace": None, "lost_packets": []}
+    return {"rate_bps": None, "queue": None, "netem": None, "changes": [], "capacity": None, "lost_packets": []}
 
 
 def link(a: str, b: str) -> Link:

@@ -6,10 +6,9 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from lab.analysis.series import bin_width_ns, decimate, goodput_series
-from lab.analysis.trace import (
+from lab.analysis.ack_samples import (
     INFINITE_SSTHRESH,
-    FlowTrace,
+    AckSamples,
     acked_bytes,
     holding_times,
     reductions,
@@ -18,15 +17,16 @@ from lab.analysis.trace import (
     weighted_mean,
     weighted_quantile,
 )
+from lab.analysis.series import bin_width_ns, decimate, goodput_series
 
 MS = 1_000_000
 
 
-def trace(**columns: list[int]) -> FlowTrace:
+def trace(**columns: list[int]) -> AckSamples:
     """Return a trace of the columns given; the others are 0."""
     rows = len(next(iter(columns.values())))
     names = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us")
-    return FlowTrace.from_columns({name: np.array(columns.get(name, [0] * rows)) for name in names})
+    return AckSamples.from_columns({name: np.array(columns.get(name, [0] * rows)) for name in names})
 
 
 def test_unwrap32_counts_through_a_wrap() -> None:

@@ -25,7 +25,7 @@ def test_ports_are_the_flows_unless_one_is_named() -> None:
 
 def test_a_sender_has_the_port_at_its_remote_end() -> None:
     for ends, sides in {"senders": (0, 1), "receivers": (1, 0), "both": (1, 1)}.items():
-        given = settings("probe", {"ends": ends}, PORTS).tables["probe_filter"]
+        given = settings("tcp_probe", {"ends": ends}, PORTS).tables["tcp_probe_filter"]
         assert (given["ports_local"], given["ports_remote"]) == sides
 
 
@@ -42,8 +42,8 @@ def test_names_of_nodes_become_addresses() -> None:
 
 
 def test_hooks_that_belong_to_an_option_are_attached_with_it() -> None:
-    assert settings("probe", {}, PORTS).hooks == frozenset()
-    assert settings("probe", {"transmit": True}, PORTS).hooks == {"transmit"}
+    assert settings("tcp_probe", {}, PORTS).hooks == frozenset()
+    assert settings("tcp_probe", {"transmit": True}, PORTS).hooks == {"transmit"}
     assert settings("drops", {"latency": True}, PORTS).hooks == {"latency"}
     assert settings("drops", {"latency": False}, PORTS).hooks == frozenset()
 

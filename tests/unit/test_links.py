@@ -48,7 +48,7 @@ def test_a_rate_and_its_queue() -> None:
         "queue": BFIFO,
         "netem": None,
         "changes": [],
-        "trace": None,
+        "capacity": None,
         "lost_packets": [],
     }
     assert links.rate_commands("r1-eth1", direction, 1500) == [
@@ -61,7 +61,7 @@ def test_without_a_rate_there_is_nothing_to_build() -> None:
     assert (
         links.rate_commands(
             "r1-eth1",
-            {"rate_bps": None, "queue": None, "netem": NETEM, "changes": [], "trace": None, "lost_packets": []},
+            {"rate_bps": None, "queue": None, "netem": NETEM, "changes": [], "capacity": None, "lost_packets": []},
             1500,
         )
         == []

@@ -24,7 +24,7 @@ SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 
 # Of the first trial of experiments/cubic_vs_bbr.yaml. It changes only if the file or the meaning of a job does: then
 # every result that is cached under it is to be measured anew.
-FIRST_DIGEST = "c138874ae0ae989c6fe0467c9d4ab852b602ea9ee7a389652c11ff05b3c35079"
+FIRST_DIGEST = "78353e14253589ac06cbada3d187a00517c46df5abdc6e03ba5d49386f3ed40d"
 
 
 def _document(**changes: Any) -> dict[str, Any]:
@@ -277,7 +277,7 @@ def test_nodes_links_and_their_order() -> None:
         "queue": None,
         "netem": None,
         "changes": [],
-        "trace": None,
+        "capacity": None,
         "lost_packets": [],
     }
 
@@ -345,7 +345,7 @@ def test_settings_reach_the_job() -> None:
     assert job["socket_buffer_bytes"] == 4_000_000
     assert job["calibration"] == {"ping_count": 7}
     assert job["collectors"] == {}
-    assert _job()["collectors"] == {"probe": {"record": "every_ack", "ends": "senders", "transmit": False}}
+    assert _job()["collectors"] == {"tcp_probe": {"record": "every_ack", "ends": "senders", "transmit": False}}
 
 
 def test_the_automatic_socket_buffer_holds_the_path() -> None:
@@ -375,11 +375,11 @@ def test_json_round_trip(shipped: Plan) -> None:
 
 def test_a_plan_of_another_format_or_a_damaged_one_is_refused(shipped: Plan) -> None:
     text = shipped.to_json()
-    with pytest.raises(InputError, match="has format 7; this version reads format 1"):
-        Plan.from_json(text.replace('"format": 1,', '"format": 7,', 1))
+    with pytest.raises(InputError, match="has format 7; this version reads format 2"):
+        Plan.from_json(text.replace('"format": 2,', '"format": 7,', 1))
     with pytest.raises(InputError, match="trial cubic-loss-0pct-r1 does not match its digest"):
         Plan.from_json(text.replace('"mtu": 1500', '"mtu": 1501', 1))
-    for damaged in (text[:-10], "[]", "{}", '{"format": 1}', b"\xff", text.replace('"id"', '"di"')):
+    for damaged in (text[:-10], "[]", "{}", '{"format": 2}', b"\xff", text.replace('"id"', '"di"')):
         with pytest.raises(InputError, match="the plan is damaged"):
             Plan.from_json(damaged)
 

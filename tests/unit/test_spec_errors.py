@@ -37,7 +37,7 @@ matrix:
 repeat: 3
 seed: 1
 collect:
-  probe: {record: every_ack}
+  tcp_probe: {record: every_ack}
 """
 
 # What is replaced, by what, line:column, parts of the message (the first begins with the field's path).
@@ -51,7 +51,7 @@ EDITS: dict[str, Edit] = {
     "rate_bytes_per_second": ("20mbit", "20mbps", "7:11", ["topology.bottleneck.rate: found '20mbps'", "bytes per second to tc"]),
     "rate_zero": ("20mbit", "0mbit", "7:11", ["topology.bottleneck.rate: found '0mbit'; expected a rate from 8 bit/s to 1 Tbit/s"]),
     "rate_partial_byte": ("20mbit", "20.000001mbit", "7:11", ["topology.bottleneck.rate: found '20.000001mbit'; expected a multiple of 8 bit/s"]),
-    "rate_nothing": ("rate: 20mbit", "rate:", "6:3", ["topology.bottleneck: 'rate' is missing (such as 20mbit; or a 'trace')"]),
+    "rate_nothing": ("rate: 20mbit", "rate:", "6:3", ["topology.bottleneck: 'rate' is missing (such as 20mbit; or a 'capacity' file)"]),
     "rate_list": ("20mbit", "[20mbit]", "7:11", ["topology.bottleneck.rate: found a list; expected a rate"]),
     "delay_negative": ("20ms", "-20ms", "8:12", ["topology.bottleneck.delay: found '-20ms'; expected a duration"]),
     "delay_too_long": ("delay: 20ms", "delay: 25h", "8:12", ["topology.bottleneck.delay: found '25h'; expected a duration from 0 ns to 86400 s"]),
@@ -79,7 +79,7 @@ EDITS: dict[str, Edit] = {
     "duration_zero": ("duration: 30s", "duration: 0s", "14:11", ["duration: found '0s'; expected a duration from 1 ns"]),
     "repeat_zero": ("repeat: 3", "repeat: 0", "19:9", ["repeat: found 0; expected at least 1"]),
     "seed_negative": ("seed: 1", "seed: -1", "20:7", ["seed: found -1; expected at least 0"]),
-    "record": ("every_ack", "every_nth", "22:19", ["collect.probe.record: found 'every_nth'; expected 'every_ack' or 'cwnd_change'", "did you mean 'every_ack'?"]),
+    "record": ("every_ack", "every_nth", "22:23", ["collect.tcp_probe.record: found 'every_nth'; expected 'every_ack' or 'cwnd_change'", "did you mean 'every_ack'?"]),
     "ecn_boolean": ("seed: 1", "ecn: false", "20:6", ["ecn: found false; expected 'off', 'on' or 'passive'"]),
     "offloads_text": ("seed: 1", "offloads: off", "20:11", ["offloads: found 'off'; expected true or false"]),
     "mtu_small": ("seed: 1", "mtu: 100", "20:6", ["mtu: found 100; expected at least 576"]),
@@ -89,14 +89,16 @@ EDITS: dict[str, Edit] = {
     "unknown_far": ("repeat: 3", "zebra: 3", "19:1", ["unknown field 'zebra' (fields: name, title,"]),
     "unknown_in_flow": ("cc: cubic", "conjestion: cubic", "12:28", ["flows.bulk: unknown field 'conjestion'; did you mean 'cc'? (fields: from, to, protocol, cc, start, duration, count, every, direction, amount, arrivals, rate, pacing, message, mss, on, off)"]),
     "unknown_in_link": ("rate: 20mbit", "rate: 20mbit\n    bandwith: 20mbit", "8:5", ["topology.bottleneck: unknown field 'bandwith'; did you mean 'rate'?"]),
-    "collect_host": ("probe: {record: every_ack}", "life: {host: s9}", "22:16", ["collect.life.host: found 's9'; expected an address or a host, s1"]),
-    "collect_address": ("probe: {record: every_ack}", "packets: {source: 10.0.0.300}", "22:21", ["collect.packets.source: found '10.0.0.300'; expected an address"]),
-    "collect_port": ("probe: {record: every_ack}", "retrans: {port: 70000}", "22:19", ["collect.retrans.port: found 70000; expected at most 65535"]),
-    "collect_window_late": ("probe: {record: every_ack}", "drops: {window: {from: 90s}}", "22:26", ["collect.drops.window.from: found 90 s; expected less than the experiment's duration"]),
-    "collect_window_ends": ("probe: {record: every_ack}", "drops: {window: {from: 2s, to: 1s}}", "22:34", ["collect.drops.window.to: found 1 s after from 2 s"]),
-    "collect_window_open": ("probe: {record: every_ack}", "drops: {window: {to: 1s}}", "22:11", ["collect.drops.window: 'from' is missing"]),
-    "collect_interval": ("probe: {record: every_ack}", "queue: {interval: 5}", "22:21", ["collect.queue.interval: found 5; expected a duration"]),
-    "unknown_collector": ("probe: {record: every_ack}", "prob: {}", "22:3", ["collect: unknown field 'prob'; did you mean 'probe'? (fields: "]),
+    "collect_host": ("tcp_probe: {record: every_ack}", "life: {host: s9}", "22:16", ["collect.life.host: found 's9'; expected an address or a host, s1"]),
+    "collect_address": ("tcp_probe: {record: every_ack}", "packets: {source: 10.0.0.300}", "22:21", ["collect.packets.source: found '10.0.0.300'; expected an address"]),
+    "collect_port": ("tcp_probe: {record: every_ack}", "retrans: {port: 70000}", "22:19", ["collect.retrans.port: found 70000; expected at most 65535"]),
+    "collect_window_late": ("tcp_probe: {record: every_ack}", "drops: {window: {from: 90s}}", "22:26", ["collect.drops.window.from: found 90 s; expected less than the experiment's duration"]),
+    "collect_window_ends": ("tcp_probe: {record: every_ack}", "drops: {window: {from: 2s, to: 1s}}", "22:34", ["collect.drops.window.to: found 1 s after from 2 s"]),
+    "collect_window_open": ("tcp_probe: {record: every_ack}", "drops: {window: {to: 1s}}", "22:11", ["collect.drops.window: 'from' is missing"]),
+    "collect_interval": ("tcp_probe: {record: every_ack}", "queue: {interval: 5}", "22:21", ["collect.queue.interval: found 5; expected a duration"]),
+    "unknown_collector": ("tcp_probe: {record: every_ack}", "prob: {}", "22:3", ["collect: unknown field 'prob'; did you mean 'tcp_probe'? (fields: "]),
+    "renamed_collector": ("tcp_probe: {record: every_ack}", "probe: {}", "22:3", ["collect: field 'probe' has been renamed: write 'tcp_probe'"]),
+    "renamed_field": ("rate: 20mbit", "trace: x", "7:5", ["topology.bottleneck: field 'trace' has been renamed: write 'capacity'"]),
     "missing_from": ("from: s1, ", "", "12:3", ["flows.bulk: 'from' is missing (The host that sends"]),
     "missing_name": ("name: base\n", "", "1:1", ["'name' is missing (Name of the experiment"]),
     "missing_duration": ("duration: 30s\n", "", "1:1", ["'duration' is missing", "such as 20ms"]),
@@ -118,7 +120,7 @@ EDITS: dict[str, Edit] = {
     "rtt_beyond_duration": ("delay: 20ms", "delay: 15s", "14:11", ["duration: found 30 s; expected more than the path's base RTT, 30 s"]),
     # --- the matrix
     "axis_value": ("[0%, 0.1%, 1%]", "[0%, 0.1%, 101%]", "18:40", ["matrix.topology.bottleneck.loss[2]: found '101%'; expected a probability"]),
-    "axis_path_typo": ("  topology.bottleneck.loss", "  topology.bottleneck.los", "18:3", ["matrix.topology.bottleneck.los: unknown field 'los'; did you mean 'loss'? (fields: rate, delay, loss, queue, jitter, duplicate, corrupt, reorder, schedule, trace, reverse) in 'topology.bottleneck'"]),
+    "axis_path_typo": ("  topology.bottleneck.loss", "  topology.bottleneck.los", "18:3", ["matrix.topology.bottleneck.los: unknown field 'los'; did you mean 'loss'? (fields: rate, delay, loss, queue, jitter, duplicate, corrupt, reorder, schedule, capacity, reverse) in 'topology.bottleneck'"]),
     "axis_flow_typo": ("  flows.bulk.cc", "  flows.blk.cc", "17:3", ["matrix.flows.blk.cc: unknown name 'blk'; did you mean 'bulk'? (names: bulk, late) in 'flows'"]),
     "axis_too_deep": ("  flows.bulk.cc", "  flows.bulk.cc.name", "17:3", ["matrix.flows.bulk.cc.name: 'flows.bulk.cc' is one value; it has no field 'name'"]),
     "axis_seed": ("  flows.bulk.cc: [cubic, bbr]", "  seed: [1, 2]", "17:3", ["matrix.seed: 'seed' cannot be varied"]),

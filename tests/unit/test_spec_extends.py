@@ -91,15 +91,15 @@ def test_what_cannot_be_extended(tmp_path: Path) -> None:
 
 def test_what_a_base_names_lies_beside_the_base(tmp_path: Path) -> None:
     (tmp_path / "below").mkdir()
-    (tmp_path / "below" / "own.trace").write_text("1\n2\n")
+    (tmp_path / "below" / "own.mahimahi").write_text("1\n2\n")
     (tmp_path / "below" / "sizes.txt").write_text("1000\n")
-    base = BASE.replace("rate: 20mbit", "trace: own.trace") + (
+    base = BASE.replace("rate: 20mbit", "capacity: own.mahimahi") + (
         "flows: {web: {from: s1, to: d1, arrivals: {per_second: 5}, amount: {distribution: file, file: sizes.txt}}}\n"
     )
     base = base.replace("flows:\n  bulk: {from: s1, to: d1}\n", "").replace("matrix: ", "# ")
     (tmp_path / "below" / "base.yaml").write_text(base)
     loaded = load(tmp_path, "extends: below/base.yaml\nname: child\n")
-    assert loaded.raw["topology"]["bottleneck"]["trace"] == "below/own.trace"
-    assert sorted(loaded.files) == ["below/own.trace", "below/sizes.txt"]
+    assert loaded.raw["topology"]["bottleneck"]["capacity"] == "below/own.mahimahi"
+    assert sorted(loaded.files) == ["below/own.mahimahi", "below/sizes.txt"]
     # And so it is written out, for whoever runs it again.
-    assert b"below/own.trace" in loaded.text
+    assert b"below/own.mahimahi" in loaded.text

@@ -73,12 +73,12 @@ def test_what_a_file_may_leave_out(tmp_path: Path) -> None:
     assert queue["discipline"] == "bfifo"
     assert (experiment.repeat, experiment.seed, experiment.mtu, experiment.offloads) == (1, 1, 1500, False)
     assert (experiment.ip, experiment.ecn, experiment.socket_buffer) == ("ipv4", "off", "auto")
-    assert experiment.collect.probe is not None
+    assert experiment.collect.tcp_probe is not None
 
 
 def test_collectors_are_those_that_are_named(tmp_path: Path) -> None:
-    assert _load(tmp_path, MINIMAL + "collect: {}\n").experiment.collect.probe is None
-    named = _load(tmp_path, MINIMAL + "collect:\n  probe:\n").experiment.collect.probe
+    assert _load(tmp_path, MINIMAL + "collect: {}\n").experiment.collect.tcp_probe is None
+    named = _load(tmp_path, MINIMAL + "collect:\n  tcp_probe:\n").experiment.collect.tcp_probe
     assert named is not None
     assert named.record == "every_ack"
 
@@ -295,7 +295,7 @@ _KEYS = st.sampled_from(
             "to",
             "limit",
         ),
-        *("kind", "rate", "delay", "loss", "collect", "probe", "reverse", "access", "parameters", "seed", "repeat"),
+        *("kind", "rate", "delay", "loss", "collect", "tcp_probe", "reverse", "access", "parameters", "seed", "repeat"),
         *("flows.bulk.cc", "topology.bottleneck", "topology.bottleneck.queue.parameters.x", "[key]", ".", ""),
     ]
 )

@@ -10,45 +10,45 @@ import pytest
 
 from lab.agent.topology.link_programs import opportunities_ms
 from lab.experiment.read.load import SpecError, load_experiment
-from lab.experiment.schema.capacity import parse_trace
+from lab.experiment.schema.capacity import parse_capacity
 from lab.plan.plan import make_plan
 from lab.store.run import create_run
 
-SHIPPED = Path(__file__).parents[2] / "experiments" / "traces"
+SHIPPED = Path(__file__).parents[2] / "experiments" / "capacity"
 
 FILE = """\
 name: test
 topology:
   kind: dumbbell
-  bottleneck: {trace: some/my.trace, delay: 10ms, reverse: {rate: 5mbit}}
+  bottleneck: {capacity: some/my.mahimahi, delay: 10ms, reverse: {rate: 5mbit}}
 flows:
   bulk: {from: s1, to: d1}
 duration: 20s
 """
 
 
-def written(folder: Path, trace: str, text: str = FILE) -> Path:
+def written(folder: Path, lines: str, text: str = FILE) -> Path:
     (folder / "some").mkdir(exist_ok=True)
-    (folder / "some" / "my.trace").write_text(trace)
+    (folder / "some" / "my.mahimahi").write_text(lines)
     (folder / "experiment.yaml").write_text(text)
     return folder / "experiment.yaml"
 
 
-def test_a_trace_s_rate_and_times(tmp_path: Path) -> None:
+def test_a_capacity_file_s_rate_and_times(tmp_path: Path) -> None:
     loaded = load_experiment(written(tmp_path, "1\n1\n3\n\n# a comment\n10\n"))
     (trial,) = make_plan(loaded.checked).trials
     way = next(link["ab"] for link in trial.job["links"] if link["name"] == "bottleneck")
     # Four packets of 1514 bytes in 10 ms.
     assert way["rate_bps"] == 4 * 1514 * 8 * 100
-    assert way["trace"]
-    assert opportunities_ms(way["trace"]) == [1, 1, 3, 10]
-    assert way["trace"]["period_ms"] == 10
+    assert way["capacity"]
+    assert opportunities_ms(way["capacity"]) == [1, 1, 3, 10]
+    assert way["capacity"]["period_ms"] == 10
     back = next(link["ba"] for link in trial.job["links"] if link["name"] == "bottleneck")
-    assert (back["trace"], back["rate_bps"]) == (None, 5_000_000)
+    assert (back["capacity"], back["rate_bps"]) == (None, 5_000_000)
 
 
 @pytest.mark.parametrize(
-    ("trace", "expected"),
+    ("lines", "expected"),
     [
         ("1\nx\n", "line 2: found 'x'; expected a time in ms, such as 12"),
         ("1\n-3\n", "line 2: found '-3'; expected a time in ms"),
@@ -59,47 +59,55 @@ def test_a_trace_s_rate_and_times(tmp_path: Path) -> None:
         ("7\n" * 256, "line 256: found more than 255 opportunities in a ms"),
     ],
 )
-def test_what_is_no_trace_is_said_with_its_line(tmp_path: Path, trace: str, expected: str) -> None:
+def test_what_is_no_capacity_file_is_said_with_its_line(tmp_path: Path, lines: str, expected: str) -> None:
     with pytest.raises(SpecError) as error:
-        load_experiment(written(tmp_path, trace))
-    assert "experiment.yaml:4:23: topology.bottleneck.trace: found 'some/my.trace': " in str(error.value)
+        load_experiment(written(tmp_path, lines))
+    assert "experiment.yaml:4:26: topology.bottleneck.capacity: found 'some/my.mahimahi': " in str(error.value)
     assert expected in str(error.value)
 
 
 @pytest.mark.parametrize(
     ("before", "after", "expected"),
     [
-        ("some/my.trace", "none.trace", "topology.bottleneck.trace: found 'none.trace': "),
-        ("trace: some/my.trace", "trace: 3", "topology.bottleneck.trace: found 3; expected the path of a file"),
-        ("delay: 10ms", "delay: 10ms, rate: 1mbit", "found a trace beside a rate; expected one of the two"),
+        ("some/my.mahimahi", "none.mahimahi", "topology.bottleneck.capacity: found 'none.mahimahi': "),
+        (
+            "capacity: some/my.mahimahi",
+            "capacity: 3",
+            "topology.bottleneck.capacity: found 3; expected the path of a file",
+        ),
+        ("delay: 10ms", "delay: 10ms, rate: 1mbit", "found a capacity file beside a rate; expected one of the two"),
         (
             "delay: 10ms",
             "delay: 10ms, queue: {discipline: codel}",
-            "found codel on a link with a trace; expected bfifo",
+            "found codel on a link with a capacity file; expected bfifo",
         ),
         (
             "delay: 10ms",
             "delay: 10ms, schedule: [{at: 1s, rate: 1mbit}]",
-            "found changes of rate or queue beside a trace",
+            "found changes of rate or queue beside a capacity file",
         ),
-        ("trace: some/my.trace, ", "", "topology.bottleneck: 'rate' is missing (such as 20mbit; or a 'trace')"),
+        (
+            "capacity: some/my.mahimahi, ",
+            "",
+            "topology.bottleneck: 'rate' is missing (such as 20mbit; or a 'capacity' file)",
+        ),
     ],
 )
-def test_what_does_not_go_with_a_trace(tmp_path: Path, before: str, after: str, expected: str) -> None:
+def test_what_does_not_go_with_a_capacity_file(tmp_path: Path, before: str, after: str, expected: str) -> None:
     with pytest.raises(SpecError) as error:
         load_experiment(written(tmp_path, "1\n10\n", FILE.replace(before, after)))
     assert expected in str(error.value)
 
 
-def test_traces_may_be_compared(tmp_path: Path) -> None:
-    (tmp_path / "other.trace").write_text("5\n")
-    text = FILE + "matrix: {topology.bottleneck.trace: [some/my.trace, other.trace]}\n"
+def test_capacity_files_may_be_compared(tmp_path: Path) -> None:
+    (tmp_path / "other.mahimahi").write_text("5\n")
+    text = FILE + "matrix: {topology.bottleneck.capacity: [some/my.mahimahi, other.mahimahi]}\n"
     loaded = load_experiment(written(tmp_path, "1\n10\n", text))
     plan = make_plan(loaded.checked)
-    assert [cell.id for cell in plan.cells] == ["trace-some-my.trace", "trace-other.trace"]
+    assert [cell.id for cell in plan.cells] == ["capacity-some-my.mahimahi", "capacity-other.mahimahi"]
 
 
-def test_a_run_s_folder_has_the_traces(tmp_path: Path) -> None:
+def test_a_run_s_folder_has_the_capacity_files(tmp_path: Path) -> None:
     loaded = load_experiment(written(tmp_path, "1\n10\n"))
     run = create_run(tmp_path / "results", "test", loaded.text, {"trials": []}, loaded.files)
     again = load_experiment(run.path / "experiment.yaml")
@@ -107,16 +115,18 @@ def test_a_run_s_folder_has_the_traces(tmp_path: Path) -> None:
 
 
 def test_nothing_is_written_outside_of_a_run_s_folder(tmp_path: Path) -> None:
-    create_run(tmp_path / "results", "test", b"", {"trials": []}, {"../../evil.trace": b"1", "/tmp/evil.trace": b"1"})
-    assert not list(tmp_path.rglob("evil.trace"))
+    create_run(
+        tmp_path / "results", "test", b"", {"trials": []}, {"../../evil.mahimahi": b"1", "/tmp/evil.mahimahi": b"1"}
+    )
+    assert not list(tmp_path.rglob("evil.mahimahi"))
 
 
-def test_the_shipped_traces_are_what_their_script_makes() -> None:
+def test_the_shipped_capacity_files_are_what_their_script_makes() -> None:
     made = runpy.run_path(str(SHIPPED / "make.py"))
     for name in ("step", "cellular"):
         times = made[name]()
-        shipped = [int(line) for line in (SHIPPED / f"{name}.trace").read_text().split()]
+        shipped = [int(line) for line in (SHIPPED / f"{name}.mahimahi").read_text().split()]
         assert shipped[:-1] == times[:-1]
-    step = parse_trace((SHIPPED / "step.trace").read_text())
+    step = parse_capacity((SHIPPED / "step.mahimahi").read_text())
     assert step.period_ms == 20_000
     assert step.rate_bps(1514) == pytest.approx(12.5e6, rel=0.001)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links that tc has no qdisc for, by classifiers in BPF: listed packets are lost, a trace drives a link's rate.
+"""Links that tc has no qdisc for, by classifiers in BPF: listed packets are lost, a capacity file drives a link.
 
 ``bpf/links.bpf.c`` has the programs.  They are compiled when a job first needs them.
 """
@@ -21,7 +21,7 @@ from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import PRIVATE_TYPES
 from lab.agent.topology.addressing import Port
 from lab.agent.topology.links import arriving, ingress_command, leaving
-from lab.job.protocol import ETHERNET_HEADER_BYTES, Job, Trace
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Capacity, Job
 
 MAX_SLOTS = 256
 MAX_OPPORTUNITIES = 1 << 20
@@ -34,14 +34,14 @@ class TooManyError(Exception):
     """More than the maps have room for."""
 
 
-def opportunities_ms(trace: Trace) -> list[int]:
-    """Return the times at which a packet may leave, in ms from the start of the trace's period."""
-    counts = zlib.decompress(base64.b64decode(trace["counts"]))
+def opportunities_ms(capacity: Capacity) -> list[int]:
+    """Return the times at which a packet may leave, in ms from the start of the period."""
+    counts = zlib.decompress(base64.b64decode(capacity["counts"]))
     return [ms for ms, count in enumerate(counts) for _ in range(count)]
 
 
 def needs_programs(job: Job) -> bool:
-    return any(way["trace"] or way["lost_packets"] for link in job["links"] for way in (link["ab"], link["ba"]))
+    return any(way["capacity"] or way["lost_packets"] for link in job["links"] for way in (link["ab"], link["ba"]))
 
 
 class LinkPrograms:
@@ -54,12 +54,12 @@ class LinkPrograms:
         self._slots = {
             (port.node, port.interface, kind): number
             for number, (port, kind) in enumerate(
-                (port, kind) for port in ports for kind in ("lost", "trace") if self._declared(port, kind)
+                (port, kind) for port in ports for kind in ("lost", "capacity") if self._declared(port, kind)
             )
         }
         if len(self._slots) >= MAX_SLOTS:
-            raise TooManyError(f"more than {MAX_SLOTS - 1} links with listed losses or traces")
-        for name in {"lost": "links_lose_listed", "trace": "links_follow_trace"}.values():
+            raise TooManyError(f"more than {MAX_SLOTS - 1} links with listed losses or capacity files")
+        for name in {"lost": "links_lose_listed", "capacity": "links_follow_capacity"}.values():
             self._pin(name)
         self._fill(ports)
 
@@ -69,14 +69,14 @@ class LinkPrograms:
         What arrives must be caught before it is redirected: the lines go between clsact and its filter.
         """
         leaves, arrives = [], []
-        if (slot := self._slots.get((port.node, port.interface, "trace"))) is not None:
+        if (slot := self._slots.get((port.node, port.interface, "capacity"))) is not None:
             device = f"dev {port.interface}"
             leaves = [
                 # Holds each packet until its time, which the classifier above it sets; neither reorders nor drops.
                 f"qdisc add {device} root handle 1: fq limit {_NEVER_BINDS} flow_limit {_NEVER_BINDS} nopacing "
                 "horizon 1000s timer_slack 1us",
                 ingress_command(port.interface),
-                *self._filters(port, "egress", slot, "links_follow_trace"),
+                *self._filters(port, "egress", slot, "links_follow_capacity"),
             ]
         if (slot := self._slots.get((port.node, port.interface, "lost"))) is not None:
             arrives = self._filters(port, "ingress", slot, "links_lose_listed")
@@ -86,8 +86,8 @@ class LinkPrograms:
         """Traces and the counts of packets start now."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for (_node, _interface, kind), slot in self._slots.items():
-            if kind == "trace":
-                table = self._bpf["links_traces"]
+            if kind == "capacity":
+                table = self._bpf["links_capacities"]
                 entry = table[ctypes.c_int(slot)]
                 entry.start_ns, entry.next, entry.used, entry.dropped = now, 0, 0, 0
             else:
@@ -102,8 +102,8 @@ class LinkPrograms:
         self._pins.clear()
 
     def _declared(self, port: Port, kind: str) -> bool:
-        if kind == "trace":
-            return leaving(self._job, port)["trace"] is not None
+        if kind == "capacity":
+            return leaving(self._job, port)["capacity"] is not None
         return bool(arriving(self._job, port)["lost_packets"])
 
     def _filters(self, port: Port, where: str, slot: int, program: str) -> list[str]:
@@ -137,26 +137,26 @@ class LinkPrograms:
                     key = listed.Key()
                     key.slot, key.number = slot, number
                     listed[key] = ctypes.c_uint8(1)
-            if (slot := self._slots.get((port.node, port.interface, "trace"))) is not None:
-                place = self._fill_trace(slot, place, leaving(self._job, port))
+            if (slot := self._slots.get((port.node, port.interface, "capacity"))) is not None:
+                place = self._fill_capacity(slot, place, leaving(self._job, port))
 
-    def _fill_trace(self, slot: int, place: int, direction: Any) -> int:
-        trace: Trace = direction["trace"]
-        times = opportunities_ms(trace)
+    def _fill_capacity(self, slot: int, place: int, direction: Any) -> int:
+        capacity: Capacity = direction["capacity"]
+        times = opportunities_ms(capacity)
         if place + len(times) > MAX_OPPORTUNITIES:
-            raise TooManyError(f"more than {MAX_OPPORTUNITIES} opportunities in all traces")
-        opportunities, traces = self._bpf["links_opportunities"], self._bpf["links_traces"]
+            raise TooManyError(f"more than {MAX_OPPORTUNITIES} opportunities in all capacity files")
+        opportunities, capacities = self._bpf["links_opportunities"], self._bpf["links_capacities"]
         count = len(times)
         keys = (ctypes.c_int * count)(*range(place, place + count))
         opportunities.items_update_batch(keys, (ctypes.c_uint32 * count)(*times))
-        entry = traces.Leaf()
+        entry = capacities.Leaf()
         entry.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
-        entry.period_ns = trace["period_ms"] * 1_000_000
-        entry.capacity, entry.first, entry.count = trace["packet_bytes"], place, count
+        entry.period_ns = capacity["period_ms"] * 1_000_000
+        entry.opportunity_bytes, entry.first, entry.count = capacity["packet_bytes"], place, count
         queue = direction["queue"]
         full = self._job["mtu"] + ETHERNET_HEADER_BYTES
         entry.limit_bytes = (
             (queue["limit_packets"] or 0) * full if queue["limit_bytes"] is None else queue["limit_bytes"]
         )
-        traces[ctypes.c_int(slot)] = entry
+        capacities[ctypes.c_int(slot)] = entry
         return place + count

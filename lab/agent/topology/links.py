@@ -127,7 +127,7 @@ def ifb_name(interface_index: int) -> str:
 
 
 def ingress_command(interface: str) -> str:
-    # What a trace needs on the way out is on the same qdisc.
+    # What a capacity file needs on the way out is on the same qdisc.
     return f"qdisc replace dev {interface} clsact"
 
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from lab.analysis import iperf
+from lab.analysis.ack_samples import acked_bytes
 from lab.analysis.measured import MeasuredFlow
-from lab.analysis.trace import acked_bytes
 
 
 @dataclass(frozen=True)
@@ -38,12 +38,12 @@ def delivered_bytes(flow: MeasuredFlow, mss: int) -> Agreement | None:
     At the flow's end they may differ by what was in flight or out of order in the receiver's buffer, and by a block
     that iperf3 had not read to its end: the tolerance is 1 %, the largest congestion window and two blocks.
     """
-    if flow.trace is None or not len(flow.trace):
+    if flow.samples is None or not len(flow.samples):
         return None
     received = flow.received.bytes
     blocks = 2 * iperf.block_bytes(flow.client)
-    window = int(flow.trace.snd_cwnd.max()) * mss
-    return Agreement("bytes delivered", acked_bytes(flow.trace), received, 0.01 * received + window + blocks)
+    window = int(flow.samples.snd_cwnd.max()) * mss
+    return Agreement("bytes delivered", acked_bytes(flow.samples), received, 0.01 * received + window + blocks)
 
 
 def retransmissions(flow: MeasuredFlow) -> Agreement | None:
@@ -64,14 +64,14 @@ def smoothed_rtt(flow: MeasuredFlow) -> Agreement | None:
     The moments are known to about a round trip only (:attr:`MeasuredFlow.sending`), and srtt moves by as much as the
     queue in that time: the tolerance is 10 % and 1 ms.
     """
-    if flow.trace is None:
+    if flow.samples is None:
         return None
-    measured = flow.trace.srtt_us > 0
-    time_ns, srtt_us = flow.trace.time_ns[measured], flow.trace.srtt_us[measured]
+    measured = flow.samples.srtt_us > 0
+    time_ns, srtt_us = flow.samples.time_ns[measured], flow.samples.srtt_us[measured]
     found = [(interval.end_s, interval.rtt_us) for interval in iperf.intervals(flow.client) if interval.rtt_us]
     if not found or not len(time_ns):
         return None
-    moments = flow.trace.time_ns[0] + np.array([end for end, _ in found]) * 1e9
+    moments = flow.samples.time_ns[0] + np.array([end for end, _ in found]) * 1e9
     rows = np.minimum(np.searchsorted(time_ns, moments, side="left"), len(time_ns) - 1)
     reported = float(np.mean([rtt for _, rtt in found]))
     return Agreement("mean smoothed RTT (µs)", float(np.mean(srtt_us[rows])), reported, 0.1 * reported + 1000)

@@ -200,7 +200,7 @@ def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str
 
 
 def instruments(trial: MeasuredTrial) -> Check:
-    """Pitfalls 9 and 12: the trace, iperf3 and tcp_info tell the same story."""
+    """Pitfalls 9 and 12: the samples, iperf3 and tcp_info tell the same story."""
     findings = [finding for flow in trial.bulk_flows for finding in _instruments_of(trial, flow)]
     return combine(
         "instruments-agree",
@@ -213,10 +213,10 @@ def instruments(trial: MeasuredTrial) -> Check:
 
 
 def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
-    if flow.trace is not None and len(flow.trace) < 2:
-        return [Finding("invalid", "rows of every flow", f"{flow.name}: {len(flow.trace)} rows in the trace")]
+    if flow.samples is not None and len(flow.samples) < 2:
+        return [Finding("invalid", "rows of every flow", f"{flow.name}: {len(flow.samples)} rows in the trace")]
     # A trace of changes of the window ends with the last one, and not with the flow.
-    is_whole = trial.job["collectors"].get("probe", {}).get("record") != "cwnd_change"
+    is_whole = trial.job["collectors"].get("tcp_probe", {}).get("record") != "cwnd_change"
     readings: list[tuple[Agreement | None, Callable[[Agreement], Verdict]]] = [
         (
             agreement.delivered_bytes(flow, trial.mss) if is_whole else None,

@@ -94,9 +94,11 @@ def bottleneck_queue(trial: MeasuredTrial, sides: list[Side]) -> Check:
     for side in (side for side in sides if side.result["role"] == "egress"):
         last = at_end(side.direction)
         rate, queue = last["rate_bps"], last["queue"]
-        if side.direction["trace"] is not None:
+        if side.direction["capacity"] is not None:
             fq = qdisc.find(side.result["qdiscs_after"], "fq")
-            findings.append(Finding("ok" if fq else "invalid", "fq that follows the trace", "fq" if fq else "no fq"))
+            findings.append(
+                Finding("ok" if fq else "invalid", "fq that follows the capacity file", "fq" if fq else "no fq")
+            )
         elif rate is not None and queue is not None:
             findings.append(_rate_and_queue(side, rate, queue, trial.job["mtu"] + ETHERNET_HEADER_BYTES))
         elif qdisc.find(side.result["qdiscs_after"], "tbf"):
@@ -364,7 +366,7 @@ def calibrated_rate(trial: MeasuredTrial) -> Check:
     findings = []
     for flow in trial.flows:
         rate = flow.path.rate_bps
-        if flow.path.bottleneck and flow.path.bottleneck.direction["trace"]:
+        if flow.path.bottleneck and flow.path.bottleneck.direction["capacity"]:
             continue  # it has no rate of its own
         measured = flow.calibration["rate_bps"] if flow.calibration else None
         if rate is None or measured is None:
@@ -417,9 +419,9 @@ def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Find
     # A rate that changes is judged by its mean over all the time.
     rate = mean_rate_bps(hop.direction, round(min(starts) * 1e9), round(max(ends) * 1e9)) or 0
     wire = max([together, *single])
-    if hop.direction["trace"]:
+    if hop.direction["capacity"]:
         # Only over whole periods is it the mean.
-        return Finding("ok", "as the trace allows", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
+        return Finding("ok", "as the capacity file allows", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
     verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
     return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
 

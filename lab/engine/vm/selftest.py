@@ -8,13 +8,20 @@ from typing import Any
 from lab.job import kernels
 from lab.job.protocol import PROTOCOL_FORMAT, Direction, Job
 
-_PLAIN: Direction = {"rate_bps": None, "queue": None, "netem": None, "changes": [], "trace": None, "lost_packets": []}
+_PLAIN: Direction = {
+    "rate_bps": None,
+    "queue": None,
+    "netem": None,
+    "changes": [],
+    "capacity": None,
+    "lost_packets": [],
+}
 
 
 def _everything() -> dict[str, dict[str, Any]]:
     """Every collector there is, with all that it can do."""
     return {
-        "probe": {"record": "every_ack", "ends": "both", "transmit": True},
+        "tcp_probe": {"record": "every_ack", "ends": "both", "transmit": True},
         "flow": {"interval": 250_000_000},
         "life": {},
         "states": {},
@@ -43,7 +50,7 @@ def self_test_job() -> Job:
             "seed": 1,
         },
         "changes": [],
-        "trace": None,
+        "capacity": None,
         "lost_packets": [],
     }
     return {

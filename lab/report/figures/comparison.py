@@ -13,7 +13,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
-from lab.evaluation.axes import Axis, Quantity
+from lab.evaluation.axes import Quantity, RunAxis
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns, styled
 from lab.report.model import Report, Row
@@ -47,7 +47,7 @@ def queueing_ms(row: FlowMetrics) -> float | None:
 # --- goodput against a number ------------------------------------------------------------------------------
 
 
-def _against(report: Report, axis: Axis, quantity: Quantity) -> Drawn:
+def _against(report: Report, axis: RunAxis, quantity: Quantity) -> Drawn:
     others = [other for other in report.facet_axes if other is not axis]
     place = report.facet_axes.index(axis)
     groups = list(dict.fromkeys(_without(facet, place) for facet in report.facets))[:6]

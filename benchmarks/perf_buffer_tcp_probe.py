@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``lab trace probe`` is measured against: a tool in the way of bcc's own, with a perf buffer and a callback.
+"""What ``lab trace tcp_probe`` is measured against: a tool in the way of bcc's own, with a perf buffer and a callback.
 
-Run by an interpreter that has bcc, as root: ``python3 perf_buffer_probe.py PORT``.  Prints a line for every
+Run by an interpreter that has bcc, as root: ``python3 perf_buffer_tcp_probe.py PORT``.  Prints a line for every
 ``tcp:tcp_probe`` event of the port until SIGINT, then the number of lines and of lost events on standard error.
 """
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the two traces beside this file: ``python experiments/traces/make.py``.  Synthetic, and the same every time.
+"""Write the two capacity files beside this script: ``python experiments/capacity/make.py``.
 
-A line is the ms at which a packet of full size (1514 bytes) may leave; the last one is the trace's length.
+They are synthetic, and the same every time.
+
+A line is the ms at which a packet of full size (1514 bytes) may leave; the last one is the length of the period.
 """
 
 from __future__ import annotations
@@ -56,7 +58,7 @@ def main() -> None:
     for name, times, length in (("step", step(), 20_000), ("cellular", cellular(), 60_000)):
         # The last opportunity is at the end, wherever the rate would have put it.
         text = "".join(f"{ms}\n" for ms in [*times[:-1], length])
-        (HERE / f"{name}.trace").write_text(text, encoding="ascii")
+        (HERE / f"{name}.mahimahi").write_text(text, encoding="ascii")
 
 
 if __name__ == "__main__":

@@ -4,19 +4,19 @@
  * tcp:tcp_probe, at the top of tcp_rcv_established() (net/ipv4/tcp_input.c), so values are those from before the
  * segment.  And, if asked for, at every segment it sends: __tcp_transmit_skb() (net/ipv4/tcp_output.c).
  */
-struct probe_config {
+struct tcp_probe_config {
 	u16 cwnd_change_only;	/* record only when snd_cwnd or ssthresh is not what it was */
 	u16 unused[3];
 };
 
-BPF_ARRAY(probe_filter, struct filter, 1);
-BPF_ARRAY(probe_config, struct probe_config, 1);
-BPF_ARRAY(probe_lost, u64, 1);
-BPF_TABLE("lru_hash", u64, u64, probe_last_window, 16384);
-BPF_RINGBUF_OUTPUT(probe_events, PROBE_RING_PAGES);
+BPF_ARRAY(tcp_probe_filter, struct filter, 1);
+BPF_ARRAY(tcp_probe_config, struct tcp_probe_config, 1);
+BPF_ARRAY(tcp_probe_lost, u64, 1);
+BPF_TABLE("lru_hash", u64, u64, tcp_probe_last_window, 16384);
+BPF_RINGBUF_OUTPUT(tcp_probe_events, TCP_PROBE_RING_PAGES);
 
 /* tcp_current_ssthresh(), include/net/tcp.h */
-static __always_inline u32 probe_ssthresh(const void *sk, u32 cwnd, u8 ca_state)
+static __always_inline u32 tcp_probe_ssthresh(const void *sk, u32 cwnd, u8 ca_state)
 {
 	u32 ssthresh = READ(u32, sk, tcp_sock, snd_ssthresh);
 	u32 three_quarters = (cwnd >> 1) + (cwnd >> 2);
@@ -27,7 +27,7 @@ static __always_inline u32 probe_ssthresh(const void *sk, u32 cwnd, u8 ca_state)
 }
 
 /* tcp_compute_delivery_rate(), net/ipv4/tcp.c */
-static __always_inline u64 probe_delivery_rate(const void *sk, u32 mss)
+static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
 {
 	u64 delivered = READ(u32, sk, tcp_sock, rate_delivered);
 	u32 interval_us = READ(u32, sk, tcp_sock, rate_interval_us);
@@ -39,7 +39,7 @@ static __always_inline u64 probe_delivery_rate(const void *sk, u32 mss)
 	(*(u32 *)(name) == ((a) | (b) << 8 | (c) << 16 | (u32)(d) << 24))
 
 /* What the congestion control keeps for itself, for those whose structure this kernel describes. */
-static __always_inline void probe_read_algorithm(const void *sk, struct probe_event *event)
+static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_probe_event *event)
 {
 	const void *algorithm = READ(void *, sk, inet_connection_sock, icsk_ca_ops);
 	const void *own = sk + OFFSET(inet_connection_sock, icsk_ca_priv);
@@ -77,16 +77,16 @@ static __always_inline void probe_read_algorithm(const void *sk, struct probe_ev
 }
 
 /* IS_TRANSMIT is a constant, so that each program has only its own branch. */
-static __always_inline int probe_record(void *sk, const void *skb, int is_transmit)
+static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_transmit)
 {
 	u32 zero = 0;
 	u8 ca_state;
 	u32 cwnd, ssthresh;
 	u64 cookie;
 	struct endpoints ends;
-	struct probe_event *event;
-	struct filter *filter = probe_filter.lookup(&zero);
-	struct probe_config *config = probe_config.lookup(&zero);
+	struct tcp_probe_event *event;
+	struct filter *filter = tcp_probe_filter.lookup(&zero);
+	struct tcp_probe_config *config = tcp_probe_config.lookup(&zero);
 
 	if (!filter || !config)
 		return 0;
@@ -101,19 +101,19 @@ static __always_inline int probe_record(void *sk, const void *skb, int is_transm
 	cookie = bpf_get_socket_cookie(sk);
 	cwnd = READ(u32, sk, tcp_sock, snd_cwnd);
 	ca_state = READ_BITS(sk, inet_connection_sock, icsk_ca_state);
-	ssthresh = probe_ssthresh(sk, cwnd, ca_state);
+	ssthresh = tcp_probe_ssthresh(sk, cwnd, ca_state);
 	if (config->cwnd_change_only) {
 		u64 window = (u64)ssthresh << 32 | cwnd;
-		u64 *last = probe_last_window.lookup(&cookie);
+		u64 *last = tcp_probe_last_window.lookup(&cookie);
 
 		if (last && *last == window)
 			return 0;
-		probe_last_window.update(&cookie, &window);
+		tcp_probe_last_window.update(&cookie, &window);
 	}
 
-	event = probe_events.ringbuf_reserve(sizeof(struct probe_event));
+	event = tcp_probe_events.ringbuf_reserve(sizeof(struct tcp_probe_event));
 	if (!event) {
-		count_lost(probe_lost.lookup(&zero));
+		count_lost(tcp_probe_lost.lookup(&zero));
 		return 0;
 	}
 	event->ts_ns = bpf_ktime_get_ns();
@@ -142,7 +142,7 @@ static __always_inline int probe_record(void *sk, const void *skb, int is_transm
 	event->rcvbuf = READ(u32, sk, sock, sk_rcvbuf);
 	event->rmem_alloc = READ_AT(u32, sk + OFFSET(sock, sk_backlog));
 	event->mark = READ(u32, skb, sk_buff, mark);
-	event->delivery_rate = probe_delivery_rate(sk, event->mss);
+	event->delivery_rate = tcp_probe_delivery_rate(sk, event->mss);
 	if (is_transmit) {
 		event->data_len = READ(u32, skb, sk_buff, len);	/* no header is on it yet */
 	} else {
@@ -150,24 +150,24 @@ static __always_inline int probe_record(void *sk, const void *skb, int is_transm
 
 		event->data_len = READ(u32, skb, sk_buff, len) - (READ_AT(u8, (void *)tcp + 12) >> 4) * 4;
 	}
-	probe_read_algorithm(sk, event);
+	tcp_probe_read_algorithm(sk, event);
 	/* Read in bulk, at the reader's own pace: waking it for every event would disturb the trial. */
-	probe_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	tcp_probe_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }
 
-static __always_inline int probe_receive_record(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int tcp_probe_receive_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	return probe_record((void *)ctx->args[0], (void *)ctx->args[1], 0);
+	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], 0);
 }
 
-FIRST_PROGRAM(probe_receive, 1)
-SECOND_PROGRAM(probe_receive, 1)
+FIRST_PROGRAM(tcp_probe_receive, 1)
+SECOND_PROGRAM(tcp_probe_receive, 1)
 
-static __always_inline int probe_transmit_record(struct bpf_raw_tracepoint_args *ctx)
+static __always_inline int tcp_probe_transmit_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	return probe_record((void *)ctx->args[0], (void *)ctx->args[1], 1);
+	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], 1);
 }
 
-FIRST_PROGRAM(probe_transmit, 1)
-SECOND_PROGRAM(probe_transmit, 1)
+FIRST_PROGRAM(tcp_probe_transmit, 1)
+SECOND_PROGRAM(tcp_probe_transmit, 1)

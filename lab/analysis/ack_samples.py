@@ -22,11 +22,11 @@ INFINITE_SSTHRESH = 0x7FFFFFFF
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-TRACE_COLUMNS = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us")
+SAMPLE_COLUMNS = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us")
 
 
 @dataclass(frozen=True)
-class FlowTrace:
+class AckSamples:
     """One data socket's rows in order of time.  All arrays have one shape, (rows,)."""
 
     time_ns: Integers
@@ -42,17 +42,17 @@ class FlowTrace:
     """Microseconds; 0 before the first measurement."""
 
     @classmethod
-    def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> FlowTrace:
-        """Build a trace from :data:`TRACE_COLUMNS`."""
-        return cls(**{name: np.asarray(columns[name]).astype(np.int64) for name in TRACE_COLUMNS})
+    def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> AckSamples:
+        """Build a trace from :data:`SAMPLE_COLUMNS`."""
+        return cls(**{name: np.asarray(columns[name]).astype(np.int64) for name in SAMPLE_COLUMNS})
 
     def __len__(self) -> int:
         return len(self.time_ns)
 
-    def between(self, start_ns: int, end_ns: int) -> FlowTrace:
+    def between(self, start_ns: int, end_ns: int) -> AckSamples:
         """Return the rows with ``start_ns <= time_ns <= end_ns``."""
         keep = (self.time_ns >= start_ns) & (self.time_ns <= end_ns)
-        return FlowTrace(**{name: getattr(self, name)[keep] for name in TRACE_COLUMNS})
+        return AckSamples(**{name: getattr(self, name)[keep] for name in SAMPLE_COLUMNS})
 
 
 def unwrap32(sequence: NDArray[Any]) -> Integers:
@@ -67,14 +67,14 @@ def unwrap32(sequence: NDArray[Any]) -> Integers:
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(steps, dtype=np.int64)])
 
 
-def acked_bytes(trace: FlowTrace) -> int:
+def acked_bytes(samples: AckSamples) -> int:
     """Return the bytes acknowledged between the first and the last row."""
-    return int(unwrap32(trace.snd_una)[-1]) if len(trace) else 0
+    return int(unwrap32(samples.snd_una)[-1]) if len(samples) else 0
 
 
-def holding_times(trace: FlowTrace) -> Integers:
+def holding_times(samples: AckSamples) -> Integers:
     """Return for how long (ns) each row's values were in force; 0 for the first row, whose beginning is unknown."""
-    return np.diff(trace.time_ns, prepend=trace.time_ns[:1])
+    return np.diff(samples.time_ns, prepend=samples.time_ns[:1])
 
 
 def weighted_mean(values: NDArray[Any], weights: NDArray[Any]) -> float | None:
@@ -93,25 +93,25 @@ def weighted_quantile(values: NDArray[Any], weights: NDArray[Any], quantile: flo
     return float(values[order][min(int(position), len(values) - 1)])
 
 
-def ssthresh(trace: FlowTrace) -> Integers:
+def ssthresh(samples: AckSamples) -> Integers:
     """Return the slow-start threshold itself, row by row.
 
     The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``): outside of recovery that is at least
     three quarters of the congestion window, whatever the threshold.  Here a rise to exactly that is not taken over.
     """
-    held = trace.ssthresh.copy()
-    changes = _changes(trace.ssthresh)
-    floor = _three_quarters(trace.snd_cwnd)
+    held = samples.ssthresh.copy()
+    changes = _changes(samples.ssthresh)
+    floor = _three_quarters(samples.snd_cwnd)
     value = int(held[0]) if len(held) else 0
     for row, following in itertools.pairwise([*changes, len(held)]):
-        reported = int(trace.ssthresh[row])
+        reported = int(samples.ssthresh[row])
         if reported < value or reported != floor[row]:
             value = reported
         held[row:following] = value
     return held
 
 
-def reductions(trace: FlowTrace) -> Integers:
+def reductions(samples: AckSamples) -> Integers:
     """Return the rows before which the sender lowered its window because of loss or a mark.
 
     On entering recovery the kernel sets the threshold to a fraction of the window, and from then on reports it as it is
@@ -119,14 +119,14 @@ def reductions(trace: FlowTrace) -> Integers:
     sets it to the window itself and does not count; nor does a reduction that is undone and whose earlier threshold
     shows again.  It means nothing for BBR.
     """
-    held, reported = ssthresh(trace), trace.ssthresh
+    held, reported = ssthresh(samples), samples.ssthresh
     found: list[int] = []
     for row in _changes(reported):
         new, before = int(held[row]), int(held[row - 1])
-        lowered = int(reported[row]) < int(reported[row - 1]) and int(trace.snd_cwnd[row]) > new
+        lowered = int(reported[row]) < int(reported[row - 1]) and int(samples.snd_cwnd[row]) > new
         if found and new > before and new == held[found[-1] - 1]:
             found.pop()
-        elif new == reported[row] < trace.snd_cwnd[row - 1] and (new != before or lowered):
+        elif new == reported[row] < samples.snd_cwnd[row - 1] and (new != before or lowered):
             found.append(row)
     return np.asarray(found, dtype=np.int64)
 
