@@ -10,7 +10,7 @@ import pytest
 
 from lab.agent.topology import addressing, links
 from lab.job.protocol import Direction, Job, Netem, Queue
-from tests.unit.jobs import job_with
+from tests.jobs import job_with
 
 BFIFO: Queue = {"discipline": "bfifo", "limit_bytes": 100_000, "limit_packets": None, "parameters": {}}
 NETEM: Netem = {

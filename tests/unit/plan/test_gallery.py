@@ -12,7 +12,7 @@ from lab.experiment.read.load import load_experiment
 from lab.plan.description import notes
 from lab.plan.plan import make_plan
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[3]
 SHIPPED = sorted((ROOT / "experiments").glob("*.yaml"))
 PAGE = (ROOT / "docs" / "gallery.md").read_text(encoding="utf-8")
 

@@ -21,7 +21,7 @@ from lab.run.runner import Outcome, Runner, remove_what_killed_runs_left
 from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
 
-SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
+SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 
 
 def record() -> Record:

@@ -23,7 +23,7 @@ from lab.experiment.schema.links import RandomLoss
 from lab.experiment.schema.topologies import Dumbbell
 from lab.plan.plan import make_plan
 
-SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
+SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 
 MINIMAL = """\
 name: minimal

@@ -20,7 +20,7 @@ from lab.job.protocol import Direction, Job, Link
 from lab.plan.description import describe
 from lab.plan.plan import Plan, canonical_json, digest_of, make_plan
 
-SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
+SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 
 # Of the first trial of experiments/cubic_vs_bbr.yaml. It changes only if the file or the meaning of a job does: then
 # every result that is cached under it is to be measured anew.

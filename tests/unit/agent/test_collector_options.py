@@ -52,7 +52,7 @@ def test_every_collector_is_known_everywhere() -> None:
     names = list(COLLECTORS)
     assert list(Collect.model_fields) == names
     assert list(self_test_job()["collectors"]) == names
-    sources = Path(__file__).parents[2] / "bpf"
+    sources = Path(__file__).parents[3] / "bpf"
     files = {path.name.split(".")[0] for path in sources.glob("*.bpf.c")}
     # links.bpf.c belongs to lab/agent/topology/link_programs.py; interrupted.bpf.c is part of every collector.
     assert sorted(files - {"links", "interrupted"}) == sorted(names)

@@ -11,10 +11,9 @@ import pytest
 from lab.experiment.read.document import parse_yaml
 from lab.experiment.read.load import load_experiment
 from lab.experiment.schema.json_schema import SCHEMA_FILE, json_schema, json_schema_text
+from tests.unit.experiment.test_errors import BASE, EDITS
 
-from .test_spec_errors import BASE, EDITS
-
-SHIPPED = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
+SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 SCHEMA = json_schema()
 
 _TYPES: dict[str, tuple[type, ...]] = {

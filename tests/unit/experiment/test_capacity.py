@@ -14,7 +14,7 @@ from lab.experiment.schema.capacity import parse_capacity
 from lab.plan.plan import make_plan
 from lab.store.run import create_run
 
-SHIPPED = Path(__file__).parents[2] / "experiments" / "capacity"
+SHIPPED = Path(__file__).parents[3] / "experiments" / "capacity"
 
 FILE = """\
 name: test

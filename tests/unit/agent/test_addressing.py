@@ -12,7 +12,7 @@ import pytest
 
 from lab.agent.topology.addressing import Port, Route, forwarding, neighbours, path, ports, routes
 from lab.job.protocol import Job
-from tests.unit.jobs import job_with
+from tests.jobs import job_with
 
 Ip = Literal["ipv4", "ipv6"]
 
