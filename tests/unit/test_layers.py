@@ -209,6 +209,15 @@ def _names(module: str) -> Iterator[str]:
             yield node.name.rpartition(".")[2]
 
 
+def test_no_function_is_longer_than_a_screen() -> None:
+    for folder in ("lab", "tests", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    assert node.end_lineno is not None
+                    assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
+
+
 def test_every_file_says_whose_licence_it_has_and_stays_short() -> None:
     paths = [path for folder in ("lab", "tests", "bpf", "benchmarks") for path in (ROOT / folder).rglob("*")]
     sources_ = [path for path in paths if path.suffix in (".py", ".c", ".h", ".sh")]

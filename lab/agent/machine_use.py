@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What else the machine was doing while a trial ran: load, pressure, stolen time, packets dropped early.
+"""How busy the machine was while traffic ran, and what else it did: load, pressure, stolen time, early drops.
 
 Sources: Documentation/accounting/psi.rst, Documentation/filesystems/proc.rst, net/core/net-procfs.c.
 """
@@ -7,14 +7,29 @@ Sources: Documentation/accounting/psi.rst, Documentation/filesystems/proc.rst, n
 from __future__ import annotations
 
 import os
+import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.job.protocol import Pressure
+from lab.job.protocol import Cpu, Pressure
 
 _STEAL = 7
 _DROPPED, _SQUEEZED = 1, 2
 """Columns of /proc/net/softnet_stat, which are hexadecimal."""
+
+
+class MachineUse:
+    """Reads the machine's counters before and after the traffic of a trial."""
+
+    def __init__(self, *, with_pressure: bool) -> None:
+        """Read them for the first time; without *with_pressure* only those of the processor."""
+        self._pressure = read_pressure() if with_pressure else None
+        self._cpu = _read_cpu()
+
+    def end(self) -> tuple[Cpu, Pressure | None]:
+        """Read them again, and return the differences."""
+        cpu = _cpu_between(self._cpu, _read_cpu())
+        return cpu, between(self._pressure, read_pressure()) if self._pressure is not None else None
 
 
 @dataclass(frozen=True)
@@ -62,3 +77,17 @@ def between(before: Reading, after: Reading) -> Pressure:
         "softnet_dropped": after.dropped - before.dropped,
         "softnet_squeezed": after.squeezed - before.squeezed,
     }
+
+
+def _read_cpu() -> tuple[int, list[int]]:
+    """(monotonic ns, the fields of /proc/stat's first line in USER_HZ ticks)."""
+    with open("/proc/stat", encoding="ascii") as file:
+        return time.monotonic_ns(), [int(field) for field in file.readline().split()[1:]]
+
+
+def _cpu_between(before: tuple[int, list[int]], after: tuple[int, list[int]]) -> Cpu:
+    processors = os.cpu_count() or 1
+    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
+    total = (after[0] - before[0]) * processors
+    idle = sum(after[1][field] - before[1][field] for field in (3, 4)) * tick_ns  # idle, iowait
+    return {"total_ns": total, "busy_ns": max(0, total - idle), "processors": processors}
