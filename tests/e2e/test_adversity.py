@@ -208,7 +208,7 @@ def test_a_cache_that_cannot_be_written(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = lab("image", "build", LAB_CACHE=str(tmp_path / "file" / "cache"))
     assert done.returncode == 3
-    assert "LAB_CACHE names another" in done.stderr
+    assert "set LAB_CACHE to another folder" in done.stderr
     assert "Traceback" not in done.stderr
 
 

@@ -165,7 +165,9 @@ def test_a_killed_builder_holds_nobody_up() -> None:
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(StoreError, match=r"cannot write the cache .*: Not a directory; LAB_CACHE names another"):
+    with pytest.raises(
+        StoreError, match=r"cannot write the cache .*: Not a directory; set LAB_CACHE to another folder"
+    ):
         places.builder_lock("image")
 
 
