@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a report says of the collectors' rows, against the rows themselves."""
+"""What a report says about the rows of the collectors, compared with the rows themselves."""
 
 from __future__ import annotations
 
@@ -117,7 +117,7 @@ def test_segments_are_those_received(run_dir: Path) -> None:
 
 def test_each_section_is_on_the_page(run_dir: Path) -> None:
     text = page(run_dir)
-    for heading in ("Where packets died", "How full the bottleneck was", "Connections", "Resets", "Segments received"):
+    for heading in ("Where packets died", "Queue at the bottleneck", "Connections", "Resets", "Segments received"):
         assert heading in text
     figures = {path.stem for path in (run_dir / "report" / "figures").glob("*.png")}
     assert {"events", "states-1", "states-2"} <= figures

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections, resets, segments and sockets: what the collectors of that name have recorded."""
+"""Tables of connections, resets, received segments and destroyed sockets.
+
+They come from the collectors ``life`` and ``flow``, ``resets``, ``packets`` and ``destroy``.
+"""
 
 from __future__ import annotations
 
@@ -19,43 +22,52 @@ from lab.report.tables.table import EventTable, Heading, decimal, number, table,
 from lab.store.trial import TrialResult
 
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
-"""From bit 0."""
+"""TCP flags in the order of their bits, from bit 0."""
 SHOWN_FLAGS = ("SYN", "FIN", "RST", "ECE", "CWR")
+"""The flags that have a column in the table of segments."""
 CONGESTION_EXPERIENCED = 3
+"""Value of the ECN field that a queue sets to mark a packet (CE)."""
 
 
 @dataclass(frozen=True)
 class ConnectionLine:
-    """One end of a connection: who, how much, how long."""
+    """One end of a connection: its flow and process, the bytes that it sent and received, and its duration."""
 
     trial: str
     flow: str
     node: str
     process: str
+    """Name and id of the process."""
     local: str
+    """Address and port of this end."""
     remote: str
+    """Address and port of the other end."""
     sent_bytes: int
     received_bytes: int
     seconds: float | None
-    """None where it had not ended, or nobody looked."""
+    """Duration of the connection; None if it had not ended, or if the collector ``life`` did not run."""
 
 
 @dataclass(frozen=True)
 class ResetLine:
-    """Resets of one kind at one end."""
+    """Resets (segments with RST) at one node with the same direction, state and reason."""
 
     trial: str
     flow: str
     node: str
     way: str
+    """``sent`` or ``received``."""
     state: str
+    """State of the socket."""
     reason: str
+    """The kernel's reason."""
     segments: int
+    """Number of resets."""
 
 
 @dataclass(frozen=True)
 class SegmentLine:
-    """What one node received of one flow."""
+    """The segments of one flow that one node received."""
 
     trial: str
     flow: str
@@ -65,12 +77,12 @@ class SegmentLine:
     flags: Mapping[str, int]
     """Number of segments with each of :data:`SHOWN_FLAGS`."""
     marked: int
-    """Segments with Congestion Experienced."""
+    """Number of segments with a CE mark (Congestion Experienced)."""
 
 
 @dataclass(frozen=True)
 class SocketLine:
-    """Sockets of one node that were taken down."""
+    """The number of sockets on one node that were destroyed."""
 
     trial: str
     node: str
@@ -79,20 +91,20 @@ class SocketLine:
 
 @lru_cache(maxsize=4)
 def connection_lines(report: Report) -> list[ConnectionLine]:
-    """Both ends of every connection; the flows' own before iperf3's control connections."""
+    """Return both ends of each connection; those of flows come before iperf3's control connections."""
     found = []
     for trials in cells_with(report, ["life", "flow"]).values():
         for trial in trials:
             ended = _ended(trial) if recorded(trial, "life") else {}
-            # One that the other collector has and that never ended is still a connection.
-            every = {**(_totals(trial) if recorded(trial, "flow") else {}), **ended}
-            found += sorted(every.values(), key=lambda line: (line.flow == UNKNOWN, line.flow, line.node, line.local))
+            # Connections that did not end are only in the rows of the collector ``flow``.
+            ends = {**(_totals(trial) if recorded(trial, "flow") else {}), **ended}
+            found += sorted(ends.values(), key=lambda line: (line.flow == UNKNOWN, line.flow, line.node, line.local))
     return found
 
 
 @lru_cache(maxsize=4)
 def reset_lines(report: Report) -> list[ResetLine]:
-    """Resets by end and reason, most first."""
+    """Return the resets of each trial by flow, node, direction, state and reason, most frequent first."""
     columns = ["flow", "node", "is_sent", "state", "reason"]
     found = []
     for trials in cells_with(report, ["resets"]).values():
@@ -107,7 +119,7 @@ def reset_lines(report: Report) -> list[ResetLine]:
 
 @lru_cache(maxsize=4)
 def segment_lines(report: Report) -> list[SegmentLine]:
-    """Segments received, by flow and node."""
+    """Return the received segments of each trial by flow and node."""
     found = []
     for trials in cells_with(report, ["packets"]).values():
         for trial in trials:
@@ -117,7 +129,7 @@ def segment_lines(report: Report) -> list[SegmentLine]:
 
 @lru_cache(maxsize=4)
 def socket_lines(report: Report) -> list[SocketLine]:
-    """Sockets taken down, by node."""
+    """Return the number of destroyed sockets of each trial by node."""
     found = []
     for trials in cells_with(report, ["destroy"]).values():
         for trial in trials:
@@ -127,6 +139,7 @@ def socket_lines(report: Report) -> list[SocketLine]:
 
 
 def _ended(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
+    """Return the ends of the connections that ended, from the collector ``life``."""
     rows = trial.collected("life").to_pylist()
     return {
         _key(row): _connection(trial, row, row["tx_bytes"], row["rx_bytes"], row["duration_ns"] / 1e9) for row in rows
@@ -134,7 +147,10 @@ def _ended(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
 
 
 def _totals(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
-    """The last row of each connection, by process, has its total; a connection may be used by several."""
+    """Return the ends of all connections with their byte counts, from the collector ``flow``.
+
+    Several processes may use a connection, and the last row of each has its total, so the last rows are added up.
+    """
     last = {(*_key(row), str(row["pid"])): row for row in trial.collected("flow").to_pylist()}
     by_connection: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for (*key, _pid), row in last.items():
@@ -193,7 +209,7 @@ def _segments(trial: TrialResult) -> list[SegmentLine]:
 
 
 def connection_tables(report: Report) -> Iterator[EventTable]:
-    """Yield the table of connections, if their lives were recorded."""
+    """Yield the table of connections, if they were recorded."""
     if lines := connection_lines(report):
         yield table(
             "connections",
@@ -216,19 +232,19 @@ def connection_tables(report: Report) -> Iterator[EventTable]:
 
 
 def socket_tables(report: Report) -> Iterator[EventTable]:
-    """Yield the tables of resets, of segments received and of sockets taken down, those that were recorded."""
+    """Yield the tables of resets, of received segments and of destroyed sockets, as far as these were recorded."""
     if resets := reset_lines(report):
         yield table(
             "resets",
             "Resets",
-            "Segments with RST, by the node that sent or received them, and the reason.",
+            "Segments with the RST flag, by the node that sent or received them, and by the kernel's reason.",
             (),
             resets,
             [
                 text("Trial", "trial"),
                 text("Flow", "flow"),
                 text("Node", "node"),
-                text("", "way"),
+                text("Direction", "way"),
                 text("State", "state"),
                 text("Reason", "reason"),
                 number("Segments", "", "segments"),
@@ -238,7 +254,7 @@ def socket_tables(report: Report) -> Iterator[EventTable]:
         yield table(
             "segments",
             "Segments received",
-            "Segments that IP handed to TCP, by flow and node.",
+            "Segments that the IP layer passed to TCP, by flow and node. CE: Congestion Experienced, an ECN mark.",
             (),
             segments,
             [
@@ -253,7 +269,7 @@ def socket_tables(report: Report) -> Iterator[EventTable]:
         )
     if sockets := socket_lines(report):
         headings = [text("Trial", "trial"), text("Node", "node"), number("Sockets", "", "sockets")]
-        yield table("sockets", "Sockets taken down", "", (), sockets, headings)
+        yield table("sockets", "Destroyed sockets", "TCP sockets that the kernel destroyed.", (), sockets, headings)
 
 
 def _flag(flag: str) -> Heading:

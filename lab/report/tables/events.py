@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All tables of what collectors, probes and short flows recorded, in the order of the page."""
+"""The tables of what collectors, probes and short flows recorded, in the order of the page."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.report.tables.table import EventTable
 
 
 def event_tables(report: Report) -> list[EventTable]:
-    """Return the tables for which there is anything to show."""
+    """Return the tables that have lines."""
     return [
         *completion_tables(report),
         *latency_tables(report),

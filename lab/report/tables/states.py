@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""States of connections: a line for each time that one end of a connection was in a state."""
+"""The table of the TCP states of connections, with a line for each period that one end spent in a state."""
 
 from __future__ import annotations
 
@@ -15,20 +15,24 @@ from lab.units import format_duration
 
 @dataclass(frozen=True)
 class StateLine:
-    """How long one end of a connection was in one state, each time it was."""
+    """A period that one end of a connection spent in one state."""
 
     trial: str
     flow: str
     node: str
     local: str
+    """Address and port of this end."""
     remote: str
+    """Address and port of the other end."""
     state: str
     start_s: float
+    """Start of the period, in seconds since the start of traffic."""
     seconds: float
+    """Duration of the period, in seconds."""
 
 
 def state_lines(report: Report) -> list[StateLine]:
-    """Return the states of the first repetition of each cell."""
+    """Return the states in the first repetition of each cell."""
     return [
         StateLine(trial.id, end.flow, end.node, end.local, end.remote, span.name, span.start, span.end - span.start)
         for trial in first_trials(report, ["states"]).values()
@@ -43,7 +47,7 @@ def state_tables(report: Report) -> Iterator[EventTable]:
         yield table(
             "states",
             "Connection states",
-            "Of the first repetition of each cell.",
+            "TCP states of both ends of each connection, in the first repetition of each cell.",
             (),
             lines,
             [
