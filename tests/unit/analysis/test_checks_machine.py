@@ -15,6 +15,7 @@ QUIET = {"load_before": 0.3, "stall_ns": 200_000_000, "steal_ns": 0, "softnet_dr
 
 
 def judged(pressure: dict[str, Any] | None) -> list[Any]:
+    """Return the checks of a trial whose record has this *pressure*."""
     # The trial took ten seconds on two processors.
     cpu = {"total_ns": 20 * 10**9, "busy_ns": 4 * 10**9, "processors": 2}
     trial: Any = SimpleNamespace(record={"pressure": pressure, "cpu": cpu})

@@ -25,6 +25,7 @@ from lab.store.folders import (
 
 
 def made(final: Path, content: str, if_there: Literal["refuse", "replace", "keep"] = "refuse") -> None:
+    """Create the folder *final* with a file that contains *content*."""
     with new_folder(final, if_there=if_there) as folder:
         (folder / "file").write_text(content)
 
