@@ -27,7 +27,7 @@ class Series:
     kernel: str
     """The kernel as text; empty if the experiment does not compare kernels."""
     label: str
-    """The text in legends and tables; it names only what differs between series."""
+    """The text in legends and tables: the algorithm, with the group and the kernel if there are several."""
     look: Look
 
 

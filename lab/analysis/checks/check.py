@@ -17,7 +17,7 @@ class Check:
     """The outcome of one check of one trial, in words for the reader of the report."""
 
     id: str
-    """Short name of the check, which never changes: ``base-rtt``."""
+    """Short name of the check, such as ``base-rtt``."""
     title: str
     """Name of the check in the report."""
     verdict: Verdict

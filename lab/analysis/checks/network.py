@@ -242,10 +242,10 @@ def netem_limit(trial: MeasuredTrial, sides: list[Side]) -> Check:
 
 
 def netem_drops(sides: list[Side]) -> Check:
-    """Check that netem dropped as many packets as the declared loss lets expect, from its counters.
+    """Check that netem's counters show about as many drops as the declared loss predicts.
 
-    More drops mean that its limit was too small, and another number that tc misread the loss.  See pitfalls 3 and 13 in
-    docs/explanation/pitfalls.md.
+    Too many drops show that netem's limit was too small, or that tc misread the loss; too few, that tc misread it.  See
+    pitfalls 3 and 13 in docs/explanation/pitfalls.md.
     """
     findings = []
     for side in (side for side in sides if side.result["role"] == "ingress" and side.direction["netem"]):
@@ -317,9 +317,10 @@ def sender_netem(trial: MeasuredTrial, sides: list[Side]) -> Check:
 
 
 def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Check that the sending hosts have the declared qdisc, or else none that paces, and all the same one.
+    """Check that each sending host has the declared qdisc.
 
-    Pacing depends on the sender's qdisc.  See pitfall 7 in docs/explanation/pitfalls.md.
+    Without a declared qdisc, all sending hosts should have the same one, and none should have fq, which paces, or a
+    rate limit of its own.  Pacing depends on the sender's qdisc.  See pitfall 7 in docs/explanation/pitfalls.md.
     """
     sources = {flow.asked["source"] for flow in trial.flows}
     senders = [side for side in sides if side.result["role"] == "egress" and side.result["node"] in sources]

@@ -49,7 +49,7 @@ Kind = Literal["cwnd", "srtt", "goodput"]
 MARK_BINS = 90
 """Largest number of markers of each kind on a curve."""
 MAX_MARKED = 4
-"""If a panel has more flows than this, their curves have no markers, because they could not be distinguished."""
+"""If a row has more flows than this, their curves have no markers, because they could not be distinguished."""
 
 ESTIMATE: Any = (0, (1, 1.2))
 """Line style of BBR's bandwidth estimate."""
