@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Completion times of short flows (per-flow transfer times in RFC 5166, section 2.1.1)."""
+"""Completion times of short flows (RFC 5166, section 2.1.1: per-flow completion times)."""
 
 from __future__ import annotations
 
