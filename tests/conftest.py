@@ -54,6 +54,24 @@ TOOLS = {
 }
 
 
+def pytest_configure() -> None:
+    """Give each worker of pytest-xdist a processor of its own, and to the virtual machines that it starts."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests together that share a boot of the guest, or the kernel of this machine (``--dist loadgroup``)."""
+    for item in items:
+        folder = item.path.parent.name
+        if folder == "live":
+            item.add_marker(pytest.mark.xdist_group("this machine's kernel"))
+        elif folder == "guest":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Tests on the real thing fail where it is not there: in silence, nobody would notice that nothing was tested."""
     if item.get_closest_marker("live") is not None:
