@@ -12,14 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.engine.vm.engine import VmEngine
 from lab.experiment.read.load import load_experiment
 from lab.job import kernels
-from lab.job.protocol import Job
+from lab.job.protocol import Job, Record
 from lab.plan.plan import Plan, make_plan
 from lab.store import places
 
@@ -135,8 +134,8 @@ def run_job(engines: Callable[[str], VmEngine], tmp_path_factory: pytest.TempPat
     return run
 
 
-def record_in(directory: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((directory / "record.json").read_text())
+def record_in(directory: Path) -> Record:
+    record: Record = json.loads((directory / "record.json").read_text())
     return record
 
 

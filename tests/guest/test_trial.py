@@ -9,14 +9,16 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from lab.agent.collectors.loader import BPF_WARNINGS
 from lab.engine import sources
 from lab.engine.vm.engine import VmEngine
-from lab.job.protocol import Job
+from lab.job.protocol import Job, Record
 from lab.store.collected import read_rows
 from lab.store.digest import record_digest
 from tests.conftest import job_of, record_in
@@ -32,15 +34,17 @@ def cubic(run_job: RunJob) -> Path:
     return run_job(job_of("duration=5s", loss="0.1%"))
 
 
-def qdisc(record: dict, node: str, kind: str, when: str = "qdiscs_after") -> dict:  # type: ignore[type-arg]
+def qdisc(
+    record: Record, node: str, kind: str, when: Literal["qdiscs_before", "qdiscs_after"] = "qdiscs_after"
+) -> dict[str, Any]:
     (found,) = (
         entry for port in record["interfaces"] if port["node"] == node for entry in port[when] if entry["kind"] == kind
     )
     return dict(found)
 
 
-def server(directory: Path) -> dict:  # type: ignore[type-arg]
-    found: dict = json.loads((directory / "iperf3" / "bulk.server.json").read_text())  # type: ignore[type-arg]
+def server(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "iperf3" / "bulk.server.json").read_text())
     return found
 
 
@@ -125,11 +129,11 @@ def test_random_loss_is_within_its_binomial_band(run_job: RunJob) -> None:
     assert abs(dropped - 0.01 * seen) < 4 * (0.01 * 0.99 * seen) ** 0.5
 
 
-def probe_rows(directory: Path) -> np.ndarray:  # type: ignore[type-arg]
+def probe_rows(directory: Path) -> NDArray[np.void]:
     return read_rows(directory, "tcp_probe", record_in(directory)["collectors"]["tcp_probe"])
 
 
-def changes(rows: np.ndarray) -> dict[int, list[bool]]:  # type: ignore[type-arg]
+def changes(rows: NDArray[np.void]) -> dict[int, list[bool]]:
     """Socket → for every row but its first, whether window or threshold are others than in the row before."""
     found = {}
     for cookie in np.unique(rows["sock_cookie"]):
