@@ -1,22 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the tables of ``experiment-file.md`` from the schema: ``python docs/generate.py [--check]``.
-
-``--check`` writes nothing and exits with 1 if the page is not up to date.
-"""
+"""The fields of the experiment file, from its JSON Schema."""
 
 from __future__ import annotations
 
-import re
-import sys
-from collections.abc import Sequence
-from pathlib import Path
+import functools
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from lab import units
 from lab.experiment.schema.json_schema import json_schema
 
-PAGE = Path(__file__).with_name("experiment-file.md")
-TABLE = re.compile(r"(<!-- fields of (\w+)([\w ]*) -->\n).*?(<!-- end -->)", re.DOTALL)
+from . import known_as, markdown_table, require
 
 KINDS = {
     units.RATE_PATTERN: "rate",
@@ -50,7 +44,8 @@ SECTIONS = {
     "Linear": "[a row](#linear)",
     "Link": "[a link](#a-link)",
     "ParkingLot": "[a parking lot](#parking-lot)",
-    "Probe": "[its options](#probe)",
+    "Probe": "[its options](#tcp_probe)",
+    "TcpProbe": "[its options](#tcp_probe)",
     "Queue": "[a queue](#a-queue)",
     "Queues": "[its options](#queue)",
     "RandomLoss": "[independent loss](#loss)",
@@ -65,31 +60,40 @@ SECTIONS = {
 }
 """Model → the section of the page that describes it."""
 OBJECTS = {
-    "links": "names, each with [a link](#a-link), and `from` and `to`",
-    "nodes": "names, each with `host`, `router` or `switch`",
-    "flows": "names, each with [a flow](#a-flow)",
-    "hosts": "names or patterns, each with [settings](#hosts)",
-    "modules": "names, each with parameters",
-    "probes": "names, each with [a probe](#latency-probes)",
-    "sysctl": "names, each with a value",
-    "matrix": "paths, each with a list",
-    "parameters": "names, each with a value",
+    "links": "mapping: name → [a link](#a-link) with `from` and `to`",
+    "nodes": "mapping: name → `host`, `router` or `switch`",
+    "flows": "mapping: name → [a flow](#a-flow)",
+    "hosts": "mapping: name or pattern → [settings](#hosts)",
+    "modules": "mapping: name → parameters",
+    "probes": "mapping: name → [a probe](#latency-probes)",
+    "sysctl": "mapping: name → value",
+    "matrix": "mapping: path → list of values",
+    "parameters": "mapping: name → value",
 }
+"""Field that is a mapping → what it maps."""
 
 
-def tables(page: str, schema: dict[str, Any]) -> str:
-    """The page with every table made anew."""
-    models = {"Experiment": schema, **schema["$defs"]}
-    written = TABLE.findall(page)
-    missing = models.keys() - {name for _begin, name, _some, _end in written}
-    if missing:
-        raise SystemExit(f"{PAGE.name} has no table for {', '.join(sorted(missing))}")
-    return TABLE.sub(lambda match: match[1] + table(models[match[2]], models, match[3].split()) + match[4], page)
+def require_all(wanted: Iterable[str]) -> None:
+    """End with a message unless every model has a table in some page."""
+    require("the fields", models(), (what.split()[0] for what in wanted))
 
 
-def table(model: dict[str, Any], models: dict[str, Any], some: Sequence[str] = ()) -> str:
+def table_of(what: str) -> str:
+    """The table of the model that *what* names, or of those of its fields that follow the name."""
+    name, *some = what.split()
+    return table(models()[known_as(name, models())], some)
+
+
+@functools.cache
+def models() -> Mapping[str, dict[str, Any]]:
+    """Name → the JSON Schema of the model."""
+    schema = json_schema()
+    return {"Experiment": schema, **schema["$defs"]}
+
+
+def table(model: dict[str, Any], some: Sequence[str] = ()) -> str:
     """The table of a model, or of *some* of its fields."""
-    rows = ["| field | written as | default | what it is |", "|---|---|---|---|"]
+    rows = []
     required = model.get("required", ()) or [
         name for one in model.get("anyOf", ()) for name in one.get("required", ()) if name != "extends"
     ]
@@ -97,15 +101,14 @@ def table(model: dict[str, Any], models: dict[str, Any], some: Sequence[str] = (
         if some and name not in some:
             continue
         # A field that says no more than its model does has no description of its own.
-        of_model = models.get(field.get("$ref", "").rpartition("/")[2], {})
+        of_model = models().get(field.get("$ref", "").rpartition("/")[2], {})
         rows.append(row(name, {"description": of_model.get("description"), **field}, name in required))
-    return "\n".join(rows) + "\n"
+    return markdown_table(("Field", "Value", "Default", "Meaning"), rows)
 
 
-def row(name: str, field: dict[str, Any], required: bool) -> str:
+def row(name: str, field: dict[str, Any], required: bool) -> tuple[str, str, str, str]:
     text, default = described(field, required)
-    cells = (f"`{name}`", kind(name, field), default, text)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return f"`{name}`", kind(name, field), default, text
 
 
 def described(field: dict[str, Any], required: bool) -> tuple[str, str]:
@@ -160,16 +163,3 @@ def number(field: dict[str, Any]) -> str:
 
 def grouped(value: float) -> str:
     return f"{value:,.0f}".replace(",", " ")
-
-
-def main() -> int:
-    before = PAGE.read_text(encoding="utf-8")
-    after = tables(before, json_schema())
-    if sys.argv[1:] == ["--check"]:
-        return int(before != after)
-    PAGE.write_text(after, encoding="utf-8")
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
