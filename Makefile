@@ -20,7 +20,7 @@ lint: setup ## Check format, style and types
 	.venv/bin/mypy
 
 docs: setup ## Build the documentation site in site/; a broken link fails it
-	.venv/bin/mkdocs build
+	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
 
 bench: setup ## Measure speed, memory and what tracing costs; results go to results/bench/
 	.venv/bin/python -m benchmarks.run
