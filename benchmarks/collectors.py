@@ -23,9 +23,9 @@ SECONDS = 10
 RATE_MBIT = 100
 WHAT = {
     "none": "{}",
-    "probe": "{probe: {}}",
-    "probe, on change": "{probe: {record: cwnd_change}}",
-    "probe, transmit and both ends": "{probe: {ends: both, transmit: true}}",
+    "tcp_probe": "{tcp_probe: {}}",
+    "tcp_probe, on change": "{tcp_probe: {record: cwnd_change}}",
+    "tcp_probe, transmit and both ends": "{tcp_probe: {ends: both, transmit: true}}",
     "flow": "{flow: {}}",
     "life": "{life: {}}",
     "states": "{states: {}}",
@@ -38,7 +38,7 @@ WHAT = {
     "drops, switched off": "{drops: {window: {from: 9900ms, to: 9950ms}}}",
     "queue": "{queue: {}}",
     "queue, every packet": "{queue: {every_packet: true}}",
-    "probe + retrans + states + drops": "{probe: {}, retrans: {}, states: {}, drops: {}}",
+    "tcp_probe + retrans + states + drops": "{tcp_probe: {}, retrans: {}, states: {}, drops: {}}",
 }
 
 

@@ -25,7 +25,7 @@ from lab.experiment.read.load import load_experiment
 from lab.job.mailbox import State
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Runner
-from lab.store import places as cache
+from lab.store import places
 from lab.store.run import create_run
 from lab.store.trial_cache import TrialCache
 
@@ -63,7 +63,7 @@ class SilentObserver:
 
 def shipped_plan(*overrides: str) -> Plan:
     """The shipped experiment, changed."""
-    return make_plan(load_experiment(SHIPPED, overrides).raw)
+    return make_plan(load_experiment(SHIPPED, overrides).checked)
 
 
 def trial_of(rate_mbit: int, flows: int, seconds: int, *overrides: str) -> Trial:
@@ -120,7 +120,7 @@ def speed(engine: VmEngine, rate_mbit: int, flows: int, times: int) -> dict[str,
 def probe_effect(engine: VmEngine, times: int) -> dict[str, Any]:
     """What recording every ACK changes, at 20 Mbit/s."""
     off = median_trial(engine, trial_of(20, 1, LONG_S, "collect={}"), times)
-    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={probe: {record: every_ack}}"), times)
+    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={tcp_tcp_probe: {record: every_ack}}"), times)
     return {
         "goodput_off_bps": round(off.goodput_bps),
         "goodput_on_bps": round(on.goodput_bps),
@@ -222,7 +222,7 @@ def template_build_s(engine: VmEngine, times: int) -> float:
 @contextmanager
 def empty_cache() -> Iterator[None]:
     """A cache that holds the images and nothing else, beside the real one."""
-    root = cache.cache_root()
+    root = places.cache_root()
     before = os.environ.get("LAB_CACHE")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=root) as scratch:
         for name in ("images", "recipes"):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live tracing at full speed: ``lab trace probe`` against bpftrace and a perf-buffer tool on the same traffic.
+"""Live tracing at full speed: ``lab trace tcp_probe`` against bpftrace and a perf-buffer tool on the same traffic.
 
 As root: ``python -m benchmarks.tracing``.  iperf3 runs over loopback as fast as the machine can while each tool prints
 every ``tcp:tcp_probe`` event of its port into a file.  The tools take turns, several rounds of them, so that what else
@@ -41,11 +41,19 @@ tracepoint:tcp:tcp_probe /args->sport == {PORT} || args->dport == {PORT}/ {{
 def tools() -> dict[str, list[str]]:
     """Name → command line, of those that are installed."""
     lab = str(Path(sys.executable).with_name("lab"))
-    perf_buffer = str(Path(__file__).with_name("perf_buffer_probe.py"))
+    perf_buffer = str(Path(__file__).with_name("perf_buffer_tcp_probe.py"))
     found = {
         "none": [],
-        "lab trace probe": [lab, "trace", "probe", "--port", str(PORT)],
-        "lab trace probe --format tcpprobe": [lab, "trace", "probe", "--port", str(PORT), "--format", "tcpprobe"],
+        "lab trace tcp_probe": [lab, "trace", "tcp_probe", "--port", str(PORT)],
+        "lab trace tcp_probe --format tcpprobe": [
+            lab,
+            "trace",
+            "tcp_probe",
+            "--port",
+            str(PORT),
+            "--format",
+            "tcpprobe",
+        ],
         "bcc, perf buffer": ["/usr/bin/python3", perf_buffer, str(PORT)],
     }
     if shutil.which("bpftrace"):

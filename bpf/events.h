@@ -11,7 +11,7 @@
 #define LAB_EVENTS_H
 
 /* A connection's congestion state, just before an incoming segment is processed, or when one leaves. */
-struct probe_event {
+struct tcp_probe_event {
 	u64 ts_ns;
 	u64 sock_cookie;
 	u64 pacing_rate;	/* bytes per second */
@@ -196,7 +196,7 @@ struct queue_event {
 	u8 unused[7];
 };
 
-_Static_assert(sizeof(struct probe_event) == 200, "padding in struct probe_event");
+_Static_assert(sizeof(struct tcp_probe_event) == 200, "padding in struct tcp_probe_event");
 _Static_assert(sizeof(struct states_event) == 88, "padding in struct states_event");
 _Static_assert(sizeof(struct life_event) == 96, "padding in struct life_event");
 _Static_assert(sizeof(struct retrans_event) == 80, "padding in struct retrans_event");

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
  * What tc has no qdisc for, as classifiers (tc-bpf(8), direct action): losing listed packets, and a link whose capacity
- * is a trace of delivery opportunities.  Which link a packet is on is its mark, set by the filter before.
+ * are listed in a capacity file.  Which link a packet is on is its mark, set by the filter before.
  */
 #define LINKS_MAX 256
 #define LINKS_OPPORTUNITIES (1 << 20)
@@ -38,39 +38,39 @@ int links_lose_listed(struct __sk_buff *skb)
 	return links_listed.lookup(&key) ? TC_ACT_SHOT : TC_ACT_UNSPEC;
 }
 
-struct links_trace {
-	u64 start_ns;		/* of the trace: bpf_ktime_get_ns() */
+struct links_capacity {
+	u64 start_ns;		/* of the first period: bpf_ktime_get_ns() */
 	u64 period_ns;		/* after which it begins anew */
 	u64 next;		/* the opportunity that the last packet took, counted through all periods */
 	u32 used;		/* bytes of it that are taken */
-	u32 capacity;		/* bytes of each */
+	u32 opportunity_bytes;		/* bytes of each */
 	u32 first;		/* its place in links_opportunities */
 	u32 count;
 	u64 limit_bytes;	/* what may wait */
 	u64 dropped;
 };
 
-BPF_ARRAY(links_traces, struct links_trace, LINKS_MAX);
+BPF_ARRAY(links_capacities, struct links_capacity, LINKS_MAX);
 BPF_ARRAY(links_opportunities, u32, LINKS_OPPORTUNITIES);	/* ms since the start of its period, ascending */
 
-static __always_inline u64 links_time(const struct links_trace *trace, u64 index)
+static __always_inline u64 links_time(const struct links_capacity *link, u64 index)
 {
-	u32 place = trace->first + index % trace->count;
+	u32 place = link->first + index % link->count;
 	u32 *ms = links_opportunities.lookup(&place);
 
-	return trace->start_ns + index / trace->count * trace->period_ns + (ms ? *ms : 0) * 1000000ULL;
+	return link->start_ns + index / link->count * link->period_ns + (ms ? *ms : 0) * 1000000ULL;
 }
 
 /* The first opportunity that is not before NOW. */
-static __always_inline u64 links_first_from(const struct links_trace *trace, u64 now)
+static __always_inline u64 links_first_from(const struct links_capacity *link, u64 now)
 {
-	u64 elapsed = now - trace->start_ns;
-	u64 period = elapsed / trace->period_ns, within = elapsed % trace->period_ns;
-	u32 low = 0, high = trace->count;
+	u64 elapsed = now - link->start_ns;
+	u64 period = elapsed / link->period_ns, within = elapsed % link->period_ns;
+	u32 low = 0, high = link->count;
 
 #pragma unroll
 	for (int step = 0; step < LINKS_SEARCH; step++) {
-		u32 middle = (low + high) / 2, place = trace->first + middle;
+		u32 middle = (low + high) / 2, place = link->first + middle;
 		u32 *ms = low < high ? links_opportunities.lookup(&place) : 0;
 
 		if (!ms)
@@ -80,7 +80,7 @@ static __always_inline u64 links_first_from(const struct links_trace *trace, u64
 		else
 			high = middle;
 	}
-	return period * trace->count + low;
+	return period * link->count + low;
 }
 
 /*
@@ -88,38 +88,38 @@ static __always_inline u64 links_first_from(const struct links_trace *trace, u64
  * leaves with the opportunity that carries its last byte; one that comes when nothing waits takes the next to come, and
  * those that nobody took are lost.
  */
-int links_follow_trace(struct __sk_buff *skb)
+int links_follow_capacity(struct __sk_buff *skb)
 {
 	u32 slot = skb->mark;
-	struct links_trace *trace = links_traces.lookup(&slot);
+	struct links_capacity *link = links_capacities.lookup(&slot);
 	u64 now = bpf_ktime_get_ns(), index, first, waiting;
 	u32 length = skb->len, used;
 
 	skb->mark = 0;
-	if (!trace || !trace->count || !trace->period_ns || !trace->capacity)
+	if (!link || !link->count || !link->period_ns || !link->opportunity_bytes)
 		return TC_ACT_OK;
-	/* Before its start, and while paths are calibrated, a trace has not begun: then it is at its first opportunity. */
-	first = now < trace->start_ns ? 0 : links_first_from(trace, now);
-	index = trace->next;
-	used = trace->used;
+	/* Before its start, and while paths are calibrated, the capacity file has not begun: the link is then at its first opportunity. */
+	first = now < link->start_ns ? 0 : links_first_from(link, now);
+	index = link->next;
+	used = link->used;
 	if (index < first) {
 		index = first;
 		used = 0;
 	}
-	waiting = (index - first) * trace->capacity + used;
-	if (waiting + length > trace->limit_bytes + trace->capacity) {
-		trace->dropped++;
+	waiting = (index - first) * link->opportunity_bytes + used;
+	if (waiting + length > link->limit_bytes + link->opportunity_bytes) {
+		link->dropped++;
 		return TC_ACT_SHOT;
 	}
-	if (length > trace->capacity - used) {
-		length -= trace->capacity - used;
-		index += 1 + (length - 1) / trace->capacity;
-		used = length - (length - 1) / trace->capacity * trace->capacity;
+	if (length > link->opportunity_bytes - used) {
+		length -= link->opportunity_bytes - used;
+		index += 1 + (length - 1) / link->opportunity_bytes;
+		used = length - (length - 1) / link->opportunity_bytes * link->opportunity_bytes;
 	} else {
 		used += length;
 	}
-	trace->next = index;
-	trace->used = used;
-	skb->tstamp = links_time(trace, index);
+	link->next = index;
+	link->used = used;
+	skb->tstamp = links_time(link, index);
 	return TC_ACT_OK;
 }

@@ -25,9 +25,9 @@ static __always_inline u8 retrans_kind(const void *sk, u8 ca_state)
 	return OTHER_RETRANSMIT;
 }
 
-static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args *ctx)
+/* Reserve an event of the socket or request @sock, if it is wanted, and fill in what all kinds of events have. */
+static __always_inline struct retrans_event *retrans_begin(const void *sock)
 {
-	void *sk = (void *)ctx->args[0], *skb = (void *)ctx->args[1];
 	u32 zero = 0;
 	struct endpoints ends;
 	struct retrans_event *event;
@@ -35,12 +35,7 @@ static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args
 
 	if (!filter)
 		return 0;
-#if ARGUMENTS(tcp_retransmit_skb) >= 3
-	/* Since 6.17 it fires for attempts that failed, too: nothing was sent then. */
-	if ((s32)ctx->args[2])
-		return 0;
-#endif
-	read_socket_endpoints(sk, &ends);
+	read_socket_endpoints(sock, &ends);
 	if (!is_wanted(filter, &ends))
 		return 0;
 	event = retrans_events.ringbuf_reserve(sizeof(struct retrans_event));
@@ -49,15 +44,31 @@ static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args
 		return 0;
 	}
 	event->ts_ns = bpf_ktime_get_ns();
-	event->skaddr = (u64)sk;
 	SET_ENDPOINTS(event, &ends);
+	__builtin_memset(event->unused, 0, sizeof(event->unused));
+	return event;
+}
+
+static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *sk = (void *)ctx->args[0], *skb = (void *)ctx->args[1];
+	struct retrans_event *event;
+
+#if ARGUMENTS(tcp_retransmit_skb) >= 3
+	/* Since 6.17 it fires for attempts that failed, too: nothing was sent then. */
+	if ((s32)ctx->args[2])
+		return 0;
+#endif
+	event = retrans_begin(sk);
+	if (!event)
+		return 0;
+	event->skaddr = (u64)sk;
 	event->seq = READ_AT(u32, skb + OFFSET(sk_buff, cb) + OFFSET(tcp_skb_cb, seq));
 	event->end_seq = READ_AT(u32, skb + OFFSET(sk_buff, cb) + OFFSET(tcp_skb_cb, end_seq));
 	event->snd_cwnd = READ(u32, sk, tcp_sock, snd_cwnd);
 	event->state = READ(u8, sk, sock_common, skc_state);
 	event->ca_state = READ_BITS(sk, inet_connection_sock, icsk_ca_state);
 	event->kind = retrans_kind(sk, event->ca_state);
-	__builtin_memset(event->unused, 0, sizeof(event->unused));
 	retrans_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }
@@ -67,32 +78,18 @@ SECOND_PROGRAM(retrans_segment, 1)
 
 static __always_inline int retrans_synack_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	void *request = (void *)ctx->args[1];	/* begins with a struct sock_common */
-	u32 zero = 0;
-	struct endpoints ends;
-	struct retrans_event *event;
-	struct filter *filter = retrans_filter.lookup(&zero);
+	/* A struct request_sock begins with a struct sock_common. */
+	struct retrans_event *event = retrans_begin((void *)ctx->args[1]);
 
-	if (!filter)
+	if (!event)
 		return 0;
-	read_socket_endpoints(request, &ends);
-	if (!is_wanted(filter, &ends))
-		return 0;
-	event = retrans_events.ringbuf_reserve(sizeof(struct retrans_event));
-	if (!event) {
-		count_lost(retrans_lost.lookup(&zero));
-		return 0;
-	}
-	event->ts_ns = bpf_ktime_get_ns();
 	event->skaddr = ctx->args[0];
-	SET_ENDPOINTS(event, &ends);
 	event->seq = 0;
 	event->end_seq = 0;
 	event->snd_cwnd = 0;
 	event->state = TCP_NEW_SYN_RECV;
 	event->ca_state = TCP_CA_OPEN;
 	event->kind = SYNACK;
-	__builtin_memset(event->unused, 0, sizeof(event->unused));
 	retrans_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }

@@ -21,7 +21,7 @@ from lab.experiment.read.load import load_experiment
 from lab.job import kernels
 from lab.job.protocol import Job
 from lab.plan.plan import Plan, make_plan
-from lab.store import places as cache
+from lab.store import places
 
 SHIPPED = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep")
@@ -30,7 +30,7 @@ SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep")
 @pytest.fixture(scope="session")
 def lab_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A cache with no finished trials in it; what is costly to build is the user's own."""
-    real = cache.cache_root()
+    real = places.cache_root()
     mine = tmp_path_factory.mktemp("cache")
     for part in SHARED_PARTS:
         (real / part).mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def engine(engines: Callable[[str], VmEngine]) -> VmEngine:
 
 def plan_of(*overrides: str) -> Plan:
     """The shipped experiment, one repetition, changed by ``PATH=VALUE`` overrides."""
-    return make_plan(load_experiment(SHIPPED, ["repeat=1", *overrides]).raw)
+    return make_plan(load_experiment(SHIPPED, ["repeat=1", *overrides]).checked)
 
 
 def job_of(*overrides: str, cc: str = "cubic", loss: str = "0%") -> Job:

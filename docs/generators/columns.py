@@ -10,7 +10,7 @@ from pathlib import Path
 from lab.agent.collectors.registry import COLLECTORS
 from lab.store.collected import ADDRESS_FIELDS, COLUMN_UNITS, TEXT_FIELDS
 
-from . import known_as, markdown_table, require
+from . import markdown_table, require
 
 EVENTS = Path(__file__).parents[2] / "bpf" / "events.h"
 _STRUCT = re.compile(r"struct (\w+)_event \{\n(.*?)\n\};", re.DOTALL)
@@ -160,8 +160,8 @@ def table(name: str) -> str:
     if name in WITHOUT_EVENTS:
         columns = list(WITHOUT_EVENTS[name])
     else:
-        columns = [(column, bits) for bits, column in events[known_as(name, events)]]
-    named = {field for field, _enum in COLLECTORS[known_as(name, COLLECTORS)].names} if _is_collector(name) else set()
+        columns = [(column, bits) for bits, column in events[name]]
+    named = {field for field, _enum in COLLECTORS[name].names} if _is_collector(name) else set()
     rows = []
     for column, bits in columns:
         if column in COMMON or column in ("ts_ns", "netns", "ifindex") or column.startswith("unused"):

@@ -13,7 +13,7 @@ import typer
 from lab.cli.app import app
 from lab.live.__main__ import parser as trace_parser
 
-from . import known_as, markdown_table, require
+from . import markdown_table, require
 
 TRACE = "trace "
 COMMON = "common"
@@ -90,7 +90,7 @@ def _tracer(name: str) -> str:
     """What one tracer does, and the options that are its own; of ``common``, those that tracers share."""
     if name == COMMON:
         return markdown_table(OPTION_HEADS, map(_option, _options(_tracers()[PLAIN])))
-    parser = _tracers()[known_as(name, _tracers())]
+    parser = _tracers()[name]
     shared = {(*action.option_strings, action.help) for action in _options(_tracers()[PLAIN])}
     own = [
         action for action in _options(parser) if name == "list" or (*action.option_strings, action.help) not in shared

@@ -10,7 +10,7 @@ from typing import Any
 from lab import units
 from lab.experiment.schema.json_schema import json_schema
 
-from . import known_as, markdown_table, require
+from . import markdown_table, require
 
 KINDS = {
     units.RATE_PATTERN: "rate",
@@ -44,7 +44,6 @@ SECTIONS = {
     "Linear": "[a row](#linear)",
     "Link": "[a link](#a-link)",
     "ParkingLot": "[a parking lot](#parking-lot)",
-    "Probe": "[its options](#tcp_probe)",
     "TcpProbe": "[its options](#tcp_probe)",
     "Queue": "[a queue](#a-queue)",
     "Queues": "[its options](#queue)",
@@ -81,7 +80,7 @@ def require_all(wanted: Iterable[str]) -> None:
 def table_of(what: str) -> str:
     """The table of the model that *what* names, or of those of its fields that follow the name."""
     name, *some = what.split()
-    return table(models()[known_as(name, models())], some)
+    return table(models()[name], some)
 
 
 @functools.cache

@@ -19,8 +19,8 @@ from pathlib import Path
 from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.collectors.support import try_one
-from lab.agent.link_programs import needs_programs
 from lab.agent.process import CommandError, run
+from lab.agent.topology.link_programs import needs_programs
 from lab.job.protocol import Direction, Job
 
 _COMMANDS = {
@@ -99,7 +99,7 @@ def needed(job: Job) -> list[tuple[str, str]]:
 
 
 def _disciplines(way: Direction) -> list[str]:
-    if way["trace"] is not None:
+    if way["capacity"] is not None:
         return ["fq"]
     return ["tbf", way["queue"]["discipline"]] if way["queue"] is not None else []
 

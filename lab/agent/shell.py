@@ -15,12 +15,12 @@ import termios
 from pathlib import Path
 from typing import NoReturn
 
-from lab.agent.addressing import ports
 from lab.agent.collectors.loader import BPF_SOURCES
-from lab.agent.iperf3 import ends
-from lab.agent.link_programs import LinkPrograms, needs_programs
 from lab.agent.process import run
-from lab.agent.topology import Network
+from lab.agent.topology.addressing import ports
+from lab.agent.topology.link_programs import LinkPrograms, needs_programs
+from lab.agent.topology.network import Network
+from lab.agent.traffic.iperf3 import ends
 from lab.job.protocol import Flow, Job
 
 JOB = Path("/run/lab/job.json")

@@ -12,20 +12,19 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab.agent.addressing import ports
-from lab.agent.calibrate import calibrate
 from lab.agent.collectors.loader import BPF_SOURCES, Programs
-from lab.agent.collectors.options import settings
-from lab.agent.collectors.recording import Recorder, recorder
+from lab.agent.collectors.trial_recorders import TrialRecorders
 from lab.agent.congestion import load_congestion_control, set_module_parameters
 from lab.agent.counters import counted_between
-from lab.agent.latency import Latency
-from lab.agent.link_programs import LinkPrograms, needs_programs
-from lab.agent.pressure import between, read_pressure
+from lab.agent.machine_use import MachineUse
 from lab.agent.process import run
-from lab.agent.topology import Network
-from lab.agent.traffic import Traffic
-from lab.job.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
+from lab.agent.topology.addressing import ports
+from lab.agent.topology.calibrate import calibrate
+from lab.agent.topology.link_programs import LinkPrograms, needs_programs
+from lab.agent.topology.network import Network
+from lab.agent.traffic.latency_probes import Latency
+from lab.agent.traffic.schedule import Traffic
+from lab.job.protocol import PROTOCOL_FORMAT, InterfaceResult, Job, PathCalibration, Record
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
 
@@ -78,32 +77,15 @@ def _run(
 ) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
-    wanted = {flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"}
-    offered = load_congestion_control(wanted | job["congestion_control_parameters"].keys())
-    set_module_parameters(job["congestion_control_parameters"])
+    offered = _prepare_congestion_control(job)
     with contextlib.ExitStack() as stack:
-        links = None
-        if needs_programs(job):
-            links = LinkPrograms(BPF_SOURCES, job, ports(job))
-            stack.callback(links.close)
-            log("links' programs are loaded")
-        network = Network(job, links)
-        stack.callback(network.stop)
-        network.start()
-        log("topology is up")
-        calibration = calibrate(network)
-        time.sleep(_SETTLE_S)
-        log("calibrated")
-        recorders = [_recorder(name, job, network, _need(programs), directory) for name in sorted(job["collectors"])]
-        switches = _switches(job)
+        links = _load_links(job, stack, log)
+        network = _build(job, links, stack, log)
+        calibration = _calibrate(network, log)
+        recorders = TrialRecorders(network, programs, directory, log)
 
         def on_tick(now_ns: int) -> None:
-            for one in recorders:
-                one.drain(now_ns)
-                while switches[one.name] and switches[one.name][0][0] <= now_ns:
-                    _when, on = switches[one.name].pop(0)
-                    log(f"{one.name}: {'on' if on else 'off'}")
-                    (one.switch_on if on else one.switch_off)()
+            recorders.drain(now_ns)
             progress(now_ns)
 
         traffic = Traffic(network, directory, on_tick)
@@ -111,33 +93,27 @@ def _run(
         traffic.wait_until_ready()
         latency = Latency(network, directory)
         stack.callback(latency.stop)
-        before, counted_before = network.read_qdiscs(), network.read_counters()
-        for one in recorders:
-            one.start(on=not switches[one.name])
+        counters = _Counters(network)
+        recorders.start()
         log("traffic starts")
         changes = network.changes()
-        pressure_before = read_pressure() if engine != "vm" else None
-        cpu_before = _read_cpu()
-        after: list[dict[str, list[dict[str, Any]]]] = []
-
-        def on_stuck() -> None:
-            log("iperf3 cannot exchange its results: from here on, nothing is lost at random")
-            after.append(network.read_qdiscs())
-            network.lose_nothing()
+        machine = MachineUse(with_pressure=engine != "vm")
 
         def on_start(start_ns: int) -> None:
             if links is not None:
                 links.begin()
             latency.begin(start_ns)
 
+        def on_stuck() -> None:
+            log("iperf3 cannot exchange its results: from here on, nothing is lost at random")
+            counters.read_qdiscs()
+            network.lose_nothing()
+
         traffic.run(changes, on_stuck, on_start)
-        cpu = _cpu_between(cpu_before, _read_cpu())
-        pressure = between(pressure_before, read_pressure()) if pressure_before is not None else None
+        cpu, pressure = machine.end()
         log("traffic has ended")
-        collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
-        collected |= latency.results() | traffic.completions()
-        counted_after = network.read_counters()
-        after = after or [network.read_qdiscs()]
+        collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
+        counters.read()
         return {
             "format": PROTOCOL_FORMAT,
             "engine": engine,
@@ -149,9 +125,9 @@ def _run(
             "sysctls": network.read_sysctls(job["flows"][0]["source"]),
             "available_congestion_control": offered,
             "flows": traffic.results(),
-            "interfaces": network.interfaces(before, after[0]),
+            "interfaces": counters.interfaces(),
             "namespaces": network.namespaces(),
-            "counters": {node: counted_between(counted_before[node], counted_after[node]) for node in counted_after},
+            "counters": counters.nodes(),
             "calibration": calibration,
             "cpu": cpu,
             "pressure": pressure,
@@ -159,38 +135,66 @@ def _run(
         }
 
 
-def _recorder(name: str, job: Job, network: Network, programs: Programs, directory: Path) -> Recorder:
-    options = job["collectors"][name]
-    if options.get("ends") == "senders" and any(flow["initiator"] == "destination" for flow in job["flows"]):
-        # In reverse mode the sender is at the server's port: by its port alone, it cannot be told from receivers.
-        options = {**options, "ends": "both"}
-    nodes = {node["name"] for node in job["nodes"]}
-    # Only drops are recorded of whatever is dropped: a queue counts other packets than the flows', too.
-    ports = [0, 65535] if name == "drops" else [flow["port"] for flow in job["flows"]]
-
-    def resolve(host: str) -> str:
-        return network.address_of(host) if host in nodes else host
-
-    chosen = settings(name, options, (min(ports), max(ports)), resolve)
-    return recorder(name, programs, directory, chosen, options.get("interval") or 0)
+def _prepare_congestion_control(job: Job) -> list[str]:
+    """Load the algorithms that the job uses and set their parameters; returns those that the kernel offers."""
+    wanted = {flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"}
+    offered = load_congestion_control(wanted | job["congestion_control_parameters"].keys())
+    set_module_parameters(job["congestion_control_parameters"])
+    return offered
 
 
-def _switches(job: Job) -> dict[str, list[tuple[int, bool]]]:
-    """Collector → when it is switched on and off again, for those that do not run all the time."""
-    switches: dict[str, list[tuple[int, bool]]] = {name: [] for name in job["collectors"]}
-    for name, options in job["collectors"].items():
-        window = options.get("window")
-        if window is not None:
-            switches[name] = [(window["from"], True)]
-            if window.get("to") is not None:
-                switches[name].append((window["to"], False))
-    return switches
+def _load_links(job: Job, stack: contextlib.ExitStack, log: Log) -> LinkPrograms | None:
+    """Load the BPF programs of links that need one, until *stack* ends."""
+    if not needs_programs(job):
+        return None
+    links = LinkPrograms(BPF_SOURCES, job, ports(job))
+    stack.callback(links.close)
+    log("links' programs are loaded")
+    return links
 
 
-def _need(programs: Programs | None) -> Programs:
-    if programs is None:
-        raise ValueError("collectors were asked for, but no BPF loader is there")
-    return programs
+def _build(job: Job, links: LinkPrograms | None, stack: contextlib.ExitStack, log: Log) -> Network:
+    """Build the topology, until *stack* ends."""
+    network = Network(job, links)
+    stack.callback(network.stop)
+    network.start()
+    log("topology is up")
+    return network
+
+
+def _calibrate(network: Network, log: Log) -> list[PathCalibration]:
+    calibration = calibrate(network)
+    time.sleep(_SETTLE_S)
+    log("calibrated")
+    return calibration
+
+
+class _Counters:
+    """The counters of queues and nodes, before the traffic and after it."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._qdiscs_before, self._nodes_before = network.read_qdiscs(), network.read_counters()
+        self._qdiscs_after: dict[str, list[dict[str, Any]]] | None = None
+        self._nodes_after: dict[str, dict[str, int]] = {}
+
+    def read_qdiscs(self) -> None:
+        """Read the queues for the second time; only the first call after the traffic counts."""
+        if self._qdiscs_after is None:
+            self._qdiscs_after = self._network.read_qdiscs()
+
+    def read(self) -> None:
+        """Read everything for the second time."""
+        self._nodes_after = self._network.read_counters()
+        self.read_qdiscs()
+
+    def interfaces(self) -> list[InterfaceResult]:
+        assert self._qdiscs_after is not None, "read() comes first"
+        return self._network.interfaces(self._qdiscs_before, self._qdiscs_after)
+
+    def nodes(self) -> dict[str, dict[str, int]]:
+        """Return how much each counter of each node has grown."""
+        return {node: counted_between(self._nodes_before[node], after) for node, after in self._nodes_after.items()}
 
 
 def _failed(error: str, trace: str, engine: str) -> Record:
@@ -215,20 +219,6 @@ def _failed(error: str, trace: str, engine: str) -> Record:
         "pressure": None,
         "collectors": {},
     }
-
-
-def _read_cpu() -> tuple[int, list[int]]:
-    """(monotonic ns, the fields of /proc/stat's first line in USER_HZ ticks)."""
-    with open("/proc/stat", encoding="ascii") as file:
-        return time.monotonic_ns(), [int(field) for field in file.readline().split()[1:]]
-
-
-def _cpu_between(before: tuple[int, list[int]], after: tuple[int, list[int]]) -> Cpu:
-    processors = os.cpu_count() or 1
-    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    total = (after[0] - before[0]) * processors
-    idle = sum(after[1][field] - before[1][field] for field in (3, 4)) * tick_ns  # idle, iowait
-    return {"total_ns": total, "busy_ns": max(0, total - idle), "processors": processors}
 
 
 def read_versions() -> dict[str, str]:

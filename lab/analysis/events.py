@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.trace import Floats, weighted_mean, weighted_quantile
+from lab.analysis.ack_samples import Floats, weighted_mean, weighted_quantile
 
 
 @dataclass(frozen=True)

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
+from lab.analysis.ack_samples import AckSamples
 from lab.analysis.completions import Completions
 from lab.analysis.iperf import Transfer, received, sent
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
-from lab.analysis.trace import FlowTrace
 from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record
 
 
@@ -23,7 +23,7 @@ class MeasuredFlow:
     client: dict[str, Any]
     server: dict[str, Any]
     """iperf3's complete output of both ends; empty of short flows."""
-    trace: FlowTrace | None
+    samples: AckSamples | None
     """All rows of the data socket; None when tcp_probe was not asked for, and of UDP and short flows."""
     path: FlowPath
     calibration: PathCalibration | None
@@ -54,16 +54,16 @@ class MeasuredFlow:
         return self.completions.received() if self.completions is not None else sent(self.client)
 
     @cached_property
-    def sending(self) -> FlowTrace | None:
+    def sending(self) -> AckSamples | None:
         """The rows from the first one on and for as long as iperf3 sent.
 
         iperf3 starts its clock after an exchange of parameters, some round trips after the flow's declared start; the
         data socket's first ACK comes at about that moment.
         """
-        if self.trace is None or not len(self.trace):
-            return self.trace
-        start_ns = int(self.trace.time_ns[0])
-        return self.trace.between(start_ns, start_ns + round(self.sent.seconds * 1e9))
+        if self.samples is None or not len(self.samples):
+            return self.samples
+        start_ns = int(self.samples.time_ns[0])
+        return self.samples.between(start_ns, start_ns + round(self.sent.seconds * 1e9))
 
     @property
     def mean_rate_bps(self) -> int | None:
@@ -108,7 +108,7 @@ def measured_flow(
     name: str,
     client: dict[str, Any],
     server: dict[str, Any],
-    trace: FlowTrace | None,
+    samples: AckSamples | None,
     completions: Completions | None = None,
 ) -> MeasuredFlow:
     """Put together what is known about the flow *name*.
@@ -122,4 +122,4 @@ def measured_flow(
         raise ValueError(f"flow {name!r} is missing from the {'job' if asked is None else 'record'}")
     ends = (asked["source"], asked["destination"])
     calibration = next((path for path in record["calibration"] if (path["source"], path["destination"]) == ends), None)
-    return MeasuredFlow(asked, result, client, server, trace, flow_path(job, asked), calibration, completions)
+    return MeasuredFlow(asked, result, client, server, samples, flow_path(job, asked), calibration, completions)

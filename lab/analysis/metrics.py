@@ -6,10 +6,17 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.analysis import iperf
+from lab.analysis.ack_samples import (
+    AckSamples,
+    acked_bytes,
+    holding_times,
+    reductions,
+    weighted_mean,
+    weighted_quantile,
+)
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import goodput_ceiling
 from lab.analysis.statistics import jain_index
-from lab.analysis.trace import FlowTrace, acked_bytes, holding_times, reductions, weighted_mean, weighted_quantile
 
 
 @dataclass(frozen=True)
@@ -167,11 +174,11 @@ class _Srtt:
     maximum: float | None
 
 
-def _srtt(trace: FlowTrace | None) -> _Srtt:
-    if trace is None:
+def _srtt(samples: AckSamples | None) -> _Srtt:
+    if samples is None:
         return _Srtt(None, None, None, None)
-    measured = trace.srtt_us > 0
-    values, weights = trace.srtt_us[measured], holding_times(trace)[measured]
+    measured = samples.srtt_us > 0
+    values, weights = samples.srtt_us[measured], holding_times(samples)[measured]
     return _Srtt(
         mean=weighted_mean(values, weights),
         median=weighted_quantile(values, weights, 0.5),
@@ -180,10 +187,10 @@ def _srtt(trace: FlowTrace | None) -> _Srtt:
     )
 
 
-def _acked_bps(trace: FlowTrace | None) -> float | None:
-    if trace is None or len(trace) < 2:
+def _acked_bps(samples: AckSamples | None) -> float | None:
+    if samples is None or len(samples) < 2:
         return None
-    return acked_bytes(trace) * 8e9 / float(trace.time_ns[-1] - trace.time_ns[0])
+    return acked_bytes(samples) * 8e9 / float(samples.time_ns[-1] - samples.time_ns[0])
 
 
 def _completion_us(flow: MeasuredFlow, share: float) -> float | None:
@@ -194,12 +201,12 @@ def _datagrams_lost(flow: MeasuredFlow) -> float | None:
     return iperf.datagrams_lost_share(flow.server) if flow.asked["protocol"] == "udp" else None
 
 
-def _window_reductions(trace: FlowTrace | None, congestion_control: str) -> int | None:
-    return len(reductions(trace)) if trace is not None and uses_ssthresh(congestion_control) else None
+def _window_reductions(samples: AckSamples | None, congestion_control: str) -> int | None:
+    return len(reductions(samples)) if samples is not None and uses_ssthresh(congestion_control) else None
 
 
-def _cwnd_mean(trace: FlowTrace | None) -> float | None:
-    return weighted_mean(trace.snd_cwnd, holding_times(trace)) if trace is not None else None
+def _cwnd_mean(samples: AckSamples | None) -> float | None:
+    return weighted_mean(samples.snd_cwnd, holding_times(samples)) if samples is not None else None
 
 
 def _share(part: int | None, whole: int | None) -> float | None:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.trace import Floats, FlowTrace, unwrap32
+from lab.analysis.ack_samples import AckSamples, Floats, unwrap32
 
 MIN_BIN_NS = 100_000_000
 MAX_BINS = 300
@@ -25,7 +25,7 @@ def bin_width_ns(duration_ns: int, rtt_us: float) -> int:
     return math.ceil(least / 10_000_000) * 10_000_000
 
 
-def goodput_series(trace: FlowTrace, start_ns: int, end_ns: int, width_ns: int) -> tuple[Floats, Floats]:
+def goodput_series(samples: AckSamples, start_ns: int, end_ns: int, width_ns: int) -> tuple[Floats, Floats]:
     """Return (times in s, goodput in bit/s): delivered bytes per bin of *width_ns*, at the bins' middles.
 
     What one ACK acknowledges is spread over the time since snd_una last moved.  While a hole is open snd_una stands
@@ -33,12 +33,12 @@ def goodput_series(trace: FlowTrace, start_ns: int, end_ns: int, width_ns: int) 
     look faster than the link.  A last bin shorter than *width_ns* is left out.
     """
     edges = np.arange(start_ns, end_ns + 1, width_ns, dtype=np.int64)
-    acked = unwrap32(trace.snd_una)
+    acked = unwrap32(samples.snd_una)
     moved = np.flatnonzero(np.diff(acked) > 0)
     if len(edges) < 2 or not len(moved):
         return np.zeros(0), np.zeros(0)
     # A row holds what was true before its own ACK: row i+1 shows what the ACK of row i acknowledged.
-    times = np.concatenate([trace.time_ns[:1], trace.time_ns[moved]])
+    times = np.concatenate([samples.time_ns[:1], samples.time_ns[moved]])
     delivered = np.interp(edges, times, np.concatenate([acked[:1], acked[moved + 1]]))
     rate: Floats = np.diff(delivered) * 8e9 / width_ns
     middles: Floats = (edges[:-1].astype(np.float64) + width_ns / 2) / 1e9

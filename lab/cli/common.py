@@ -34,7 +34,7 @@ def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperime
     from lab.plan.plan import make_plan
 
     loaded = load_experiment(file, overrides or ())
-    return loaded, make_plan(loaded.raw, loaded.contents)
+    return loaded, make_plan(loaded.checked)
 
 
 def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
@@ -53,9 +53,9 @@ def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
 
 def write_report(run_dir: Path) -> Path:
     from lab.report import build_report
-    from lab.store import places as cache
+    from lab.store import places
 
-    return build_report(run_dir, cache.cache_root() / "figures")
+    return build_report(run_dir, places.figures())
 
 
 def processors() -> int:

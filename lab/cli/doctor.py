@@ -17,7 +17,7 @@ from lab.engine.vm import lockstep, qemu
 from lab.engine.vm.template import find_template
 from lab.errors import LabError
 from lab.job.kernels import DEBIAN, DEFAULT
-from lab.store import places as cache
+from lab.store import places
 
 MEMORY_PER_TRIAL = 1 << 30
 """A virtual machine's, and what the report takes."""
@@ -55,7 +55,7 @@ def _machine() -> Iterator[Line]:
         f"{available / 2**30:.1f} GiB of memory available",
         "" if available >= needed else f"use --jobs {max(1, available // MEMORY_PER_TRIAL)}",
     )
-    place = cache.cache_root()
+    place = places.cache_root()
     exists = next(path for path in (place, *place.parents) if path.exists())
     free = shutil.disk_usage(exists).free
     yield Line(

@@ -43,7 +43,7 @@ def run(
     """Run an experiment and write its report.  The last line printed is the run's folder."""
     from lab.run.progress import observing
     from lab.run.runner import Runner
-    from lab.store import places as cache
+    from lab.store import places
     from lab.store.run import create_run
     from lab.store.trial_cache import TrialCache
 
@@ -59,7 +59,7 @@ def run(
             plan,
             folder,
             jobs=jobs or processors(),
-            cache=TrialCache(cache.trials()),
+            cache=TrialCache(places.trials()),
             read_cache=not no_cache,
         )
         try:
@@ -87,7 +87,7 @@ def check(
     ] = None,
 ) -> None:
     """Validate an experiment and print what it comes to, without running it."""
-    from lab.plan.plan import describe
+    from lab.plan.description import describe
     from lab.plan.preview import preview
 
     _loaded, plan = planned(file, set_)

@@ -35,9 +35,9 @@ def export_tcpprobe(run_dir: Path, output: Path, trials: Sequence[str]) -> list[
 
 
 def _flows(trial: TrialResult) -> Iterator[tuple[str, list[str]]]:
-    if "probe" not in trial.record["collectors"]:
+    if "tcp_probe" not in trial.record["collectors"]:
         raise InputError(f"trial {trial.id} recorded no probe")
-    table = trial.collected("probe", [*COLUMNS, "flow", "end", "is_transmit"])
+    table = trial.collected("tcp_probe", [*COLUMNS, "flow", "end", "is_transmit"])
     lines: dict[str, list[str]] = {}
     for row in table.to_pylist():
         if row["flow"] is not None and row["end"] == "source" and row["is_transmit"] == "receive":

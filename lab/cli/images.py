@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -67,8 +66,10 @@ def image_info(
 
 def image_rm(digest: Annotated[str, typer.Argument(help="Start of its digest.")]) -> None:
     """Remove an image from the cache."""
+    from lab.store.folders import remove_folder
+
     image = _image(digest)
-    shutil.rmtree(image.path)
+    remove_folder(image.path)
     print(f"removed {image.digest}")
 
 

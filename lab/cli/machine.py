@@ -37,7 +37,7 @@ def clean() -> None:
 
 
 def trace(context: typer.Context) -> None:
-    """Trace this host's TCP live, as root: `lab trace list`, `lab trace probe --port 5201`, `lab trace --help`."""
+    """Trace this host's TCP live, as root: `lab trace list`, `lab trace tcp_probe --port 5201`, `lab trace --help`."""
     from lab.cli.trace import run_tracer
 
     run_tracer(context.args)

@@ -14,7 +14,7 @@ from lab.units import value_text
 
 
 @dataclass(frozen=True)
-class Axis:
+class RunAxis:
     """One varied field of the experiment."""
 
     path: str
@@ -59,19 +59,19 @@ QUANTITIES = (
 """What an axis may turn out to vary, in order of preference for the x-axis of the comparison."""
 
 
-def axes_of(plan: Mapping[str, Any], trials: Sequence[TrialResult]) -> list[Axis]:
+def axes_of(plan: Mapping[str, Any], trials: Sequence[TrialResult]) -> list[RunAxis]:
     """Return the plan's axes; where it names none, those that the trials' cells have."""
     declared = plan.get("axes")
     if isinstance(declared, list) and declared:
-        return [Axis(axis["path"], axis.get("label", axis["path"]), tuple(axis["values"])) for axis in declared]
+        return [RunAxis(axis["path"], axis.get("label", axis["path"]), tuple(axis["values"])) for axis in declared]
     values: dict[str, dict[str, Any]] = {}
     for trial in trials:
         for path, value in trial.cell.items():
             values.setdefault(path, {}).setdefault(_key(value), value)
-    return [Axis(path, path, tuple(found.values())) for path, found in values.items()]
+    return [RunAxis(path, path, tuple(found.values())) for path, found in values.items()]
 
 
-def algorithm_axis(axes: Sequence[Axis], trials: Sequence[TrialResult]) -> Axis | None:
+def algorithm_axis(axes: Sequence[RunAxis], trials: Sequence[TrialResult]) -> RunAxis | None:
     """Return the axis that varies the congestion control of all flows, if there is one."""
     jobs = [(trial.cell, trial.job["flows"]) for trial in trials if trial.job]
     for axis in axes:
@@ -83,8 +83,8 @@ def algorithm_axis(axes: Sequence[Axis], trials: Sequence[TrialResult]) -> Axis 
 
 
 def numeric_axis(
-    axes: Sequence[Axis], rows: Sequence[tuple[Mapping[str, Any], FlowMetrics]]
-) -> tuple[Axis, Quantity] | None:
+    axes: Sequence[RunAxis], rows: Sequence[tuple[Mapping[str, Any], FlowMetrics]]
+) -> tuple[RunAxis, Quantity] | None:
     """Return the axis that stands for a number, and for which: each value for one, and not all for the same."""
     for quantity in QUANTITIES:
         for axis in axes:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lab.analysis.events import Span, held_at, spans
 from lab.analysis.path import flow_path
-from lab.evaluation.trial import TRACE, Curve
+from lab.evaluation.trial import TCP_PROBE, Curve
 from lab.job.network import rate_steps
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Flow
 from lab.store.trial import TrialResult
@@ -38,7 +38,7 @@ class Inside:
 
 
 @dataclass(frozen=True)
-class QueueTrace:
+class QueueOccupancy:
     """The queue in front of a flow's bottleneck, over time.  Each sample holds until the next."""
 
     node: str
@@ -88,10 +88,10 @@ def drops_at(trial: TrialResult, node: str, interface: str) -> Mapping[str, Seco
 def inside(trial: TrialResult, flow: str) -> Inside:
     """What the flow's algorithm kept for itself, as the probe has it: BBR's modes and bandwidth, CUBIC's W_max."""
     algorithm = next((item["congestion_control"] for item in trial.record["flows"] if item["name"] == flow), None)
-    if not recorded(trial, TRACE) or algorithm not in ("bbr", "cubic"):
+    if not recorded(trial, TCP_PROBE) or algorithm not in ("bbr", "cubic"):
         return Inside()
     own = {"bbr": ["ca_mode", "ca_bandwidth"], "cubic": ["ca_window_max"]}[algorithm]
-    table = _of_flow(trial.collected(TRACE, ["time_ns", "flow", "end", "is_transmit", "ca_name", *own]), flow)
+    table = _of_flow(trial.collected(TCP_PROBE, ["time_ns", "flow", "end", "is_transmit", "ca_name", *own]), flow)
     at_sender = pc.and_(pc.equal(table.column("end"), "source"), pc.equal(table.column("is_transmit"), "receive"))
     table = table.filter(pc.and_(at_sender, pc.equal(table.column("ca_name"), algorithm)))
     seconds = _seconds(table)
@@ -104,7 +104,7 @@ def inside(trial: TrialResult, flow: str) -> Inside:
 
 
 @lru_cache(maxsize=128)
-def bottleneck_queue(trial: TrialResult, flow: str) -> QueueTrace | None:
+def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
     """The queue in front of the slowest link on the way of the flow's data; None where it was not recorded."""
     if not recorded(trial, "queue"):
         return None
@@ -131,9 +131,9 @@ def bottleneck_queue(trial: TrialResult, flow: str) -> QueueTrace | None:
     seconds = _seconds(table)
     since, rates = np.array(rate_steps(hop.direction), dtype=np.float64).T
     rate_then = held_at(since / 1e9, rates, seconds, before=rates[0])
-    is_constant = len(rates) == 1 and hop.direction["trace"] is None
+    is_constant = len(rates) == 1 and hop.direction["capacity"] is None
     limit = flow_path(job, asked).queue_bytes(job["mtu"])
-    return QueueTrace(
+    return QueueOccupancy(
         node=hop.sender,
         interface=interface,
         seconds=seconds,

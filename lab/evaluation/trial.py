@@ -14,18 +14,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lab.analysis.check import Check, Verdict
+from lab.analysis.ack_samples import INFINITE_SSTHRESH, SAMPLE_COLUMNS, AckSamples, ssthresh
+from lab.analysis.checks.check import Check, Verdict
+from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.completions import Completions
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.series import bin_width_ns, decimate, goodput_series
-from lab.analysis.trace import INFINITE_SSTHRESH, TRACE_COLUMNS, FlowTrace, ssthresh
-from lab.analysis.validity import judge, verdict
-from lab.evaluation.axes import Axis, axes_of
+from lab.evaluation.axes import RunAxis, axes_of
 from lab.store.run import Run
 from lab.store.trial import TrialResult
 
-TRACE = "probe"
+TCP_PROBE = "tcp_probe"
 COMPLETIONS = "completions"
 
 CURVE_BINS = 500
@@ -73,17 +73,17 @@ def measure(trial: TrialResult) -> MeasuredTrial:
         ValueError: The record contradicts the job.
     """
     job, record = trial.job, trial.record
-    traces, unmatched = _traces(trial) if TRACE in record["collectors"] else (None, 0)
+    samples_of, unmatched = _samples(trial) if TCP_PROBE in record["collectors"] else (None, 0)
     flows = []
     for asked in job["flows"]:
         name = asked["name"]
-        trace = traces.get(name, _NO_ROWS) if traces is not None else None
+        samples = samples_of.get(name, _NO_ROWS) if samples_of is not None else None
         if asked["arrivals"] is not None:
             flows.append(measured_flow(job, record, name, {}, {}, None, completions_of(trial, name)))
             continue
         client, server = trial.iperf3(name, "client"), trial.iperf3(name, "server")
         is_tcp = asked["protocol"] == "tcp"
-        flows.append(measured_flow(job, record, name, client, server, trace if is_tcp else None))
+        flows.append(measured_flow(job, record, name, client, server, samples if is_tcp else None))
     return MeasuredTrial(job, record, tuple(flows), unmatched)
 
 
@@ -124,7 +124,7 @@ def evaluate_run(run: Run) -> list[EvaluatedTrial]:
     return evaluated
 
 
-def metric_rows(result: EvaluatedTrial, axes: list[Axis]) -> list[dict[str, Any]]:
+def metric_rows(result: EvaluatedTrial, axes: list[RunAxis]) -> list[dict[str, Any]]:
     """Return a trial's rows of ``metrics.parquet``: which trial it is, its place in the matrix, its metrics."""
     identity = result.trial.identity
     where = {"trial": identity.id, "repetition": identity.repetition, "seed": identity.seed, "verdict": result.verdict}
@@ -132,7 +132,7 @@ def metric_rows(result: EvaluatedTrial, axes: list[Axis]) -> list[dict[str, Any]
     return [{**where, **values, **asdict(metrics)} for metrics in result.metrics]
 
 
-def metric_schema(axes: list[Axis]) -> pa.Schema:
+def metric_schema(axes: list[RunAxis]) -> pa.Schema:
     """Return the columns of ``metrics.parquet``."""
     columns = [("trial", pa.string()), ("repetition", pa.int64()), ("seed", pa.int64()), ("verdict", pa.string())]
     columns += [(_column(axis), pa.string()) for axis in axes]
@@ -141,7 +141,7 @@ def metric_schema(axes: list[Axis]) -> pa.Schema:
     return pa.schema(columns)
 
 
-def _column(axis: Axis) -> str:
+def _column(axis: RunAxis) -> str:
     taken = {item.name for item in fields(FlowMetrics)} | {"trial", "repetition", "seed", "verdict"}
     return f"axis_{axis.label}" if axis.label in taken else axis.label
 
@@ -151,24 +151,24 @@ def _arrow_type(hint: Any) -> pa.DataType:
     return {str: pa.string(), int: pa.int64(), float: pa.float64()}[kinds[0]]
 
 
-_NO_ROWS = FlowTrace.from_columns({name: np.zeros(0, np.int64) for name in TRACE_COLUMNS})
+_NO_ROWS = AckSamples.from_columns({name: np.zeros(0, np.int64) for name in SAMPLE_COLUMNS})
 
 
-def _traces(trial: TrialResult) -> tuple[dict[str, FlowTrace], int]:
+def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
     """Return each flow's rows, and the number of rows that belong to none."""
-    table = trial.collected(TRACE, [*TRACE_COLUMNS, "flow", "end", "is_transmit"])
+    table = trial.collected(TCP_PROBE, [*SAMPLE_COLUMNS, "flow", "end", "is_transmit"])
     # What the sender knew when ACKs arrived; the other end's rows, and those of segments sent, are for other questions.
     at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
     table = table.filter(pc.and_(at_sender, pc.equal(table.column("is_transmit"), "receive")))
     flow = table.column("flow").combine_chunks()
     names = [] if not len(flow) else flow.dictionary.to_pylist()
     index = flow.indices.fill_null(-1).to_numpy() if len(flow) else np.zeros(0, np.int64)
-    columns = {name: table.column(name).to_numpy() for name in TRACE_COLUMNS}
-    traces = {
-        name: FlowTrace.from_columns({column: values[index == number] for column, values in columns.items()})
+    columns = {name: table.column(name).to_numpy() for name in SAMPLE_COLUMNS}
+    samples_of = {
+        name: AckSamples.from_columns({column: values[index == number] for column, values in columns.items()})
         for number, name in enumerate(names)
     }
-    return traces, int(np.count_nonzero(index < 0))
+    return samples_of, int(np.count_nonzero(index < 0))
 
 
 def completions_of(trial: TrialResult, group: str) -> Completions:
@@ -179,21 +179,21 @@ def completions_of(trial: TrialResult, group: str) -> Completions:
     return Completions(*columns)
 
 
-def _curves(trace: FlowTrace, flow: MeasuredFlow) -> FlowCurves:
-    seconds = trace.time_ns / 1e9
-    start_ns, duration_ns = int(trace.time_ns[0]), round(flow.sent.seconds * 1e9)
+def _curves(samples: AckSamples, flow: MeasuredFlow) -> FlowCurves:
+    seconds = samples.time_ns / 1e9
+    start_ns, duration_ns = int(samples.time_ns[0]), round(flow.sent.seconds * 1e9)
     width_ns = bin_width_ns(duration_ns, flow.base_rtt_us or 0.0)
-    middles, goodput = goodput_series(trace, start_ns, start_ns + duration_ns, width_ns)
-    measured = trace.srtt_us > 0
+    middles, goodput = goodput_series(samples, start_ns, start_ns + duration_ns, width_ns)
+    measured = samples.srtt_us > 0
     threshold = None
     if uses_ssthresh(flow.result["congestion_control"]):
-        values = ssthresh(trace)
+        values = ssthresh(samples)
         finite = values < INFINITE_SSTHRESH
         threshold = decimate(seconds[finite], values[finite], CURVE_BINS)
     return FlowCurves(
-        cwnd=decimate(seconds, trace.snd_cwnd, CURVE_BINS),
+        cwnd=decimate(seconds, samples.snd_cwnd, CURVE_BINS),
         ssthresh=threshold,
-        srtt=decimate(seconds[measured], trace.srtt_us[measured] / 1000, CURVE_BINS),
+        srtt=decimate(seconds[measured], samples.srtt_us[measured] / 1000, CURVE_BINS),
         goodput=(middles, goodput / 1e6),
         bin_s=width_ns / 1e9,
     )

@@ -57,7 +57,8 @@ _REASONS = {
 
 
 _LINK_PROGRAMS = {"TC_INGRESS": "random_loss", "TC_EGRESS": "queue_overflow"}
-"""What a trial's own classifiers drop: packets whose loss is declared, and those that a trace has no room for."""
+"""What a trial's own classifiers drop: packets whose loss is declared, and packets that a link with a capacity file
+has no room for."""
 
 _MANAGES_QUEUE = re.compile(r"codel|(^|_)(cake|pie|red|sfb|choke)_")
 """Names of functions in net/sched that drop what they have queued."""

@@ -95,7 +95,7 @@ def at_end(direction: Direction) -> Direction:
         if change["rate_bps"] is not None:
             rate, queue = change["rate_bps"], change["queue"]
         netem = change["netem"] or netem
-    return Direction(rate_bps=rate, queue=queue, netem=netem, changes=[], trace=None, lost_packets=[])
+    return Direction(rate_bps=rate, queue=queue, netem=netem, changes=[], capacity=None, lost_packets=[])
 
 
 def mean_rate_bps(direction: Direction, start_ns: int, end_ns: int) -> float | None:
@@ -116,7 +116,7 @@ def mean_rate_bps(direction: Direction, start_ns: int, end_ns: int) -> float | N
 
 
 def rate_steps(direction: Direction) -> list[tuple[int, int]]:
-    """Return (from when, in ns, rate in bit/s) of a limited direction; of a trace its mean."""
+    """Return (from when, in ns, rate in bit/s) of a limited direction; with a capacity file its mean."""
     if direction["rate_bps"] is None:
         return []
     later = [(change["at_ns"], change["rate_bps"]) for change in direction["changes"] if change["rate_bps"] is not None]

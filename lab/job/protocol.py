@@ -14,7 +14,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 5
+PROTOCOL_FORMAT = 6
 """Version of both documents; a mismatch is refused, never guessed at."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -73,7 +73,7 @@ class Netem(TypedDict):
     seed: int
 
 
-class Trace(TypedDict):
+class Capacity(TypedDict):
     """When packets may leave, instead of a constant rate; over and over."""
 
     counts: str
@@ -98,13 +98,13 @@ class Direction(TypedDict):
     """One direction of a link."""
 
     rate_bps: int | None
-    """None: not limited.  With a trace: its mean."""
+    """None: not limited.  With a capacity file: its mean."""
     queue: Queue | None
     """Given exactly when ``rate_bps`` is."""
     netem: Netem | None
     changes: list[Change]
     """In order of time."""
-    trace: Trace | None
+    capacity: Capacity | None
     lost_packets: list[int]
     """Numbers of those that are lost, from 1: of at least half the MTU, from the start of traffic."""
 
@@ -162,7 +162,7 @@ class Flow(TypedDict):
     congestion_control: str
     """``udp`` of a UDP flow, which has none."""
     port: int
-    """The server's port; also how the flow is told apart in traces."""
+    """The server's port; also how the flow is told apart in what the collectors record."""
     start_ns: int
     """From the start of traffic."""
     duration_ns: int

@@ -22,11 +22,12 @@ if TYPE_CHECKING:
 
 EXIT_OK = 0
 EXIT_CANNOT = 2
-ALIASES = {"tcp_probe": "probe"}
+RENAMED = {"probe": "tcp_probe"}
+"""Names of collectors in earlier versions → today's."""
 
 _ABOUT = {
     "list": "which collectors work on this kernel, and why not the others",
-    "probe": "congestion state at every segment received, as the tcpprobe module printed it",
+    "tcp_probe": "congestion state at every segment received, as the tcpprobe module printed it",
     "flow": "bytes sent and received by process and connection, per interval",
     "life": "one line per connection, when it ends",
     "states": "every change of a connection's state",
@@ -51,8 +52,7 @@ def parser() -> Parser:
     listing = commands.add_parser("list", help=_ABOUT["list"], description=_ABOUT["list"])
     listing.add_argument("--json", action="store_true", help="one JSON document")
     for name in COLLECTORS:
-        aliases = [alias for alias, of in ALIASES.items() if of == name]
-        _add_options(name, commands.add_parser(name, aliases=aliases, help=_ABOUT[name], description=_ABOUT[name]))
+        _add_options(name, commands.add_parser(name, help=_ABOUT[name], description=_ABOUT[name]))
     return top
 
 
@@ -68,7 +68,7 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
         command.add_argument(
             "--destination", type=_address, metavar="ADDRESS", help="the remote end; of packets, the receiver"
         )
-    if name == "probe":
+    if name == "tcp_probe":
         modes = command.add_mutually_exclusive_group()
         modes.add_argument(
             "--full", dest="record", action="store_const", const="every_ack", help="every segment (default)"
@@ -103,12 +103,15 @@ def _add_options(name: str, command: argparse.ArgumentParser) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    asked = parser().parse_args(arguments)
+    given = list(sys.argv[1:] if arguments is None else arguments)
+    if given and given[0] in RENAMED:
+        return _cannot(f"lab trace: {given[0]!r} has been renamed: write lab trace {RENAMED[given[0]]}")
+    asked = parser().parse_args(given)
     # The reader of our output may go, as `head` does.
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     if asked.collector == "list":
         return _list(asked.json)
-    name = ALIASES.get(asked.collector, asked.collector)
+    name = asked.collector
     if os.geteuid() != 0:
         return _cannot(f"lab trace {name}: {NEEDS_ROOT}")
     try:

@@ -67,11 +67,14 @@ _ENDS = (
     Column("RPORT", 5, _text("dport")),
 )
 
+_PAIR = (Column("SOURCE", -21, _local), Column("DESTINATION", -21, _remote))
+_PROCESS = (Column("PID", -8, _text("pid")), Column("COMM", -12, _text("comm")))
+_SKADDR = Column("SKADDR", -16, lambda row: f"{row['skaddr']:x}")
+
 TABLES: dict[str, tuple[Column, ...]] = {
-    "probe": (
+    "tcp_probe": (
         TIME,
-        Column("SOURCE", -21, _local),
-        Column("DESTINATION", -21, _remote),
+        *_PAIR,
         Column("LEN", 6, _text("data_len")),
         Column("SND_NXT", 10, _hex("snd_nxt")),
         Column("SND_UNA", 10, _hex("snd_una")),
@@ -84,8 +87,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("STATE", -8, _text("ca_state")),
     ),
     "flow": (
-        Column("PID", -8, _text("pid")),
-        Column("COMM", -12, _text("comm")),
+        *_PROCESS,
         Column("RX_KB", 8, _kilobytes("rx_bytes")),
         Column("TX_KB", 8, _kilobytes("tx_bytes")),
         Column("RXSUM_KB", 10, _kilobytes("rx_total_bytes")),
@@ -95,8 +97,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("RADDR", -21, _remote),
     ),
     "life": (
-        Column("PID", -8, _text("pid")),
-        Column("COMM", -12, _text("comm")),
+        *_PROCESS,
         *_ENDS,
         Column("TX_KB", 8, _kilobytes("tx_bytes")),
         Column("RX_KB", 8, _kilobytes("rx_bytes")),
@@ -104,7 +105,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "states": (
         TIME,
-        Column("SKADDR", -16, lambda row: f"{row['skaddr']:x}"),
+        _SKADDR,
         Column("C-PID", 7, _text("pid")),
         Column("C-COMM", -12, _text("comm")),
         *_ENDS,
@@ -132,11 +133,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("STATE", -12, _text("state")),
         Column("REASON", -20, _text("reason")),
     ),
-    "destroy": (TIME, Column("SKADDR", -16, lambda row: f"{row['skaddr']:x}"), *_ENDS),
+    "destroy": (TIME, _SKADDR, *_ENDS),
     "packets": (
         TIME,
-        Column("SOURCE", -21, _local),
-        Column("DESTINATION", -21, _remote),
+        *_PAIR,
         Column("SEQ", 10, _text("seq")),
         Column("ACK", 10, _text("ack")),
         Column("WIN", 6, _text("window")),
@@ -145,8 +145,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "drops": (
         TIME,
-        Column("SOURCE", -21, _local),
-        Column("DESTINATION", -21, _remote),
+        *_PAIR,
         Column("SEQ", 10, _text("seq")),
         Column("LEN", 6, _text("length")),
         Column("INTERFACE", -12, _text("interface")),

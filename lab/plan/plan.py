@@ -5,22 +5,16 @@ from __future__ import annotations
 
 import hashlib
 import json
-import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from lab.errors import InputError
-from lab.experiment.check import matrix
-from lab.experiment.check.validate import parse, validate
+from lab.experiment.check.validate import CheckedExperiment
 from lab.experiment.resolve.job import resolve, trial_seed
-from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
-from lab.experiment.schema.contents import NO_CONTENTS, Contents
-from lab.job.network import mean_burst, mean_loss
-from lab.job.protocol import Direction, Job, Link, Loss
-from lab.plan.notes import base_rtt_ns, notes_of
-from lab.units import format_duration, format_percent, format_rate, format_size, value_text
+from lab.job.protocol import Job
+from lab.plan import names
 
 __all__ = [
     "PLAN_FORMAT",
@@ -29,19 +23,12 @@ __all__ = [
     "Plan",
     "Trial",
     "canonical_json",
-    "describe",
     "digest_of",
     "make_plan",
-    "notes",
 ]
 
-PLAN_FORMAT = 1
+PLAN_FORMAT = 2
 """Version of :meth:`Plan.to_json`; another one is refused, never guessed at."""
-
-_MAX_ID = 100
-"""Characters in a cell's id: file systems take 255 bytes, and the trial's suffix and temporary names come on top."""
-
-_MAX_PATHS = 8
 
 
 @dataclass(frozen=True)
@@ -134,27 +121,21 @@ class Plan:
             raise InputError(f"the plan is damaged: {type(error).__name__}: {error}") from error
 
 
-def make_plan(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> Plan:
-    """Return the plan of an experiment document (``LoadedExperiment.raw``, and its ``contents``).
-
-    Raises :class:`lab.experiment.check.problems.InvalidExperimentError` if the document is not a valid experiment.
-    """
-    experiment = validate(document, contents)
-    axes, _ = matrix.read_axes(document)
-    labels = _labels([axis.key for axis in axes])
-    documents = list(matrix.cells(document, axes))
-    ids = _unique(_cell_id(labels, cell.values) for cell in documents)
+def make_plan(checked: CheckedExperiment) -> Plan:
+    """Return the plan of a checked experiment (``LoadedExperiment.checked``)."""
+    experiment = checked.experiment
+    labels = names.axis_labels([axis.key for axis in checked.axes])
+    ids = names.unique(names.cell_id(labels, cell.document.values) for cell in checked.cells)
     seeds = [trial_seed(experiment.seed, repetition) for repetition in range(1, experiment.repeat + 1)]
     cells, trials = [], []
-    for cell_id, cell in zip(ids, documents, strict=True):
-        cells.append(Cell(cell_id, cell.values, cell.document))
-        resolved, _problems = parse(cell.document, contents)
-        assert resolved is not None, "validated above"
+    for cell_id, cell in zip(ids, checked.cells, strict=True):
+        cells.append(Cell(cell_id, cell.document.values, cell.document.document))
         for repetition, seed in enumerate(seeds, start=1):
-            trials.append(Trial(f"{cell_id}-r{repetition}", cell_id, repetition, seed, resolve(resolved, seed)))
+            job = resolve(cell.experiment, seed)
+            trials.append(Trial(f"{cell_id}-r{repetition}", cell_id, repetition, seed, job))
     return Plan(
         name=experiment.name,
-        axes=tuple(Axis(axis.key, labels[axis.key], axis.values) for axis in axes),
+        axes=tuple(Axis(axis.key, labels[axis.key], axis.values) for axis in checked.axes),
         cells=tuple(cells),
         trials=tuple(trials),
         title=experiment.title,
@@ -170,162 +151,6 @@ def canonical_json(value: Any) -> str:
 def digest_of(job: Job) -> str:
     """Return the SHA-256 of a job's canonical JSON, in hexadecimal."""
     return hashlib.sha256(canonical_json(job).encode("ascii")).hexdigest()
-
-
-def describe(plan: Plan) -> str:
-    """Return what the plan comes to, in a few lines of text: trials, path, queues worked out, and what to beware of."""
-    repetitions = max(trial.repetition for trial in plan.trials)
-    virtual_ns = sum(trial.job["duration_ns"] for trial in plan.trials)
-    rows = [("varied", f"{axis.label}: {', '.join(map(value_text, axis.values))}") for axis in plan.axes]
-    rows += [
-        ("trials", f"{_count(len(plan.cells), 'cell')} × {_count(repetitions, 'repetition')} = {len(plan.trials)}"),
-        ("time", f"{format_duration(virtual_ns, 4)} of traffic in all, in virtual time"),
-    ]
-    rows += _described_paths(plan)
-    rows += [("note", note) for note in notes(plan)]
-    lines = [f"{plan.name}: {plan.title}" if plan.title else plan.name]
-    previous = ""
-    for label, text in rows:
-        lines.append(f"  {label if label != previous else '':<8} {text}")
-        previous = label
-    return "\n".join(lines)
-
-
-def notes(plan: Plan) -> list[str]:
-    """Return what is valid in the plan, but cannot mean what it says, or has misled people."""
-    # Repetitions differ in their seeds alone.
-    jobs = [trial.job for trial in plan.trials if trial.repetition == 1]
-    return notes_of(jobs, max(trial.repetition for trial in plan.trials))
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _described_paths(plan: Plan) -> list[tuple[str, str]]:
-    """Return rows for the path, once for all cells that share it."""
-    first_jobs = {trial.cell_id: trial.job for trial in reversed(plan.trials)}
-    # Loss that varies is said above, with the axis; it changes nothing that is worked out here.
-    with_loss = len({_losses(job) for job in first_jobs.values()}) == 1
-    groups: dict[tuple[str, ...], list[Cell]] = {}
-    for cell in plan.cells:
-        groups.setdefault(_path_lines(first_jobs[cell.id], with_loss), []).append(cell)
-    rows = []
-    for lines, cells in list(groups.items())[:_MAX_PATHS]:
-        rows += [("path", f"where {_what_they_share(plan, cells)}:")] if len(groups) > 1 else []
-        rows += [("path", line) for line in lines]
-    if len(groups) > _MAX_PATHS:
-        rows.append(("path", f"and {len(groups) - _MAX_PATHS} more"))
-    return rows
-
-
-def _what_they_share(plan: Plan, cells: list[Cell]) -> str:
-    """Return the values of the axes that set ``cells`` apart from the others: ``loss is 0% or 1%``."""
-    parts = []
-    for axis in plan.axes:
-        texts = list(dict.fromkeys(value_text(cell.values[axis.path]) for cell in cells))
-        if len(texts) < len(axis.values):
-            parts.append(f"{axis.label} is {' or '.join(texts)}")
-    return ", ".join(parts)
-
-
-def _losses(job: Job) -> tuple[float, ...]:
-    ways = [way["netem"] for link in job["links"] for way in (link["ab"], link["ba"])]
-    return tuple(mean_loss(netem) for netem in ways if mean_loss(netem))
-
-
-def _path_lines(job: Job, with_loss: bool) -> tuple[str, ...]:
-    rtts = sorted({base_rtt_ns(job, flow) for flow in job["flows"]})
-    shown = format_duration(rtts[0]) + (f" to {format_duration(rtts[-1])}" if len(rtts) > 1 else "")
-    lines = [f"base RTT {shown}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
-    # What is alike is said once.
-    alike: dict[tuple[str, str], list[Link]] = {}
-    for link in job["links"]:
-        there, back = (_direction_text(way, rtts[-1], job["mtu"], with_loss) for way in (link["ab"], link["ba"]))
-        if there or back:
-            alike.setdefault((there, back), []).append(link)
-    for (there, back), links in alike.items():
-        a, b, more = links[0]["a"], links[0]["b"], f" and {len(links) - 1} more" if len(links) > 1 else ""
-        if there == back:
-            lines.append(f"{a} ↔ {b}{more}: {there}")
-        else:
-            lines += [f"{a} → {b}{more}: {there or 'unlimited'}", f"{b} → {a}{more}: {back or 'unlimited'}"]
-    return tuple(lines)
-
-
-def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_loss: bool) -> str:
-    rate_bps, queue, netem = direction["rate_bps"], direction["queue"], direction["netem"]
-    parts = []
-    if rate_bps is not None:
-        parts.append(format_rate(rate_bps, 4) + (" in the mean (trace)" if direction["trace"] else ""))
-    if direction["lost_packets"]:
-        parts.append(f"{_count(len(direction['lost_packets']), 'packet')} lost by number")
-    if netem is not None and netem["delay_ns"]:
-        parts.append(f"delay {format_duration(netem['delay_ns'])}")
-    if netem is not None and netem["jitter"]:
-        parts.append(f"jitter {format_duration(netem['jitter']['spread_ns'])}")
-    if netem is not None and netem["loss"] and with_loss:
-        parts.append(f"loss {_loss_text(netem['loss'], mean_loss(netem))}")
-    if netem is not None:
-        parts += [f"{name} {format_percent(netem[name])}" for name in ("duplicate", "corrupt") if netem[name]]
-    if netem is not None and netem["reorder"]:
-        parts.append(f"reorder {format_percent(netem['reorder']['probability'])}")
-    if rate_bps is not None and queue is not None:
-        packets = queue["limit_packets"]
-        held = queue["limit_bytes"] or (packets or 0) * frame_bytes(mtu)
-        limit = format_size(held) if packets is None else _count(packets, "packet")
-        bdp = bdp_bytes(rate_bps, longest_rtt_ns)
-        size = f" of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else "") if held else ""
-        parts.append(f"{queue['discipline']}{size}")
-    if direction["changes"]:
-        parts.append(_count(len(direction["changes"]), "change"))
-    return ", ".join(parts)
-
-
-def _loss_text(loss: Loss, mean: float) -> str:
-    if loss["model"] == "random":
-        return format_percent(mean)
-    return f"{format_percent(mean, 3)} in the mean, {mean_burst(loss):.3g} in a row ({loss['model']})"
-
-
-def _labels(paths: list[str]) -> dict[str, str]:
-    """Return for each path the shortest end that no other path has."""
-    labels = {}
-    for path in paths:
-        parts = path.split(".")
-        ends = (".".join(parts[-length:]) for length in range(1, len(parts) + 1))
-        others = [f".{other}" for other in paths if other != path]
-        labels[path] = next((end for end in ends if not any(other.endswith(f".{end}") for other in others)), path)
-    return labels
-
-
-def _slug(text: str) -> str:
-    small = text.lower().replace("%", "pct")
-    return re.sub(r"[^a-z0-9._]+", "-", small).strip("-.")
-
-
-def _cell_id(labels: Mapping[str, str], values: Mapping[str, Any]) -> str:
-    parts = []
-    for path, value in values.items():
-        label = labels[path]
-        # `cubic` says what it is; `0.1pct` and `true` do not.
-        parts += [value_text(value)] if label == "cc" else [label.replace(".", "-"), value_text(value)]
-    slug = "-".join(filter(None, map(_slug, parts))) or "base"
-    if len(slug) > _MAX_ID:
-        slug = f"{slug[: _MAX_ID - 9]}-{hashlib.sha256(slug.encode()).hexdigest()[:8]}"
-    return slug
-
-
-def _unique(slugs: Iterable[str]) -> list[str]:
-    """Return the slugs, those that occurred before with a number that makes them differ."""
-    taken: dict[str, None] = {}
-    for slug in slugs:
-        number, candidate = 1, slug
-        while candidate in taken:
-            number += 1
-            candidate = f"{slug}-{number}"
-        taken[candidate] = None
-    return list(taken)
 
 
 def _trial_document(trial: Trial) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import re
 
-from lab.agent import addressing, links
+from lab.agent.topology import addressing, links
 from lab.job.network import route
 from lab.job.protocol import Flow, Job
 from lab.plan.notes import busy_share, offered_bps

@@ -11,7 +11,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from lab.analysis.check import Verdict, worst
+from lab.analysis.checks.check import Verdict, worst
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
 from lab.report.figures.cache import FigureCache
 from lab.report.figures.comparison import comparison_figures
@@ -26,7 +26,7 @@ from lab.report.figures.topology import topology_figure
 from lab.report.model import Report
 from lab.report.tables.events import event_tables
 from lab.report.tables.results import result_columns, result_lines, write_tables
-from lab.store.files import new_folder
+from lab.store.folders import new_folder
 from lab.store.run import open_run
 from lab.units import format_duration, format_size
 
@@ -90,7 +90,7 @@ def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
     run = open_run(run_dir)
     report = Report(run, evaluate_run(run))
     final = run.report_dir
-    with new_folder(final, replace=True) as folder:
+    with new_folder(final, if_there="replace") as folder:
         drawn_before = FigureCache(figure_cache, run) if figure_cache is not None else None
         pictures = list(_pictures(report, folder / "figures", drawn_before))
         if drawn_before is not None:

@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
-from lab.analysis.check import Verdict, worst
+from lab.analysis.checks.check import Verdict, worst
 from lab.analysis.statistics import Summary, median_index, summarise
-from lab.evaluation.axes import Axis, Quantity, algorithm_axis, axes_of, numeric_axis
+from lab.evaluation.axes import Quantity, RunAxis, algorithm_axis, axes_of, numeric_axis
 from lab.evaluation.repetition import Measure, Repetition
 from lab.evaluation.trial import EvaluatedTrial
 from lab.job.protocol import Job
@@ -71,7 +71,7 @@ class Report:
         self.provenance = run.provenance
         self.evaluated = tuple(evaluated)
         trials = [result.trial for result in evaluated]
-        self.axes: list[Axis] = axes_of(self.plan, trials)
+        self.axes: list[RunAxis] = axes_of(self.plan, trials)
         self.algorithm_axis = algorithm_axis(self.axes, trials)
         self.kernel_axis = next((axis for axis in self.axes if axis.path == "kernel"), None)
         self.facet_axes = [axis for axis in self.axes if axis not in (self.algorithm_axis, self.kernel_axis)]
@@ -111,7 +111,7 @@ class Report:
         return [result.trial.job for result in self.evaluated if result.trial.job]
 
     @cached_property
-    def numeric(self) -> tuple[Axis, Quantity] | None:
+    def numeric(self) -> tuple[RunAxis, Quantity] | None:
         """The axis that figures can put on a scale, if there is one."""
         pairs = [(result.trial.cell, flow) for result in self.done for flow in result.metrics]
         return numeric_axis(self.facet_axes, pairs)
@@ -119,7 +119,7 @@ class Report:
     def facet(self, cell: dict[str, Any]) -> tuple[str, ...]:
         return tuple(axis.text(cell.get(axis.path)) for axis in self.facet_axes)
 
-    def facet_title(self, facet: tuple[str, ...], axes: Sequence[Axis] | None = None) -> str:
+    def facet_title(self, facet: tuple[str, ...], axes: Sequence[RunAxis] | None = None) -> str:
         """Return ``loss 0.1%, rtt 40 ms``; empty for an experiment with one cell."""
         chosen = self.facet_axes if axes is None else axes
         named = dict(zip((axis.path for axis in self.facet_axes), facet, strict=True))
@@ -178,7 +178,7 @@ class Report:
         return sum(1 for trial in self.plan.get("trials", []) if trial.get("cell") in ids)
 
 
-def _series(keys: Sequence[tuple[str, str, str]], algorithms: Axis | None, kernels: Axis | None) -> list[Series]:
+def _series(keys: Sequence[tuple[str, str, str]], algorithms: RunAxis | None, kernels: RunAxis | None) -> list[Series]:
     """Return the distinct (group, algorithm, kernel) with the way each is drawn.
 
     Colour tells algorithms apart, and the line's dashes groups of one algorithm, or its kernels.  In an experiment with

@@ -4,13 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
-import os
 import platform
 import shutil
-import tempfile
 import time
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -24,14 +21,13 @@ from lab.engine.base import Engine, in_thread
 from lab.errors import GuestError, LabError, StoreError, TrialError
 from lab.plan.plan import Plan, Trial
 from lab.store.digest import record_digest
+from lab.store.folders import finished_folders, remove_leftovers, unfinished_folder
 from lab.store.run import Run
 from lab.store.trial import TrialIdentity
 from lab.store.trial_cache import TrialCache
 
 CACHE_LIMIT_BYTES = 2 << 30
 """Finished trials beyond this are dropped from the cache, those used longest ago first."""
-
-_SCRATCH = ".work-"
 
 
 class Observer(Protocol):
@@ -110,7 +106,7 @@ class Runner:
         provenance = {**about, **_about_this_machine(), **self._engine.about()}
         status = "interrupted"
         try:
-            remove_abandoned_scratch(self._run_folder.path.parent)
+            remove_what_killed_runs_left(self._run_folder.path.parent)
             missing = await self._take_from_cache()
             if missing:
                 await self._engine.prepare(self._observer.step)
@@ -151,7 +147,7 @@ class Runner:
 
     async def _run_missing(self, missing: list[Trial]) -> None:
         waiting = iter(missing)
-        with scratch_directory(self._run_folder.path) as scratch:
+        with unfinished_folder(self._run_folder.path) as scratch:
             await run_workers(self._work(worker, waiting, scratch) for worker in range(min(self._jobs, len(missing))))
 
     async def _work(self, worker: int, waiting: Iterator[Trial], scratch: Path) -> None:
@@ -267,22 +263,9 @@ def identity_of(plan: Plan, trial: Trial) -> TrialIdentity:
     )
 
 
-@contextlib.contextmanager
-def scratch_directory(parent: Path) -> Iterator[Path]:
-    """A folder for records on their way: on the disk of the run, named by its owner, gone afterwards."""
-    try:
-        path = Path(tempfile.mkdtemp(prefix=f"{_SCRATCH}{os.getpid()}-", dir=parent))
-    except OSError as error:
-        raise StoreError(f"cannot write {parent}: {error.strerror}") from error
-    try:
-        yield path
-    finally:
-        shutil.rmtree(path, ignore_errors=True)
-
-
-def remove_abandoned_scratch(runs: Path) -> None:
-    """Remove the scratch folders that a killed ``lab`` left in any of an experiment's runs."""
-    for path in runs.glob(f"*/{_SCRATCH}*"):
-        owner = path.name.removeprefix(_SCRATCH).partition("-")[0]
-        if not Path("/proc", owner).exists():
-            shutil.rmtree(path, ignore_errors=True)
+def remove_what_killed_runs_left(experiment: Path) -> None:
+    """Remove the unfinished folders that a killed ``lab`` left in any of an experiment's runs."""
+    remove_leftovers(experiment)
+    for run in finished_folders(experiment):
+        remove_leftovers(run)
+        remove_leftovers(run / "trials")

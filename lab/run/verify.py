@@ -12,8 +12,9 @@ from pathlib import Path
 from lab.engine.base import Engine
 from lab.errors import GuestError, InputError, StoreError, TrialError
 from lab.plan.plan import Plan, Trial
-from lab.run.runner import Observer, remove_abandoned_scratch, run_workers, scratch_directory
+from lab.run.runner import Observer, remove_what_killed_runs_left, run_workers
 from lab.store.digest import file_digests, record_digest
+from lab.store.folders import unfinished_folder
 from lab.store.run import Run
 
 
@@ -84,8 +85,8 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
                 differences.append(found)
                 observer.failed(trial, GuestError(str(found)))
 
-    remove_abandoned_scratch(run.path.parent)
-    with scratch_directory(run.path) as scratch:
+    remove_what_killed_runs_left(run.path.parent)
+    with unfinished_folder(run.path) as scratch:
         await run_workers(work(worker, scratch) for worker in range(min(jobs, len(trials))))
     order = [trial.id for trial in trials]
     return sorted(differences, key=lambda difference: order.index(difference.trial_id))

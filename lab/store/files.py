@@ -8,7 +8,6 @@ import json
 import os
 import re
 import secrets
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -17,7 +16,7 @@ from typing import Any
 from lab.errors import StoreError
 
 TEMPORARY_PREFIX = ".tmp-"
-"""Names with this prefix are unfinished work; readers never look at them."""
+"""Names with this prefix are unfinished work, or on their way out; readers never look at them."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=,@%-]{0,199}")
 
@@ -62,7 +61,7 @@ def file_inside(folder: Path, name: object, what: str) -> Path:
 
 
 def temporary_name(parent: Path) -> Path:
-    """Return a fresh path in *parent* that readers ignore."""
+    """Return a fresh path in *parent* that readers ignore, and that names the process it belongs to."""
     return parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
 
 
@@ -120,32 +119,3 @@ def sync_tree(folder: Path) -> None:
         for name in files:
             sync_file(Path(root, name))
         sync_folder(Path(root))
-
-
-@contextmanager
-def new_folder(final: Path, *, replace: bool = False) -> Iterator[Path]:
-    """Yield a temporary folder that becomes *final* when the block ends well, and vanishes when not.
-
-    With *replace* an existing *final* makes way; without it that is an error.
-    """
-    temporary = temporary_name(final.parent)
-    with writing(final):
-        temporary.mkdir(parents=True)
-        try:
-            yield temporary
-            sync_tree(temporary)
-            old: Path | None = None
-            if replace and final.exists():
-                old = temporary_name(final.parent)
-                final.rename(old)
-            temporary.rename(final)
-            sync_folder(final.parent)
-            if old is not None:
-                shutil.rmtree(old, ignore_errors=True)
-        finally:
-            shutil.rmtree(temporary, ignore_errors=True)
-
-
-def folder_bytes(folder: Path) -> int:
-    """Return the sum of the sizes of the files below *folder*."""
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file() and not path.is_symlink())

@@ -4,15 +4,12 @@
 from __future__ import annotations
 
 import os
-import shutil
 from pathlib import Path
 
 import platformdirs
 from filelock import FileLock
 
-from lab.errors import ImageError
-
-_PARTIAL = ".partial-"
+from lab.store.folders import lock_in
 
 
 def cache_root() -> Path:
@@ -34,45 +31,18 @@ def templates() -> Path:
     return cache_root() / "templates"
 
 
+def figures() -> Path:
+    return cache_root() / "figures"
+
+
 def trials() -> Path:
     return cache_root() / "trials"
 
 
 def builder_lock(name: str) -> FileLock:
-    """One builder at a time; the lock goes with its process, however that ends.
+    """Return the lock that only one builder of *name* holds at a time.
 
-    Raises :class:`ImageError` where the cache cannot be written.
+    Raises:
+        StoreError: The cache cannot be written.
     """
-    directory = cache_root() / "locks"
-    try:
-        directory.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise ImageError(f"cannot write the cache {cache_root()}: {exc.strerror}; LAB_CACHE names another") from exc
-    return FileLock(directory / f"{name}.lock")
-
-
-def partial_directory(parent: Path) -> Path:
-    """A new folder beside the finished ones, that nothing takes for one."""
-    parent.mkdir(parents=True, exist_ok=True)
-    path = parent / f"{_PARTIAL}{os.getpid()}-{os.urandom(4).hex()}"
-    path.mkdir()
-    return path
-
-
-def publish(partial: Path, final: Path) -> None:
-    """Give a finished folder its name, in one step; an equal one that is there already stays."""
-    for file in partial.rglob("*"):
-        if file.is_file():
-            with open(file, "rb") as handle:
-                os.fsync(handle.fileno())
-    if final.exists():
-        shutil.rmtree(partial)
-        return
-    os.rename(partial, final)
-
-
-def remove_partial(parent: Path) -> None:
-    """Remove what killed builders left.  Call it under the builder's lock."""
-    if parent.is_dir():
-        for path in parent.glob(f"{_PARTIAL}*"):
-            shutil.rmtree(path, ignore_errors=True)
+    return lock_in(cache_root() / "locks", name)

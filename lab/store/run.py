@@ -19,9 +19,7 @@ from lab.job.protocol import Job
 from lab.store.collected import write_table
 from lab.store.digest import results_digest
 from lab.store.files import (
-    TEMPORARY_PREFIX,
     check_name,
-    new_folder,
     read_json,
     sync_file,
     sync_folder,
@@ -30,6 +28,7 @@ from lab.store.files import (
     write_file,
     writing,
 )
+from lab.store.folders import finished_folders, new_folder
 from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_document
 
 LATEST = "latest"
@@ -82,7 +81,7 @@ class Run:
             StoreError: The record is damaged, or the disk cannot take it.
         """
         final = self._trial_path(identity.id)
-        with new_folder(final, replace=True) as folder:
+        with new_folder(final, if_there="replace") as folder:
             convert_record(identity, job, record_dir, folder)
         return TrialResult(final)
 
@@ -102,7 +101,7 @@ class Run:
         """
         final = self._trial_path(identity.id)
         document = trial_document(identity, job, error=reason, error_kind=kind)
-        with new_folder(final, replace=True) as folder:
+        with new_folder(final, if_there="replace") as folder:
             (folder / "trial.json").write_bytes(to_json(document))
             if log is not None and log.is_file():
                 shutil.copyfile(log, folder / "log.txt")
@@ -121,7 +120,7 @@ class Run:
     def trials(self) -> Iterator[TrialResult]:
         """Yield every stored trial, failed ones too: in the plan's order, then by name."""
         order = {trial_id: number for number, trial_id in enumerate(self.planned_ids())}
-        names = [path.name for path in self._trial_folders()]
+        names = [path.name for path in finished_folders(self.path / "trials")]
         for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
             yield TrialResult(self.path / "trials" / name)
 
@@ -142,13 +141,6 @@ class Run:
 
     def _trial_path(self, trial_id: str) -> Path:
         return self.path / "trials" / check_name(trial_id, "trial id")
-
-    def _trial_folders(self) -> list[Path]:
-        return [
-            path
-            for path in (self.path / "trials").iterdir()
-            if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
-        ]
 
     # --- provenance and metrics -----------------------------------------------------------------------
 
@@ -247,10 +239,8 @@ def open_run(path: Path) -> Run:
 def list_runs(root: Path, experiment_name: str) -> list[Run]:
     """Return the runs of an experiment, oldest first."""
     parent = root / check_name(experiment_name, "experiment name")
-    if not parent.is_dir():
-        return []
-    folders = (path for path in parent.iterdir() if path.is_dir() and not path.is_symlink())
-    return [Run(path) for path in sorted(folders) if all((path / name).exists() for name in _REQUIRED)]
+    folders = (path for path in finished_folders(parent) if not path.is_symlink())
+    return [Run(path) for path in folders if all((path / name).exists() for name in _REQUIRED)]
 
 
 def _point_latest(parent: Path, name: str) -> None:

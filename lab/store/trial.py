@@ -19,7 +19,7 @@ from lab.store.collected import Context, read_rows, rows_to_table, write_table
 from lab.store.digest import digest_of_files, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
 
-TRIAL_FORMAT = 1
+TRIAL_FORMAT = 2
 
 _ONLY_WHEN_FAILED = {"error", "traceback"}
 
@@ -49,7 +49,9 @@ class TrialResult:
         self.path = path
         document = read_json(path / "trial.json")
         if not isinstance(document, dict) or document.get("format") != TRIAL_FORMAT:
-            raise StoreError(f"{path / 'trial.json'} is not a trial of format {TRIAL_FORMAT}")
+            raise StoreError(
+                f"{path / 'trial.json'} is not a trial of format {TRIAL_FORMAT}; another version of lab has written it"
+            )
         self._document = document
         try:
             self.identity = TrialIdentity(

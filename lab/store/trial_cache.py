@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 import shutil
 from pathlib import Path
 
 from lab.errors import StoreError
 from lab.store.digest import record_digest
-from lab.store.files import TEMPORARY_PREFIX, folder_bytes, new_folder
+from lab.store.folders import by_last_use, finished_folders, folder_bytes, mark_used, new_folder, remove_folder
 
 _KEY = re.compile(r"[0-9a-f]{16,128}")
 
@@ -35,20 +34,15 @@ class TrialCache:
             expected = (entry / "digest").read_text().strip()
             found = record_digest(entry / "record")
         except FileNotFoundError:
-            if entry.exists():
-                self._drop(entry)
+            remove_folder(entry)
             return None
         except (OSError, StoreError):
-            self._drop(entry)
+            remove_folder(entry)
             return None
         if expected != found:
-            self._drop(entry)
+            remove_folder(entry)
             return None
-        # The time of last use, for prune(); losing the race against a concurrent prune() is harmless.
-        try:
-            os.utime(entry)
-        except OSError:
-            return None
+        mark_used(entry)
         return entry / "record"
 
     def put(self, key: str, record_dir: Path) -> Path:
@@ -59,29 +53,22 @@ class TrialCache:
         """
         entry = self._entry(key)
         digest = record_digest(record_dir)
-        try:
-            with new_folder(entry, replace=True) as folder:
-                shutil.copytree(record_dir, folder / "record", symlinks=True)
-                (folder / "digest").write_text(digest + "\n")
-        except StoreError:
-            # Another process may have put the same record at the same moment: then there is nothing to do.
-            if self.get(key) is None:
-                raise
+        with new_folder(entry, if_there="replace") as folder:
+            shutil.copytree(record_dir, folder / "record", symlinks=True)
+            (folder / "digest").write_text(digest + "\n")
         return entry / "record"
 
     def size_bytes(self) -> int:
         """Return the bytes that all entries take."""
-        return sum(folder_bytes(entry) for entry in self._entries())
+        return sum(folder_bytes(shelf) for shelf in self._shelves())
 
     def prune(self, max_bytes: int) -> int:
         """Remove the entries that were used longest ago until *max_bytes* are left; return how many went."""
-        entries = sorted(
-            ((entry.stat().st_mtime, entry, folder_bytes(entry)) for entry in self._entries()), reverse=True
-        )
         kept = removed = 0
-        for _, entry, size in entries:
+        for entry in by_last_use(self._shelves()):
+            size = folder_bytes(entry)
             if kept + size > max_bytes:
-                self._drop(entry)
+                remove_folder(entry)
                 removed += 1
             else:
                 kept += size
@@ -92,11 +79,5 @@ class TrialCache:
             raise ValueError(f"not a cache key: {key!r}")
         return self.root / key[:2] / key
 
-    def _entries(self) -> list[Path]:
-        return sorted(
-            path for path in self.root.glob("*/*") if path.is_dir() and not path.name.startswith(TEMPORARY_PREFIX)
-        )
-
-    @staticmethod
-    def _drop(entry: Path) -> None:
-        shutil.rmtree(entry, ignore_errors=True)
+    def _shelves(self) -> list[Path]:
+        return finished_folders(self.root)

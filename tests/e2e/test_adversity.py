@@ -177,8 +177,8 @@ def test_a_full_disk(engine: VmEngine, lab: Lab, small_disk: Path) -> None:
     assert 1 <= len(trials) < 18
     for trial in trials:
         assert json.loads((trial / "trial.json").read_text())["status"] == "ok"
-        assert (trial / "probe.parquet").read_bytes()[-4:] == b"PAR1"
-    assert not list(small_disk.rglob(".work-*"))
+        assert (trial / "tcp_probe.parquet").read_bytes()[-4:] == b"PAR1"
+    assert not list(small_disk.rglob(".tmp-*"))
     assert not list(small_disk.rglob(".tmp-*"))
 
 
@@ -267,7 +267,7 @@ def test_an_image_build_that_is_stopped(
 def test_an_image_build_that_is_killed_near_its_end(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None:
     write_program(tmp_path / "bin" / "mkfs.erofs", "kill -9 $PPID")
     assert lab("image", "build", **builder).returncode == -9
-    assert list((tmp_path / "cache" / "images").glob(".partial-*"))
+    assert list((tmp_path / "cache" / "images").glob(".tmp-*"))
     builds_afterwards(lab, builder, tmp_path)
 
 

@@ -167,7 +167,7 @@ def test_an_interrupt_stops_every_machine(running: subprocess.Popen[str], tmp_pa
     assert "0 of 2 trials are kept" in errors
     assert "Traceback" not in errors
     wait_until_gone(machines, 2)
-    assert not list(tmp_path.rglob(".work-*"))
+    assert not list(tmp_path.rglob(".tmp-*"))
     assert json.loads((run_folder(tmp_path) / "provenance.json").read_text())["status"] == "interrupted"
 
 
@@ -179,9 +179,9 @@ def test_a_killed_lab_leaves_no_machine_and_the_next_one_cleans_up(
     running.kill()
     running.wait()
     wait_until_gone(machines, 5)
-    assert list(tmp_path.rglob(".work-*"))
+    assert list(tmp_path.rglob(".tmp-*"))
     assert lab("run", *SHORT, "--no-cache", "-o", str(tmp_path)).returncode == 0
-    assert not list(tmp_path.rglob(".work-*"))
+    assert not list(tmp_path.rglob(".tmp-*"))
 
 
 def test_check(lab: Lab) -> None:

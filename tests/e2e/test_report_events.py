@@ -17,7 +17,7 @@ from tests.conftest import SHIPPED, lab_command
 
 pytestmark = pytest.mark.vm
 
-EVERYTHING = "{probe: , flow: , life: , states: , retrans: , resets: , destroy: , packets: , " + (
+EVERYTHING = "{tcp_probe: , flow: , life: , states: , retrans: , resets: , destroy: , packets: , " + (
     "drops: {latency: true}, queue: {every_packet: true}}"
 )
 

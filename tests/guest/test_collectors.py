@@ -63,7 +63,7 @@ class Trial:
         described = self.record["collectors"][collector]
         # A segment that a process sends may be met by one that an interrupt sends; probe records both only by luck.
         if collector != "drops_latency":  # a histogram, of samples
-            assert described["lost"] <= (2 if collector == "probe" else 0)
+            assert described["lost"] <= (2 if collector == "tcp_probe" else 0)
         rows = read_rows(self.directory, collector, described)
         return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
 
@@ -269,13 +269,13 @@ def test_destroy_is_of_sockets_that_were_closed(
 
 def test_packets_are_those_sent_less_those_dropped(everything: Trial) -> None:
     packets = everything.rows("packets")
-    sent = [row for row in everything.rows("probe") if row["is_transmit"] == "transmit" and row["end"] == "source"]
+    sent = [row for row in everything.rows("tcp_probe") if row["is_transmit"] == "transmit" and row["end"] == "source"]
     dropped = [row for row in everything.rows("drops") if row["flow"] == "bulk" and row["end"] == "source"]
     dropped = [row for row in dropped if row["cause"] in ("random_loss", "queue_overflow") and row["length"]]
     arrived = [row for row in packets if row["flow"] == "bulk" and row["node"] == "d1" and row["length"]]
     # In bytes: TCP hands several segments down at once, and the device cuts them.
     missing = bytes_in(arrived, "length") - (bytes_in(sent, "data_len") - bytes_in(dropped, "length"))
-    assert 0 <= missing <= everything.record["collectors"]["probe"]["lost"] * 65535
+    assert 0 <= missing <= everything.record["collectors"]["tcp_probe"]["lost"] * 65535
     handshake = [row for row in packets if row["flow"] == "bulk" and row["flags"] & SYN]
     assert [(row["node"], row["flags"]) for row in handshake] == [("d1", 0x02), ("s1", 0x12)]
 
@@ -288,7 +288,7 @@ def test_the_probe_sees_every_segment_that_an_established_socket_receives(
     )
     established = next(row["time_ns"] for row in changes if row["newstate"] == "ESTABLISHED")
     left = next(row["time_ns"] for row in changes if row["oldstate"] == "ESTABLISHED")
-    probe = [row for row in everything.rows("probe") if row["is_transmit"] == "receive" and row["end"] == "source"]
+    probe = [row for row in everything.rows("tcp_probe") if row["is_transmit"] == "receive" and row["end"] == "source"]
     # The FIN that ends the state is the last one that it receives.
     arrived = [
         row
@@ -368,7 +368,7 @@ def test_drops_are_recorded_in_their_window_only(run: Callable[[Job], Trial]) ->
 @pytest.fixture(scope="module")
 def bbr(run: Callable[[Job], Trial]) -> list[dict[str, Any]]:
     trial = run(job_of("duration=5s", "ip=ipv6", cc="bbr"))
-    return [row for row in trial.rows("probe") if row["flow"] == "bulk"]
+    return [row for row in trial.rows("tcp_probe") if row["flow"] == "bulk"]
 
 
 def test_what_bbr_knows(bbr: list[dict[str, Any]]) -> None:
@@ -388,7 +388,7 @@ def test_what_bbr_knows(bbr: list[dict[str, Any]]) -> None:
 
 
 def test_what_cubic_knows(everything: Trial) -> None:
-    rows = [row for row in everything.rows("probe") if row["end"] == "source" and row["is_transmit"] == "receive"]
+    rows = [row for row in everything.rows("tcp_probe") if row["end"] == "source" and row["is_transmit"] == "receive"]
     with_max = [row for row in rows if row["ca_window_max"]]
     assert len(with_max) > 100
     # W_max is the window before a reduction to 0.7 of it, or 0.85 of that while flows converge (RFC 9438, 4.6 and 4.7).

@@ -18,7 +18,7 @@ from lab.engine.vm.machine import Machine
 from lab.engine.vm.template import build_template
 from lab.errors import EngineError, LostVMError, TrialTimeoutError
 from lab.job.protocol import PROTOCOL_FORMAT, Job
-from lab.store import places as cache
+from lab.store import places
 from tests.conftest import job_of, record_in
 
 pytestmark = pytest.mark.vm
@@ -156,7 +156,7 @@ def test_an_agent_that_does_not_get_ready(engine: VmEngine, tmp_path: Path, monk
     original = sources.bpf_files()
     broken = {name: b"#error no such thing\n" if name.endswith(".bpf.c") else text for name, text in original.items()}
     monkeypatch.setattr(sources, "bpf_files", lambda: broken)
-    monkeypatch.setattr(cache, "templates", lambda: tmp_path)
+    monkeypatch.setattr(places, "templates", lambda: tmp_path)
     with pytest.raises(EngineError, match=r"the agent is not ready: .*(?s:.*)\(log: "):
         asyncio.run(asyncio.wait_for(build_template(*engine.machine(), lambda _what: None), 60))
     assert list(tmp_path.iterdir()) == []

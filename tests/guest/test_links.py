@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 
 from lab.engine.vm.engine import VmEngine
-from lab.experiment.schema.capacity import parse_trace
+from lab.experiment.check.validate import validate
+from lab.experiment.schema.capacity import parse_capacity
 from lab.job.network import mean_burst, mean_loss
 from lab.job.protocol import Job
 from lab.plan.plan import make_plan
@@ -102,7 +103,7 @@ SHAPES: dict[str, tuple[dict[str, Any], int]] = {
 def job_on(topology: dict[str, Any], source: str = "s1", destination: str = "d1", ip: str = "ipv4") -> Job:
     flows = {"bulk": {"from": source, "to": destination}}
     document = {"name": "test", "topology": topology, "flows": flows, "duration": "10s", "ip": ip, "seed": 5}
-    (trial,) = make_plan(document).trials
+    (trial,) = make_plan(validate(document)).trials
     return trial.job
 
 
@@ -120,18 +121,18 @@ TRACE_MS = [2, 2, 2, 5, 30, 31, 31, 60, 100]
 
 
 def traced(limit: str) -> Job:
-    """Like :func:`link`, of the trace above."""
+    """Like :func:`link`, with the capacity file above."""
     document = {
         "name": "test",
         "topology": {
             "kind": "dumbbell",
-            "bottleneck": {"trace": "t", "delay": "1ms", "queue": {"limit": limit}, "reverse": {"rate": "10mbit"}},
+            "bottleneck": {"capacity": "t", "delay": "1ms", "queue": {"limit": limit}, "reverse": {"rate": "10mbit"}},
         },
         "flows": {"bulk": {"from": "s1", "to": "d1"}},
         "duration": "10s",
     }
-    parsed = parse_trace("\n".join(map(str, TRACE_MS)))
-    (trial,) = make_plan(document, {("trace", "t"): parsed}).trials
+    parsed = parse_capacity("\n".join(map(str, TRACE_MS)))
+    (trial,) = make_plan(validate(document, {("capacity", "t"): parsed})).trials
     return trial.job
 
 
@@ -174,10 +175,10 @@ def _asked() -> dict[str, tuple[Any, ...]]:
     asked["listed"] = ("train", link(loss=listed, delay="5ms"), 400, 200 * US, 1000)
     asked["listed alone"] = ("train", link(loss=listed), 400, 200 * US, 1000)
     asked["listed, small packets"] = ("train", link(loss=listed), 400, 200 * US, 200)
-    asked["trace"] = ("train", traced("1MB"), 100, 0, FULL)
-    asked["trace, now and then"] = ("train", traced("1MB"), 40, 41 * MS, FULL)
-    asked["trace, half packets"] = ("train", traced("1MB"), 100, 0, FRAME // 2 - 42)
-    asked["trace, short queue"] = ("train", traced("20p"), 100, 0, FULL)
+    asked["capacity"] = ("train", traced("1MB"), 100, 0, FULL)
+    asked["capacity, now and then"] = ("train", traced("1MB"), 40, 41 * MS, FULL)
+    asked["capacity, half packets"] = ("train", traced("1MB"), 100, 0, FRAME // 2 - 42)
+    asked["capacity, short queue"] = ("train", traced("20p"), 100, 0, FULL)
     for name, (shape, hosts) in SHAPES.items():
         ends = ("s1", "d1") if name == "dumbbell" else ("s0", "d0") if name == "parking-lot" else ("h1", "h2")
         asked[f"everyone {name}"] = ("everyone", job_on(shape, *ends))
@@ -407,8 +408,8 @@ def opportunity_ms(number: int) -> int:
     return number // len(TRACE_MS) * TRACE_MS[-1] + TRACE_MS[number % len(TRACE_MS)]
 
 
-def test_packets_leave_at_the_opportunities_of_the_trace(train: Callable[..., Train]) -> None:
-    found = train("trace", 100)
+def test_packets_leave_at_the_opportunities_of_the_capacity_file(train: Callable[..., Train]) -> None:
+    found = train("capacity", 100)
     assert not found.lost
     arrived_ms = (found.received_ns - found.first_ns) / 1e6
     # All were there at once: each takes the next one. A ms of delay, and whatever the kernel takes.
@@ -418,7 +419,7 @@ def test_packets_leave_at_the_opportunities_of_the_trace(train: Callable[..., Tr
 
 
 def test_opportunities_that_nobody_takes_are_gone(train: Callable[..., Train]) -> None:
-    found = train("trace, now and then", 40)
+    found = train("capacity, now and then", 40)
     sent_ms = (found.sent_ns - found.first_ns) / 1e6
     arrived_ms = (found.received_ns - found.first_ns) / 1e6
     every = np.array([opportunity_ms(number) for number in range(400)])
@@ -429,14 +430,14 @@ def test_opportunities_that_nobody_takes_are_gone(train: Callable[..., Train]) -
 
 
 def test_two_half_packets_share_an_opportunity(train: Callable[..., Train]) -> None:
-    found = train("trace, half packets", 100)
+    found = train("capacity, half packets", 100)
     arrived_ms = (found.received_ns - found.first_ns) / 1e6
     expected = np.array([opportunity_ms(number // 2) for number in range(100)]) + 1
     assert np.all(np.abs(arrived_ms - expected) < 0.35)
 
 
-def test_a_short_queue_of_a_trace_drops_what_comes_last(train: Callable[..., Train]) -> None:
-    found = train("trace, short queue", 100)
+def test_a_short_queue_of_a_link_with_a_capacity_file_drops_what_comes_last(train: Callable[..., Train]) -> None:
+    found = train("capacity, short queue", 100)
     # Twenty wait, and one is on its way with the next opportunity; three leave while the flood comes in.
     assert found.number.tolist()[:21] == list(range(21))
     assert 21 <= 100 - len(found.lost) <= 25

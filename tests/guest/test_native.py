@@ -18,7 +18,7 @@ pytestmark = pytest.mark.vm
 @pytest.fixture(scope="module")
 def done(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lost = "topology.bottleneck.reverse.loss={model: list, packets: [1000000]}"  # a program that is pinned
-    job = job_of("duration=3s", "collect={probe: , retrans: , drops: , states: }", lost, loss="1%")
+    job = job_of("duration=3s", "collect={tcp_tcp_probe: , retrans: , drops: , states: }", lost, loss="1%")
     asked = {"job": job, "tuned": {**job, "congestion_control_parameters": {"cubic": {"hystart": "0"}}}}
     script = Path(__file__).parent / "scripts" / "native.py"
     found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("native"), asked)
@@ -36,7 +36,7 @@ def test_a_trial_is_carried_out(done: dict[str, Any]) -> None:
     record = trial["record"]
     assert (trial["status"], record["status"], record["engine"]) == (0, "ok", "native")
     assert 1e6 < trial["iperf3"]["end"]["sum_received"]["bits_per_second"] < 20e6
-    assert record["collectors"]["probe"]["rows"] > 100
+    assert record["collectors"]["tcp_probe"]["rows"] > 100
     assert record["collectors"]["retrans"]["rows"] > 0
     assert record["pressure"]["softnet_dropped"] == 0
     assert [qdisc["kind"] for port in record["interfaces"] for qdisc in port["qdiscs_after"]].count("netem") == 2

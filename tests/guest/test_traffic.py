@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
+from lab.experiment.check.validate import validate
 from lab.job.protocol import Job
 from lab.plan.plan import make_plan
 from lab.store.collected import Context, read_rows, rows_to_table
@@ -38,7 +39,7 @@ def job(flows: dict[str, Any], duration: str = "6s", pairs: int = 4, **fields: A
         "duration": duration,
         **fields,
     }
-    (trial,) = make_plan(document).trials
+    (trial,) = make_plan(validate(document)).trials
     return trial.job
 
 
@@ -63,7 +64,7 @@ class Trial:
         return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
 
     def of_sender(self, name: str) -> list[dict[str, Any]]:
-        return [row for row in self.table("probe").to_pylist() if (row["flow"], row["end"]) == (name, "source")]
+        return [row for row in self.table("tcp_probe").to_pylist() if (row["flow"], row["end"]) == (name, "source")]
 
 
 @pytest.fixture(scope="module")
@@ -75,7 +76,7 @@ def several(run_job: RunJob) -> Trial:
         "slow": {"from": "s3", "to": "d3", "rate": "2mbit", "message": "10kB", "mss": 1000},
         "bursts": {"from": "s4", "to": "d4", "on": "1s", "off": "2s", "message": "8kB"},
     }
-    return Trial(run_job(job(flows, collect={"probe": {}, "flow": {}}, link={"reverse": {"rate": "5mbit"}})))
+    return Trial(run_job(job(flows, collect={"tcp_probe": {}, "flow": {}}, link={"reverse": {"rate": "5mbit"}})))
 
 
 def test_in_reverse_the_server_sends(several: Trial) -> None:

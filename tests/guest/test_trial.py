@@ -66,8 +66,8 @@ def test_the_path_is_calibrated(cubic: Path) -> None:
 def test_the_probe_agrees_with_iperf3_and_the_socket(cubic: Path) -> None:
     record = record_in(cubic)
     (flow,) = record["flows"]
-    probe = record["collectors"]["probe"]
-    rows = read_rows(cubic, "probe", probe)
+    probe = record["collectors"]["tcp_probe"]
+    rows = read_rows(cubic, "tcp_probe", probe)
     data = rows[rows["sport"] == flow["source_port"]]
     assert probe["lost"] == 0
     assert np.all(np.diff(data["ts_ns"].astype(np.int64)) > 0)
@@ -108,7 +108,7 @@ def test_ipv6(run_job: RunJob) -> None:
     directory = run_job(job_of("duration=2s", "ip=ipv6"))
     record = record_in(directory)
     assert record["status"] == "ok"
-    rows = read_rows(directory, "probe", record["collectors"]["probe"])
+    rows = read_rows(directory, "tcp_probe", record["collectors"]["tcp_probe"])
     assert set(rows["family"]) == {10}
     assert bytes(rows["saddr"][0]).hex().startswith("fd0001ab")
     assert server(directory)["end"]["sum_received"]["bits_per_second"] > 10 * MBIT
@@ -125,7 +125,7 @@ def test_random_loss_is_within_its_binomial_band(run_job: RunJob) -> None:
 
 
 def probe_rows(directory: Path) -> np.ndarray:  # type: ignore[type-arg]
-    return read_rows(directory, "probe", record_in(directory)["collectors"]["probe"])
+    return read_rows(directory, "tcp_probe", record_in(directory)["collectors"]["tcp_probe"])
 
 
 def changes(rows: np.ndarray) -> dict[int, list[bool]]:  # type: ignore[type-arg]
@@ -139,7 +139,7 @@ def changes(rows: np.ndarray) -> dict[int, list[bool]]:  # type: ignore[type-arg
 
 
 def test_only_changes_of_the_window(run_job: RunJob, cubic: Path) -> None:
-    rows = probe_rows(run_job(job_of("duration=5s", "collect.probe.record=cwnd_change", loss="0.1%")))
+    rows = probe_rows(run_job(job_of("duration=5s", "collect.tcp_probe.record=cwnd_change", loss="0.1%")))
     assert all(all(changed) for changed in changes(rows).values())
     # The same trial with all rows has as many changes, but for what the shorter program in the kernel may shift.
     whole = probe_rows(cubic)
@@ -153,14 +153,14 @@ def test_only_changes_of_the_window(run_job: RunJob, cubic: Path) -> None:
 def test_the_probe_does_not_disturb(run_job: RunJob) -> None:
     goodput = [
         server(run_job(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
-        for collect in ("collect={}", "collect={probe: {}}")
+        for collect in ("collect={}", "collect={tcp_tcp_probe: {}}")
     ]
     assert goodput[1] == pytest.approx(goodput[0], rel=0.005)
 
 
 def test_nothing_is_lost_at_100_mbit(run_job: RunJob) -> None:
     record = record_in(run_job(job_of("duration=10s", "topology.bottleneck.rate=100mbit")))
-    probe = record["collectors"]["probe"]
+    probe = record["collectors"]["tcp_probe"]
     assert probe["rows"] > 35_000
     assert probe["lost"] == 0
 
@@ -233,12 +233,12 @@ def test_what_finds_no_room_is_counted(
     monkeypatch.setattr(sources, "agent_files", lambda: {**original, registry: small})
     job = job_of("duration=3s", "topology.bottleneck.rate=100mbit")
     directory = other_template(job)
-    probe = record_in(directory)["collectors"]["probe"]
+    probe = record_in(directory)["collectors"]["tcp_probe"]
     # 64 KiB are 315 rows of 208 bytes, and at this rate there are some 1000 between two readings.
     assert probe["lost"] > 1000
     assert probe["rows"] == len(probe_rows(directory)) > 1000
     assert np.all(np.diff(probe_rows(directory)["ts_ns"].astype(np.int64)) > 0)
     monkeypatch.undo()
-    whole = record_in(run_job(job))["collectors"]["probe"]
+    whole = record_in(run_job(job))["collectors"]["tcp_probe"]
     assert whole["lost"] == 0
     assert probe["rows"] + probe["lost"] == pytest.approx(whole["rows"], rel=0.1)  # another template, another trial

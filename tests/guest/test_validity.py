@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
+from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.measured import MeasuredTrial
-from lab.analysis.validity import judge, verdict
 from lab.evaluation.trial import measure
 from lab.job.protocol import Job
 from lab.store.run import create_run
@@ -73,7 +73,7 @@ def processor_saturated(record: dict[str, Any]) -> None:
 
 
 def events_lost(record: dict[str, Any]) -> None:
-    record["collectors"]["probe"]["lost"] = record["collectors"]["probe"]["rows"]
+    record["collectors"]["tcp_probe"]["lost"] = record["collectors"]["tcp_probe"]["rows"]
 
 
 def receiver_limits(record: dict[str, Any]) -> None:

@@ -278,7 +278,7 @@ def test_the_probe_is_the_kernels_own_tracepoint(kernel_trace: Path) -> None:
         port = server.getsockname()[1]
         (event / "filter").write_text(f"sport == {port} || dport == {port}")
         (event / "enable").write_text("1")
-        tracer = Tracer("probe", "--json", "--port", str(port))
+        tracer = Tracer("tcp_probe", "--json", "--port", str(port))
         transfer(server, 50 * BYTES)
         rows = tracer.rows()
         (event / "enable").write_text("0")
@@ -309,8 +309,8 @@ def test_only_changes_of_the_window() -> None:
     with listening() as server:
         port = str(server.getsockname()[1])
         every, changes = (
-            Tracer("probe", "--json", "--port", port),
-            Tracer("probe", "--json", "--port", port, "--on-change"),
+            Tracer("tcp_probe", "--json", "--port", port),
+            Tracer("tcp_probe", "--json", "--port", port, "--on-change"),
         )
         transfer(server, 20 * BYTES)
         all_rows, changed = every.rows(), changes.rows()
@@ -324,7 +324,7 @@ def test_only_changes_of_the_window() -> None:
 
 def test_the_classic_line() -> None:
     with listening() as server:
-        tracer = Tracer("probe", "--format", "tcpprobe", "--port", str(server.getsockname()[1]))
+        tracer = Tracer("tcp_probe", "--format", "tcpprobe", "--port", str(server.getsockname()[1]))
         transfer(server)
         output, _errors = tracer.stop()
     line = re.compile(r"\d+\.\d{9} 127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+ \d+ 0x[0-9a-f]+ 0x[0-9a-f]+ \d+ \d+ \d+ \d+ \d+")
@@ -341,7 +341,7 @@ def test_it_ends_cleanly(number: int) -> None:
 
 def test_it_ends_with_its_reader() -> None:
     with listening() as server:
-        command = f"{lab_command()} trace probe --port {server.getsockname()[1]} | head -n 3"
+        command = f"{lab_command()} trace tcp_probe --port {server.getsockname()[1]} | head -n 3"
         process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
         assert process.stderr is not None
         assert "tracing" in process.stderr.readline()
@@ -368,8 +368,9 @@ def test_the_list_is_true(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
-        (["probe", "--port", "70000"], "expected a port from 1 to 65535"),
-        (["probe", "--host", "nowhere"], "expected an IPv4 or IPv6 address"),
+        (["tcp_probe", "--port", "70000"], "expected a port from 1 to 65535"),
+        (["probe", "--port", "5201"], "'probe' has been renamed: write lab trace tcp_probe"),
+        (["tcp_probe", "--host", "nowhere"], "expected an IPv4 or IPv6 address"),
         (["states", "--duration", "-1"], "expected seconds"),
         (["nosuch"], "invalid choice: 'nosuch'"),
         ([], "the following arguments are required: NAME"),

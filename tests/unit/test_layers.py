@@ -187,8 +187,8 @@ def uses(module: str, name: str) -> bool:
 
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
     # lab.agent's own command lines are those that other engines and `lab trace` start.
-    command_lines = {"lab.agent.__main__", "lab.live.__main__", "lab.agent.probes"}
-    command_lines |= {"lab.agent.short_flows", "lab.agent.shell"}  # and the console of `lab shell`
+    command_lines = {"lab.agent.__main__", "lab.live.__main__", "lab.agent.traffic.latency_probe_ends"}
+    command_lines |= {"lab.agent.traffic.short_flow_ends", "lab.agent.shell"}  # and the console of `lab shell`
     printing = {module for module in sources() if uses(module, "print")}
     assert {module for module in printing if not within(module, ["lab.cli"])} <= command_lines
     exits = {
@@ -207,6 +207,15 @@ def _names(module: str) -> Iterator[str]:
             yield node.attr
         elif isinstance(node, ast.alias):
             yield node.name.rpartition(".")[2]
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    for folder in ("lab", "tests", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    assert node.end_lineno is not None
+                    assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
 
 
 def test_every_file_says_whose_licence_it_has_and_stays_short() -> None:

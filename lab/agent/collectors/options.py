@@ -32,8 +32,8 @@ def settings(name: str, options: Mapping[str, Any], ports: tuple[int, int], reso
     tables: dict[str, dict[str, Any]] = {}
     if name != "queue":
         tables[f"{name}_filter"] = _filter(options, ports, resolve)
-    if name == "probe":
-        tables["probe_config"] = {"cwnd_change_only": int(options.get("record") == "cwnd_change")}
+    if name == "tcp_probe":
+        tables["tcp_probe_config"] = {"cwnd_change_only": int(options.get("record") == "cwnd_change")}
     elif name == "flow":
         tables["flow_config"] = {"pid": options.get("pid") or 0}
     elif name == "queue":

@@ -56,13 +56,13 @@ def _tracepoint(program: str, name: str, *, is_interruptible: bool = True) -> Ho
 
 _ALL = (
     Collector(
-        "probe",
+        "tcp_probe",
         (
-            _tracepoint("probe_receive", "tcp_probe"),
-            Hook("probe_transmit", "function", ("__tcp_transmit_skb",), option="transmit", is_interruptible=True),
+            _tracepoint("tcp_probe_receive", "tcp_probe"),
+            Hook("tcp_probe_transmit", "function", ("__tcp_transmit_skb",), option="transmit", is_interruptible=True),
         ),
         32 << 20,
-        memory=("probe_last_window",),
+        memory=("tcp_probe_last_window",),
         names=(("ca_state", "tcp_ca_state"), ("ca_mode", "bbr_mode"), ("is_transmit", "direction")),
     ),
     Collector(

@@ -34,7 +34,9 @@ from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
 from lab.errors import ImageError
 from lab.job import kernels
-from lab.store import places as cache
+from lab.store import places
+from lab.store.files import write_file
+from lab.store.folders import finished_folders, publish, remove_leftovers, unfinished_folder
 
 SUITE = "trixie"
 PACKAGES = (
@@ -57,7 +59,7 @@ Progress = Callable[[str], None]
 
 @dataclass(frozen=True)
 class Image:
-    """A finished image in the cache."""
+    """A finished image in the places."""
 
     digest: str
     path: Path
@@ -100,16 +102,16 @@ def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
 
 
 def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
-    """The image with this kernel that was last built from today's recipe, if it is in the cache."""
+    """The image with this kernel that was last built from today's recipe, if it is in the places."""
     try:
-        digest = (cache.recipes() / recipe_digest(kernel)).read_text(encoding="ascii").strip()
+        digest = (places.recipes() / recipe_digest(kernel)).read_text(encoding="ascii").strip()
     except FileNotFoundError:
         return None
     return open_image(digest)
 
 
 def open_image(digest: str) -> Image | None:
-    path = cache.images() / digest
+    path = places.images() / digest
     try:
         info = json.loads((path / "info.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
@@ -120,9 +122,7 @@ def open_image(digest: str) -> Image | None:
 
 
 def list_images() -> list[Image]:
-    if not cache.images().is_dir():
-        return []
-    found = (open_image(path.name) for path in cache.images().iterdir() if not path.name.startswith("."))
+    found = (open_image(path.name) for path in finished_folders(places.images()))
     return sorted((image for image in found if image is not None), key=lambda image: image.built)
 
 
@@ -142,22 +142,19 @@ def build_image(
     for tool, providing in TOOLS.items():
         if shutil.which(tool) is None:
             raise ImageError(f"{tool} is not installed; it is in the package {providing} (make setup installs it)")
-    with cache.builder_lock("image"):
-        cache.remove_partial(cache.images())
-        partial = cache.partial_directory(cache.images())
-        try:
-            image = _build(partial, progress, kernel, package, mirror)
-        except OSError as exc:
-            raise ImageError(f"cannot build the image in {partial}: {exc}") from exc
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
-    return image
+    with places.builder_lock("image"):
+        remove_leftovers(places.images())
+        with unfinished_folder(places.images()) as partial:
+            try:
+                return _build(partial, progress, kernel, package, mirror)
+            except OSError as exc:
+                raise ImageError(f"cannot build the image in {partial}: {exc}") from exc
 
 
 def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | None, mirror: str | None) -> Image:
     work = partial / "work"
     work.mkdir()
-    log = cache.cache_root() / "image-build.log"
+    log = places.cache_root() / "image-build.log"
     if package is not None:
         # The builder may run as another user, who cannot read everything that we can.
         copy = work / "kernel.deb"
@@ -188,7 +185,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     digest = _content_digest(partial)
     image = Image(
         digest=digest,
-        path=cache.images() / digest,
+        path=places.images() / digest,
         suite=SUITE,
         kernel=kernel,
         built=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -197,11 +194,9 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     )
     info = {key: value for key, value in asdict(image).items() if key not in ("digest", "path")}
     (partial / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-    cache.publish(partial, image.path)
-    cache.recipes().mkdir(parents=True, exist_ok=True)
-    pointer = cache.recipes() / f".{image.recipe}.{os.getpid()}"
-    pointer.write_text(digest + "\n", encoding="ascii")
-    pointer.replace(cache.recipes() / image.recipe)
+    publish(partial, image.path, if_there="keep")
+    places.recipes().mkdir(parents=True, exist_ok=True)
+    write_file(places.recipes() / image.recipe, f"{digest}\n".encode("ascii"))
     return image
 
 

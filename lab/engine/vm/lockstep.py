@@ -11,7 +11,7 @@ from importlib import resources
 from pathlib import Path
 
 from lab.errors import EngineError
-from lab.store import places as cache
+from lab.store import places
 
 _COMPILER = "cc"
 _FLAGS = ("-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
@@ -27,7 +27,7 @@ def digest() -> str:
 
 def library() -> Path:
     """The compiled library, from the cache or made now.  Raises :class:`~lab.errors.EngineError`."""
-    path = cache.cache_root() / "lockstep" / f"{digest()}.so"
+    path = places.cache_root() / "lockstep" / f"{digest()}.so"
     if path.exists():
         return path
     compiler = shutil.which(_COMPILER)

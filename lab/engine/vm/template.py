@@ -12,7 +12,6 @@ A template is a folder named by the digest of all that went into it::
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import hashlib
 import json
 import os
@@ -29,7 +28,8 @@ from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.selftest import self_test_job
 from lab.errors import EngineError, LabError, TrialTimeoutError
 from lab.job.mailbox import State
-from lab.store import places as cache
+from lab.store import places
+from lab.store.folders import by_last_use, mark_used, publish, remove_folder, remove_leftovers, unfinished_folder
 
 BUILD_LIMIT_S = 600.0
 _CHUNK = 1 << 20
@@ -73,41 +73,39 @@ def key_of(digests: dict[str, str]) -> str:
 
 def find_template(found: Qemu, image: Image) -> Template | None:
     digests = identity(found, image)
-    path = cache.templates() / key_of(digests)
+    path = places.templates() / key_of(digests)
     if not (path / "info.json").exists():
         return None
-    with contextlib.suppress(OSError):  # somebody else's cache
-        os.utime(path / "info.json")  # for the order in which old ones are dropped
+    mark_used(path)
     return Template(path=path, image=image, identity=digests)
 
 
 async def build_template(found: Qemu, image: Image, step: Step) -> Template:
     """Boot, let the agent get ready, save.  Raises :class:`~lab.errors.EngineError` with the guest's log."""
     # The lock may be held for a minute by another lab: wait for it without stopping the event loop.
-    lock = cache.builder_lock("template")
+    lock = places.builder_lock("template")
     await asyncio.to_thread(lock.acquire)
     try:
         existing = find_template(found, image)
         if existing is not None:
             return existing
-        cache.remove_partial(cache.templates())
-        partial = cache.partial_directory(cache.templates())
+        remove_leftovers(places.templates())
         digests = identity(found, image)
-        final = cache.templates() / key_of(digests)
-        try:
-            await asyncio.wait_for(_build(found, image, partial, step), BUILD_LIMIT_S)
-            (partial / "info.json").write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
-            cache.publish(partial, final)
-        except TimeoutError:
-            raise EngineError(f"the template is not ready after {BUILD_LIMIT_S:g} s{_kept_log(partial)}") from None
-        except OSError as exc:
-            raise EngineError(f"cannot build the template in {partial}: {exc}") from exc
-        except TrialTimeoutError as exc:
-            raise EngineError(exc.reason) from exc
-        except LabError as exc:
-            raise EngineError(f"the template cannot be built: {exc}{_kept_log(partial)}") from exc
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
+        final = places.templates() / key_of(digests)
+        with unfinished_folder(places.templates()) as partial:
+            try:
+                await asyncio.wait_for(_build(found, image, partial, step), BUILD_LIMIT_S)
+                (partial / "info.json").write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
+                # What is there without info.json is damaged.
+                publish(partial, final, if_there="replace")
+            except TimeoutError:
+                raise EngineError(f"the template is not ready after {BUILD_LIMIT_S:g} s{_kept_log(partial)}") from None
+            except OSError as exc:
+                raise EngineError(f"cannot build the template in {partial}: {exc}") from exc
+            except TrialTimeoutError as exc:
+                raise EngineError(exc.reason) from exc
+            except LabError as exc:
+                raise EngineError(f"the template cannot be built: {exc}{_kept_log(partial)}") from exc
         return Template(path=final, image=image, identity=digests)
     finally:
         lock.release()
@@ -161,14 +159,13 @@ def _kept_log(partial: Path) -> str:
     console = partial / "console.log"
     if not console.exists():
         return ""
-    kept = cache.cache_root() / "template-build.log"
+    kept = places.cache_root() / "template-build.log"
     shutil.copyfile(console, kept)
     return f" (log: {kept})"
 
 
 def drop_old_templates(*, keep: Collection[Path], most: int = 4) -> None:
     """Keep those of ``keep``, and of the others those that were used last, until there are ``most``."""
-    ready = [path for path in cache.templates().iterdir() if (path / "info.json").exists() and path not in keep]
-    ready.sort(key=lambda path: (path / "info.json").stat().st_mtime, reverse=True)
-    for path in ready[max(0, most - len(keep)) :]:
-        shutil.rmtree(path, ignore_errors=True)
+    others = [path for path in by_last_use([places.templates()]) if path not in keep]
+    for path in others[max(0, most - len(keep)) :]:
+        remove_folder(path)

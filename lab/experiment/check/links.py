@@ -37,14 +37,14 @@ def links_problems(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
 def _edge(experiment: Experiment, edge: Edge, rtt_ns: int) -> Iterator[Problem]:
     forward, backward = wires(edge, experiment.mtu)
     if isinstance(edge.link, Bottleneck) and forward.rate_bps is None:
-        yield Problem(edge.place, "'rate' is missing (such as 20mbit; or a 'trace')", "key")
+        yield Problem(edge.place, "'rate' is missing (such as 20mbit; or a 'capacity' file)", "key")
         return
     if edge.link.queue is not None and forward.rate_bps is None and backward.rate_bps is None:
         yield _without_rate((*edge.place, "queue"))
     if edge.link.reverse.queue is not None and backward.rate_bps is None:
         yield _without_rate((*edge.place, "reverse", "queue"))
-    yield from _traced(forward.place, edge.link.rate, forward)
-    yield from _traced(backward.place, edge.link.reverse.rate, backward)
+    yield from _with_capacity(forward.place, edge.link.rate, forward)
+    yield from _with_capacity(backward.place, edge.link.reverse.rate, backward)
     for wire in (forward, backward):
         yield from _wire(wire, rtt_ns, experiment)
 
@@ -54,17 +54,17 @@ def _without_rate(here: Path) -> Problem:
     return Problem(here, f"found a queue without a rate; expected {parts}.rate as well", "key")
 
 
-def _traced(here: Path, rate: int | None, wire: Wire) -> Iterator[Problem]:
-    if wire.trace is None:
+def _with_capacity(here: Path, rate: int | None, wire: Wire) -> Iterator[Problem]:
+    if wire.capacity is None:
         return
     if rate is not None:
-        yield Problem((*here, "trace"), "found a trace beside a rate; expected one of the two", "key")
+        yield Problem((*here, "capacity"), "found a capacity file beside a rate; expected one of the two", "key")
     if wire.queue is not None and wire.queue.discipline not in ("bfifo", "pfifo"):
-        message = f"found {wire.queue.discipline} on a link with a trace; expected bfifo or pfifo"
+        message = f"found {wire.queue.discipline} on a link with a capacity file; expected bfifo or pfifo"
         yield Problem((*wire.queue_place, "discipline"), message)
     if any(step.rate is not None or step.queue is not None for step in wire.steps):
         yield Problem(
-            (*here, "schedule"), "found changes of rate or queue beside a trace; expected one of the two", "key"
+            (*here, "schedule"), "found changes of rate or queue beside a capacity file; expected one of the two", "key"
         )
 
 

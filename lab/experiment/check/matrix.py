@@ -14,7 +14,17 @@ from lab.experiment.check.problems import Problem, unknown
 from lab.experiment.schema.fields import MISSING, Path, fields_at, get, models_in, replaced, type_at, values_of_mapping
 from lab.units import show
 
-__all__ = ["MAX_TRIALS", "Axis", "CellDocument", "cells", "count", "lacks", "path_problem", "read_axes", "split_path"]
+__all__ = [
+    "MAX_TRIALS",
+    "CellDocument",
+    "MatrixAxis",
+    "cells",
+    "count",
+    "lacks",
+    "path_problem",
+    "read_axes",
+    "split_path",
+]
 
 MAX_TRIALS = 10_000
 
@@ -22,7 +32,7 @@ _NOT_AXES = ("name", "title", "description", "matrix", "repeat", "seed")
 
 
 @dataclass(frozen=True)
-class Axis:
+class MatrixAxis:
     """One key of the matrix."""
 
     key: str
@@ -50,7 +60,7 @@ class CellDocument:
     indices: tuple[int, ...]
     """Which value of each axis."""
     values: dict[str, Any]
-    """Axis → value, as written."""
+    """MatrixAxis → value, as written."""
     document: dict[str, Any]
     """The experiment with these values in place, and no matrix."""
 
@@ -73,13 +83,13 @@ def expanded(key: str, document: Any) -> tuple[Path, ...]:
     return tuple(found)
 
 
-def read_axes(document: Any) -> tuple[list[Axis], list[Problem]]:
+def read_axes(document: Any) -> tuple[list[MatrixAxis], list[Problem]]:
     """Return the usable axes in the order written, and what is wrong with the others.
 
     What is not even a mapping of lists is left to the schema to report.
     """
     matrix = get(document, ("matrix",))
-    axes: list[Axis] = []
+    axes: list[MatrixAxis] = []
     problems: list[Problem] = []
     for key, values in matrix.items() if isinstance(matrix, Mapping) else ():
         here: Path = ("matrix", key)
@@ -90,11 +100,11 @@ def read_axes(document: Any) -> tuple[list[Axis], list[Problem]]:
             doubles = list(_doubles(here, values))
             problems += doubles
             if not doubles:
-                axes.append(Axis(key, tuple(values), expanded(key, document)))
+                axes.append(MatrixAxis(key, tuple(values), expanded(key, document)))
     return axes, problems
 
 
-def _axis_problem(key: str, document: Any, axes: list[Axis]) -> str | None:
+def _axis_problem(key: str, document: Any, axes: list[MatrixAxis]) -> str | None:
     path = split_path(key)
     if path[0] in _NOT_AXES:
         return f"'{path[0]}' cannot be varied; expected the path of another field"
@@ -154,12 +164,12 @@ def path_problem(path: Path, document: Any, *, new_names: bool) -> str | None:
     return None
 
 
-def count(axes: list[Axis]) -> int:
+def count(axes: list[MatrixAxis]) -> int:
     """Return the number of cells."""
     return math.prod(len(axis.values) for axis in axes)
 
 
-def cells(document: Mapping[str, Any], axes: list[Axis]) -> Iterator[CellDocument]:
+def cells(document: Mapping[str, Any], axes: list[MatrixAxis]) -> Iterator[CellDocument]:
     """Yield every combination, the last axis varying fastest; one with no values if there are no axes."""
     plain = {key: value for key, value in document.items() if key != "matrix"}
     for indices in itertools.product(*(range(len(axis.values)) for axis in axes)):
@@ -170,6 +180,6 @@ def cells(document: Mapping[str, Any], axes: list[Axis]) -> Iterator[CellDocumen
         yield CellDocument(indices, values, here)
 
 
-def lacks(document: Any, axis: Axis) -> bool:
+def lacks(document: Any, axis: MatrixAxis) -> bool:
     """Return whether the document itself says nothing at one of the axis's fields."""
     return any(get(document, path) is MISSING for path in axis.paths)

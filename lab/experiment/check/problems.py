@@ -47,6 +47,10 @@ _OTHER_WORDS = {
 }
 
 
+RENAMED = {"probe": "tcp_probe", "trace": "capacity"}
+"""Names of fields and collectors in earlier versions → today's."""
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong."""
@@ -94,6 +98,8 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 def unknown(what: str, name: str, names: Sequence[str], *, plural: str) -> str:
     """Return ``unknown field 'x'; did you mean 'y'? (fields: …)``."""
+    if (today := RENAMED.get(name)) in names:
+        return f"{what} {show(name)} has been renamed: write '{today}'"
     close = nearest(name, names)
     meant = f"; did you mean '{close}'?" if close else ""
     listed = ", ".join(names[:_SHOWN_NAMES]) + (", …" if len(names) > _SHOWN_NAMES else "")

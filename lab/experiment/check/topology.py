@@ -103,7 +103,7 @@ def _graph_problems(graph: Graph, *, custom: bool) -> Iterator[Problem]:
     yield from _loops(graph, bridging)
 
 
-_PLAIN = protocol.Direction(rate_bps=None, queue=None, netem=None, changes=[], trace=None, lost_packets=[])
+_PLAIN = protocol.Direction(rate_bps=None, queue=None, netem=None, changes=[], capacity=None, lost_packets=[])
 
 
 def _connected(graph: Graph, where: Path, *, custom: bool) -> Iterator[Problem]:

@@ -4,37 +4,57 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from pydantic import ValidationError
 
 from lab.experiment.check.experiment import check
-from lab.experiment.check.matrix import MAX_TRIALS, Axis, CellDocument, cells, count, lacks, read_axes
+from lab.experiment.check.matrix import MAX_TRIALS, CellDocument, MatrixAxis, cells, count, lacks, read_axes
 from lab.experiment.check.problems import InvalidExperimentError, Problem, path_text, problems_of
 from lab.experiment.schema.contents import NO_CONTENTS, Contents
 from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path, blocked
 from lab.units import show
 
-__all__ = ["examine", "parse", "validate"]
+__all__ = ["CheckedCell", "CheckedExperiment", "examine", "validate"]
 
 
-def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> Experiment:
+@dataclass(frozen=True)
+class CheckedCell:
+    """One combination of the matrix's values."""
+
+    document: CellDocument
+    experiment: Experiment
+
+
+@dataclass(frozen=True)
+class CheckedExperiment:
+    """An experiment without any problem, and each cell of its matrix."""
+
+    experiment: Experiment
+    """The document itself; where it leaves a field to the matrix, that field has its first value."""
+    axes: tuple[MatrixAxis, ...]
+    cells: tuple[CheckedCell, ...]
+    """The last axis varies fastest; one cell without a matrix."""
+
+
+def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> CheckedExperiment:
     """Return the experiment that ``document`` (plain values, as read from YAML) declares.
 
-    Raises :class:`InvalidExperimentError`, which has every problem that was found.
+    Raises:
+        InvalidExperimentError: It has problems; the error has all that were found.
     """
-    experiment, problems = examine(document, contents)
-    if experiment is None or problems:
-        raise InvalidExperimentError(problems)
-    return experiment
+    checked = examine(document, contents)
+    if not isinstance(checked, CheckedExperiment):
+        raise InvalidExperimentError(checked)
+    return checked
 
 
-def examine(document: Any, contents: Contents = NO_CONTENTS) -> tuple[Experiment | None, list[Problem]]:
-    """Return the experiment and what is wrong with it: fields, then values of the matrix, then what holds between."""
+def examine(document: Any, contents: Contents = NO_CONTENTS) -> CheckedExperiment | list[Problem]:
+    """Return the checked experiment, or its problems: of fields, of values in the matrix, of values together."""
     if not isinstance(document, Mapping):
-        return None, [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
+        return [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
     axes, problems = read_axes(document)
     axes = [axis for axis in axes if not any(blocked(document, path) for path in axis.paths)]
     # A field that an axis sets need not be written elsewhere too: there, the first value stands in for it.
@@ -42,15 +62,16 @@ def examine(document: Any, contents: Contents = NO_CONTENTS) -> tuple[Experiment
     base: Mapping[str, Any] = document
     for axis in lent:
         base = axis.set(base, axis.values[0])
-    experiment, found = parse(base, contents)
+    experiment, found = _parse(base, contents)
     problems += [problem for problem in found if all(axis.rest_of(problem.path) is None for axis in lent)]
     problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, contents)]
-    if experiment is not None and not problems:
-        problems += _cell_problems(document, axes, experiment.repeat, contents)
-    return experiment, problems
+    if experiment is None or problems:
+        return problems
+    checked = _checked_cells(document, axes, experiment.repeat, contents)
+    return CheckedExperiment(experiment, tuple(axes), checked) if isinstance(checked, tuple) else checked
 
 
-def parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:
+def _parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:
     """Return the experiment by its fields alone, or what is wrong with them."""
     try:
         return Experiment.model_validate(document, context={"contents": contents}), []
@@ -59,14 +80,14 @@ def parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment |
 
 
 def _value_problems(
-    base: Mapping[str, Any], axis: Axis, known: list[Problem], experiment: Experiment | None, contents: Contents
+    base: Mapping[str, Any], axis: MatrixAxis, known: list[Problem], experiment: Experiment | None, contents: Contents
 ) -> Iterator[Problem]:
     """Yield what is wrong with each value by itself, at the value's own place."""
     # Without the matrix: it would be read again for each of its own values.
     base = {key: value for key, value in base.items() if key != "matrix"}
     seen: dict[str, Any] = {}
     for index, value in enumerate(axis.values):
-        parsed, found = parse(axis.set(base, value), contents)
+        parsed, found = _parse(axis.set(base, value), contents)
         here: Path = ("matrix", axis.key, index)
         told = set[Problem]()
         for problem in found:
@@ -86,7 +107,9 @@ def _value_problems(
         seen.setdefault(meaning, value)
 
 
-def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int, contents: Contents) -> list[Problem]:
+def _checked_cells(
+    document: Mapping[str, Any], axes: list[MatrixAxis], repeat: int, contents: Contents
+) -> tuple[CheckedCell, ...] | list[Problem]:
     trials = count(axes) * repeat
     if trials > MAX_TRIALS:
         place: Path = ("matrix",) if axes else ("repeat",)
@@ -95,14 +118,19 @@ def _cell_problems(document: Mapping[str, Any], axes: list[Axis], repeat: int, c
         return [Problem(place, message, "key")]
     # The same field breaking the same way in many cells is one problem.
     broken: dict[Path, list[tuple[CellDocument, Problem]]] = {}
+    checked = []
     for cell in cells(document, axes):
-        experiment, found = parse(cell.document, contents)
+        experiment, found = _parse(cell.document, contents)
         for problem in found if experiment is None else check(experiment):
             broken.setdefault(problem.path, []).append((cell, problem))
-    return [problem for cases in broken.values() for problem in _blame(axes, cases)]
+        if experiment is not None:
+            checked.append(CheckedCell(cell, experiment))
+    if broken:
+        return [problem for cases in broken.values() for problem in _blame(axes, cases)]
+    return tuple(checked)
 
 
-def _blame(axes: list[Axis], cases: list[tuple[CellDocument, Problem]]) -> Iterator[Problem]:
+def _blame(axes: list[MatrixAxis], cases: list[tuple[CellDocument, Problem]]) -> Iterator[Problem]:
     """Yield one problem for all cells that break alike, at the values of the matrix that break them if it is these."""
     bad = [sorted({cell.indices[position] for cell, _ in cases}) for position in range(len(axes))]
     matters = [position for position, axis in enumerate(axes) if len(bad[position]) < len(axis.values)]
@@ -127,7 +155,7 @@ def _blame(axes: list[Axis], cases: list[tuple[CellDocument, Problem]]) -> Itera
 
 
 def _at_values(
-    axis: Axis, position: int, indices: list[int], cases: list[tuple[CellDocument, Problem]]
+    axis: MatrixAxis, position: int, indices: list[int], cases: list[tuple[CellDocument, Problem]]
 ) -> Iterator[Problem]:
     for index in indices:
         problem = next(problem for cell, problem in cases if cell.indices[position] == index)

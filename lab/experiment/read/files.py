@@ -18,7 +18,7 @@ from lab.errors import SpecError
 from lab.experiment.check.problems import nearest
 from lab.experiment.read.document import Place
 from lab.experiment.schema.amounts import parse_sizes
-from lab.experiment.schema.capacity import parse_trace
+from lab.experiment.schema.capacity import parse_capacity
 from lab.experiment.schema.contents import Kind
 from lab.experiment.schema.kernel import SUFFIX, KernelPackage
 
@@ -30,9 +30,9 @@ MAX_FILE_BYTES = 128 * 1024
 MAX_NAMED_BYTES = 16 * 1024 * 1024
 """Of a file that an experiment names."""
 
-_KINDS: dict[str, Kind] = {"trace": "trace", "file": "sizes", "kernel": "kernel"}
+_KINDS: dict[str, Kind] = {"capacity": "capacity", "file": "sizes", "kernel": "kernel"}
 """Field that names a file → what kind of file."""
-_PARSERS: dict[Kind, Callable[[str], object]] = {"trace": parse_trace, "sizes": parse_sizes}
+_PARSERS: dict[Kind, Callable[[str], object]] = {"capacity": parse_capacity, "sizes": parse_sizes}
 
 
 def named_files(folder: Path, root: Any) -> tuple[dict[tuple[Kind, str], object], dict[str, bytes]]:

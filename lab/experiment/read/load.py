@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 from lab.errors import SpecError
 from lab.experiment.check.matrix import path_problem, split_path
 from lab.experiment.check.problems import Problem, path_text
-from lab.experiment.check.validate import examine
+from lab.experiment.check.validate import CheckedExperiment, examine
 from lab.experiment.read.document import Document, Fault, Place, parse_yaml
 from lab.experiment.read.files import MAX_FILE_BYTES, decoded, moved, named_files, read
 from lab.experiment.schema.contents import Contents
@@ -41,14 +41,19 @@ class LoadedExperiment:
     text: bytes
     """The file as it is, without overrides; what it extends is written out in it."""
     raw: dict[str, Any]
-    """Its plain values, overrides applied: what :func:`lab.plan.plan.make_plan` takes."""
-    experiment: Experiment
+    """Its plain values, overrides applied."""
+    checked: CheckedExperiment
+    """What :func:`lab.plan.plan.make_plan` takes."""
     overrides: tuple[str, ...] = ()
     """As given: ``PATH=VALUE``."""
     contents: Contents = field(default_factory=dict)
     """Of the files that it names."""
     files: dict[str, bytes] = field(default_factory=dict)
     """Path as written → the bytes, of all of them but kernels."""
+
+    @property
+    def experiment(self) -> Experiment:
+        return self.checked.experiment
 
     @property
     def packages(self) -> dict[str, FilePath]:
@@ -73,12 +78,13 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
         source.apply(override)
     source.stop_at_faults()
     contents, files = named_files(path.parent, source.root)
-    experiment, problems = examine(source.root, contents)
-    source.lines += [(source.place(problem), str(problem)) for problem in problems]
-    source.stop_at_faults()
-    assert experiment is not None, "examine() returns an experiment or at least one problem"
+    checked = examine(source.root, contents)
+    if not isinstance(checked, CheckedExperiment):
+        source.lines += [(source.place(problem), str(problem)) for problem in checked]
+        source.stop_at_faults()
+        raise AssertionError("examine() returns a checked experiment or at least one problem")
     text = data if document.root is None or not document.is_merged else _written_out(path, document)
-    return LoadedExperiment(path, text, source.root, experiment, tuple(overrides), contents, files)
+    return LoadedExperiment(path, text, source.root, checked, tuple(overrides), contents, files)
 
 
 def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...]) -> Document:

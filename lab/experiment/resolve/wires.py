@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from lab.experiment.resolve.graph import Edge, Graph, graph_of
 from lab.experiment.resolve.sizes import frame_bytes, queue_size
 from lab.experiment.resolve.traffic import connections
-from lab.experiment.schema.capacity import PacketTrace
+from lab.experiment.schema.capacity import DeliveryOpportunities
 from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path
 from lab.experiment.schema.links import Jitter, ListedLoss, Loss, Queue, RandomLoss, Reorder, Step
@@ -57,7 +57,7 @@ class Wire:
     corrupt: float
     reorder: Reorder | None
     steps: tuple[Step, ...]
-    trace: PacketTrace | None
+    capacity: DeliveryOpportunities | None
     place: Path
     """Of the field that declares this direction."""
     queue_place: Path
@@ -67,7 +67,7 @@ class Wire:
 def wires(edge: Edge, mtu: int) -> tuple[Wire, Wire]:
     """Return both directions of a link: from *a* to *b*, and back."""
     link, back = edge.link, edge.link.reverse
-    there = link.rate if link.trace is None else link.trace.rate_bps(frame_bytes(mtu))
+    there = link.rate if link.capacity is None else link.capacity.rate_bps(frame_bytes(mtu))
     forward = Wire(
         rate_bps=there,
         queue=_queue(link.queue, there),
@@ -78,12 +78,12 @@ def wires(edge: Edge, mtu: int) -> tuple[Wire, Wire]:
         corrupt=link.corrupt,
         reorder=link.reorder,
         steps=tuple(link.schedule),
-        trace=link.trace,
+        capacity=link.capacity,
         place=edge.place,
         queue_place=(*edge.place, "queue"),
     )
     rate = link.rate if back.rate is None else back.rate
-    rate = rate if back.trace is None else back.trace.rate_bps(frame_bytes(mtu))
+    rate = rate if back.capacity is None else back.capacity.rate_bps(frame_bytes(mtu))
     backward = Wire(
         rate_bps=rate,
         queue=_queue(link.queue if back.queue is None else back.queue, rate),
@@ -94,7 +94,7 @@ def wires(edge: Edge, mtu: int) -> tuple[Wire, Wire]:
         corrupt=back.corrupt,
         reorder=back.reorder,
         steps=tuple(back.schedule),
-        trace=back.trace,
+        capacity=back.capacity,
         place=(*edge.place, "reverse"),
         queue_place=(*edge.place, "reverse", "queue") if back.queue or back.rate else (*edge.place, "queue"),
     )
@@ -157,7 +157,7 @@ def _bare(edge: Edge) -> protocol.Link:
     """A link with nothing but its delays."""
     ab, ba = (
         protocol.Direction(
-            rate_bps=None, queue=None, netem=_netem(_plain(wire), 1), changes=[], trace=None, lost_packets=[]
+            rate_bps=None, queue=None, netem=_netem(_plain(wire), 1), changes=[], capacity=None, lost_packets=[]
         )
         for wire in wires(edge, _ANY_MTU)
     )
@@ -211,7 +211,7 @@ def _direction(wire: Wire, seed: int, rtt_ns: int, mtu: int) -> protocol.Directi
         queue=_sized(wire, rtt_ns, mtu),
         netem=_netem(wire, seed, limit, needed=needs_netem),
         changes=changes,
-        trace=None if wire.trace is None else wire.trace.as_protocol(frame_bytes(mtu)),
+        capacity=None if wire.capacity is None else wire.capacity.as_protocol(frame_bytes(mtu)),
         lost_packets=sorted(set(wire.loss.packets)) if isinstance(wire.loss, ListedLoss) else [],
     )
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces of delivery opportunities, in mahimahi's format: a line for each, the ms since the trace began.  Pure."""
+"""Capacity files: when packets may leave a link, in mahimahi's format, one line of milliseconds each.  Pure."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.experiment.schema.contents import content_of
 from lab.job import protocol
 from lab.units import show
 
-__all__ = ["MAX_OPPORTUNITIES", "PacketTrace", "TraceFile", "parse_trace"]
+__all__ = ["MAX_OPPORTUNITIES", "CapacityFile", "DeliveryOpportunities", "parse_capacity"]
 
 MAX_OPPORTUNITIES = 1 << 20
 MAX_MS = 3_600_000
@@ -23,14 +23,14 @@ _MOST_IN_A_MS = 255
 
 
 @dataclass(frozen=True)
-class PacketTrace:
-    """A trace: how many opportunities there are in each ms of its period."""
+class DeliveryOpportunities:
+    """How many packets may leave in each millisecond of a period that repeats."""
 
     counts: bytes
 
     @property
     def period_ms(self) -> int:
-        """The last line's time: there the trace begins anew (mahimahi's link_queue.cc)."""
+        """The last line's time: the period starts again there (mahimahi's link_queue.cc)."""
         return len(self.counts) - 1
 
     @property
@@ -41,13 +41,13 @@ class PacketTrace:
         """The mean rate, a multiple of 8 bit/s."""
         return self.opportunities * packet_bytes * 1000 // self.period_ms * 8
 
-    def as_protocol(self, packet_bytes: int) -> protocol.Trace:
+    def as_protocol(self, packet_bytes: int) -> protocol.Capacity:
         packed = base64.b64encode(zlib.compress(self.counts, 9)).decode()
-        return protocol.Trace(counts=packed, period_ms=self.period_ms, packet_bytes=packet_bytes)
+        return protocol.Capacity(counts=packed, period_ms=self.period_ms, packet_bytes=packet_bytes)
 
 
-def parse_trace(text: str) -> PacketTrace:
-    """Return the trace that a file has.
+def parse_capacity(text: str) -> DeliveryOpportunities:
+    """Return the opportunities that a capacity file lists.
 
     Raises:
         ValueError: It is none; the text names the line, what it is and what would be right.
@@ -70,20 +70,24 @@ def parse_trace(text: str) -> PacketTrace:
         if counted[ms] > _MOST_IN_A_MS:
             raise ValueError(f"line {number}: found more than {_MOST_IN_A_MS} opportunities in a ms")
     if last == 0:
-        raise ValueError("found no time after 0; expected at least one, for the last is the trace's length")
+        raise ValueError(
+            "found no time after 0; expected at least one, because the last one is the length of the period"
+        )
     if sum(counted.values()) > MAX_OPPORTUNITIES:
         raise ValueError(f"found {sum(counted.values())} opportunities; expected at most {MAX_OPPORTUNITIES}")
-    return PacketTrace(bytes(counted[ms] for ms in range(last + 1)))
+    return DeliveryOpportunities(bytes(counted[ms] for ms in range(last + 1)))
 
 
-def _trace(value: Any, info: ValidationInfo) -> PacketTrace:
-    if isinstance(value, PacketTrace):
+def _capacity(value: Any, info: ValidationInfo) -> DeliveryOpportunities:
+    if isinstance(value, DeliveryOpportunities):
         return value
-    trace: PacketTrace = content_of("trace", value, info)
-    return trace
+    capacity: DeliveryOpportunities = content_of("capacity", value, info)
+    return capacity
 
 
-TraceFile = Annotated[
-    PacketTrace, PlainValidator(_trace), WithJsonSchema({"type": "string", "examples": ["traces/step.trace"]})
+CapacityFile = Annotated[
+    DeliveryOpportunities,
+    PlainValidator(_capacity),
+    WithJsonSchema({"type": "string", "examples": ["capacity/step.mahimahi"]}),
 ]
-"""The path of a trace."""
+"""The path of a capacity file."""

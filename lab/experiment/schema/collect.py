@@ -6,12 +6,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field
 
 from lab.experiment.schema.base import Model
 from lab.experiment.schema.types import DurationNs, PositiveDurationNs
 
-__all__ = ["Collect", "Probe"]
+__all__ = ["Collect", "TcpProbe"]
 
 
 class Selection(Model):
@@ -29,7 +29,7 @@ class Selection(Model):
     )
 
 
-class Probe(Selection):
+class TcpProbe(Selection):
     """Congestion state at every segment, as the tcpprobe module had it, and what the socket and the algorithm know."""
 
     record: Literal["every_ack", "cwnd_change"] = Field(
@@ -85,7 +85,7 @@ class Queues(Model):
 
 
 def _defaults_for_nothing(value: Any) -> Any:
-    # `probe:` with nothing after it names the collector: it must not switch it off.
+    # `tcp_probe:` with nothing after it names the collector: it must not switch it off.
     return {} if value is None else value
 
 
@@ -95,13 +95,6 @@ _NAMED = BeforeValidator(_defaults_for_nothing)
 class Collect(Model):
     """Collector name → its options; a collector that is not named does not run."""
 
-    @model_validator(mode="before")
-    @classmethod
-    def _older_spelling(cls, value: Any) -> Any:
-        if isinstance(value, dict) and "tcp_probe" in value and "probe" not in value:
-            return {("probe" if name == "tcp_probe" else name): options for name, options in value.items()}
-        return value
-
     def chosen(self) -> Iterator[tuple[str, Selection | Queues]]:
         """The collectors that run, by name, with their options."""
         for name in type(self).model_fields:
@@ -109,7 +102,7 @@ class Collect(Model):
             if options is not None:
                 yield name, options
 
-    probe: Annotated[Probe | None, _NAMED] = Field(
+    tcp_probe: Annotated[TcpProbe | None, _NAMED] = Field(
         default=None,
         description="Congestion state of every flow at every ACK, and what the algorithm keeps for itself.",
     )

@@ -15,7 +15,7 @@ from lab.units import show
 
 __all__ = ["NO_CONTENTS", "Contents", "Kind", "content_of"]
 
-Kind = Literal["trace", "sizes", "kernel"]
+Kind = Literal["capacity", "sizes", "kernel"]
 
 Contents = Mapping[tuple[Kind, str], object]
 """(kind, path as written) → what the file there holds, as its kind's parser gives it; a text says why there is none."""

@@ -16,7 +16,7 @@ from pydantic import Field
 
 from lab.experiment.schema.amounts import Amount
 from lab.experiment.schema.base import Model
-from lab.experiment.schema.collect import Collect, Probe
+from lab.experiment.schema.collect import Collect, TcpProbe
 from lab.experiment.schema.kernel import Kernel
 from lab.experiment.schema.links import NO_TIME, Discipline
 from lab.experiment.schema.topologies import Topology
@@ -195,8 +195,8 @@ class Experiment(Model):
         default=1, ge=0, le=2**63 - 1, description="All randomness derives from it: same seed, same results."
     )
     collect: Collect = Field(
-        default=Collect(probe=Probe()),
-        description="What to record besides iperf3's figures. Default: probe; {} for nothing.",
+        default=Collect(tcp_probe=TcpProbe()),
+        description="What to record besides iperf3's figures. Default: tcp_probe; {} for nothing.",
     )
     hosts: dict[NodePattern, HostSettings] = Field(
         default={},

@@ -13,7 +13,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, JsonValue
 
 from lab.experiment.schema.base import Model
-from lab.experiment.schema.capacity import TraceFile
+from lab.experiment.schema.capacity import CapacityFile
 from lab.experiment.schema.short import Or
 from lab.experiment.schema.types import (
     DurationNs,
@@ -186,8 +186,10 @@ class Reverse(Model):
     )
     reorder: ReorderField | None = Field(default=None, description="Packets that overtake. Default: none.")
     schedule: list[Step] = Field(default=[], description="Changes of this direction. Default: none, not as forward.")
-    trace: TraceFile | None = Field(
-        default=None, description="A trace that drives this direction's rate. Default: none."
+    capacity: CapacityFile | None = Field(
+        default=None,
+        description="A capacity file, which lists when packets may leave (mahimahi's format); it replaces 'rate'. "
+        "Default: none.",
     )
 
 
@@ -244,7 +246,7 @@ class Link(Model):
     schedule: list[Step] = Field(
         default=[], description="What changes while traffic runs, in the direction there. Default: nothing."
     )
-    trace: TraceFile | None = Field(
+    capacity: CapacityFile | None = Field(
         default=None,
         description="Instead of a rate, a file of times in ms at which a full packet may leave, in mahimahi's format. "
         "Its path is relative to the experiment file. Default: none.",

@@ -37,7 +37,7 @@ class Bottleneck(Link):
 
     rate: RateBps | None = Field(
         default=None,
-        description="Rate of the link, Ethernet headers included, in each direction. Default: that of 'trace'.",
+        description="Rate of the link, Ethernet headers included, in each direction. Default: the mean of 'capacity'.",
     )
     delay: DurationNs = Field(description="One-way propagation delay, in each direction.")
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 from pathlib import Path
 
@@ -12,7 +11,7 @@ import matplotlib as mpl
 import numpy as np
 
 from lab.report.figures.style import FORMATS
-from lab.store.files import new_folder
+from lab.store.folders import by_last_use, mark_used, new_folder, remove_folder
 from lab.store.run import Run
 
 KEPT = 20
@@ -27,8 +26,7 @@ class FigureCache:
     def __init__(self, root: Path, run: Run) -> None:
         self._root = root
         self._entry = root / _key(run)
-        if self._entry.is_dir():
-            os.utime(self._entry)
+        mark_used(self._entry)
 
     def copy(self, name: str, folder: Path) -> bool:
         """Copy the figure *name* in all formats into *folder*; False if it is not there."""
@@ -47,12 +45,10 @@ class FigureCache:
         """
         if self._entry.is_dir():
             return
-        self._root.mkdir(parents=True, exist_ok=True)
-        with new_folder(self._entry, replace=True) as entry:
+        with new_folder(self._entry, if_there="keep") as entry:
             shutil.copytree(folder, entry, dirs_exist_ok=True)
-        by_use = sorted(self._root.iterdir(), key=lambda path: path.stat().st_mtime, reverse=True)
-        for path in by_use[KEPT:]:
-            shutil.rmtree(path, ignore_errors=True)
+        for folder in by_last_use([self._root])[KEPT:]:
+            remove_folder(folder)
 
 
 def _key(run: Run) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -13,7 +14,7 @@ from matplotlib.transforms import ScaledTranslation
 
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
-from lab.evaluation.axes import Axis, Quantity
+from lab.evaluation.axes import Quantity, RunAxis
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns, styled
 from lab.report.model import Report, Row
@@ -47,7 +48,7 @@ def queueing_ms(row: FlowMetrics) -> float | None:
 # --- goodput against a number ------------------------------------------------------------------------------
 
 
-def _against(report: Report, axis: Axis, quantity: Quantity) -> Drawn:
+def _against(report: Report, axis: RunAxis, quantity: Quantity) -> Drawn:
     others = [other for other in report.facet_axes if other is not axis]
     place = report.facet_axes.index(axis)
     groups = list(dict.fromkeys(_without(facet, place) for facet in report.facets))[:6]
@@ -225,32 +226,14 @@ def _power(report: Report) -> Drawn | None:
     if not rows:
         return None
     facets = list(dict.fromkeys(row.facet for row in rows))
+    # Where colours do not suffice, markers tell series apart, and cells (two at most) are filled or not.
+    by_marker = not has_colours_for(len(report.series)) and len(facets) <= 2
     figure = Figure(figsize=(COLUMN_INCHES * 1.45, 3.0), layout="constrained")
     axes = figure.subplots()
-    # Where colours do not suffice, marks tell series apart, and cells (two at most) are filled or not.
-    by_mark = not has_colours_for(len(report.series)) and len(facets) <= 2
     for row in rows:
         place = facets.index(row.facet)
-        marker = row.series.look.marker if by_mark else MARKERS[place % len(MARKERS)]
-        colour, repetitions = row.series.look.colour, row.used
-        hollow = by_mark and place == 1
-        pairs = [(item.value(queueing_ms), item.value(goodput_mbps)) for item in repetitions]
-        known = [(delay, rate) for delay, rate in pairs if delay is not None and rate is not None]
-        delays, rates = [delay for delay, _ in known], [rate for _, rate in known]
-        axes.plot(delays, rates, marker, color=colour, markersize=3, alpha=0.3, mew=0, linestyle="none")
-        mean_delay, mean_rate = row.summary(queueing_ms), row.summary(goodput_mbps)
-        if mean_delay and mean_rate:
-            axes.plot(
-                [mean_delay.mean],
-                [mean_rate.mean],
-                marker,
-                color=colour,
-                markersize=6,
-                markerfacecolor="white" if hollow else colour,
-                markeredgecolor=colour if hollow else "white",
-                mew=1.0 if hollow else 0.6,
-                zorder=5,
-            )
+        marker = row.series.look.marker if by_marker else MARKERS[place % len(MARKERS)]
+        _draw_power(axes, row, marker, hollow=by_marker and place == 1)
     for level in _ceilings(rows):
         axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     axes.set_ylim(bottom=0)
@@ -258,49 +241,59 @@ def _power(report: Report) -> Drawn | None:
     axes.invert_xaxis()
     axes.set_xlabel("Mean queueing delay (ms), smaller to the right")
     axes.set_ylabel("Goodput (Mbit/s)")
-    handles = [
-        Line2D(
-            *([], []),
-            color=s.look.colour,
-            marker=s.look.marker if by_mark else "o",
-            linestyle="none",
-            markersize=5,
-            label=s.label,
-        )
-        for s in report.series
-    ]
-    if by_mark and len(facets) == 2:
-        handles += [
-            Line2D(
-                *([], []),
-                color=GREY,
-                marker="o",
-                markerfacecolor=face,
-                linestyle="none",
-                markersize=4.5,
-                label=report.facet_title(facet),
-            )
-            for facet, face in zip(facets, (GREY, "white"), strict=True)
-        ]
-    elif len(facets) > 1:
-        handles += [
-            Line2D(
-                [],
-                [],
-                color=GREY,
-                marker=MARKERS[n % len(MARKERS)],
-                linestyle="none",
-                markersize=4.5,
-                label=report.facet_title(facet),
-            )
-            for n, facet in enumerate(facets)
-        ]
+    handles = [*_series_handles(report, by_marker), *_facet_handles(report, facets, by_marker)]
     figure.legend(handles=handles, loc="outside right upper", handletextpad=0.3)
     caption = (
-        "Goodput against mean queueing delay (smoothed RTT less base RTT): the best place is the upper right corner."
+        "Goodput against mean queueing delay (smoothed RTT minus base RTT); the upper right corner is best. Large "
+        "markers: means; small markers: single repetitions. Dashed: link capacity (payload)."
     )
-    return Drawn(
-        "goodput-vs-delay",
-        figure,
-        f"{caption} Large marks: means; small marks: single repetitions. Dashed: the most the link can carry.",
-    )
+    return Drawn("goodput-vs-delay", figure, caption)
+
+
+def _draw_power(axes: Axes, row: Row, marker: str, *, hollow: bool) -> None:
+    """Draw each repetition of a row as a small marker, and their mean as a large one."""
+    colour = row.series.look.colour
+    pairs = [(item.value(queueing_ms), item.value(goodput_mbps)) for item in row.used]
+    known = [(delay, rate) for delay, rate in pairs if delay is not None and rate is not None]
+    delays, rates = [delay for delay, _ in known], [rate for _, rate in known]
+    axes.plot(delays, rates, marker, color=colour, markersize=3, alpha=0.3, mew=0, linestyle="none")
+    mean_delay, mean_rate = row.summary(queueing_ms), row.summary(goodput_mbps)
+    if mean_delay and mean_rate:
+        axes.plot(
+            [mean_delay.mean],
+            [mean_rate.mean],
+            marker,
+            color=colour,
+            markersize=6,
+            markerfacecolor="white" if hollow else colour,
+            markeredgecolor=colour if hollow else "white",
+            mew=1.0 if hollow else 0.6,
+            zorder=5,
+        )
+
+
+def _series_handles(report: Report, by_marker: bool) -> list[Line2D]:
+    looks = [(series, series.look.marker if by_marker else "o") for series in report.series]
+    return [_marker_handle(one.label, colour=one.look.colour, marker=marker, size=5) for one, marker in looks]
+
+
+def _facet_handles(report: Report, facets: list[tuple[str, ...]], by_marker: bool) -> list[Line2D]:
+    """Return what markers or fillings of the cells mean; nothing where there is only one cell."""
+    if len(facets) == 1:
+        return []
+    if by_marker:
+        return [
+            _marker_handle(report.facet_title(facet), face=face)
+            for facet, face in zip(facets, (GREY, "white"), strict=True)
+        ]
+    return [
+        _marker_handle(report.facet_title(facet), marker=MARKERS[number % len(MARKERS)])
+        for number, facet in enumerate(facets)
+    ]
+
+
+def _marker_handle(
+    label: str, *, colour: str = GREY, marker: str = "o", size: float = 4.5, face: str | None = None
+) -> Line2D:
+    look: dict[str, Any] = {"markerfacecolor": face} if face else {}
+    return Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=size, label=label, **look)

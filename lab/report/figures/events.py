@@ -17,7 +17,7 @@ from matplotlib.lines import Line2D
 from lab.analysis.events import held_at, thinned
 from lab.analysis.series import decimate
 from lab.evaluation.collected import (
-    QueueTrace,
+    QueueOccupancy,
     Seconds,
     bottleneck_queue,
     drops_at,
@@ -238,12 +238,12 @@ def _draw_strip(axes: Axes, row: Row, strip: Sequence[str], end_s: float, *, lab
 # --- the queue ---------------------------------------------------------------------------------------------
 
 
-def _queue(row: Row) -> QueueTrace | None:
+def _queue(row: Row) -> QueueOccupancy | None:
     queue = bottleneck_queue(_trial(row), _flows(row)[0])
     return queue if queue is not None and len(queue.seconds) else None
 
 
-def _draw_queue(axes: Axes, row: Row, queue: QueueTrace, end_s: float, *, labels: bool) -> None:
+def _draw_queue(axes: Axes, row: Row, queue: QueueOccupancy, end_s: float, *, labels: bool) -> None:
     seconds, packets = np.insert(queue.seconds, 0, 0.0), np.insert(queue.packets, 0, 0.0)
     x, y = decimate(seconds, packets, CURVE_BINS)
     # Whose packets they are it does not say, so it has no algorithm's colour.
@@ -276,7 +276,7 @@ def _draw_queue(axes: Axes, row: Row, queue: QueueTrace, end_s: float, *, labels
 # --- what it means -----------------------------------------------------------------------------------------
 
 
-def _handles(rows: Sequence[Row], queues: Sequence[QueueTrace | None]) -> list[Artist]:
+def _handles(rows: Sequence[Row], queues: Sequence[QueueOccupancy | None]) -> list[Artist]:
     handles: list[Artist] = []
     alone = [row for row in rows if len(row.median().curves()) == 1]
     if any(row.median().curves()[0].ssthresh is not None for row in alone):

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +15,7 @@ from lab.analysis.statistics import spread
 from lab.evaluation.trial import COMPLETIONS, completions_of
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
 from lab.store.trial import TrialResult
 
 
@@ -81,3 +82,24 @@ def of_cell(trials: Sequence[TrialResult], group: str) -> Completions:
 def milliseconds(flows: Completions) -> NDArray[np.float64]:
     found: NDArray[np.float64] = flows.fct_ns / 1e6
     return found
+
+
+def completion_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of completion times, if there were short flows."""
+    if lines := completion_lines(report):
+        yield table(
+            "completions",
+            "Flow completion times",
+            "Short flows, over all trials of a cell.",
+            axes_of_cells(report),
+            lines,
+            [
+                text("Flow", "group"),
+                number("Flows", "", "flows"),
+                number("Unfinished", "", "unfinished"),
+                decimal("Mean size", "kB", "mean_kb", 1),
+                number("Retransmissions", "", "retransmissions"),
+                decimal("Mean", "ms", "mean_ms", 1),
+                *quantiles(1),
+            ],
+        )

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,6 +15,7 @@ from lab.evaluation.collected import recorded
 from lab.evaluation.connections import UNKNOWN
 from lab.report.cells import cells_with, counts
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, Heading, decimal, number, table, text
 from lab.store.trial import TrialResult
 
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
@@ -61,8 +62,8 @@ class SegmentLine:
     node: str
     segments: int
     payload_bytes: int
-    flags: tuple[int, ...]
-    """Segments with each of :data:`SHOWN_FLAGS`."""
+    flags: Mapping[str, int]
+    """Number of segments with each of :data:`SHOWN_FLAGS`."""
     marked: int
     """Segments with Congestion Experienced."""
 
@@ -165,11 +166,11 @@ def _endpoint(address: str, port: int) -> str:
 
 
 def _segments(trial: TrialResult) -> list[SegmentLine]:
-    table = trial.collected("packets", ["flow", "node", "flags", "ecn", "length"])
-    if not table.num_rows:
+    received = trial.collected("packets", ["flow", "node", "flags", "ecn", "length"])
+    if not received.num_rows:
         return []
     summed = (
-        table.group_by(["flow", "node", "flags", "ecn"], use_threads=False)
+        received.group_by(["flow", "node", "flags", "ecn"], use_threads=False)
         .aggregate([([], "count_all"), ("length", "sum")])
         .to_pylist()
     )
@@ -184,8 +185,76 @@ def _segments(trial: TrialResult) -> list[SegmentLine]:
     return [
         SegmentLine(
             *(trial.id, flow, node, total["segments"], total["payload"]),
-            tuple(total[flag] for flag in SHOWN_FLAGS),
+            {flag: total[flag] for flag in SHOWN_FLAGS},
             total["marked"],
         )
         for (flow, node), total in sorted(totals.items(), key=lambda item: (item[0][0] == UNKNOWN, item[0]))
     ]
+
+
+def connection_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of connections, if their lives were recorded."""
+    if lines := connection_lines(report):
+        yield table(
+            "connections",
+            "Connections",
+            "Both ends of each connection; iperf3's control connections come last.",
+            (),
+            lines,
+            [
+                text("Trial", "trial"),
+                text("Flow", "flow"),
+                text("Node", "node"),
+                text("Process", "process"),
+                text("Local", "local"),
+                text("Remote", "remote"),
+                number("Sent", "bytes", "sent_bytes"),
+                number("Received", "bytes", "received_bytes"),
+                decimal("Duration", "s", "seconds", 3),
+            ],
+        )
+
+
+def socket_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the tables of resets, of segments received and of sockets taken down, those that were recorded."""
+    if resets := reset_lines(report):
+        yield table(
+            "resets",
+            "Resets",
+            "Segments with RST, by the node that sent or received them, and the reason.",
+            (),
+            resets,
+            [
+                text("Trial", "trial"),
+                text("Flow", "flow"),
+                text("Node", "node"),
+                text("", "way"),
+                text("State", "state"),
+                text("Reason", "reason"),
+                number("Segments", "", "segments"),
+            ],
+        )
+    if segments := segment_lines(report):
+        yield table(
+            "segments",
+            "Segments received",
+            "Segments that IP handed to TCP, by flow and node.",
+            (),
+            segments,
+            [
+                text("Trial", "trial"),
+                text("Flow", "flow"),
+                text("Node", "node"),
+                number("Segments", "", "segments"),
+                number("Payload", "bytes", "payload_bytes"),
+                *(_flag(flag) for flag in SHOWN_FLAGS),
+                number("Marked", "CE", "marked"),
+            ],
+        )
+    if sockets := socket_lines(report):
+        headings = [text("Trial", "trial"), text("Node", "node"), number("Sockets", "", "sockets")]
+        yield table("sockets", "Sockets taken down", "", (), sockets, headings)
+
+
+def _flag(flag: str) -> Heading:
+    return Heading(flag, "", number=True, cell=lambda line: f"{line.flags[flag]:,}")

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,6 +16,7 @@ from lab.analysis.events import bucket_quantile, occupancy
 from lab.evaluation.collected import bottleneck_queue, recorded
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
 from lab.store.trial import TrialResult
 
 SOJOURN_QUANTILES = (0.5, 0.95, 0.99)
@@ -142,3 +144,61 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
             *known,
         )
     return list(lines.values())
+
+
+def delay_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the tables of the bottleneck's queue and of the time along the stack, those that were recorded."""
+    if queues := queue_lines(report):
+        yield table(
+            "queues",
+            "Queue at the bottleneck",
+            _queue_note(queues),
+            axes_of_cells(report),
+            queues,
+            [
+                text("Trial", "trial"),
+                text("Interface", "interface"),
+                decimal("Mean", "packets", "mean_packets", 1),
+                decimal("p95", "packets", "p95_packets", 0),
+                decimal("Max", "packets", "max_packets", 0),
+                decimal("Mean", "ms", "mean_ms", 2),
+                decimal("p95", "ms", "p95_ms", 2),
+                *(_SOJOURN if _has_sojourn(queues) else ()),
+            ],
+        )
+    if stack := stack_lines(report):
+        yield table(
+            "stack-latency",
+            "Latency along the network stack",
+            "In virtual time, including time spent waiting; counted in buckets, each twice as wide as the one before.",
+            axes_of_cells(report),
+            stack,
+            [
+                text("From", "source"),
+                text("To", "target"),
+                number("Packets", "", "packets"),
+                Heading("Median", "bucket", number=True, cell=lambda line: line.median),
+                Heading("p95", "bucket", number=True, cell=lambda line: line.p95),
+            ],
+        )
+
+
+_SOJOURN = (
+    decimal("Sojourn, median", "ms", "sojourn_p50_ms", 2),
+    decimal("p95", "ms", "sojourn_p95_ms", 2),
+    decimal("p99", "ms", "sojourn_p99_ms", 2),
+    decimal("Max", "ms", "sojourn_max_ms", 2),
+)
+
+
+def _has_sojourn(lines: Sequence[QueueLine]) -> bool:
+    return any(line.packets for line in lines)
+
+
+def _queue_note(lines: Sequence[QueueLine]) -> str:
+    note = (
+        "The queue in front of each flow's bottleneck link while flows ran; each sample is weighted by how long it "
+        "held. Milliseconds: the time that the link needs to send what is queued."
+    )
+    sojourn = " Sojourn: the time from when a packet enters the queue until it leaves."
+    return note + (sojourn if _has_sojourn(lines) else "")

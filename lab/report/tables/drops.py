@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from lab.evaluation.collected import QUEUE_CAUSES
 from lab.report.cells import cells_with, counts
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, Heading, axes_of_cells, number, table, text
 from lab.store.trial import TrialResult
 
 Place = tuple[str, str]
@@ -130,3 +132,24 @@ def _counts(trial: TrialResult) -> Counter[tuple[str, ...]]:
     """(node, interface, cause, reason, function) → packets."""
     columns = ["node", "interface", "cause", "reason", "location"]
     return counts(trial.collected("drops", columns), columns)
+
+
+def drop_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of dropped packets, if there were any."""
+    if lines := drop_lines(report):
+        note = "All packets that the kernels dropped while traffic ran, over all trials of a cell. "
+        yield table(
+            "drops",
+            "Where packets died",
+            note + tc_agreement(report).sentence,
+            axes_of_cells(report),
+            lines,
+            [
+                text("Node", "node"),
+                text("Interface", "interface"),
+                Heading("Cause", "", number=False, cell=lambda line: line.cause.replace("_", " ")),
+                text("Kernel's reason", "reason"),
+                text("Function", "function"),
+                number("Packets", "", "packets"),
+            ],
+        )

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from lab.analysis.statistics import Spread, spread
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
 from lab.store.trial import TrialResult
 
 LATENCY = "latency"
@@ -69,3 +71,22 @@ def round_trips_ms(trial: TrialResult, probe: str) -> NDArray[np.float64]:
 
 def of_cell(trials: list[TrialResult], probe: str) -> NDArray[np.float64]:
     return np.concatenate([round_trips_ms(trial, probe) for trial in trials])
+
+
+def latency_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of what latency probes measured, if there were any."""
+    if lines := latency_lines(report):
+        yield table(
+            "latency",
+            "Latency of probes",
+            "Over all trials of a cell.",
+            axes_of_cells(report),
+            lines,
+            [
+                text("Probe", "probe"),
+                number("Sent", "", "asked"),
+                number("Unanswered", "", "unanswered"),
+                decimal("Min", "ms", "min_ms", 2),
+                *quantiles(2),
+            ],
+        )

@@ -10,10 +10,10 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
-from lab.agent.addressing import ports
-from lab.agent.link_programs import LinkPrograms, needs_programs
-from lab.agent.netns import network_namespace
-from lab.agent.topology import Network
+from lab.agent.topology.addressing import ports
+from lab.agent.topology.link_programs import LinkPrograms, needs_programs
+from lab.agent.topology.netns import network_namespace
+from lab.agent.topology.network import Network
 from lab.agent.trial import BPF_SOURCES
 
 PORT = 9000

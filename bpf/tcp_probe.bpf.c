@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/*
+ * Congestion state at every segment that a connection receives, as the tcpprobe module had it: the tracepoint
+ * tcp:tcp_probe, at the top of tcp_rcv_established() (net/ipv4/tcp_input.c), so values are those from before the
+ * segment.  And, if asked for, at every segment it sends: __tcp_transmit_skb() (net/ipv4/tcp_output.c).
+ */
+struct tcp_probe_config {
+	u16 cwnd_change_only;	/* record only when snd_cwnd or ssthresh is not what it was */
+	u16 unused[3];
+};
+
+BPF_ARRAY(tcp_probe_filter, struct filter, 1);
+BPF_ARRAY(tcp_probe_config, struct tcp_probe_config, 1);
+BPF_ARRAY(tcp_probe_lost, u64, 1);
+BPF_TABLE("lru_hash", u64, u64, tcp_probe_last_window, 16384);
+BPF_RINGBUF_OUTPUT(tcp_probe_events, TCP_PROBE_RING_PAGES);
+
+/* tcp_current_ssthresh(), include/net/tcp.h */
+static __always_inline u32 tcp_probe_ssthresh(const void *sk, u32 cwnd, u8 ca_state)
+{
+	u32 ssthresh = READ(u32, sk, tcp_sock, snd_ssthresh);
+	u32 three_quarters = (cwnd >> 1) + (cwnd >> 2);
+
+	if (ca_state == TCP_CA_CWR || ca_state == TCP_CA_RECOVERY || ssthresh > three_quarters)
+		return ssthresh;
+	return three_quarters;
+}
+
+/* tcp_compute_delivery_rate(), net/ipv4/tcp.c */
+static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
+{
+	u64 delivered = READ(u32, sk, tcp_sock, rate_delivered);
+	u32 interval_us = READ(u32, sk, tcp_sock, rate_interval_us);
+
+	return delivered && interval_us ? delivered * mss * 1000000 / interval_us : 0;
+}
+
+#define IS_CALLED(name, a, b, c, d) \
+	(*(u32 *)(name) == ((a) | (b) << 8 | (c) << 16 | (u32)(d) << 24))
+
+/* What the congestion control keeps for itself, for those whose structure this kernel describes. */
+static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_probe_event *event)
+{
+	const void *algorithm = READ(void *, sk, inet_connection_sock, icsk_ca_ops);
+	const void *own = sk + OFFSET(inet_connection_sock, icsk_ca_priv);
+
+	bpf_probe_read_kernel(event->ca_name, 16, algorithm + OFFSET(tcp_congestion_ops, name));
+	event->ca_bandwidth = 0;
+	event->ca_min_rtt_us = 0;
+	event->ca_gain = 0;
+	event->ca_window_max = 0;
+	event->ca_k_ms = 0;
+	event->ca_mode = 0;
+#if HAVE(bbr, pacing_gain) && HAVE(bbr, bw)
+	if (IS_CALLED(event->ca_name, 'b', 'b', 'r', 0)) {
+		/* bbr_max_bw(): the windowed maximum's first sample, packets per microsecond << 24 (net/ipv4/tcp_bbr.c) */
+		u64 bw = READ_AT(u32, own + OFFSET(bbr, bw) + 4);
+		u64 long_term = READ_BITS(own, bbr, lt_use_bw) ? READ(u32, own, bbr, lt_bw) : 0;
+
+		event->ca_bandwidth = (long_term ?: bw) * event->mss * 1000000 >> 24;
+		event->ca_mode = READ_BITS(own, bbr, mode);
+		event->ca_gain = READ_BITS(own, bbr, pacing_gain);
+		event->ca_min_rtt_us = READ(u32, own, bbr, min_rtt_us);
+	}
+#endif
+#if HAVE(bictcp, last_max_cwnd) && HAVE(bictcp, bic_K)
+	if (IS_CALLED(event->ca_name, 'c', 'u', 'b', 'i')) {
+		event->ca_window_max = READ(u32, own, bictcp, last_max_cwnd);
+		/* K is in 1/1024 s (BICTCP_HZ, net/ipv4/tcp_cubic.c) */
+		event->ca_k_ms = (u64)READ(u32, own, bictcp, bic_K) * 1000 >> 10;
+	}
+#endif
+#if HAVE(vegas, baseRTT)
+	if (IS_CALLED(event->ca_name, 'v', 'e', 'g', 'a'))
+		event->ca_min_rtt_us = READ(u32, own, vegas, baseRTT);
+#endif
+}
+
+/* IS_TRANSMIT is a constant, so that each program has only its own branch. */
+static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_transmit)
+{
+	u32 zero = 0;
+	u8 ca_state;
+	u32 cwnd, ssthresh;
+	u64 cookie;
+	struct endpoints ends;
+	struct tcp_probe_event *event;
+	struct filter *filter = tcp_probe_filter.lookup(&zero);
+	struct tcp_probe_config *config = tcp_probe_config.lookup(&zero);
+
+	if (!filter || !config)
+		return 0;
+	/* Ports first: most sockets of a busy host are told apart by these two reads. */
+	if (!is_port_wanted(filter, READ(u16, sk, sock_common, skc_num),
+			    bpf_ntohs(READ(u16, sk, sock_common, skc_dport))))
+		return 0;
+	read_socket_endpoints(sk, &ends);
+	if (!is_wanted(filter, &ends))
+		return 0;
+
+	cookie = bpf_get_socket_cookie(sk);
+	cwnd = READ(u32, sk, tcp_sock, snd_cwnd);
+	ca_state = READ_BITS(sk, inet_connection_sock, icsk_ca_state);
+	ssthresh = tcp_probe_ssthresh(sk, cwnd, ca_state);
+	if (config->cwnd_change_only) {
+		u64 window = (u64)ssthresh << 32 | cwnd;
+		u64 *last = tcp_probe_last_window.lookup(&cookie);
+
+		if (last && *last == window)
+			return 0;
+		tcp_probe_last_window.update(&cookie, &window);
+	}
+
+	event = tcp_probe_events.ringbuf_reserve(sizeof(struct tcp_probe_event));
+	if (!event) {
+		count_lost(tcp_probe_lost.lookup(&zero));
+		return 0;
+	}
+	event->ts_ns = bpf_ktime_get_ns();
+	event->sock_cookie = cookie;
+	SET_ENDPOINTS(event, &ends);
+	event->snd_cwnd = cwnd;
+	event->ssthresh = ssthresh;
+	event->ca_state = ca_state;
+	event->is_transmit = is_transmit;
+	event->pacing_rate = READ(u64, sk, sock, sk_pacing_rate);
+	event->snd_nxt = READ(u32, sk, tcp_sock, snd_nxt);
+	event->snd_una = READ(u32, sk, tcp_sock, snd_una);
+	event->snd_wnd = READ(u32, sk, tcp_sock, snd_wnd);
+	event->srtt_us = READ(u32, sk, tcp_sock, srtt_us) >> 3;
+	event->rcv_wnd = READ(u32, sk, tcp_sock, rcv_wnd);
+	event->packets_out = READ(u32, sk, tcp_sock, packets_out);
+	event->sacked_out = READ(u32, sk, tcp_sock, sacked_out);
+	event->lost_out = READ(u32, sk, tcp_sock, lost_out);
+	event->retrans_out = READ(u32, sk, tcp_sock, retrans_out);
+	event->total_retrans = READ(u32, sk, tcp_sock, total_retrans);
+	event->mss = READ(u32, sk, tcp_sock, mss_cache);
+	/* struct minmax: the first sample's time, then its value (include/linux/win_minmax.h) */
+	event->min_rtt_us = READ_AT(u32, sk + OFFSET(tcp_sock, rtt_min) + 4);
+	event->sndbuf = READ(u32, sk, sock, sk_sndbuf);
+	event->wmem_queued = READ(u32, sk, sock, sk_wmem_queued);
+	event->rcvbuf = READ(u32, sk, sock, sk_rcvbuf);
+	event->rmem_alloc = READ_AT(u32, sk + OFFSET(sock, sk_backlog));
+	event->mark = READ(u32, skb, sk_buff, mark);
+	event->delivery_rate = tcp_probe_delivery_rate(sk, event->mss);
+	if (is_transmit) {
+		event->data_len = READ(u32, skb, sk_buff, len);	/* no header is on it yet */
+	} else {
+		u64 tcp = READ(u64, skb, sk_buff, data);
+
+		event->data_len = READ(u32, skb, sk_buff, len) - (READ_AT(u8, (void *)tcp + 12) >> 4) * 4;
+	}
+	tcp_probe_read_algorithm(sk, event);
+	/* Read in bulk, at the reader's own pace: waking it for every event would disturb the trial. */
+	tcp_probe_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
+	return 0;
+}
+
+static __always_inline int tcp_probe_receive_record(struct bpf_raw_tracepoint_args *ctx)
+{
+	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], 0);
+}
+
+FIRST_PROGRAM(tcp_probe_receive, 1)
+SECOND_PROGRAM(tcp_probe_receive, 1)
+
+static __always_inline int tcp_probe_transmit_record(struct bpf_raw_tracepoint_args *ctx)
+{
+	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], 1);
+}
+
+FIRST_PROGRAM(tcp_probe_transmit, 1)
+SECOND_PROGRAM(tcp_probe_transmit, 1)

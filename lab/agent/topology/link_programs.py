@@ -1,0 +1,162 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Links that tc has no qdisc for, by classifiers in BPF: listed packets are lost, a capacity file drives a link.
+
+``bpf/links.bpf.c`` has the programs.  They are compiled when a job first needs them.
+"""
+
+from __future__ import annotations
+
+import base64
+import ctypes
+import os
+import time
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.agent.collectors.bcc_loader import compile_programs
+from lab.agent.collectors.btf import KernelTypes, libbpf
+from lab.agent.collectors.loader import LoaderError
+from lab.agent.collectors.registry import PRIVATE_TYPES
+from lab.agent.topology.addressing import Port
+from lab.agent.topology.links import arriving, ingress_command, leaving
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Capacity, Job
+
+MAX_SLOTS = 256
+MAX_OPPORTUNITIES = 1 << 20
+_PINS = Path("/sys/fs/bpf")
+_PROGRAM_TYPE_SCHED_CLS = 3
+_NEVER_BINDS = 1_000_000
+
+
+class TooManyError(Exception):
+    """More than the maps have room for."""
+
+
+def opportunities_ms(capacity: Capacity) -> list[int]:
+    """Return the times at which a packet may leave, in ms from the start of the period."""
+    counts = zlib.decompress(base64.b64decode(capacity["counts"]))
+    return [ms for ms, count in enumerate(counts) for _ in range(count)]
+
+
+def needs_programs(job: Job) -> bool:
+    return any(way["capacity"] or way["lost_packets"] for link in job["links"] for way in (link["ab"], link["ba"]))
+
+
+class LinkPrograms:
+    """The programs and what each link has in their maps.  A slot is a link's number, which its packets' mark is."""
+
+    def __init__(self, sources: Path, job: Job, ports: Sequence[Port]) -> None:
+        self._job = job
+        self._pins: list[Path] = []
+        self._bpf = compile_programs(sources, ["links"], KernelTypes(PRIVATE_TYPES))
+        self._slots = {
+            (port.node, port.interface, kind): number
+            for number, (port, kind) in enumerate(
+                (port, kind) for port in ports for kind in ("lost", "capacity") if self._declared(port, kind)
+            )
+        }
+        if len(self._slots) >= MAX_SLOTS:
+            raise TooManyError(f"more than {MAX_SLOTS - 1} links with listed losses or capacity files")
+        for name in {"lost": "links_lose_listed", "capacity": "links_follow_capacity"}.values():
+            self._pin(name)
+        self._fill(ports)
+
+    def commands(self, port: Port) -> tuple[list[str], list[str]]:
+        """``tc -batch`` lines for what leaves through *port*, and for what arrives there; none where nothing is asked.
+
+        What arrives must be caught before it is redirected: the lines go between clsact and its filter.
+        """
+        leaves, arrives = [], []
+        if (slot := self._slots.get((port.node, port.interface, "capacity"))) is not None:
+            device = f"dev {port.interface}"
+            leaves = [
+                # Holds each packet until its time, which the classifier above it sets; neither reorders nor drops.
+                f"qdisc add {device} root handle 1: fq limit {_NEVER_BINDS} flow_limit {_NEVER_BINDS} nopacing "
+                "horizon 1000s timer_slack 1us",
+                ingress_command(port.interface),
+                *self._filters(port, "egress", slot, "links_follow_capacity"),
+            ]
+        if (slot := self._slots.get((port.node, port.interface, "lost"))) is not None:
+            arrives = self._filters(port, "ingress", slot, "links_lose_listed")
+        return leaves, arrives
+
+    def begin(self) -> None:
+        """Traces and the counts of packets start now."""
+        now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        for (_node, _interface, kind), slot in self._slots.items():
+            if kind == "capacity":
+                table = self._bpf["links_capacities"]
+                entry = table[ctypes.c_int(slot)]
+                entry.start_ns, entry.next, entry.used, entry.dropped = now, 0, 0, 0
+            else:
+                table = self._bpf["links_counters"]
+                entry = table[ctypes.c_int(slot)]
+                entry.packets = 0
+            table[ctypes.c_int(slot)] = entry
+
+    def close(self) -> None:
+        for pin in self._pins:
+            pin.unlink(missing_ok=True)
+        self._pins.clear()
+
+    def _declared(self, port: Port, kind: str) -> bool:
+        if kind == "capacity":
+            return leaving(self._job, port)["capacity"] is not None
+        return bool(arriving(self._job, port)["lost_packets"])
+
+    def _filters(self, port: Port, where: str, slot: int, program: str) -> list[str]:
+        add = f"filter add dev {port.interface} {where} protocol all"
+        return [
+            f"{add} prio 1 matchall action skbedit mark {slot} continue",
+            f"{add} prio 2 bpf object-pinned {_PINS / self._pin_name(program)} direct-action",
+        ]
+
+    def _pin_name(self, program: str) -> str:
+        return f"lab-{os.getpid()}-{program}"
+
+    def _pin(self, program: str) -> None:
+        function = self._bpf.load_func(program, _PROGRAM_TYPE_SCHED_CLS)
+        path = _PINS / self._pin_name(program)
+        path.unlink(missing_ok=True)
+        if libbpf().bpf_obj_pin(function.fd, str(path).encode()) != 0:
+            raise LoaderError(f"cannot pin {program} at {path}; is a BPF file system mounted at {_PINS}?")
+        self._pins.append(path)
+
+    def _fill(self, ports: Sequence[Port]) -> None:
+        least = (self._job["mtu"] + ETHERNET_HEADER_BYTES) // 2
+        place = 0
+        for port in ports:
+            if (slot := self._slots.get((port.node, port.interface, "lost"))) is not None:
+                counters, listed = self._bpf["links_counters"], self._bpf["links_listed"]
+                entry = counters.Leaf()
+                entry.least_bytes = least
+                counters[ctypes.c_int(slot)] = entry
+                for number in arriving(self._job, port)["lost_packets"]:
+                    key = listed.Key()
+                    key.slot, key.number = slot, number
+                    listed[key] = ctypes.c_uint8(1)
+            if (slot := self._slots.get((port.node, port.interface, "capacity"))) is not None:
+                place = self._fill_capacity(slot, place, leaving(self._job, port))
+
+    def _fill_capacity(self, slot: int, place: int, direction: Any) -> int:
+        capacity: Capacity = direction["capacity"]
+        times = opportunities_ms(capacity)
+        if place + len(times) > MAX_OPPORTUNITIES:
+            raise TooManyError(f"more than {MAX_OPPORTUNITIES} opportunities in all capacity files")
+        opportunities, capacities = self._bpf["links_opportunities"], self._bpf["links_capacities"]
+        count = len(times)
+        keys = (ctypes.c_int * count)(*range(place, place + count))
+        opportunities.items_update_batch(keys, (ctypes.c_uint32 * count)(*times))
+        entry = capacities.Leaf()
+        entry.start_ns = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
+        entry.period_ns = capacity["period_ms"] * 1_000_000
+        entry.opportunity_bytes, entry.first, entry.count = capacity["packet_bytes"], place, count
+        queue = direction["queue"]
+        full = self._job["mtu"] + ETHERNET_HEADER_BYTES
+        entry.limit_bytes = (
+            (queue["limit_packets"] or 0) * full if queue["limit_bytes"] is None else queue["limit_bytes"]
+        )
+        capacities[ctypes.c_int(slot)] = entry
+        return place + count

@@ -1,0 +1,400 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Bring a job's topology up with Mininet, shape its links and read back what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import re
+from collections.abc import Callable, Iterable
+from typing import Any
+
+from mininet.link import Intf, Link
+from mininet.log import setLogLevel
+from mininet.net import Mininet
+from mininet.node import Node
+from mininet.nodelib import LinuxBridge
+from mininet.topo import Topo
+
+from lab.agent import counters
+from lab.agent.process import CommandError, run
+from lab.agent.topology import addressing, links
+from lab.agent.topology.addressing import Port
+from lab.agent.topology.link_programs import LinkPrograms
+from lab.agent.topology.netns import network_namespace, read_sysctl, write_sysctl
+from lab.job.network import at_end
+from lab.job.protocol import InterfaceResult, Job, Namespace, Netem
+
+_ECN = {"off": "0", "on": "1", "passive": "2"}
+_BRIDGE = "bridge"
+_OFFLOADS = {
+    "tso": "tcp-segmentation-offload",
+    "gso": "generic-segmentation-offload",
+    "gro": "generic-receive-offload",
+}
+RECORDED_SYSCTLS = (
+    "net.core.default_qdisc",
+    "net.core.netdev_max_backlog",
+    "net.core.rmem_max",
+    "net.core.wmem_max",
+    "net.ipv4.tcp_congestion_control",
+    "net.ipv4.tcp_ecn",
+    "net.ipv4.tcp_min_tso_segs",
+    "net.ipv4.tcp_no_metrics_save",
+    "net.ipv4.tcp_no_ssthresh_metrics_save",
+    "net.ipv4.tcp_notsent_lowat",
+    "net.ipv4.tcp_rmem",
+    "net.ipv4.tcp_sack",
+    "net.ipv4.tcp_slow_start_after_idle",
+    "net.ipv4.tcp_timestamps",
+    "net.ipv4.tcp_wmem",
+)
+
+
+class LabInterface(Intf):  # type: ignore[misc]
+    """A Mininet interface that leaves addresses to :class:`Network`: Mininet's own knows no IPv6."""
+
+    def config(self, **_params: Any) -> dict[str, Any]:
+        return {}
+
+    def updateIP(self) -> str | None:  # noqa: N802 - Mininet's name
+        return None
+
+
+class LabLink(Link):  # type: ignore[misc]
+    """A veth pair.  :mod:`lab.agent.topology.links` shapes it, not Mininet's TCLink (see the architecture page)."""
+
+    def __init__(self, *args: Any, **params: Any) -> None:
+        params["intf"] = LabInterface
+        super().__init__(*args, **params)
+
+
+class LabNode(Node):  # type: ignore[misc]
+    """A Mininet node with a role: ``host`` or ``router``."""
+
+    def config(self, role: str = "host", protocol: str = "ipv4", **params: Any) -> dict[str, Any]:
+        result: dict[str, Any] = super().config(**params)
+        with network_namespace(self.pid):
+            # Nodes speak the experiment's protocol and nothing else: no router solicitations, no address
+            # detection, no multicast reports of a protocol that nobody uses.
+            write_sysctl("net.ipv4.ip_forward", "1" if role == "router" else "0")
+            write_sysctl("net.ipv6.conf.all.forwarding", "1" if role == "router" else "0")
+            for where in ("all", "default"):
+                write_sysctl(f"net.ipv6.conf.{where}.accept_dad", "0")
+                write_sysctl(f"net.ipv6.conf.{where}.router_solicitations", "0")
+                write_sysctl(f"net.ipv6.conf.{where}.autoconf", "0")
+                write_sysctl(f"net.ipv6.conf.{where}.disable_ipv6", "1" if protocol == "ipv4" else "0")
+        return result
+
+
+class LabSwitch(LinuxBridge):  # type: ignore[misc]
+    """A Linux bridge in a namespace of its own, without Mininet's brctl and without a spanning tree."""
+
+    def __init__(self, name: str, **params: Any) -> None:
+        super().__init__(name, **{**params, "inNamespace": True})
+        with network_namespace(self.pid):
+            # Before it has interfaces: a bridge forwards frames, and says nothing itself.
+            for where in ("all", "default"):
+                write_sysctl(f"net.ipv6.conf.{where}.disable_ipv6", "1")
+
+    @classmethod
+    def setup(cls) -> None:
+        """Mininet's asks for brctl."""
+
+    def start(self, _controllers: Any) -> None:
+        """:class:`Network` builds the bridge, with all else of the node."""
+
+    def stop(self, deleteIntfs: bool = True) -> None:  # noqa: N803 - Mininet's name
+        Node.stop(self, deleteIntfs)
+
+
+class JobTopo(Topo):  # type: ignore[misc]
+    """The job's nodes and links as a Mininet topology."""
+
+    def build(self, job: Job, ports: list[Port]) -> None:
+        for number, node in enumerate(job["nodes"], 1):
+            if node["role"] == "switch":
+                # Mininet would take the number from the name, and refuse names without one.
+                self.addSwitch(node["name"], dpid=f"{number:016x}")
+            else:
+                self.addHost(node["name"], role=node["role"], protocol=job["ip"], ip=None)
+        for a, b in zip(ports[::2], ports[1::2], strict=True):
+            self.addLink(a.node, b.node, intfName1=a.interface, intfName2=b.interface, addr1=a.mac, addr2=b.mac)
+
+
+class Network:
+    """A running topology.  Use as a context manager, or call :meth:`stop`."""
+
+    def __init__(self, job: Job, programs: LinkPrograms | None = None) -> None:
+        """``programs`` is needed for jobs with capacity files or listed losses: see ``needs_programs()``."""
+        self.job = job
+        self.ports = addressing.ports(job)
+        self.programs = programs
+        self._ifb: dict[str, str] = {}
+        self._family = "-6" if job["ip"] == "ipv6" else "-4"
+        setLogLevel("warning")
+        self.mininet = Mininet(
+            topo=JobTopo(job=job, ports=self.ports),
+            host=LabNode,
+            switch=LabSwitch,
+            link=LabLink,
+            controller=None,
+            build=False,
+            waitConnected=False,
+        )
+        self._set_global_sysctls()  # after Mininet, which sets some of its own
+
+    def start(self) -> None:
+        """Build nodes and links, then addresses, routes, offloads and shaping, node by node."""
+        self.mininet.build()
+        table = addressing.routes(self.job, self.ports)
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                own = self._ports_of(node["name"])
+                settings = node.get("settings")
+                commands = self._port_commands(own)
+                if node["role"] == "switch":
+                    commands += self._bridge_commands(own)
+                else:
+                    self._configure_sysctls()
+                    window = settings["initial_window"] if settings else None
+                    first = f" initcwnd {window}" if window is not None else ""
+                    commands += [
+                        f"route add {item.destination} via {item.gateway}{first}" for item in table[node["name"]]
+                    ]
+                    if window is not None:
+                        commands += [
+                            f"route replace {port.address.network} dev {port.interface}{first}"
+                            for port in own
+                            if port.address
+                        ]
+                for name, value in (settings["sysctls"] if settings else {}).items():
+                    write_sysctl(name, value)
+                run(["ip", self._family, "-batch", "-"], stdin="\n".join(commands))
+                if node["role"] == "switch":
+                    run(["bridge", "-batch", "-"], stdin="\n".join(self._fdb_commands(node["name"])))
+                offloads = settings["offloads"] if settings else None
+                for port in own:
+                    self._set_offloads(port.interface, on=self.job["offloads"] if offloads is None else offloads)
+                batch = self._tc_commands(own)
+                if settings and settings["queue"]:
+                    batch += links.host_queue_commands(self.job, own, settings["queue"])
+                if batch:
+                    run(["tc", "-batch", "-"], stdin="\n".join(batch))
+
+    def stop(self) -> None:
+        self.mininet.stop()
+
+    def pid(self, node: str) -> int:
+        """The process whose namespaces are the node's."""
+        return int(self.mininet[node].pid)
+
+    def address_of(self, node: str) -> str:
+        """The address by which others reach the node: its first interface's."""
+        address = self._ports_of(node)[0].address
+        assert address is not None, f"{node} is a switch"
+        return str(address.ip)
+
+    def path(self, source: str, destination: str) -> list[Port]:
+        return addressing.path(self.job, self.ports, source, destination)
+
+    def _ports_of(self, node: str) -> list[Port]:
+        return [port for port in self.ports if port.node == node]
+
+    def _set_global_sysctls(self) -> None:
+        # These two are not per namespace: children cannot raise them.
+        limit = str(self.job["socket_buffer_bytes"])
+        for name in ("net.core.rmem_max", "net.core.wmem_max"):
+            if int(read_sysctl(name)) < int(limit):
+                # Not ours to change where the agent has a namespace of its own; TCP's tcp_rmem and tcp_wmem are.
+                with contextlib.suppress(PermissionError):
+                    write_sysctl(name, limit)
+
+    def _configure_sysctls(self) -> None:
+        limit = self.job["socket_buffer_bytes"]
+        write_sysctl("net.ipv4.tcp_no_metrics_save", "1")
+        write_sysctl("net.ipv4.tcp_ecn", _ECN[self.job["ecn"]])
+        write_sysctl("net.ipv4.tcp_rmem", f"4096 131072 {limit}")
+        write_sysctl("net.ipv4.tcp_wmem", f"4096 16384 {limit}")
+
+    def _port_commands(self, own: Iterable[Port]) -> list[str]:
+        commands = []
+        for port in own:
+            if links.arriving(self.job, port)["netem"] is not None:
+                ifb = links.ifb_name(len([name for name in self._ifb if name.startswith(f"{port.node}-")]))
+                self._ifb[port.interface] = ifb
+                commands += [f"link add name {ifb} numtxqueues 1 type ifb", f"link set dev {ifb} up"]
+            commands.append(f"link set dev {port.interface} mtu {self.job['mtu']} up")
+            if port.address is None:
+                continue
+            nodad = " nodad" if self._family == "-6" else ""
+            commands.append(f"address add {port.address} dev {port.interface}{nodad}")
+            # Address resolution is not what is being studied, and its packets would be counted as traffic.
+            for other in addressing.neighbours(self.ports, port):
+                assert other.address is not None
+                commands.append(
+                    f"neighbour replace {other.address.ip} lladdr {other.mac} dev {port.interface} nud permanent"
+                )
+        return commands
+
+    def _bridge_commands(self, own: Iterable[Port]) -> list[str]:
+        return [
+            f"link add name {_BRIDGE} mtu {self.job['mtu']} type bridge stp_state 0 forward_delay 0 mcast_snooping 0",
+            *(f"link set dev {port.interface} master {_BRIDGE}" for port in own),
+            f"link set dev {_BRIDGE} up",
+        ]
+
+    def _fdb_commands(self, node: str) -> list[str]:
+        """Where each address is: nothing is flooded, and nothing has to be learnt."""
+        return [
+            f"fdb replace {mac} dev {interface} master static"
+            for mac, interface in addressing.forwarding(self.job, self.ports, node)
+        ]
+
+    def _set_offloads(self, interface: str, *, on: bool) -> None:
+        state = "on" if on else "off"
+        run(["ethtool", "-K", interface, "tso", state, "gso", state, "gro", state])
+
+    def _tc_commands(self, own: Iterable[Port]) -> list[str]:
+        batch = []
+        for port in own:
+            leaves, arrives = self.programs.commands(port) if self.programs else ([], [])
+            batch += leaves or links.rate_commands(port.interface, links.leaving(self.job, port), self.job["mtu"])
+            netem = links.arriving(self.job, port)["netem"]
+            if netem is not None:
+                first, *rest = links.netem_commands(port.interface, self._ifb[port.interface], netem)
+                batch += [first, *arrives, *rest]
+            elif arrives:
+                batch += [links.ingress_command(port.interface), *arrives]
+        return batch
+
+    def changes(self) -> list[tuple[int, Callable[[], None]]]:
+        """(when, in ns from the start of traffic, what) for every change that the links' schedules declare."""
+        batches: dict[tuple[int, str], list[str]] = {}
+        for port in self.ports:
+            receiver = next(other for other in self.ports if other.link == port.link and other != port)
+            for change in links.leaving(self.job, port)["changes"]:
+                ifb = self._ifb.get(receiver.interface)
+                leaving, arriving = links.change_commands(port.interface, ifb, change, self.job["mtu"])
+                batches.setdefault((change["at_ns"], port.node), []).extend(leaving)
+                batches.setdefault((change["at_ns"], receiver.node), []).extend(arriving)
+
+        def changer(node: str, batch: list[str]) -> Callable[[], None]:
+            def change() -> None:
+                with network_namespace(self.pid(node)):
+                    run(["tc", "-batch", "-"], stdin="\n".join(batch))
+
+            return change
+
+        return [(at_ns, changer(node, batch)) for (at_ns, node), batch in sorted(batches.items()) if batch]
+
+    def lose_nothing(self) -> None:
+        """Switch off what netem does at random, for good."""
+        for port in self.ports:
+            netem = at_end(links.arriving(self.job, port))["netem"]
+            if netem is None or not (netem["loss"] or netem["corrupt"] or netem["duplicate"]):
+                continue
+            plain: Netem = {**netem, "loss": None, "corrupt": 0.0, "duplicate": 0.0}
+            arguments = " ".join(links.netem_arguments(plain, change=True))
+            with network_namespace(self.pid(port.node)):
+                run(
+                    ["tc", "-batch", "-"],
+                    stdin=f"qdisc change dev {self._ifb[port.interface]} root handle 1: {arguments}",
+                )
+
+    def read_qdiscs(self) -> dict[str, list[dict[str, Any]]]:
+        """``tc -j -s qdisc show`` of every node."""
+        result = {}
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                result[node["name"]] = json.loads(run(["tc", "-j", "-s", "qdisc", "show"]))
+        return result
+
+    def read_counters(self) -> dict[str, dict[str, int]]:
+        """The kernel's counters of every node."""
+        result = {}
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                result[node["name"]] = counters.read_counters()
+        return result
+
+    def interfaces(
+        self, before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]
+    ) -> list[InterfaceResult]:
+        """What every interface was, read back from the kernel."""
+        result: list[InterfaceResult] = []
+        for port in self.ports:
+            with network_namespace(self.pid(port.node)):
+                offloads, mtu = _read_offloads(port.interface), _read_mtu(port.interface)
+            result.append(_interface(port, "egress", port.interface, offloads, mtu, before, after))
+            ifb = self._ifb.get(port.interface)
+            if ifb is not None:
+                result.append(_interface(port, "ingress", ifb, {}, mtu, before, after))
+        return result
+
+    def namespaces(self) -> list[Namespace]:
+        """How the kernel numbers nodes and interfaces."""
+        found: list[Namespace] = []
+        for node in self.job["nodes"]:
+            with network_namespace(self.pid(node["name"])):
+                shown = json.loads(run(["ip", "-j", "link", "show"]))
+            found.append(
+                {
+                    "node": node["name"],
+                    "number": os.stat(f"/proc/{self.pid(node['name'])}/ns/net").st_ino,
+                    "interfaces": {str(link["ifindex"]): link["ifname"] for link in shown},
+                }
+            )
+        return found
+
+    def read_sysctls(self, node: str) -> dict[str, str]:
+        with network_namespace(self.pid(node)):
+            values = {}
+            for name in RECORDED_SYSCTLS:
+                try:
+                    values[name] = read_sysctl(name)
+                except OSError:
+                    continue  # not in this kernel, or (net.core.*) not shown inside a namespace
+        for name in ("net.core.rmem_max", "net.core.wmem_max", "net.core.default_qdisc"):
+            # In a namespace of its own the agent does not see all of them.
+            with contextlib.suppress(OSError):
+                values.setdefault(name, read_sysctl(name))
+        return values
+
+
+def _interface(
+    port: Port,
+    role: Any,
+    name: str,
+    offloads: dict[str, bool],
+    mtu: int,
+    before: dict[str, list[dict[str, Any]]],
+    after: dict[str, list[dict[str, Any]]],
+) -> InterfaceResult:
+    return {
+        "node": port.node,
+        "interface": name,
+        "link": port.link,
+        "role": role,
+        "offloads": offloads,
+        "mtu": mtu,
+        "qdiscs_before": [qdisc for qdisc in before[port.node] if qdisc.get("dev") == name],
+        "qdiscs_after": [qdisc for qdisc in after[port.node] if qdisc.get("dev") == name],
+    }
+
+
+def _read_offloads(interface: str) -> dict[str, bool]:
+    shown = run(["ethtool", "-k", interface])
+    result = {}
+    for short, name in _OFFLOADS.items():
+        found = re.search(rf"^{name}: (on|off)", shown, re.MULTILINE)
+        if found is None:
+            raise CommandError(f"ethtool -k {interface} says nothing about {name}")
+        result[short] = found[1] == "on"
+    return result
+
+
+def _read_mtu(interface: str) -> int:
+    shown = json.loads(run(["ip", "-j", "link", "show", "dev", interface]))
+    return int(shown[0]["mtu"])

@@ -1,0 +1,194 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Latency probes: small packets at intervals, and how long each answer took.
+
+``python3 -m lab.agent.traffic.latency_probe_ends server KIND ADDRESS PORT RESPONSE_BYTES`` answers requests;
+``… client KIND ADDRESS PORT INTERVAL_NS REQUEST_BYTES RESPONSE_BYTES OUTPUT`` waits for a line: the time of the first
+request and the end (``CLOCK_MONOTONIC``, ns) on its standard input, and leaves rows of :data:`ROW` (when a request was
+sent, how long its answer took; 0 if it never came).  Processes of their own: nothing that the agent does delays them.
+"""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import struct
+import sys
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+ROW = struct.Struct("<QQ")
+SEQUENCE = struct.Struct("!Q")
+MIN_BYTES = SEQUENCE.size
+
+_ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
+_ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
+_ICMP = struct.Struct("!BBHHH")
+_LAST_ANSWERS_NS = 2_000_000_000
+
+
+def family_of(address: str) -> socket.AddressFamily:
+    return socket.AF_INET6 if ":" in address else socket.AF_INET
+
+
+def serve(kind: str, address: str, port: int, response_bytes: int) -> None:
+    """Answer every request, for ever."""
+    filler = bytes(response_bytes)
+    if kind == "udp":
+        with socket.socket(family_of(address), socket.SOCK_DGRAM) as inbox:
+            inbox.bind((address, port))
+            while True:
+                data, source = inbox.recvfrom(65536)
+                inbox.sendto(data[:MIN_BYTES] + filler[MIN_BYTES:], source)
+    with socket.create_server((address, port), family=family_of(address)) as listening:
+        while True:
+            connection, _peer = listening.accept()
+            connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            with connection:
+                _answer(connection, filler)
+
+
+def _answer(connection: socket.socket, filler: bytes) -> None:
+    """Each request begins with its length."""
+    while header := _receive(connection, MIN_BYTES):
+        length = SEQUENCE.unpack(header)[0]
+        if length > MIN_BYTES and not _receive(connection, length - MIN_BYTES):
+            return
+        connection.sendall(filler)
+
+
+def _receive(connection: socket.socket, count: int) -> bytes:
+    """Return so many bytes, or none if the other end has closed."""
+    found = b""
+    while len(found) < count:
+        part = connection.recv(count - len(found))
+        if not part:
+            return b""
+        found += part
+    return found
+
+
+def _until(when_ns: int) -> None:
+    wait = when_ns - time.monotonic_ns()
+    if wait > 0:
+        time.sleep(wait / 1e9)
+
+
+def ask_tcp(
+    address: str, port: int, interval_ns: int, request_bytes: int, response_bytes: int
+) -> Iterator[tuple[int, int]]:
+    """Yield (sent at, answered after) over one connection; a request is sent once the one before has been answered."""
+    with socket.create_connection((address, port)) as connection:
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        request = SEQUENCE.pack(request_bytes) + bytes(request_bytes - MIN_BYTES)
+        begin, end = _times()
+        due = begin
+        while due < end:
+            _until(due)
+            sent = time.monotonic_ns()
+            connection.sendall(request)
+            if not _receive(connection, response_bytes):
+                return
+            now = time.monotonic_ns()
+            yield sent, now - sent
+            # On the grid of intervals, whatever was missed.
+            due = begin + max((now - begin) // interval_ns + 1, (due - begin) // interval_ns + 1) * interval_ns
+
+
+def ask_datagrams(
+    kind: str, address: str, port: int, interval_ns: int, request_bytes: int
+) -> Iterator[tuple[int, int]]:
+    """Yield (sent at, answered after or 0): one each interval, answered or not."""
+    family = family_of(address)
+    if kind == "ping":
+        protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
+        box = socket.socket(family, socket.SOCK_RAW, protocol)
+    else:
+        box = socket.socket(family, socket.SOCK_DGRAM)
+    identity = os.getpid() & 0xFFFF
+    box.connect((address, port if kind == "udp" else 0))
+    box.setblocking(False)
+    begin, end = _times()
+    sent: list[int] = []
+    answered: dict[int, int] = {}
+    due = begin
+    while True:
+        now = time.monotonic_ns()
+        if now >= due and due < end:
+            sent.append(now)
+            box.send(_request(kind, family, identity, len(sent) - 1, request_bytes))
+            due += interval_ns
+            continue
+        last = end + _LAST_ANSWERS_NS
+        if now >= last or (due >= end and len(answered) == len(sent)):
+            break
+        until = due if due < end else last
+        if select.select([box], [], [], max(0, until - now) / 1e9)[0]:
+            arrived = time.monotonic_ns()
+            number = _number(kind, family, identity, box.recv(65536))
+            if number is not None and number < len(sent):
+                answered.setdefault(number, arrived)
+    box.close()
+    for number, at in enumerate(sent):
+        yield at, answered[number] - at if number in answered else 0
+
+
+def _request(kind: str, family: socket.AddressFamily, identity: int, number: int, request_bytes: int) -> bytes:
+    data = SEQUENCE.pack(number) + bytes(max(0, request_bytes - MIN_BYTES))
+    if kind == "udp":
+        return data
+    kind_number = _ECHO_REQUEST[family]
+    checksum = 0
+    if family == socket.AF_INET:  # of ICMPv6 the kernel computes it
+        checksum = _checksum(_ICMP.pack(kind_number, 0, 0, identity, number & 0xFFFF) + data)
+    return _ICMP.pack(kind_number, 0, checksum, identity, number & 0xFFFF) + data
+
+
+def _number(kind: str, family: socket.AddressFamily, identity: int, packet: bytes) -> int | None:
+    """Return which request an answer belongs to; None for whatever else comes by."""
+    if kind == "udp":
+        return int(SEQUENCE.unpack_from(packet)[0]) if len(packet) >= MIN_BYTES else None
+    offset = (packet[0] & 15) * 4 if family == socket.AF_INET else 0  # raw IPv4 sockets show the IP header
+    if len(packet) < offset + _ICMP.size + MIN_BYTES:
+        return None
+    what, _code, _sum, identifier, _sequence = _ICMP.unpack_from(packet, offset)
+    if what != _ECHO_REPLY[family] or identifier != identity:
+        return None
+    return int(SEQUENCE.unpack_from(packet, offset + _ICMP.size)[0])
+
+
+def _checksum(data: bytes) -> int:
+    """RFC 1071."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2]))
+    if len(data) % 2:
+        total += data[-1] << 8
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return int(~total & 0xFFFF)
+
+
+def _times() -> tuple[int, int]:
+    """(first request, end), as the agent says."""
+    print("ready", flush=True)
+    begin, end = sys.stdin.readline().split()
+    return int(begin), int(end)
+
+
+def main(arguments: list[str]) -> None:
+    role, kind, address, port, *more = arguments
+    if role == "server":
+        serve(kind, address, int(port), int(more[0]))
+        return
+    interval_ns, request_bytes, response_bytes = map(int, more[:3])
+    if kind == "tcp":
+        rows = ask_tcp(address, int(port), interval_ns, request_bytes, response_bytes)
+    else:
+        rows = ask_datagrams(kind, address, int(port), interval_ns, request_bytes)
+    with Path(more[3]).open("wb") as output:
+        for row in rows:
+            output.write(ROW.pack(*row))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

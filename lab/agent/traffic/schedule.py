@@ -1,0 +1,115 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The flows of a trial, each started at its time."""
+
+from __future__ import annotations
+
+import heapq
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from lab.agent.topology.network import Network
+from lab.agent.traffic.iperf3 import INFO_BEFORE_END_NS, Iperf3Flow
+from lab.agent.traffic.short_flows import ShortFlows, completions_result
+from lab.agent.traffic.sockdiag import SocketDiagnostics
+from lab.agent.traffic.transfer import Transfer
+from lab.job.protocol import CollectorResult, Flow, FlowResult, Job
+
+TICK_NS = 250_000_000
+"""How often collectors are drained while traffic runs."""
+
+_STUCK_NS = 3_000_000_000
+"""After the last flow's end: by then iperf3 has exchanged results, unless their packets are lost again and again."""
+
+_GRACE_NS = 60_000_000_000
+"""After a flow's declared end: its last data drain, and iperf3 exchanges results over the loaded path."""
+
+
+class Traffic:
+    """All flows of a job.  ``on_tick`` is called every :data:`TICK_NS` with the time since the start of traffic."""
+
+    def __init__(self, network: Network, directory: Path, on_tick: Callable[[int], None]) -> None:
+        self._network = network
+        self._job: Job = network.job
+        self._on_tick = on_tick
+        (directory / "iperf3").mkdir(exist_ok=True)
+        self._directory = directory
+        sources = dict.fromkeys(flow["source"] for flow in self._job["flows"])
+        self._diagnostics = {name: SocketDiagnostics(network.pid(name), self._job["ip"]) for name in sources}
+        self._flows: list[Transfer] = [self._transfer(flow) for flow in self._job["flows"]]
+        self.start_ns = 0
+        self.end_ns = 0
+
+    def _transfer(self, flow: Flow) -> Transfer:
+        if flow["arrivals"] is not None:
+            return ShortFlows(self._network, flow, self._directory)
+        return Iperf3Flow(self._network, flow, self._directory, self._diagnostics[flow["source"]])
+
+    def wait_until_ready(self) -> None:
+        for flow in self._flows:
+            flow.wait_until_ready()
+
+    def run(
+        self,
+        changes: Sequence[tuple[int, Callable[[], None]]] = (),
+        on_stuck: Callable[[], None] = lambda: None,
+        on_start: Callable[[int], None] = lambda _start_ns: None,
+    ) -> None:
+        """Run every flow from its start to its end; sets ``start_ns`` (monotonic) and ``end_ns`` (relative).
+
+        ``changes``: what else is to be done at a time, in ns; before a flow that starts at the same time.
+        ``on_stuck`` is called if all flows have ended and iperf3 cannot exchange their results: it gives up after 10 s,
+        in which TCP backs off to few attempts.  ``on_start`` is called with the time at which traffic starts.
+        """
+        schedule = [(at_ns, number - len(changes), change) for number, (at_ns, change) in enumerate(changes)]
+        self.start_ns = time.monotonic_ns()
+        on_start(self.start_ns)
+        last = 0
+        for number, flow in enumerate(self._flows):
+            flow.begin(self.start_ns)
+            schedule.append((flow.flow["start_ns"], 2 * number, flow.start))
+            end = flow.flow["start_ns"] + flow.flow["duration_ns"]
+            last = max(last, end)
+            near = end - INFO_BEFORE_END_NS
+            schedule.append((near, 2 * number + 1, lambda flow=flow: flow.before_end(self.now())))  # type: ignore[misc]
+        heapq.heapify(schedule)
+        while schedule:
+            self._sleep_until(schedule[0][0])
+            heapq.heappop(schedule)[2]()
+        stuck = False
+        while any(flow.is_running() for flow in self._flows) and self.now() <= last + _GRACE_NS:
+            is_iperf = any(isinstance(flow, Iperf3Flow) and flow.is_running() for flow in self._flows)
+            if is_iperf and not stuck and self.now() > last + _STUCK_NS:
+                stuck = True
+                on_stuck()
+            self._sleep_until(self.now() + TICK_NS // 5)
+        self.end_ns = self.now()
+        for flow in self._flows:
+            flow.finish(is_late=flow.is_running())
+
+    def now(self) -> int:
+        return time.monotonic_ns() - self.start_ns
+
+    def _sleep_until(self, when_ns: int) -> None:
+        while (now := self.now()) < when_ns:
+            # Ticks fall on multiples of the tick, whatever else is due.
+            tick = (now // TICK_NS + 1) * TICK_NS
+            time.sleep((min(when_ns, tick) - now) / 1e9)
+            if self.now() >= tick:
+                self._on_tick(self.now())
+                for flow in self._flows:
+                    flow.tick(self.now())
+
+    def results(self) -> list[FlowResult]:
+        return [flow.result() for flow in self._flows]
+
+    def completions(self) -> dict[str, CollectorResult]:
+        """Collector's name → the rows of all short flows; nothing where there are none."""
+        short = [flow for flow in self._flows if isinstance(flow, ShortFlows)]
+        return completions_result(short, self._directory)
+
+    def stop(self) -> None:
+        for flow in self._flows:
+            flow.stop()
+        for diagnostics in self._diagnostics.values():
+            diagnostics.close()

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Short flows of a job: their two processes, and what became of each flow."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections import defaultdict, deque
+from dataclasses import dataclass
+from pathlib import Path
+
+from lab.agent.collectors.recording import write_rows
+from lab.agent.process import is_ready, kill, last_line, start_module, tell
+from lab.agent.topology.network import Network
+from lab.agent.traffic.short_flow_ends import RECEIVED, SENT
+from lab.agent.traffic.transfer import TransferError
+from lab.job.protocol import CollectorResult, Flow, FlowResult
+
+COLLECTOR = "completions"
+"""Under which the rows of all short flows are in the record."""
+
+_FIELDS = (
+    ("ts_ns", "<u8"),
+    ("fct_ns", "<u8"),
+    ("connect_ns", "<u8"),
+    ("bytes", "<u8"),
+    ("group", "<u4"),
+    ("number", "<u4"),
+    ("retransmissions", "<u4"),
+    ("sport", "<u2"),
+)
+_MODULE = "lab.agent.traffic.short_flow_ends"
+
+
+@dataclass(frozen=True)
+class Completion:
+    """One short flow; times in ns."""
+
+    began_ns: int
+    """CLOCK_MONOTONIC."""
+    fct_ns: int
+    """From there until its last byte was read; 0 if that never was."""
+    connect_ns: int
+    """From there until the connection was established; 0 if it never was."""
+    bytes: int
+    number: int
+    retransmissions: int
+    port: int
+
+
+class ShortFlows:
+    """A flow with ``arrivals``: see :class:`lab.agent.traffic.transfer.Transfer`."""
+
+    def __init__(self, network: Network, flow: Flow, directory: Path) -> None:
+        self.flow = flow
+        self._network = network
+        self._directory = directory
+        self._address = network.address_of(flow["destination"])
+        self._errors = self._file("errors")
+        port = str(flow["port"])
+        self._server = self._start(flow["destination"], ["server", self._address, port, str(self._file("received"))])
+        self._client: subprocess.Popen[bytes] | None = None
+        self._completions: list[Completion] = []
+        self._congestion: set[str] = set()
+
+    def _file(self, what: str) -> Path:
+        return self._directory / f"short-{self.flow['name']}.{what}"
+
+    def _start(self, node: str, arguments: list[str]) -> subprocess.Popen[bytes]:
+        return start_module(self._network.mininet[node].popen, _MODULE, arguments, self._errors)
+
+    def wait_until_ready(self) -> None:
+        self._need(self._server)
+        plan = self._file("plan")
+        plan.write_text(json.dumps(self.flow["arrivals"]), encoding="ascii")
+        self._client = self._start(
+            self.flow["source"],
+            [
+                "client", self._address, str(self.flow["port"]), self.flow["congestion_control"],
+                str(self.flow["mss_bytes"] or 0), str((self.flow["pacing_bps"] or 0) // 8),
+                str(plan), str(self._file("sent")),
+            ],
+        )  # fmt: skip
+        self._need(self._client)
+
+    def _need(self, process: subprocess.Popen[bytes]) -> None:
+        if not is_ready(process):
+            raise TransferError(f"flow {self.flow['name']} does not start: {last_line(self._errors)}")
+
+    def begin(self, start_ns: int) -> None:
+        assert self._client is not None
+        tell(self._client, start_ns)
+
+    def start(self) -> None:
+        """Its processes know the times themselves."""
+
+    def tick(self, now_ns: int) -> None: ...
+
+    def before_end(self, now_ns: int) -> None: ...
+
+    def is_running(self) -> bool:
+        return self._client is not None and self._client.poll() is None
+
+    def finish(self, *, is_late: bool) -> None:
+        """End both processes and read what they have measured.  Flows that are not done yet never will be."""
+        assert self._client is not None
+        if is_late and self._client.poll() is None:
+            self._client.send_signal(signal.SIGTERM)
+        status = self._client.wait(timeout=60)
+        self._server.send_signal(signal.SIGTERM)
+        if status != 0 or self._server.wait(timeout=60) != 0:
+            raise TransferError(f"flow {self.flow['name']} failed: {last_line(self._errors)}")
+        received: dict[int, deque[tuple[int, int]]] = defaultdict(deque)
+        for last_ns, amount, port in RECEIVED.iter_unpack(self._file("received").read_bytes()):
+            received[port].append((last_ns, amount))
+        for began, connected, _sent, number, retransmissions, is_closed, port, congestion in SENT.iter_unpack(
+            self._file("sent").read_bytes()
+        ):
+            # Of a port that was used again, the connections ended in the order in which they began.
+            last_ns, amount = received[port].popleft() if connected and received[port] else (0, 0)
+            is_whole = is_closed and amount == self._planned(number)
+            self._completions.append(
+                Completion(
+                    began_ns=began,
+                    fct_ns=last_ns - began if is_whole else 0,
+                    connect_ns=connected - began if connected else 0,
+                    bytes=amount,
+                    number=number,
+                    retransmissions=retransmissions,
+                    port=port,
+                )
+            )
+            if connected:
+                self._congestion.add(congestion.rstrip(b"\0").decode("ascii"))
+
+    def _planned(self, number: int) -> int:
+        assert self.flow["arrivals"] is not None
+        return self.flow["arrivals"]["bytes"][number]
+
+    def result(self) -> FlowResult:
+        return {
+            "name": self.flow["name"],
+            "exit_status": 0,
+            "client_json": "",
+            "server_json": "",
+            "source_address": self._network.address_of(self.flow["source"]),
+            "source_port": 0,
+            "destination_address": self._address,
+            "destination_port": self.flow["port"],
+            # Of none that was connected, nothing could be read back.
+            "congestion_control": ",".join(sorted(self._congestion)) or self.flow["congestion_control"],
+            "tcp_info": {},
+            "tcp_info_at_ns": 0,
+        }
+
+    def completions(self) -> list[Completion]:
+        return self._completions
+
+    def stop(self) -> None:
+        kill(self._client, self._server)
+        for what in ("plan", "sent", "received", "errors"):
+            self._file(what).unlink(missing_ok=True)
+
+
+def completions_result(flows: list[ShortFlows], directory: Path) -> dict[str, CollectorResult]:
+    """Collector's name → the rows of all *flows*; nothing where there are none."""
+    if not flows:
+        return {}
+    rows = sorted(
+        (one.began_ns, one.fct_ns, one.connect_ns, one.bytes, group, one.number, one.retransmissions, one.port)
+        for group, flow in enumerate(flows)
+        for one in flow.completions()
+    )
+    names = {str(group): flow.flow["name"] for group, flow in enumerate(flows)}
+    file = f"{COLLECTOR}.rows"
+    output = open(directory / file, "wb")  # noqa: SIM115 - write_rows() closes it
+    return {COLLECTOR: write_rows(file, output, rows, _FIELDS, names={"group": names})}

@@ -1,0 +1,131 @@
+# SPDX-License-Identifier: Apache-2.0
+"""A plan in words, as ``lab check`` prints it: its trials, the paths and queues in them, and notes.  Pure."""
+
+from __future__ import annotations
+
+from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
+from lab.job.network import mean_burst, mean_loss
+from lab.job.protocol import Direction, Job, Link, Loss
+from lab.plan.notes import base_rtt_ns, notes_of
+from lab.plan.plan import Cell, Plan
+from lab.units import format_duration, format_percent, format_rate, format_size, value_text
+
+__all__ = ["describe", "notes"]
+
+_MAX_PATHS = 8
+
+
+def describe(plan: Plan) -> str:
+    """Return what the plan comes to, in a few lines of text: trials, path, queues worked out, and what to beware of."""
+    repetitions = max(trial.repetition for trial in plan.trials)
+    virtual_ns = sum(trial.job["duration_ns"] for trial in plan.trials)
+    rows = [("varied", f"{axis.label}: {', '.join(map(value_text, axis.values))}") for axis in plan.axes]
+    rows += [
+        ("trials", f"{_count(len(plan.cells), 'cell')} × {_count(repetitions, 'repetition')} = {len(plan.trials)}"),
+        ("time", f"{format_duration(virtual_ns, 4)} of traffic in all, in virtual time"),
+    ]
+    rows += _described_paths(plan)
+    rows += [("note", note) for note in notes(plan)]
+    lines = [f"{plan.name}: {plan.title}" if plan.title else plan.name]
+    previous = ""
+    for label, text in rows:
+        lines.append(f"  {label if label != previous else '':<8} {text}")
+        previous = label
+    return "\n".join(lines)
+
+
+def notes(plan: Plan) -> list[str]:
+    """Return what is valid in the plan, but cannot mean what it says, or has misled people."""
+    # Repetitions differ in their seeds alone.
+    jobs = [trial.job for trial in plan.trials if trial.repetition == 1]
+    return notes_of(jobs, max(trial.repetition for trial in plan.trials))
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
+
+
+def _described_paths(plan: Plan) -> list[tuple[str, str]]:
+    """Return rows for the path, once for all cells that share it."""
+    first_jobs = {trial.cell_id: trial.job for trial in reversed(plan.trials)}
+    # Loss that varies is said above, with the axis; it changes nothing that is worked out here.
+    with_loss = len({_losses(job) for job in first_jobs.values()}) == 1
+    groups: dict[tuple[str, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        groups.setdefault(_path_lines(first_jobs[cell.id], with_loss), []).append(cell)
+    rows = []
+    for lines, cells in list(groups.items())[:_MAX_PATHS]:
+        rows += [("path", f"where {_what_they_share(plan, cells)}:")] if len(groups) > 1 else []
+        rows += [("path", line) for line in lines]
+    if len(groups) > _MAX_PATHS:
+        rows.append(("path", f"and {len(groups) - _MAX_PATHS} more"))
+    return rows
+
+
+def _what_they_share(plan: Plan, cells: list[Cell]) -> str:
+    """Return the values of the axes that set ``cells`` apart from the others: ``loss is 0% or 1%``."""
+    parts = []
+    for axis in plan.axes:
+        texts = list(dict.fromkeys(value_text(cell.values[axis.path]) for cell in cells))
+        if len(texts) < len(axis.values):
+            parts.append(f"{axis.label} is {' or '.join(texts)}")
+    return ", ".join(parts)
+
+
+def _losses(job: Job) -> tuple[float, ...]:
+    ways = [way["netem"] for link in job["links"] for way in (link["ab"], link["ba"])]
+    return tuple(mean_loss(netem) for netem in ways if mean_loss(netem))
+
+
+def _path_lines(job: Job, with_loss: bool) -> tuple[str, ...]:
+    rtts = sorted({base_rtt_ns(job, flow) for flow in job["flows"]})
+    shown = format_duration(rtts[0]) + (f" to {format_duration(rtts[-1])}" if len(rtts) > 1 else "")
+    lines = [f"base RTT {shown}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
+    # What is alike is said once.
+    alike: dict[tuple[str, str], list[Link]] = {}
+    for link in job["links"]:
+        there, back = (_direction_text(way, rtts[-1], job["mtu"], with_loss) for way in (link["ab"], link["ba"]))
+        if there or back:
+            alike.setdefault((there, back), []).append(link)
+    for (there, back), links in alike.items():
+        a, b, more = links[0]["a"], links[0]["b"], f" and {len(links) - 1} more" if len(links) > 1 else ""
+        if there == back:
+            lines.append(f"{a} ↔ {b}{more}: {there}")
+        else:
+            lines += [f"{a} → {b}{more}: {there or 'unlimited'}", f"{b} → {a}{more}: {back or 'unlimited'}"]
+    return tuple(lines)
+
+
+def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_loss: bool) -> str:
+    rate_bps, queue, netem = direction["rate_bps"], direction["queue"], direction["netem"]
+    parts = []
+    if rate_bps is not None:
+        parts.append(format_rate(rate_bps, 4) + (" on average (capacity file)" if direction["capacity"] else ""))
+    if direction["lost_packets"]:
+        parts.append(f"{_count(len(direction['lost_packets']), 'packet')} lost by number")
+    if netem is not None and netem["delay_ns"]:
+        parts.append(f"delay {format_duration(netem['delay_ns'])}")
+    if netem is not None and netem["jitter"]:
+        parts.append(f"jitter {format_duration(netem['jitter']['spread_ns'])}")
+    if netem is not None and netem["loss"] and with_loss:
+        parts.append(f"loss {_loss_text(netem['loss'], mean_loss(netem))}")
+    if netem is not None:
+        parts += [f"{name} {format_percent(netem[name])}" for name in ("duplicate", "corrupt") if netem[name]]
+    if netem is not None and netem["reorder"]:
+        parts.append(f"reorder {format_percent(netem['reorder']['probability'])}")
+    if rate_bps is not None and queue is not None:
+        packets = queue["limit_packets"]
+        held = queue["limit_bytes"] or (packets or 0) * frame_bytes(mtu)
+        limit = format_size(held) if packets is None else _count(packets, "packet")
+        bdp = bdp_bytes(rate_bps, longest_rtt_ns)
+        size = f" of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else "") if held else ""
+        parts.append(f"{queue['discipline']}{size}")
+    if direction["changes"]:
+        parts.append(_count(len(direction["changes"]), "change"))
+    return ", ".join(parts)
+
+
+def _loss_text(loss: Loss, mean: float) -> str:
+    if loss["model"] == "random":
+        return format_percent(mean)
+    return f"{format_percent(mean, 3)} in the mean, {mean_burst(loss):.3g} in a row ({loss['model']})"

@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Trace arithmetic, against values worked out by hand."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from lab.analysis.ack_samples import (
+    INFINITE_SSTHRESH,
+    AckSamples,
+    acked_bytes,
+    holding_times,
+    reductions,
+    ssthresh,
+    unwrap32,
+    weighted_mean,
+    weighted_quantile,
+)
+from lab.analysis.series import bin_width_ns, decimate, goodput_series
+
+MS = 1_000_000
+
+
+def trace(**columns: list[int]) -> AckSamples:
+    """Return a trace of the columns given; the others are 0."""
+    rows = len(next(iter(columns.values())))
+    names = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us")
+    return AckSamples.from_columns({name: np.array(columns.get(name, [0] * rows)) for name in names})
+
+
+def test_unwrap32_counts_through_a_wrap() -> None:
+    sequence = np.array([2**32 - 1000, 2**32 - 1, 0, 448, 448, 2**31], dtype=np.uint32)
+    assert unwrap32(sequence).tolist() == [0, 999, 1000, 1448, 1448, 2**31 + 1000]
+
+
+def test_unwrap32_follows_a_step_back() -> None:
+    assert unwrap32(np.array([5, 2**32 - 5], dtype=np.uint32)).tolist() == [0, -10]
+
+
+def test_unwrap32_of_nothing() -> None:
+    assert unwrap32(np.zeros(0, dtype=np.uint32)).tolist() == []
+
+
+def test_unwrap32_of_more_than_one_turn() -> None:
+    step = 2**31 - 1
+    sequence = (np.arange(7, dtype=np.uint64) * step % 2**32).astype(np.uint32)
+    assert unwrap32(sequence)[-1] == 6 * step
+
+
+def test_a_value_counts_for_the_time_before_its_row() -> None:
+    rows = trace(time_ns=[0, 10, 40], srtt_us=[100, 200, 600])
+    assert holding_times(rows).tolist() == [0, 10, 30]
+    # 200 for 10 ns and 600 for 30 ns; the first row's value held for an unknown time.
+    assert weighted_mean(rows.srtt_us, holding_times(rows)) == pytest.approx(500.0)
+
+
+def test_weighted_mean_without_weight() -> None:
+    assert weighted_mean(np.array([1.0]), np.array([0])) is None
+
+
+@pytest.mark.parametrize(("quantile", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.75, 2.0), (0.76, 3.0), (1.0, 3.0)])
+def test_weighted_quantile(quantile: float, expected: float) -> None:
+    # Weights: a quarter on 1, half on 2, a quarter on 3; given out of order.
+    assert weighted_quantile(np.array([3, 1, 2]), np.array([10, 10, 20]), quantile) == expected
+
+
+def test_weighted_quantile_of_nothing() -> None:
+    assert weighted_quantile(np.zeros(0), np.zeros(0), 0.5) is None
+
+
+def test_ssthresh_is_told_from_three_quarters_of_the_window() -> None:
+    # From a real CUBIC trace: HyStart at 75; the report follows the window (76 = 3/4 of 102) until a loss at 140
+    # sets 98; recovery ends, and the report follows the window again (99 = 3/4 of 132).
+    rows = trace(ssthresh=[INFINITE_SSTHRESH, 75, 76, 105, 98, 98, 99], snd_cwnd=[75, 75, 102, 140, 139, 98, 132])
+    assert ssthresh(rows).tolist() == [INFINITE_SSTHRESH, 75, 75, 75, 98, 98, 98]
+
+
+def test_ssthresh_of_nothing() -> None:
+    assert ssthresh(trace(ssthresh=[])).tolist() == []
+
+
+def test_reductions_are_new_thresholds_below_the_window() -> None:
+    rows = trace(ssthresh=[INFINITE_SSTHRESH, 75, 76, 105, 98, 98, 99], snd_cwnd=[75, 75, 102, 140, 139, 98, 132])
+    assert reductions(rows).tolist() == [4]
+
+
+def test_two_reductions_to_the_same_threshold_are_two() -> None:
+    # 3/4 of 132 is reported when the second loss comes and sets 93 again.
+    rows = trace(ssthresh=[99, 93, 93, 94, 99, 93], snd_cwnd=[133, 132, 93, 126, 133, 132])
+    assert reductions(rows).tolist() == [1, 5]
+
+
+def test_a_window_that_restarts_after_idling_is_no_reduction() -> None:
+    # The report falls back from 3/4 of the window to the threshold, because the window fell.
+    assert reductions(trace(ssthresh=[60, 60, 75, 60], snd_cwnd=[80, 80, 100, 10])).tolist() == []
+
+
+def test_an_algorithm_that_keeps_more_than_three_quarters() -> None:
+    # Scalable TCP keeps 7/8: the report rises from 75 (3/4 of 100) to 87.
+    assert reductions(trace(ssthresh=[60, 75, 87, 87], snd_cwnd=[80, 100, 99, 87])).tolist() == [2]
+
+
+def test_hystart_is_no_reduction() -> None:
+    assert reductions(trace(ssthresh=[INFINITE_SSTHRESH, 64, 64], snd_cwnd=[64, 64, 65])).tolist() == []
+
+
+def test_an_undone_reduction_does_not_count() -> None:
+    rows = trace(ssthresh=[90, 90, 70, 90, 90], snd_cwnd=[100, 100, 95, 100, 101])
+    assert reductions(rows).tolist() == []
+
+
+def test_acked_bytes() -> None:
+    assert acked_bytes(trace(snd_una=[100, 1548, 2996])) == 2896
+    assert acked_bytes(trace(snd_una=[])) == 0
+
+
+def test_between_keeps_both_ends() -> None:
+    assert trace(time_ns=[0, 10, 20, 30]).between(10, 20).time_ns.tolist() == [10, 20]
+
+
+def test_goodput_series_takes_each_ack_at_its_own_time() -> None:
+    # The ACK at 50 ms acknowledges 500 bytes (seen in the next row), that at 150 ms another 3000.
+    rows = trace(time_ns=[0, 50 * MS, 150 * MS, 250 * MS], snd_una=[0, 0, 500, 3500])
+    times, rate = goodput_series(rows, 0, 200 * MS, 100 * MS)
+    assert times.tolist() == pytest.approx([0.05, 0.15])
+    # First bin: 500, and half of what was delivered between 50 and 150 ms. Second: the other half.
+    assert rate.tolist() == pytest.approx([2000 * 8 / 0.1, 1500 * 8 / 0.1])
+
+
+def test_goodput_series_does_not_jump_when_a_hole_is_closed() -> None:
+    # One segment per 10 ms all the time; snd_una stands still from 100 ms to 200 ms and then catches up.
+    una = [1000 * step for step in range(11)] + [10_000] * 10 + [21_000] + [1000 * step for step in range(22, 32)]
+    rows = trace(time_ns=[10 * MS * step for step in range(len(una))], snd_una=una)
+    _, rate = goodput_series(rows, 0, 300 * MS, 50 * MS)
+    assert rate.max() < 1.15 * 1000 * 8 / 0.01
+
+
+def test_goodput_series_needs_a_whole_bin() -> None:
+    times, rate = goodput_series(trace(time_ns=[0, 10], snd_una=[0, 1]), 0, 50 * MS, 100 * MS)
+    assert (len(times), len(rate)) == (0, 0)
+
+
+@pytest.mark.parametrize(
+    ("duration_s", "rtt_ms", "expected_ms"),
+    [(10, 40, 100), (10, 250, 250), (10, 101, 110), (600, 40, 2000)],
+)
+def test_bin_width(duration_s: int, rtt_ms: int, expected_ms: int) -> None:
+    assert bin_width_ns(duration_s * 10**9, rtt_ms * 1000) == expected_ms * MS
+
+
+def test_decimate_keeps_extrema_and_order() -> None:
+    x = np.arange(100_000)
+    y = np.sin(x / 50.0)
+    y[12_345], y[77_777] = 9.0, -9.0
+    fewer_x, fewer_y = decimate(x, y, 100)
+    assert len(fewer_x) <= 400
+    assert (np.diff(fewer_x) > 0).all()
+    assert (fewer_x[0], fewer_x[-1]) == (0, 99_999)
+    assert fewer_y.max() == 9.0
+    assert fewer_y.min() == -9.0
+    assert set(zip(fewer_x.tolist(), fewer_y.tolist(), strict=True)) <= set(zip(x.tolist(), y.tolist(), strict=True))
+
+
+def test_decimate_leaves_few_points_alone() -> None:
+    x, y = decimate(np.array([1, 2]), np.array([3, 4]), 10)
+    assert (x.tolist(), y.tolist()) == ([1.0, 2.0], [3.0, 4.0])

@@ -1,0 +1,178 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The guest image: what is taken for one, and building one without a network."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from filelock import Timeout
+
+from lab.engine.image import build
+from lab.errors import ImageError, StoreError
+from lab.store import places
+from lab.store.folders import publish, unfinished_folder
+from tests.conftest import write_bootstrap, write_program
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    root = tmp_path / "cache"
+    monkeypatch.setenv("LAB_CACHE", str(root))
+    return root
+
+
+@pytest.fixture
+def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A bootstrap that needs no network, first in PATH."""
+    program = write_bootstrap(tmp_path)
+    monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
+    return program
+
+
+def ignore(_what: str) -> None: ...
+
+
+def test_an_empty_cache_has_no_image() -> None:
+    assert build.find_image() is None
+    assert build.list_images() == []
+
+
+@pytest.mark.vm
+def test_an_image_is_its_content(builder: Path, tmp_path: Path, own_cache: Path) -> None:
+    steps: list[str] = []
+    image = build.build_image(steps.append)
+    assert "unpacking" in steps
+    assert build.find_image() == image
+    assert build.list_images() == [image]
+    assert image.path == own_cache / "images" / image.digest
+    assert image.kernel == "6.12.0-test"
+    assert sorted(path.name for path in image.path.iterdir()) == [
+        "boot.cpio", "info.json", "packages", "root.erofs", "vmlinuz",
+    ]  # fmt: skip
+    assert image.root_file.stat().st_size % build.ROOT_ALIGNMENT == 0
+    assert not list((own_cache / "images").glob(".tmp-*"))
+
+    assert build.build_image(ignore).digest == image.digest, "the same packages, but other bytes"
+    write_bootstrap(tmp_path, note="(a newer one)")
+    newer = build.build_image(ignore)
+    assert newer.digest != image.digest
+    assert build.find_image() == newer
+    assert {found.digest for found in build.list_images()} == {image.digest, newer.digest}
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize("program", ["mmdebstrap", "tar", "mkfs.erofs"])
+def test_a_tool_that_fails_leaves_no_image(
+    builder: Path, own_cache: Path, program: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_program(builder.with_name(program), "echo 'E: something is wrong'; exit 7")
+    if program == "tar":
+        write_program(builder, "exit 0")
+    with pytest.raises(ImageError, match=rf"{program} failed \(exit 7\); E: something is wrong \(log: .*\.log\)"):
+        build.build_image(ignore)
+    assert "something is wrong" in (own_cache / "image-build.log").read_text()
+    assert build.find_image() is None
+    assert list((own_cache / "images").iterdir()) == []
+
+
+@pytest.mark.vm
+def test_an_interrupt_ends_the_builder(builder: Path, own_cache: Path, tmp_path: Path) -> None:
+    pid = tmp_path / "pid"
+    write_program(builder, f"echo $$ >{pid}; echo 'I: waiting...'; exec sleep 600")
+
+    def interrupt(_what: str) -> None:
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        build.build_image(interrupt)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert list((own_cache / "images").iterdir()) == []
+
+
+@pytest.mark.parametrize("tool", ["mmdebstrap", "mkfs.erofs"])
+def test_a_missing_tool_is_named_with_its_package(tool: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for other in {"mmdebstrap", "mkfs.erofs", "tar"} - {tool}:
+        write_program(tmp_path / "bin" / other, "exit 0")
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    package = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils"}[tool]
+    with pytest.raises(ImageError, match=rf"{tool} is not installed; it is in the package {package}"):
+        build.build_image(ignore)
+
+
+def test_a_half_built_image_is_no_image() -> None:
+    with unfinished_folder(places.images()) as partial:
+        (partial / "info.json").write_text("{}")
+        (places.images() / ("0" * 64)).mkdir()  # lacks info.json, which is written last
+        assert build.list_images() == []
+        assert build.open_image("0" * 64) is None
+
+
+def test_a_damaged_image_says_which_file() -> None:
+    folder = places.images() / ("0" * 64)
+    folder.mkdir(parents=True)
+    (folder / "info.json").write_text("{")
+    with pytest.raises(ImageError, match=r"info\.json is damaged .*remove the folder and build again"):
+        build.open_image("0" * 64)
+
+
+def test_another_recipe_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
+    before = build.recipe_digest()
+    assert build.recipe_digest() == before
+    monkeypatch.setattr(build, "PACKAGES", (*build.PACKAGES, "tcpdump"))
+    assert build.recipe_digest() != before
+
+
+def test_what_is_published_first_stays() -> None:
+    final = places.images() / "digest"
+    for content in ("first", "second"):
+        with unfinished_folder(places.images()) as partial:
+            (partial / "file").write_text(content)
+            publish(partial, final, if_there="keep")
+        assert not partial.exists()
+    assert (final / "file").read_text() == "first"
+
+
+def test_one_builder_at_a_time() -> None:
+    with places.builder_lock("image"), pytest.raises(Timeout):
+        places.builder_lock("image").acquire(timeout=0)
+    with places.builder_lock("image"), places.builder_lock("template").acquire(timeout=0):
+        pass
+
+
+def test_a_killed_builder_holds_nobody_up() -> None:
+    code = (
+        "from lab.store import places; lock = places.builder_lock('image'); lock.acquire(); "
+        "print('locked', flush=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "locked\n"
+        with pytest.raises(Timeout):
+            places.builder_lock("image").acquire(timeout=0)
+        process.send_signal(signal.SIGKILL)
+    with places.builder_lock("image").acquire(timeout=5):
+        pass
+
+
+def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(StoreError, match=r"cannot write the cache .*: Not a directory; LAB_CACHE names another"):
+        places.builder_lock("image")
+
+
+def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("LAB_CACHE", "here")
+    assert places.cache_root() == tmp_path / "here"
+    monkeypatch.delenv("LAB_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
+    assert places.cache_root() == tmp_path / "xdg" / "lab"

@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every trap that ``lab check`` warns of: caused by one field, and by nothing else."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from lab.experiment.check.validate import validate
+from lab.plan.description import notes
+from lab.plan.plan import make_plan
+
+
+def found(**fields: Any) -> list[str]:
+    """The notes on a plain experiment with some fields changed; those of the bottleneck as ``link``."""
+    link = {"rate": "20mbit", "delay": "10ms", **fields.pop("link", {})}
+    topology = {"kind": "dumbbell", "pairs": 2, "bottleneck": link}
+    own = fields.pop("topology", {})
+    document = {
+        "name": "test",
+        "topology": own if "kind" in own else {**topology, **own},
+        "flows": {"bulk": {"from": "s1", "to": "d1"}},
+        "duration": "60s",
+        "repeat": 3,
+    }
+    return notes(make_plan(validate({**document, **fields})))
+
+
+def test_a_plain_experiment_has_none() -> None:
+    assert found() == []
+
+
+def test_short_and_udp_flows_settle_nothing() -> None:
+    short = {"from": "s2", "to": "d2", "cc": "bbr", "arrivals": {"per_second": 10}, "amount": "10kB"}
+    voice = {"from": "s2", "to": "d2", "protocol": "udp", "rate": "1mbit"}
+    assert found(flows={"bulk": {"from": "s1", "to": "d1"}, "web": short, "voice": voice}) == []
+
+
+MIXED = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2", "cc": "bbr"}}
+ALIKE = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2"}}
+SINGLE = {"kind": "single-link", "link": {"rate": "20mbit", "delay": "10ms"}}
+WIRE = {"kind": "single-link", "link": {"delay": "10ms"}}
+STEPS = [{"at": "1s", "rate": "10mbit", "over": "1s", "every": "50ms"}]
+
+TRAPS: dict[str, tuple[dict[str, Any], str]] = {
+    "mixed": ({"flows": MIXED}, "different algorithms may take 130 s and more to settle"),
+    "unequal": (
+        {"flows": ALIKE, "topology": {"access": {"delay": ["1ms", "40ms"]}}},
+        "flows of unequal RTT may take 200 s to settle",
+    ),
+    "short": ({"duration": "1s"}, "traffic lasts less than 100 base RTTs"),
+    "buffer": (
+        {"socket_buffer": "64KiB"},
+        "socket_buffer is 64 KiB, of which half is a window: less than the BDP of 50 kB",
+    ),
+    "busy": ({"link": {"rate": "400mbit"}}, "may keep the virtual processor 122% busy"),
+    "too many pages": (
+        {"flows": {"web": {"from": "s1", "to": "d1", "arrivals": {"per_second": 100}, "amount": "30kB"}}},
+        "to 20 Mbit/s: its flows pile up",
+    ),
+    "flood": (
+        {"flows": {"flood": {"from": "s1", "to": "d1", "protocol": "udp", "rate": "30mbit"}}},
+        "flood offers 30 Mbit/s to 20 Mbit/s: the rest is lost",
+    ),
+    "unlimited": ({"topology": WIRE}, "a flow's path has no rate limit"),
+    "own queue": (
+        {"topology": SINGLE},
+        "s1 sends through a rate limit of its own: TCP small queues keep that queue short",
+    ),
+    "correlated loss": (
+        {"link": {"loss": {"model": "random", "probability": "1%", "correlation": "25%"}}},
+        "correlated loss of 1% will be far less",
+    ),
+    "correlated jitter": (
+        {"link": {"jitter": {"spread": "1ms", "correlation": "25%", "keep_order": True}}},
+        "the kernel does not correlate jitter",
+    ),
+    "jitter": ({"link": {"jitter": "1ms"}}, "jitter lets packets overtake each other; say keep_order: true"),
+    "wide jitter": (
+        {"link": {"jitter": {"spread": "15ms", "keep_order": True}}},
+        "jitter of 15 ms is more than the delay of 10 ms",
+    ),
+    "ecn on a fifo": ({"ecn": "on"}, "ecn is on, but no queue marks: FIFOs drop"),
+    "ecn of codel": (
+        {"ecn": "on", "link": {"queue": {"discipline": "codel"}}},
+        "ecn is on, but no queue marks: codel, pie and red need parameters: {ecn: true}",
+    ),
+    "dctcp": (
+        {"flows": {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}},
+        "dctcp without a queue that marks is as reno",
+    ),
+    "ramp": ({"link": {"schedule": STEPS}}, "a change of the rate lets one packet more pass, which is"),
+    "offloads": ({"offloads": True}, "offloads are on: one packet in a queue's limit may be up to 64 KiB"),
+    "repetitions": ({"repeat": 2}, "fewer than 3 repetitions"),
+}
+
+
+@pytest.mark.parametrize("name", TRAPS)
+def test_a_trap_is_named_with_its_reason(name: str) -> None:
+    fields, expected = TRAPS[name]
+    (note,) = found(**fields)
+    assert expected in note
+
+
+def test_what_is_meant_is_not_warned_of() -> None:
+    assert found(flows=MIXED, duration="130s") == []
+    assert found(flows=ALIKE, topology={"access": {"delay": ["1ms", "40ms"]}}, duration="200s") == []
+    assert found(ecn="on", link={"queue": {"discipline": "fq_codel"}}) == []
+    assert found(ecn="on", link={"queue": {"discipline": "codel", "parameters": {"ecn": True}}}) == []
+    assert found(link={"jitter": {"spread": "1ms", "keep_order": True}}) == []
+    assert found(link={"loss": {"model": "gemodel", "p": "1%", "r": "20%"}}) == []
+    assert found(link={"schedule": [{"at": "10s", "rate": "10mbit"}, {"at": "20s", "rate": "20mbit"}]}) == []

@@ -1,0 +1,274 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The runner, with an engine that leaves records which say failed or nothing but a few bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from pathlib import Path
+
+import pytest
+
+from lab.engine.base import Step, VirtualTime
+from lab.errors import EngineError, LabError, LostVMError, StoreError
+from lab.experiment.check.validate import validate
+from lab.experiment.read.load import load_experiment
+from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
+from lab.plan.plan import Plan, Trial, make_plan
+from lab.run.runner import Outcome, Runner, remove_what_killed_runs_left
+from lab.store.run import Run, create_run
+from lab.store.trial_cache import TrialCache
+
+SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
+
+
+def record() -> Record:
+    return {
+        "format": PROTOCOL_FORMAT, "engine": "vm", "status": "ok", "pressure": None,
+        "traffic_start_ns": 0, "traffic_end_ns": 0, "kernel": "6.12",
+        "versions": {}, "sysctls": {}, "available_congestion_control": [], "flows": [], "interfaces": [],
+        "namespaces": [], "counters": {}, "calibration": [], "cpu": {"total_ns": 1, "busy_ns": 0, "processors": 1},
+        "collectors": {},
+    }  # fmt: skip
+
+
+class ScriptedEngine:
+    name = "scripted"
+    is_exact = True
+    most_at_a_time: int | None = None
+
+    def __init__(self, *, lose: str = "", stop_at: str = "", full: bool = False) -> None:
+        self.ran: list[str] = []
+        self.lose, self.stop_at, self.full = lose, stop_at, full
+        self.whole_run: asyncio.Task[object] | None = None
+        self.most_at_once = 0
+        self.texts: dict[str, str] = {}
+        """Trial id → what its record is, instead of a good one."""
+        self.unprepared = False
+        self._running = 0
+
+    def locate(self, step: Step) -> None: ...
+
+    def close(self) -> None: ...
+
+    def about(self) -> dict[str, str]:
+        return self.identity()
+
+    def identity(self, _job: Job | None = None) -> dict[str, str]:
+        return {"engine": self.name}
+
+    async def prepare(self, step: Step) -> None:
+        self.whole_run = asyncio.current_task()
+        if self.unprepared:
+            raise EngineError("no template")
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        self.ran.append(directory.name)
+        self._running += 1
+        self.most_at_once = max(self.most_at_once, self._running)
+        await asyncio.sleep(0)
+        self._running -= 1
+        if directory.name == self.lose:
+            raise LostVMError("the virtual machine ended")
+        if directory.name == self.stop_at:
+            assert self.whole_run is not None
+            self.whole_run.cancel()
+            await asyncio.sleep(60)
+        if self.full:
+            raise OSError(28, "No space left on device")
+        (directory / "record.json").write_text(self.texts.get(directory.name, json.dumps(record())))
+        (directory / "seed").write_text(str(job["seed"]))
+        (directory / "iperf3").mkdir()
+        (directory / "iperf3" / "bulk.client.json").write_text("said")
+
+
+class Heard:
+    """What an observer was told, in order."""
+
+    def __init__(self) -> None:
+        self.events: list[tuple[str, str]] = []
+
+    def step(self, what: str) -> None: ...
+    def reached(self, trial: Trial, virtual_ns: int) -> None: ...
+
+    def started(self, trial: Trial) -> None:
+        self.events.append(("started", trial.id))
+
+    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None:
+        self.events.append(("cached" if cached else "finished", trial.id))
+
+    def failed(self, trial: Trial, error: LabError) -> None:
+        self.events.append((f"failed: {error}", trial.id))
+
+
+@pytest.fixture
+def plan() -> Plan:
+    return make_plan(load_experiment(SHIPPED, ["repeat=2", "matrix.topology.bottleneck.loss=[0%]"]).checked)
+
+
+def run(
+    plan: Plan,
+    root: Path,
+    engine: ScriptedEngine,
+    *,
+    jobs: int = 1,
+    read_cache: bool = True,
+    heard: Heard | None = None,
+) -> tuple[Run, Outcome]:
+    folder = create_run(root / "results", plan.name, b"", json.loads(plan.to_json()))
+    cache = TrialCache(root / "cache")
+    runner = Runner(engine, heard or Heard(), plan, folder, jobs=jobs, cache=cache, read_cache=read_cache)
+    return folder, asyncio.run(runner.run({}))
+
+
+@pytest.mark.parametrize("jobs", [1, 3])
+def test_every_trial_runs_once_then_comes_from_the_cache(plan: Plan, tmp_path: Path, jobs: int) -> None:
+    engine = ScriptedEngine()
+    first, outcome = run(plan, tmp_path, engine, jobs=jobs)
+    assert sorted(engine.ran) == sorted(trial.id for trial in plan.trials)
+    assert first.finished_ids() == {trial.id for trial in plan.trials}
+    again, cached = run(plan, tmp_path, engine)
+    assert len(engine.ran) == 4
+    assert (outcome.cached, cached.cached) == (0, 4)
+    assert again.provenance["results_digest"] == first.provenance["results_digest"]
+
+
+def test_without_reading_the_cache_every_trial_runs_again(plan: Plan, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    run(plan, tmp_path, engine)
+    run(plan, tmp_path, engine, read_cache=False)
+    assert len(engine.ran) == 8
+
+
+def test_a_lost_machine_costs_its_trial_only(plan: Plan, tmp_path: Path) -> None:
+    lost = plan.trials[1].id
+    folder, outcome = run(plan, tmp_path, ScriptedEngine(lose=lost))
+    assert list(outcome.failures) == [lost]
+    assert folder.finished_ids() == {trial.id for trial in plan.trials} - {lost}
+    assert folder.trial(lost).error == "the virtual machine ended"
+    assert folder.provenance["status"] == "failed"
+
+
+def test_an_interrupted_run_keeps_what_is_finished(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(asyncio.CancelledError):
+        run(plan, tmp_path, ScriptedEngine(stop_at=plan.trials[2].id))
+    engine = ScriptedEngine()
+    _, outcome = run(plan, tmp_path, engine)
+    assert outcome.cached == 2
+    assert engine.ran == [trial.id for trial in plan.trials[2:]]
+    assert not list(tmp_path.rglob(".tmp-*"))
+
+
+def test_a_full_disk_is_said_plainly(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match=r"cannot store trial .*No space left on device"):
+        run(plan, tmp_path, ScriptedEngine(full=True))
+
+
+def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
+    dead, living = tmp_path / "run" / ".tmp-999999999-x", tmp_path / "run" / f".tmp-{os.getpid()}-x"
+    dead.mkdir(parents=True)
+    living.mkdir()
+    remove_what_killed_runs_left(tmp_path)
+    assert (dead.exists(), living.exists()) == (False, True)
+
+
+@pytest.mark.parametrize("jobs", [1, 2, 9])
+def test_as_many_trials_at_a_time_as_asked_in_the_order_of_the_plan(plan: Plan, tmp_path: Path, jobs: int) -> None:
+    engine, heard = ScriptedEngine(), Heard()
+    run(plan, tmp_path, engine, jobs=jobs, heard=heard)
+    assert engine.most_at_once == min(jobs, 4)
+    assert engine.ran == [trial.id for trial in plan.trials]
+    assert [trial for event, trial in heard.events if event == "started"] == engine.ran
+    assert sorted(trial for event, trial in heard.events if event == "finished") == sorted(engine.ran)
+
+
+def test_a_record_that_says_failed_is_not_kept_for_next_time(plan: Plan, tmp_path: Path) -> None:
+    bad = plan.trials[0].id
+    engine = ScriptedEngine()
+    engine.texts[bad] = json.dumps({**record(), "status": "failed", "error": "iperf3 would not"})
+    heard = Heard()
+    folder, outcome = run(plan, tmp_path, engine, heard=heard)
+    assert list(outcome.failures) == [bad]
+    assert ("failed: iperf3 would not", bad) in heard.events
+    assert folder.trial(bad).error == "iperf3 would not"
+    assert (folder.path / "trials" / bad / "iperf3" / "bulk.client.json").read_text() == "said"
+    again, outcome = run(plan, tmp_path, ScriptedEngine())
+    assert outcome.cached == 3
+    assert again.finished_ids() == {trial.id for trial in plan.trials}
+
+
+@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"status": "failed"}'])
+def test_a_damaged_record_costs_its_trial_only(plan: Plan, tmp_path: Path, text: str) -> None:
+    engine = ScriptedEngine()
+    engine.texts[plan.trials[0].id] = text
+    _, outcome = run(plan, tmp_path, engine)
+    assert "the agent's record is damaged" in str(outcome.failures[plan.trials[0].id])
+    assert len(engine.ran) == 4
+
+
+def test_an_engine_that_cannot_start_is_no_interruption(plan: Plan, tmp_path: Path) -> None:
+    engine = ScriptedEngine()
+    engine.unprepared = True
+    with pytest.raises(EngineError, match="no template"):
+        run(plan, tmp_path, engine)
+    (provenance,) = (tmp_path / "results").rglob("provenance.json")
+    assert json.loads(provenance.read_text())["status"] == "failed"
+
+
+def test_a_damaged_entry_of_the_cache_is_run_again(plan: Plan, tmp_path: Path) -> None:
+    first, _ = run(plan, tmp_path, ScriptedEngine())
+    damaged = sorted((tmp_path / "cache").rglob("seed"))[0]
+    damaged.write_text("another")
+    engine = ScriptedEngine()
+    again, outcome = run(plan, tmp_path, engine)
+    assert (outcome.cached, len(engine.ran)) == (3, 1)
+    assert again.results_digest() == first.results_digest()
+
+
+def test_a_trial_that_is_being_stored_when_the_run_is_stopped_is_stored_whole(
+    plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = ScriptedEngine()
+    original = TrialCache.put
+
+    def put(self: TrialCache, key: str, directory: Path) -> Path:
+        # In the worker's thread: the stop arrives while the record is being copied.
+        assert engine.whole_run is not None
+        loop = engine.whole_run.get_loop()
+        asyncio.run_coroutine_threadsafe(_cancel(engine.whole_run), loop).result(10)
+        time.sleep(0.1)  # what would clean up, wrongly, has its chance
+        return original(self, key, directory)
+
+    monkeypatch.setattr(TrialCache, "put", put)
+    with pytest.raises(asyncio.CancelledError):
+        run(plan, tmp_path, engine)
+    monkeypatch.undo()
+    (run_folder,) = (tmp_path / "results" / plan.name).glob("2*")
+    assert Run(run_folder).finished_ids() == {plan.trials[0].id}
+    provenance = json.loads((run_folder / "provenance.json").read_text())
+    assert (provenance["status"], list(provenance["trials"])) == ("interrupted", [plan.trials[0].id])
+    assert not list(run_folder.glob(".tmp-*"))
+    assert run(plan, tmp_path, ScriptedEngine())[1].cached == 1
+
+
+async def _cancel(task: asyncio.Task[object]) -> None:
+    task.cancel()
+
+
+def test_what_cannot_be_repeated_is_neither_cached_nor_run_cell_by_cell(tmp_path: Path) -> None:
+    plan = make_plan(validate({**load_experiment(SHIPPED).raw, "repeat": 3}))
+    engine = ScriptedEngine()
+    engine.is_exact, engine.most_at_a_time = False, 1
+    _folder, outcome = run(plan, tmp_path, engine, jobs=4)
+    assert (engine.most_at_once, outcome.cached) == (1, 0)
+    # Repetition after repetition, so that nothing that drifts favours a cell; and not in the plan's order.
+    repetitions = [int(name.rpartition("-r")[2]) for name in engine.ran]
+    assert repetitions == sorted(repetitions)
+    orders = [[name.rpartition("-r")[0] for name in engine.ran[at : at + 6]] for at in (0, 6, 12)]
+    assert len({tuple(order) for order in orders}) == 3
+    assert all(sorted(order) == sorted(cell.id for cell in plan.cells) for order in orders)
+    again = ScriptedEngine()
+    again.is_exact = False
+    assert run(plan, tmp_path, again)[1].cached == 0

@@ -1,0 +1,117 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Folders that are whole or not there, whoever is killed and whoever comes at the same time."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from lab.errors import StoreError
+from lab.store.folders import (
+    by_last_use,
+    finished_folders,
+    folder_bytes,
+    lock_in,
+    new_folder,
+    publish,
+    remove_folder,
+    remove_leftovers,
+    unfinished_folder,
+)
+
+
+def made(final: Path, content: str, if_there: Literal["refuse", "replace", "keep"] = "refuse") -> None:
+    with new_folder(final, if_there=if_there) as folder:
+        (folder / "file").write_text(content)
+
+
+def test_nothing_is_seen_before_it_is_whole(tmp_path: Path) -> None:
+    with new_folder(tmp_path / "final") as folder:
+        (folder / "file").write_text("half")
+        assert finished_folders(tmp_path) == []
+    assert finished_folders(tmp_path) == [tmp_path / "final"]
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+
+
+def test_an_error_leaves_nothing_and_keeps_what_was_there(tmp_path: Path) -> None:
+    made(tmp_path / "final", "old")
+    with pytest.raises(UnicodeEncodeError):
+        made(tmp_path / "final", "\ud800", "replace")
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+    assert (tmp_path / "final" / "file").read_text() == "old"
+
+
+@pytest.mark.parametrize(("if_there", "content"), [("replace", "new"), ("keep", "old")])
+def test_a_folder_that_is_there(tmp_path: Path, if_there: Literal["replace", "keep"], content: str) -> None:
+    made(tmp_path / "final", "old")
+    made(tmp_path / "final", "new", if_there)
+    assert (tmp_path / "final" / "file").read_text() == content
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+
+
+def test_a_folder_that_must_not_be_there(tmp_path: Path) -> None:
+    made(tmp_path / "final", "old")
+    with pytest.raises(StoreError, match=r"cannot write .*final"):
+        made(tmp_path / "final", "new")
+    assert (tmp_path / "final" / "file").read_text() == "old"
+    assert [path.name for path in tmp_path.iterdir()] == ["final"]
+
+
+@pytest.mark.parametrize("if_there", ["replace", "keep"])
+def test_many_put_the_same_folder_while_others_list_and_remove(
+    tmp_path: Path, if_there: Literal["replace", "keep"]
+) -> None:
+    names = [f"entry-{number}" for number in range(4)]
+
+    def put(number: int) -> None:
+        made(tmp_path / names[number % 4], "x" * 1000, if_there)
+
+    def look(number: int) -> None:
+        for folder in by_last_use([tmp_path]):
+            # A reader that comes while the folder is removed finds the whole file, or none.
+            try:
+                assert (folder / "file").read_text() == "x" * 1000
+            except FileNotFoundError:
+                assert number >= 0
+            assert folder_bytes(folder) in (0, 1000)
+        remove_folder(tmp_path / names[number % 4])
+
+    with ThreadPoolExecutor(8) as threads:
+        tasks = [threads.submit(put if number % 2 else look, number) for number in range(400)]
+    for task in tasks:
+        task.result()
+    assert not list(tmp_path.glob(".tmp-*"))
+
+
+def test_what_is_published_later_appears_under_its_final_name_at_once(tmp_path: Path) -> None:
+    with unfinished_folder(tmp_path) as folder:
+        (folder / "file").write_text("content")
+        publish(folder, tmp_path / "digest")
+    assert (tmp_path / "digest" / "file").read_text() == "content"
+    assert [path.name for path in tmp_path.iterdir()] == ["digest"]
+
+
+def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
+    dead, living = tmp_path / ".tmp-999999999-x", tmp_path / f".tmp-{os.getpid()}-x"
+    dead.mkdir()
+    living.mkdir()
+    remove_leftovers(tmp_path)
+    assert (dead.exists(), living.exists()) == (False, True)
+    remove_leftovers(tmp_path / "missing")
+
+
+def test_the_order_of_last_use(tmp_path: Path) -> None:
+    for number, name in enumerate(("oldest", "newest", "middle")):
+        made(tmp_path / name, name)
+        os.utime(tmp_path / name, (0, [100, 300, 200][number]))
+    assert [path.name for path in by_last_use([tmp_path])] == ["newest", "middle", "oldest"]
+
+
+def test_a_lock_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(StoreError, match=r"cannot write the cache .*Not a directory; LAB_CACHE names another"):
+        lock_in(tmp_path / "file" / "locks", "image")
