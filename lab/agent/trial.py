@@ -9,6 +9,7 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,16 @@ from lab.agent.topology.link_programs import LinkPrograms, needs_programs
 from lab.agent.topology.network import Network
 from lab.agent.traffic.latency_probes import Latency
 from lab.agent.traffic.schedule import Traffic
-from lab.job.protocol import PROTOCOL_FORMAT, InterfaceResult, Job, PathCalibration, Record
+from lab.job.protocol import (
+    PROTOCOL_FORMAT,
+    CollectorResult,
+    Cpu,
+    InterfaceResult,
+    Job,
+    PathCalibration,
+    Pressure,
+    Record,
+)
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
 
@@ -83,56 +93,85 @@ def _run(
         network = _build(job, links, stack, log)
         calibration = _calibrate(network, log)
         recorders = TrialRecorders(network, programs, directory, log)
-
-        def on_tick(now_ns: int) -> None:
-            recorders.drain(now_ns)
-            progress(now_ns)
-
-        traffic = Traffic(network, directory, on_tick)
-        stack.callback(traffic.stop)
-        traffic.wait_until_ready()
-        latency = Latency(network, directory)
-        stack.callback(latency.stop)
-        counters = _Counters(network)
-        recorders.start()
-        log("traffic starts")
-        changes = network.changes()
-        machine = MachineUse(with_pressure=engine != "vm")
-
-        def on_start(start_ns: int) -> None:
-            if links is not None:
-                links.begin()
-            latency.begin(start_ns)
-
-        def on_stuck() -> None:
-            log("iperf3 cannot exchange its results: from here on, nothing is lost at random")
-            counters.read_qdiscs()
-            network.lose_nothing()
-
-        traffic.run(changes, on_stuck, on_start)
-        cpu, pressure = machine.end()
-        log("traffic has ended")
-        collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
-        counters.read()
+        measured = _run_traffic(
+            network, links, recorders, directory, progress, with_pressure=engine != "vm", stack=stack, log=log
+        )
         return {
             "format": PROTOCOL_FORMAT,
             "engine": engine,
             "status": "ok",
-            "traffic_start_ns": traffic.start_ns,
-            "traffic_end_ns": traffic.end_ns,
+            "traffic_start_ns": measured.traffic.start_ns,
+            "traffic_end_ns": measured.traffic.end_ns,
             "kernel": os.uname().release,
             "versions": read_versions(),
             "sysctls": network.read_sysctls(job["flows"][0]["source"]),
             "available_congestion_control": offered,
-            "flows": traffic.results(),
-            "interfaces": counters.interfaces(),
+            "flows": measured.traffic.results(),
+            "interfaces": measured.counters.interfaces(),
             "namespaces": network.namespaces(),
-            "counters": counters.nodes(),
+            "counters": measured.counters.nodes(),
             "calibration": calibration,
-            "cpu": cpu,
-            "pressure": pressure,
-            "collectors": collected,
+            "cpu": measured.cpu,
+            "pressure": measured.pressure,
+            "collectors": measured.collected,
         }
+
+
+@dataclass(frozen=True)
+class _Measured:
+    """What is known once the traffic has ended."""
+
+    traffic: Traffic
+    counters: _Counters
+    cpu: Cpu
+    pressure: Pressure | None
+    collected: dict[str, CollectorResult]
+
+
+def _run_traffic(
+    network: Network,
+    links: LinkPrograms | None,
+    recorders: TrialRecorders,
+    directory: Path,
+    progress: Callable[[int], None],
+    *,
+    with_pressure: bool,
+    stack: contextlib.ExitStack,
+    log: Log,
+) -> _Measured:
+    """Run all flows and probes while the collectors record; what they start ends with *stack*."""
+
+    def on_tick(now_ns: int) -> None:
+        recorders.drain(now_ns)
+        progress(now_ns)
+
+    traffic = Traffic(network, directory, on_tick)
+    stack.callback(traffic.stop)
+    traffic.wait_until_ready()
+    latency = Latency(network, directory)
+    stack.callback(latency.stop)
+    counters = _Counters(network)
+    recorders.start()
+    log("traffic starts")
+    changes = network.changes()
+    machine = MachineUse(with_pressure=with_pressure)
+
+    def on_start(start_ns: int) -> None:
+        if links is not None:
+            links.begin()
+        latency.begin(start_ns)
+
+    def on_stuck() -> None:
+        log("iperf3 cannot exchange its results: from here on, nothing is lost at random")
+        counters.read_qdiscs()
+        network.lose_nothing()
+
+    traffic.run(changes, on_stuck, on_start)
+    cpu, pressure = machine.end()
+    log("traffic has ended")
+    collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
+    counters.read()
+    return _Measured(traffic, counters, cpu, pressure, collected)
 
 
 def _prepare_congestion_control(job: Job) -> list[str]:
