@@ -13,6 +13,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from lab.agent.collectors.loader import BPF_WARNINGS
 from lab.engine import sources
 from lab.engine.vm.engine import VmEngine
 from lab.job.protocol import Job
@@ -217,6 +218,12 @@ def other_template(lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     yield run
     shutil.rmtree(tmp_path / "templates", ignore_errors=True)
+
+
+def test_the_compiler_warns_of_no_program_in_the_guest(engine: VmEngine) -> None:
+    console = (engine.template().path / "console.log").read_text(errors="replace")
+    assert "Linux version" in console
+    assert BPF_WARNINGS not in console
 
 
 def test_a_template_built_again_gives_the_same(other_template: RunJob, cubic: Path) -> None:
