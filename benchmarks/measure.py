@@ -121,7 +121,7 @@ def speed(engine: VmEngine, rate_mbit: int, flows: int, times: int) -> dict[str,
 def probe_effect(engine: VmEngine, times: int) -> dict[str, Any]:
     """What recording every ACK changes, at 20 Mbit/s."""
     off = median_trial(engine, trial_of(20, 1, LONG_S, "collect={}"), times)
-    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={tcp_tcp_probe: {record: every_ack}}"), times)
+    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={tcp_probe: {record: every_ack}}"), times)
     return {
         "goodput_off_bps": round(off.goodput_bps),
         "goodput_on_bps": round(on.goodput_bps),

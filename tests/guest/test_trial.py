@@ -158,7 +158,7 @@ def test_only_changes_of_the_window(run_job: RunJob, cubic: Path) -> None:
 def test_the_probe_does_not_disturb(run_job: RunJob) -> None:
     goodput = [
         server(run_job(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
-        for collect in ("collect={}", "collect={tcp_tcp_probe: {}}")
+        for collect in ("collect={}", "collect={tcp_probe: {}}")
     ]
     assert goodput[1] == pytest.approx(goodput[0], rel=0.005)
 
