@@ -84,7 +84,8 @@ def _prepare(mailbox: Mailbox) -> BccPrograms:
     load_modules()
     programs = BccPrograms(BPF_SOURCES, tuple(COLLECTORS))
     if programs.warnings:
-        print(f"{BPF_WARNINGS}\n{programs.warnings}", file=sys.stderr, flush=True)
+        sys.stderr.write(f"{BPF_WARNINGS}\n{programs.warnings}\n")
+        sys.stderr.flush()
     # A short trial proves that everything works, and leaves its programs and libraries in the page cache.
     record = run_trial(json.loads(mailbox.job), programs, _fresh_directory(), lambda _ns: None)
     if record["status"] != "ok":
