@@ -23,6 +23,7 @@ from lab.engine.vm.template import build_template
 from lab.errors import LabError
 from lab.experiment.read.load import load_experiment
 from lab.job.mailbox import State
+from lab.job.protocol import Record
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Runner
 from lab.store import places
@@ -87,7 +88,7 @@ async def run_trial(engine: VmEngine, trial: Trial, worker: int = 0, sample: Cal
         began = time.monotonic()
         await engine.run(trial.job, directory, worker, lambda _now: sample() if sample is not None else None)
         wall_s = time.monotonic() - began
-        record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+        record: Record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
         if record["status"] != "ok":
             raise SystemExit(f"trial {trial.id} failed: {record['error']}")
         servers = [json.loads((directory / flow["server_json"]).read_text()) for flow in record["flows"]]
@@ -120,7 +121,7 @@ def speed(engine: VmEngine, rate_mbit: int, flows: int, times: int) -> dict[str,
 def probe_effect(engine: VmEngine, times: int) -> dict[str, Any]:
     """What recording every ACK changes, at 20 Mbit/s."""
     off = median_trial(engine, trial_of(20, 1, LONG_S, "collect={}"), times)
-    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={tcp_tcp_probe: {record: every_ack}}"), times)
+    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={tcp_probe: {record: every_ack}}"), times)
     return {
         "goodput_off_bps": round(off.goodput_bps),
         "goodput_on_bps": round(on.goodput_bps),

@@ -12,14 +12,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.engine.vm.engine import VmEngine
 from lab.experiment.read.load import load_experiment
 from lab.job import kernels
-from lab.job.protocol import Job
+from lab.job.protocol import Job, Record
 from lab.plan.plan import Plan, make_plan
 from lab.store import places
 
@@ -52,6 +51,24 @@ TOOLS = {
     "setpriv": "util-linux",
     "taskset": "util-linux",
 }
+
+
+def pytest_configure() -> None:
+    """Give each worker of pytest-xdist a processor of its own, and to the virtual machines that it starts."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests together that share a boot of the guest, or the kernel of this machine (``--dist loadgroup``)."""
+    for item in items:
+        folder = item.path.parent.name
+        if folder == "live":
+            item.add_marker(pytest.mark.xdist_group("this machine's kernel"))
+        elif folder == "guest":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:
@@ -117,8 +134,8 @@ def run_job(engines: Callable[[str], VmEngine], tmp_path_factory: pytest.TempPat
     return run
 
 
-def record_in(directory: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((directory / "record.json").read_text())
+def record_in(directory: Path) -> Record:
+    record: Record = json.loads((directory / "record.json").read_text())
     return record
 
 

@@ -24,7 +24,7 @@ from typing import NoReturn
 
 from lab.agent import shell
 from lab.agent.collectors.bcc_loader import BccPrograms
-from lab.agent.collectors.loader import BPF_SOURCES
+from lab.agent.collectors.loader import BPF_SOURCES, BPF_WARNINGS
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.process import run
 from lab.agent.trial import run_trial
@@ -83,6 +83,9 @@ def _prepare(mailbox: Mailbox) -> BccPrograms:
     os.getrandom(16)
     load_modules()
     programs = BccPrograms(BPF_SOURCES, tuple(COLLECTORS))
+    if programs.warnings:
+        sys.stderr.write(f"{BPF_WARNINGS}\n{programs.warnings}\n")
+        sys.stderr.flush()
     # A short trial proves that everything works, and leaves its programs and libraries in the page cache.
     record = run_trial(json.loads(mailbox.job), programs, _fresh_directory(), lambda _ns: None)
     if record["status"] != "ok":

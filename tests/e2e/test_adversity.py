@@ -11,6 +11,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -61,6 +62,10 @@ def is_running(pid: int) -> bool:
         return state_of(pid) != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def has_ended(pid: int) -> bool:
+    return not is_running(pid)
 
 
 @pytest.mark.vm
@@ -259,7 +264,7 @@ def test_an_image_build_that_is_stopped(
         assert process.returncode == code
     assert "Traceback" not in errors
     for pid in map(int, pids.read_text().split()):
-        wait_for(lambda pid=pid: not is_running(pid), 5, f"{pid} still runs")  # type: ignore[misc]
+        wait_for(partial(has_ended, pid), 5, f"{pid} still runs")
     builds_afterwards(lab, builder, tmp_path)
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from lab.engine.vm.selftest import self_test_job
 from lab.job.kernels import netem_takes_seeds
-from lab.job.protocol import Job
+from lab.job.protocol import Job, Record
 from lab.store.collected import Context, read_rows, rows_to_table
 from tests.conftest import job_of, record_in
 
@@ -53,7 +53,7 @@ class Trial:
     """A finished trial, its rows as they are stored."""
 
     directory: Path
-    record: dict[str, Any]
+    record: Record
 
     def rows(self, collector: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.table(collector).to_pylist()
@@ -65,7 +65,7 @@ class Trial:
         if collector != "drops_latency":  # a histogram, of samples
             assert described["lost"] <= (2 if collector == "tcp_probe" else 0)
         rows = read_rows(self.directory, collector, described)
-        return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
+        return rows_to_table(rows, Context.of(self.record), described["names"])
 
     def dropped_by_tc(self) -> Counter[tuple[str, str]]:
         """(node, interface) → what its outermost queueing discipline dropped while traffic ran."""

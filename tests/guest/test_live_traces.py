@@ -118,7 +118,7 @@ def test_each_drop_has_its_cause(printed: Printed) -> None:
     assert by_cause["firewall", 7005] == done["firewall"]["socket"]
     assert by_cause["firewall", 7006] == done["firewall"]["tc"]
     assert by_cause["queue_overflow", 7020] == done["queue_overflow"]["dropped"] > 0
-    reasons = {row["cause"]: set() for row in found}
+    reasons: dict[str, set[str]] = {row["cause"]: set() for row in found}
     for row in found:
         reasons[row["cause"]].add(row["reason"])
     assert reasons["no_route"] == {"IP_INNOROUTES"}

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.vm
 @pytest.fixture(scope="module")
 def done(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     lost = "topology.bottleneck.reverse.loss={model: list, packets: [1000000]}"  # a program that is pinned
-    job = job_of("duration=3s", "collect={tcp_tcp_probe: , retrans: , drops: , states: }", lost, loss="1%")
+    job = job_of("duration=3s", "collect={tcp_probe: , retrans: , drops: , states: }", lost, loss="1%")
     asked = {"job": job, "tuned": {**job, "congestion_control_parameters": {"cubic": {"hystart": "0"}}}}
     script = Path(__file__).parent / "scripts" / "native.py"
     found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("native"), asked)

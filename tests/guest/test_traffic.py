@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from lab.experiment.check.validate import validate
-from lab.job.protocol import Job
+from lab.job.protocol import FlowResult, Job
 from lab.plan.plan import make_plan
 from lab.store.collected import Context, read_rows, rows_to_table
 from tests.conftest import record_in
@@ -48,10 +48,9 @@ class Trial:
         self.directory = directory
         self.record = record_in(directory)
 
-    def flow(self, name: str) -> dict[str, Any]:
+    def flow(self, name: str) -> FlowResult:
         assert self.record["status"] == "ok", self.record.get("error")
-        found: dict[str, Any] = next(flow for flow in self.record["flows"] if flow["name"] == name)
-        return found
+        return next(flow for flow in self.record["flows"] if flow["name"] == name)
 
     def received(self, name: str) -> dict[str, Any]:
         printed = json.loads((self.directory / self.flow(name)["server_json"]).read_text())
@@ -61,7 +60,7 @@ class Trial:
     def table(self, collector: str) -> pa.Table:
         described = self.record["collectors"][collector]
         rows = read_rows(self.directory, collector, described)
-        return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
+        return rows_to_table(rows, Context.of(self.record), described["names"])
 
     def of_sender(self, name: str) -> list[dict[str, Any]]:
         return [row for row in self.table("tcp_probe").to_pylist() if (row["flow"], row["end"]) == (name, "source")]
@@ -113,7 +112,7 @@ def test_bursts_are_sent_when_they_are_on(several: Trial) -> None:
 def test_flows_start_one_after_the_other(run_job: RunJob) -> None:
     flows = {"late": {"from": "s{i}", "to": "d{i}", "count": 4, "every": "1s"}}
     trial = Trial(run_job(job(flows, collect={"states": {}})))
-    opened = {}
+    opened: dict[str, float] = {}
     for row in trial.table("states").to_pylist():
         if row["newstate"] == "ESTABLISHED" and row["end"] == "source":
             opened.setdefault(row["flow"], row["time_ns"] / 1e9)

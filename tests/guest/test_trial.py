@@ -9,13 +9,16 @@ import multiprocessing
 import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, Literal
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from lab.agent.collectors.loader import BPF_WARNINGS
 from lab.engine import sources
 from lab.engine.vm.engine import VmEngine
-from lab.job.protocol import Job
+from lab.job.protocol import Job, Record
 from lab.store.collected import read_rows
 from lab.store.digest import record_digest
 from tests.conftest import job_of, record_in
@@ -31,15 +34,17 @@ def cubic(run_job: RunJob) -> Path:
     return run_job(job_of("duration=5s", loss="0.1%"))
 
 
-def qdisc(record: dict, node: str, kind: str, when: str = "qdiscs_after") -> dict:  # type: ignore[type-arg]
+def qdisc(
+    record: Record, node: str, kind: str, when: Literal["qdiscs_before", "qdiscs_after"] = "qdiscs_after"
+) -> dict[str, Any]:
     (found,) = (
         entry for port in record["interfaces"] if port["node"] == node for entry in port[when] if entry["kind"] == kind
     )
     return dict(found)
 
 
-def server(directory: Path) -> dict:  # type: ignore[type-arg]
-    found: dict = json.loads((directory / "iperf3" / "bulk.server.json").read_text())  # type: ignore[type-arg]
+def server(directory: Path) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((directory / "iperf3" / "bulk.server.json").read_text())
     return found
 
 
@@ -124,11 +129,11 @@ def test_random_loss_is_within_its_binomial_band(run_job: RunJob) -> None:
     assert abs(dropped - 0.01 * seen) < 4 * (0.01 * 0.99 * seen) ** 0.5
 
 
-def probe_rows(directory: Path) -> np.ndarray:  # type: ignore[type-arg]
+def probe_rows(directory: Path) -> NDArray[np.void]:
     return read_rows(directory, "tcp_probe", record_in(directory)["collectors"]["tcp_probe"])
 
 
-def changes(rows: np.ndarray) -> dict[int, list[bool]]:  # type: ignore[type-arg]
+def changes(rows: NDArray[np.void]) -> dict[int, list[bool]]:
     """Socket → for every row but its first, whether window or threshold are others than in the row before."""
     found = {}
     for cookie in np.unique(rows["sock_cookie"]):
@@ -153,7 +158,7 @@ def test_only_changes_of_the_window(run_job: RunJob, cubic: Path) -> None:
 def test_the_probe_does_not_disturb(run_job: RunJob) -> None:
     goodput = [
         server(run_job(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
-        for collect in ("collect={}", "collect={tcp_tcp_probe: {}}")
+        for collect in ("collect={}", "collect={tcp_probe: {}}")
     ]
     assert goodput[1] == pytest.approx(goodput[0], rel=0.005)
 
@@ -217,6 +222,12 @@ def other_template(lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
     yield run
     shutil.rmtree(tmp_path / "templates", ignore_errors=True)
+
+
+def test_the_compiler_warns_of_no_program_in_the_guest(engine: VmEngine) -> None:
+    console = (engine.template().path / "console.log").read_text(errors="replace")
+    assert "Linux version" in console
+    assert BPF_WARNINGS not in console
 
 
 def test_a_template_built_again_gives_the_same(other_template: RunJob, cubic: Path) -> None:

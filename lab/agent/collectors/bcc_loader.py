@@ -74,6 +74,11 @@ class BccPrograms:
         for name in collectors:
             self._loaded[name] = list(self._load(name))
 
+    @property
+    def warnings(self) -> str:
+        """What the compiler warned of; empty for programs as they should be."""
+        return str(self._bpf.warnings)
+
     def attach(self, collector: str, options: Collection[str] = ()) -> None:
         for hook, program in sorted(self._loaded[collector], key=_attached_when):
             if hook.option is None or hook.option in options:
@@ -190,6 +195,8 @@ class BccPrograms:
 def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes) -> Any:
     """Return bcc's module of ``sources/<program>.bpf.c``; its functions are not loaded.
 
+    The attribute ``warnings`` of the module is what the compiler warned of.
+
     Raises :class:`~lab.agent.collectors.loader.LoaderError`.
     """
     # bcc wants a kernel's headers; ours need nothing of them (bpf/kernel/README.md).
@@ -208,7 +215,7 @@ def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes)
     text = "".join((sources / f"{name}.bpf.c").read_text(encoding="utf-8") for name in programs)
     # fmt: off
     flags = [
-        f"-I{sources}", "-Wno-everything",
+        f"-I{sources}", "-Wall", "-Wextra",
         *(
             f"-D{name.upper()}_RING_PAGES={COLLECTORS[name].ring_bytes // _PAGE}"
             for name in programs if name in COLLECTORS
@@ -219,9 +226,11 @@ def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes)
     macros = kernel_macros(headers + text, types)
     with _captured_stderr() as said:
         try:
-            return Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
+            module = Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
         except Exception as exc:  # bcc raises bare Exception
             raise LoaderError(f"bcc cannot compile {', '.join(programs)}: {exc}\n{said()}".strip()) from exc
+        module.warnings = said()
+    return module
 
 
 class _ProgramInfo(ctypes.Structure):

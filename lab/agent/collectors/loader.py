@@ -17,6 +17,10 @@ BPF_SOURCES = Path(__file__).resolve().parents[3] / "bpf"
 """Beside the package, in a checkout as in the guest."""
 
 
+BPF_WARNINGS = "lab: the compiler warns of the BPF programs:"
+"""What the guest's console says before such warnings."""
+
+
 class LoaderError(Exception):
     """The programs cannot be compiled, verified or attached; the message says what the kernel or compiler said."""
 

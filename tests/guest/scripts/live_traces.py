@@ -177,7 +177,7 @@ def filtered() -> dict[str, Any]:
 
 def switched() -> dict[str, Any]:
     """A refused datagram before, while and after the collector is off; and what a second terminal is told."""
-    told = []
+    told: list[str] = []
     for word in ("--status", "--off", "--status", "--on"):
         datagrams("127.0.0.1", 7010 + len(told), 1)  # no socket: NO_SOCKET
         time.sleep(0.3)

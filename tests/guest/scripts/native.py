@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.engine.native import isolation
+from lab.job.protocol import Job
 
 CUBIC = Path("/sys/module/tcp_cubic/parameters/hystart")
 
 
-def main(asked: Any) -> dict[str, Any]:
+def main(asked: dict[str, Job]) -> dict[str, Any]:
     return {
         "capabilities": json.loads(started("lab.agent.capabilities").communicate()[0]),
         "trial": whole_trial(asked["job"]),
@@ -60,13 +61,13 @@ def _environment(process: Path) -> bytes:
         return b""
 
 
-def written(job: Any) -> str:
+def written(job: Job) -> str:
     path = Path("/run/native.json")
     path.write_text(json.dumps(job), encoding="utf-8")
     return str(path)
 
 
-def whole_trial(job: Any) -> dict[str, Any]:
+def whole_trial(job: Job) -> dict[str, Any]:
     before = left()
     process = started("lab.agent", written(job), "/run/record")
     printed = process.communicate()[0]
@@ -81,7 +82,7 @@ def whole_trial(job: Any) -> dict[str, Any]:
     }
 
 
-def killed_trial(job: Any) -> dict[str, Any]:
+def killed_trial(job: Job) -> dict[str, Any]:
     """With kill -9 in the middle of the traffic, to the process that a killed lab's kernel would kill."""
     before = left()
     process = started("lab.agent", written(job), "/run/killed")
@@ -102,7 +103,7 @@ def settled(before: dict[str, Any]) -> dict[str, Any]:
     return now
 
 
-def parameters(job: Any) -> dict[str, Any]:
+def parameters(job: Job) -> dict[str, Any]:
     """A lab that is killed after it has changed a parameter; the next one puts it back."""
     before = CUBIC.read_text().strip()
 

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -112,8 +111,8 @@ def test_what_arrives_goes_through_the_ifb() -> None:
 def test_every_port_knows_what_leaves_and_what_arrives() -> None:
     job: Job = job_with(["s1", "d1"], [("s1", "d1")])
     (link,) = job["links"]
-    changes: dict[str, Any] = {"ab": {**link["ab"], "rate_bps": 1}, "ba": {**link["ba"], "rate_bps": 2}}
-    link.update(changes)  # type: ignore[typeddict-item]
+    link["ab"] = {**link["ab"], "rate_bps": 1}
+    link["ba"] = {**link["ba"], "rate_bps": 2}
     near, far = addressing.ports(job)
     assert (links.leaving(job, near)["rate_bps"], links.arriving(job, near)["rate_bps"]) == (1, 2)
     assert (links.leaving(job, far)["rate_bps"], links.arriving(job, far)["rate_bps"]) == (2, 1)

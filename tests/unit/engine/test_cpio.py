@@ -29,7 +29,7 @@ class Entry:
 
 def entries(data: bytes) -> list[Entry]:
     """Every entry up to the trailer, by the kernel's description of the format."""
-    found = []
+    found: list[Entry] = []
     offset = 0
     while True:
         assert offset % 4 == 0

@@ -14,8 +14,8 @@ import pytest
 from lab.engine.image.build import find_image, recipe_digest
 from lab.engine.image.kernel import NEEDED, boot_modules, check_configuration
 from lab.engine.vm.engine import VmEngine
-from lab.errors import EngineError, ImageError
-from lab.experiment.read.load import LoadedExperiment, SpecError, load_experiment
+from lab.errors import EngineError, ImageError, SpecError
+from lab.experiment.read.load import LoadedExperiment, load_experiment
 from lab.job import kernels
 from lab.plan.plan import Plan, make_plan
 
