@@ -55,7 +55,7 @@ def test_nested_uses_are_found_and_comments_are_not() -> None:
 
 
 def test_a_field_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(TypesError, match="struct tcp_sock has no wnd"):
+    with pytest.raises(TypesError, match="struct tcp_sock has no field wnd"):
         macros("READ(u32, sk, tcp_sock, wnd)")
 
 
