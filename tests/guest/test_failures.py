@@ -118,13 +118,13 @@ def test_an_iperf3_that_fails(run_job: Callable[[Job], Path]) -> None:
     job = job_of("duration=2s")
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "second", "start_ns": flow["start_ns"] + 500_000_000})
-    assert "flow second: iperf3: the server is busy running a test" in failed(run_job, job)
+    assert "flow second: iperf3 failed: the server is busy running a test" in failed(run_job, job)
 
 
 def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) -> None:
     job = job_of("duration=1s")
     job["flows"][0]["port"] = 70_000
-    assert "flow bulk: iperf3 server does not listen: " in failed(run_job, job)
+    assert "flow bulk: the iperf3 server does not listen on its port; it printed: " in failed(run_job, job)
 
 
 def test_an_agent_that_hangs(run_job: Callable[[Job], Path]) -> None:
@@ -132,13 +132,13 @@ def test_an_agent_that_hangs(run_job: Callable[[Job], Path]) -> None:
     job = job_of("duration=1s", "collect={}")
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "late", "port": flow["port"] + 1, "start_ns": 1_000_000_000_000})
-    assert "no end 180 virtual seconds after the traffic should have ended" in failed(run_job, job)
+    assert "still running 180 s of virtual time after the planned end of traffic" in failed(run_job, job)
 
 
 def test_a_job_of_another_version(run_job: Callable[[Job], Path]) -> None:
     job = job_of("duration=1s")
     job["format"] = 99
-    assert failed(run_job, job) == f"job format 99, this agent speaks {PROTOCOL_FORMAT}"
+    assert failed(run_job, job) == f"the job has format 99; this agent expects format {PROTOCOL_FORMAT}"
 
 
 def test_a_tc_that_refuses(run_job: Callable[[Job], Path]) -> None:

@@ -180,7 +180,7 @@ def test_a_module_s_parameter_changes_what_it_does(run_job: RunJob) -> None:
     [
         ({"hosts": {"s1": {"sysctl": {"net.ipv4.tcp_turbo": 1}}}}, "sysctl net.ipv4.tcp_turbo=1: No such file"),
         ({"hosts": {"s1": {"sysctl": {"net.ipv4.tcp_sack": "maybe"}}}}, "sysctl net.ipv4.tcp_sack=maybe: Invalid"),
-        ({"modules": {"cubic": {"turbo": 1}}}, "tcp_cubic has no parameter turbo; it has beta, bic_scale"),
+        ({"modules": {"cubic": {"turbo": 1}}}, "tcp_cubic has no parameter turbo; its parameters are: beta, bic_scale"),
         ({"modules": {"cubic": {"beta": "much"}}}, "tcp_cubic: beta=much: Invalid argument"),
     ],
 )
