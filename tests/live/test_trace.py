@@ -371,7 +371,7 @@ def test_the_list_is_true(tmp_path: Path) -> None:
         (["tcp_probe", "--port", "70000"], "expected a port from 1 to 65535"),
         (["probe", "--port", "5201"], "'probe' has been renamed: write lab trace tcp_probe"),
         (["tcp_probe", "--host", "nowhere"], "expected an IPv4 or IPv6 address"),
-        (["states", "--duration", "-1"], "expected seconds"),
+        (["states", "--duration", "-1"], "expected a time in seconds"),
         (["nosuch"], "invalid choice: 'nosuch'"),
         ([], "the following arguments are required: NAME"),
     ],
