@@ -279,6 +279,6 @@ def test_a_builder_that_hangs_up_its_process_group(lab: Lab, builder: dict[str, 
     )
     done = lab("run", str(SHIPPED), "-o", str(tmp_path / "results"), **builder)
     assert done.returncode == 3
-    assert "mmdebstrap failed (exit 1); E: No space left on device" in done.stderr
+    assert "mmdebstrap failed (exit status 1); E: No space left on device" in done.stderr
     assert not (tmp_path / "results").exists()
     builds_afterwards(lab, builder, tmp_path)

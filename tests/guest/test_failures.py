@@ -90,7 +90,7 @@ def test_a_guest_that_stands_still(engine: VmEngine, tmp_path: Path, monkeypatch
     directory = tmp_path / "record"
     directory.mkdir()
     with pytest.raises(
-        TrialTimeoutError, match=r"no virtual time has passed for 12 s \(traffic stands at \d+\.\d{3} s\)"
+        TrialTimeoutError, match=r"no virtual time has passed for 12 s \(the time since the start of traffic stays at"
     ):
         asyncio.run(run_with(limited, directory, stop, monkeypatch))
 

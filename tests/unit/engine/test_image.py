@@ -73,7 +73,9 @@ def test_a_tool_that_fails_leaves_no_image(
     write_program(builder.with_name(program), "echo 'E: something is wrong'; exit 7")
     if program == "tar":
         write_program(builder, "exit 0")
-    with pytest.raises(ImageError, match=rf"{program} failed \(exit 7\); E: something is wrong \(log: .*\.log\)"):
+    with pytest.raises(
+        ImageError, match=rf"{program} failed \(exit status 7\); E: something is wrong \(log: .*\.log\)"
+    ):
         build.build_image(ignore)
     assert "something is wrong" in (own_cache / "image-build.log").read_text()
     assert build.find_image() is None
@@ -117,7 +119,7 @@ def test_a_damaged_image_says_which_file() -> None:
     folder = places.images() / ("0" * 64)
     folder.mkdir(parents=True)
     (folder / "info.json").write_text("{")
-    with pytest.raises(ImageError, match=r"info\.json is damaged .*remove the folder and build again"):
+    with pytest.raises(ImageError, match=r"info\.json is damaged .*remove the folder and build the image again"):
         build.open_image("0" * 64)
 
 
