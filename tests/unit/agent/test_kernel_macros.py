@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Macros from a kernel's types: what is looked for, and what comes of it."""
+"""Check which macros are generated from the names in a program and the types of a kernel."""
 
 from __future__ import annotations
 

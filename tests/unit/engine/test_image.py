@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest image: what is taken for one, and building one without a network."""
+"""Check which folders count as guest images, and how an image is built (without a network)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bootstrap that needs no network, first in PATH."""
+    """Put an ``mmdebstrap`` that needs no network first in PATH."""
     program = write_bootstrap(tmp_path)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return program
@@ -110,7 +110,7 @@ def test_a_missing_tool_is_named_with_its_package(tool: str, tmp_path: Path, mon
 def test_a_half_built_image_is_no_image() -> None:
     with unfinished_folder(places.images()) as partial:
         (partial / "info.json").write_text("{}")
-        (places.images() / ("0" * 64)).mkdir()  # lacks info.json, which is written last
+        (places.images() / ("0" * 64)).mkdir()  # This folder is unfinished: it has no info.json, which is written last.
         assert build.list_images() == []
         assert build.open_image("0" * 64) is None
 
