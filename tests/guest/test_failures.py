@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A machine that goes wrong under way: one clear error, with the guest's console kept."""
+"""Check that a machine that fails during a trial causes one clear error, and that the guest's console is kept."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ Sabotage = Callable[[Machine], Awaitable[object]]
 
 
 async def panic(guest: Machine) -> None:
-    # The guest's kernel panics on an NMI that it knows nothing of.
+    # The guest's kernel is configured to panic on an NMI of unknown origin.
     await guest.command("inject-nmi")
 
 
@@ -40,7 +40,7 @@ async def stop(guest: Machine) -> None:
 
 
 async def run_with(engine: VmEngine, directory: Path, sabotage: Sabotage, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Run a trial whose machine is sabotaged as soon as its traffic runs."""
+    """Run a trial and sabotage its machine as soon as the traffic runs."""
     machines: list[Machine] = []
     original = machine.Machine.run_until_stop
 
@@ -62,7 +62,7 @@ async def run_with(engine: VmEngine, directory: Path, sabotage: Sabotage, monkey
 
 
 def with_limits(engine: VmEngine, limits: Limits) -> VmEngine:
-    """Another engine on the same image and template (``engine`` has made sure that they are there)."""
+    """Return another engine with the same image and template, which exist because ``engine`` has been prepared."""
     limited = VmEngine(limits=limits)
     limited.locate(print)
     asyncio.run(limited.prepare(print))
@@ -104,7 +104,7 @@ def test_a_trial_that_takes_too_long(engine: VmEngine, tmp_path: Path) -> None:
 
 
 def failed(run_job: Callable[[Job], Path], job: Job) -> str:
-    """The error of a record that says failed; its log tells the same."""
+    """Run *job*, check that its record has the status ``failed`` and that the log agrees, and return the error."""
     directory = run_job(job)
     record = record_in(directory)
     assert record["status"] == "failed"
@@ -114,7 +114,7 @@ def failed(run_job: Callable[[Job], Path], job: Job) -> str:
 
 
 def test_an_iperf3_that_fails(run_job: Callable[[Job], Path]) -> None:
-    # An iperf3 server runs one test at a time: the second client is turned away.
+    # An iperf3 server runs only one test at the same time and rejects the second client.
     job = job_of("duration=2s")
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "second", "start_ns": flow["start_ns"] + 500_000_000})
@@ -128,7 +128,8 @@ def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) ->
 
 
 def test_an_agent_that_hangs(run_job: Callable[[Job], Path]) -> None:
-    # It waits for a flow that starts after the limit: 180 virtual seconds that cost little, as nothing happens in them.
+    # The agent waits for a flow that starts after the limit.  The 180 virtual seconds until then take little real time,
+    # because nothing happens in them.
     job = job_of("duration=1s", "collect={}")
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "late", "port": flow["port"] + 1, "start_ns": 1_000_000_000_000})

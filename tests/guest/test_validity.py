@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plant the pitfalls that make testbeds lie in a real trial's record: each is caught, by the check that is for it."""
+"""Change the record of a real trial as known pitfalls of testbeds would, and test that the right check reports it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def trial(run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFacto
 
 
 def planted(trial: MeasuredTrial, change: Callable[[dict[str, Any]], None]) -> dict[str, str]:
-    """Check id → verdict, where it is not ok, of the trial with its record changed."""
+    """Change the trial's record and return check id → verdict for all checks whose verdict is not ``ok``."""
     record: Any = copy.deepcopy(trial.record)
     change(record)
     flows = tuple(
@@ -44,12 +44,14 @@ def planted(trial: MeasuredTrial, change: Callable[[dict[str, Any]], None]) -> d
 
 
 def interface(record: dict[str, Any], node: str, role: str, link: str = "bottleneck") -> dict[str, Any]:
-    (found,) = (one for one in record["interfaces"] if (one["node"], one["role"], one["link"]) == (node, role, link))
+    (found,) = (
+        port for port in record["interfaces"] if (port["node"], port["role"], port["link"]) == (node, role, link)
+    )
     return dict(found)
 
 
 def qdisc(port: dict[str, Any], kind: str) -> dict[str, Any]:
-    (found,) = (one for one in port["qdiscs_after"] if one["kind"] == kind)
+    (found,) = (qdisc for qdisc in port["qdiscs_after"] if qdisc["kind"] == kind)
     found_dict: dict[str, Any] = found
     return found_dict
 

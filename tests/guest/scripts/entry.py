@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest, in place of the agent: call the script, leave what it returned in the mailbox."""
+"""Entry point that replaces the agent in the guest: it calls the test script and puts its result into the mailbox."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import json
 import os
 import traceback
 
-from lab.agent.real_guest import (  # type: ignore[import-not-found] # the agent, under another name in the guest
+from lab.agent.real_guest import (  # type: ignore[import-not-found] # exists only in the guest: the agent's module
     _MODULES,
     _instruction_that_stops_the_machine,
     _map_mailbox,
 )
-from lab.agent.script import main  # type: ignore[import-not-found] # only in the guest
+from lab.agent.script import main  # type: ignore[import-not-found] # exists only in the guest: the test script
 
 from lab.agent.process import run
 from lab.job.mailbox import Mailbox, State

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest: the native engine's side of things, on a kernel that has everything."""
+"""Test script for the guest: do what the native engine does, on a kernel that has everything that trials may need."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def left() -> dict[str, Any]:
-    """What a trial could leave behind."""
+    """Return everything that a trial could leave behind: processes, namespaces, links and pinned BPF programs."""
     mark = f"{isolation.MARK}=".encode()
     environments = [_environment(path) for path in Path("/proc").glob("[0-9]*")]
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
@@ -50,7 +50,7 @@ def _namespace(process: Path) -> str:
     try:
         return os.readlink(process / "ns" / "net")
     except OSError:
-        return ""  # it has ended
+        return ""  # The process has ended.
 
 
 def _environment(process: Path) -> bytes:
@@ -82,11 +82,14 @@ def whole_trial(job: Any) -> dict[str, Any]:
 
 
 def killed_trial(job: Any) -> dict[str, Any]:
-    """With kill -9 in the middle of the traffic, to the process that a killed lab's kernel would kill."""
+    """Run a trial and kill it with SIGKILL during its traffic.
+
+    The killed process is the one that the kernel kills when a ``lab`` process is killed.
+    """
     before = left()
     process = started("lab.agent", written(job), "/run/killed")
     assert process.stdout is not None
-    process.stdout.readline()  # traffic has begun
+    process.stdout.readline()  # The first line is printed when the traffic has begun.
     during = left()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -94,7 +97,7 @@ def killed_trial(job: Any) -> dict[str, Any]:
 
 
 def settled(before: dict[str, Any]) -> dict[str, Any]:
-    """What is left after a moment: the kernel takes namespaces down in the background."""
+    """Return what is left after a moment, because the kernel removes namespaces in the background."""
     for _ in range(50):
         if (now := left()) == before:
             break
