@@ -27,7 +27,7 @@ def load_congestion_control(names: set[str]) -> list[str]:
     missing = sorted(names - set(offered))
     if missing:
         raise CongestionError(
-            f"the kernel does not support the congestion control {', '.join(missing)}; it supports {', '.join(offered)}"
+            f"the kernel has no congestion control {', '.join(missing)}; it offers {', '.join(offered)}"
         )
     return offered
 
