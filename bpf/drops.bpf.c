@@ -13,7 +13,7 @@
 enum drops_stage { NOWHERE, DEV_QUEUE_XMIT, NET_DEV_XMIT, ETH_TYPE_TRANS, GRO_RECEIVE, NETIF_RECEIVE, TCP_RECEIVE,
 		   STAGES };
 
-#define DROPS_BUCKETS 64	/* bucket n holds times of at least 2^n ns */
+#define DROPS_BUCKETS 64	/* bucket 0 holds times below 2 ns, bucket n > 0 those from 2^n to below 2^(n+1) ns */
 
 struct drops_seen {
 	u64 ts_ns;

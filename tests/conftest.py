@@ -60,8 +60,8 @@ TOOLS = {
 def pytest_runtest_setup(item: pytest.Item) -> None:
     """Skip or fail tests that need something that this machine does not have.
 
-    Tests that need a virtual machine fail if a tool is missing.  If they were skipped without being asked, nobody would
-    notice that nothing was tested.
+    Tests that need a virtual machine fail if a tool is missing.  If they were skipped silently, nobody would notice
+    that nothing was tested.
     """
     if item.get_closest_marker("live") is not None:
         if os.environ.get("LAB_SKIP_LIVE") == "1":

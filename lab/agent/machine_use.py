@@ -91,5 +91,6 @@ def _cpu_between(before: tuple[int, list[int]], after: tuple[int, list[int]]) ->
     processors = os.cpu_count() or 1
     tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
     total = (after[0] - before[0]) * processors
-    idle = sum(after[1][field] - before[1][field] for field in (3, 4)) * tick_ns  # idle, iowait
+    idle_and_iowait = (3, 4)
+    idle = sum(after[1][field] - before[1][field] for field in idle_and_iowait) * tick_ns
     return {"total_ns": total, "busy_ns": max(0, total - idle), "processors": processors}

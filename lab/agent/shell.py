@@ -45,7 +45,7 @@ def asked_for() -> tuple[int, int] | None:
 def main(size: tuple[int, int]) -> NoReturn:
     """Run the shell in a terminal of *size* (lines, columns).
 
-    This function never returns: when the shell ends, the machine is powered off.
+    This function never returns: when the shell ends, the machine reboots, on which QEMU exits.
     """
     child = os.fork()
     if child == 0:

@@ -31,7 +31,7 @@ _ATTACH_TYPES = {"tracepoint": 23, "function": 24, "return": 25}  # BPF_TRACE_RA
 
 
 class _LoadOptions(ctypes.Structure):
-    """``struct bpf_prog_load_opts`` of libbpf 1.0; later versions read no more than ``size`` says."""
+    """``struct bpf_prog_load_opts`` of libbpf 1.0; later versions of libbpf read only the first ``size`` bytes."""
 
     _fields_ = (
         ("size", ctypes.c_size_t),
@@ -208,7 +208,7 @@ def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes)
     try:
         from bcc import BPF
     except ImportError as exc:
-        raise LoaderError(f"bcc is not installed; it is in the package python3-bpfcc ({exc})") from exc
+        raise LoaderError(f"bcc is not installed; install the package python3-bpfcc ({exc})") from exc
 
     class Module(BPF):  # type: ignore[misc]
         def _trace_autoload(self) -> None:
@@ -227,11 +227,11 @@ def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes)
     ]
     # fmt: on
     macros = kernel_macros(headers + text, types)
-    with _captured_stderr() as said:
+    with _captured_stderr() as captured:
         try:
             return Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
         except Exception as exc:  # bcc raises bare Exception
-            raise LoaderError(f"bcc cannot compile {', '.join(programs)}: {exc}\n{said()}".strip()) from exc
+            raise LoaderError(f"bcc cannot compile {', '.join(programs)}: {exc}\n{captured()}".strip()) from exc
 
 
 class _ProgramInfo(ctypes.Structure):
@@ -290,12 +290,12 @@ def _captured_stderr() -> Iterator[Any]:
         saved = os.dup(2)
         os.dup2(file.fileno(), 2)
 
-        def said() -> str:
+        def captured() -> str:
             file.seek(0)
             return file.read().decode(errors="replace").strip()
 
         try:
-            yield said
+            yield captured
         finally:
             os.dup2(saved, 2)
             os.close(saved)

@@ -140,7 +140,8 @@ _ALL = (
     ),
     Collector(
         "queue",
-        # The kernel holds the qdisc's lock here, with softirqs disabled, so nothing can interrupt the programs.
+        # The kernel holds the qdisc's lock here, with network interrupts (softirqs) disabled, so that none can arrive
+        # while one of these programs runs.
         (
             _tracepoint("queue_enqueue", "qdisc_enqueue", is_interruptible=False),
             _tracepoint("queue_dequeue", "qdisc_dequeue", is_interruptible=False),

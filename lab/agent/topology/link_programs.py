@@ -81,8 +81,9 @@ class LinkPrograms:
     def commands(self, port: Port) -> tuple[list[str], list[str]]:
         """Return ``tc -batch`` lines for the packets that leave through *port* and for those that arrive there.
 
-        Both lists are empty if the port needs no program.  The lines for arriving packets must come after the line that
-        adds clsact and before the filter that redirects packets to the ifb, which the packets would not pass otherwise.
+        Both lists are empty if the port needs no program.  The lines for arriving packets must be placed between the
+        line that adds clsact and the filter that redirects packets to the ifb, because redirected packets would no
+        longer reach the program.
         """
         leaves, arrives = [], []
         if (slot := self._slots.get((port.node, port.interface, "capacity"))) is not None:

@@ -3,8 +3,8 @@
 
 One direction of a link is emulated in two stages.  The rate limit and its queue are on the interface where packets
 *leave* (tbf with the queue discipline as its child).  Delay and loss are applied where packets *arrive*, by netem on an
-ifb device to which the receiving interface's ingress is redirected.  This has three advantages: TCP on the sending host
-never sees netem's queue through TCP small queues (TSQ); the queue in front of the rate limit holds only waiting
+ifb device to which the receiving interface's ingress is redirected.  This has three advantages: TCP small queues (TSQ)
+on the sending host do not count packets in netem's queue; the queue in front of the rate limit holds only waiting
 packets, not packets in flight; and no qdisc tree combines rate limiting with netem (``man tc-netem``, LIMITATIONS; see
 ``docs/architecture.md``).
 """

@@ -57,4 +57,4 @@ class Transfer(Protocol):
         """
 
     def stop(self) -> None:
-        """Kill the flow's processes, whatever they are doing."""
+        """Kill the flow's processes that are still running."""

@@ -248,7 +248,7 @@ def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mir
     }
     # The output goes to a file rather than a pipe, because mmdebstrap also prints while it cleans up after lab has been
     # killed, and with a closed pipe it could not finish.
-    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as said:
+    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as printed:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -258,7 +258,7 @@ def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mir
             start_new_session=True,
         )
         try:
-            _follow(process, said, progress)
+            _follow(process, printed, progress)
         except BaseException:
             _stop(process)
             raise
@@ -266,7 +266,7 @@ def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mir
         raise ImageError(f"mmdebstrap failed (exit status {process.returncode}); {_last_errors(log)} (log: {log})")
 
 
-def _follow(process: subprocess.Popen[bytes], said: TextIO, progress: Progress) -> None:
+def _follow(process: subprocess.Popen[bytes], printed: TextIO, progress: Progress) -> None:
     """Call ``progress`` with each step that the process prints, until the process has ended."""
     rest = ""
     running = True
@@ -274,7 +274,7 @@ def _follow(process: subprocess.Popen[bytes], said: TextIO, progress: Progress) 
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_S)
         running = process.returncode is None
-        *lines, rest = (rest + said.read()).split("\n")
+        *lines, rest = (rest + printed.read()).split("\n")
         for line in lines:
             if line.startswith("I: ") and line.endswith("..."):
                 progress(line[3:].rstrip("."))

@@ -67,8 +67,8 @@ class Machine:
 
     async def restore(self, state_fd: int) -> None:
         """Restore the machine's state from the file descriptor ``state_fd``; the machine is then stopped."""
-        # By default, QEMU makes a restored machine announce itself to the network, with a timer that runs on the host's
-        # clock.  This must be switched off: the machine has no network, and the timer would not be deterministic.
+        # By default, QEMU makes a restored machine announce itself to the network, with a timer of the host's clock.
+        # This must be switched off because lockstep.c requires that the machine has no such timers.
         await self.command("migrate-set-parameters", {"announce-rounds": 0})
         await self.command("migrate-incoming", {"uri": f"fd:{state_fd}"})
         while (status := await self.status()) == "inmigrate":

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build QEMU's command line, with the reason for each unusual option.
 
-Except for :func:`find_qemu`, all functions are pure; running QEMU is the task of :mod:`lab.engine.vm.machine`.
+The module runs QEMU only to find out its version; running a machine is the task of :mod:`lab.engine.vm.machine`.
 """
 
 from __future__ import annotations

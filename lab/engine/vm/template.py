@@ -181,7 +181,7 @@ def _kept_log(partial: Path) -> str:
 def drop_old_templates(*, keep: Collection[Path], most: int = 4) -> None:
     """Remove old templates from the cache.
 
-    The templates in ``keep`` stay, and so many of the most recently used other ones that there are ``most`` in total.
+    The templates in ``keep`` stay.  Of the others, the most recently used ones stay, up to ``most`` templates in total.
     """
     others = [path for path in by_last_use([places.templates()]) if path not in keep]
     for path in others[max(0, most - len(keep)) :]:

@@ -106,7 +106,7 @@ def settled(before: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameters(job: Any) -> dict[str, Any]:
-    """A lab that is killed after it has changed a parameter; the next one puts it back."""
+    """Simulate a ``lab`` process that is killed after it has changed a parameter, and let the next one restore it."""
     before = CUBIC.read_text().strip()
 
     def change() -> None:

@@ -104,7 +104,7 @@ def test_a_socket_of_our_own_is_found(ip: str) -> None:
     try:
         diagnostics = SocketDiagnostics(os.getpid(), ip)
     except PermissionError:
-        pytest.skip("entering a network namespace, even one's own, takes root")
+        pytest.skip("entering a network namespace requires root")
     with (
         socket.create_server((address, 0), family=family) as server,
         socket.create_connection(server.getsockname()[:2]) as client,
