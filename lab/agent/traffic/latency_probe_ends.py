@@ -64,7 +64,7 @@ def _answer(connection: socket.socket, filler: bytes) -> None:
 
 
 def _receive(connection: socket.socket, count: int) -> bytes:
-    """Return exactly *count* bytes, or an empty string if the other end closes the connection first."""
+    """Return exactly *count* bytes, or none if the other end closes the connection first."""
     found = b""
     while len(found) < count:
         part = connection.recv(count - len(found))
