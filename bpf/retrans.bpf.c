@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * Every retransmitted segment, and why: the tracepoints tcp:tcp_retransmit_skb (__tcp_retransmit_skb(),
- * net/ipv4/tcp_output.c) and tcp:tcp_retransmit_synack (tcp_rtx_synack()).
+ * Record each retransmitted segment and why it was retransmitted.
+ *
+ * The programs are attached to the tracepoints tcp:tcp_retransmit_skb (in __tcp_retransmit_skb(),
+ * net/ipv4/tcp_output.c) and tcp:tcp_retransmit_synack (in tcp_rtx_synack()).
  */
 #define ICSK_TIME_LOSS_PROBE 5	/* include/net/inet_connection_sock.h */
 
@@ -10,9 +12,12 @@ BPF_ARRAY(retrans_lost, u64, 1);
 BPF_RINGBUF_OUTPUT(retrans_events, RETRANS_RING_PAGES);
 
 /*
- * A timeout enters Loss before it retransmits anything, SYNs included (tcp_retransmit_timer() calls tcp_enter_loss());
- * SACK or duplicate ACKs enter Recovery; a tail loss probe is sent in neither, while its timer is still marked as
- * pending (tcp_send_loss_probe() clears the mark afterwards).
+ * Returns the kind of a retransmission, which follows from the connection's congestion state:
+ * - After a timeout, the connection enters Loss before it retransmits anything, including SYNs
+ *   (tcp_retransmit_timer() calls tcp_enter_loss()).
+ * - After SACKs or duplicate ACKs, it enters Recovery.
+ * - A tail loss probe is sent in other states, while its timer is still marked as pending (tcp_send_loss_probe()
+ *   clears the mark afterwards).
  */
 static __always_inline u8 retrans_kind(const void *sk, u8 ca_state)
 {
@@ -25,7 +30,7 @@ static __always_inline u8 retrans_kind(const void *sk, u8 ca_state)
 	return OTHER_RETRANSMIT;
 }
 
-/* Reserve an event of the socket or request @sock, if it is wanted, and fill in what all kinds of events have. */
+/* Reserves an event for the socket or request `sock` and fills in the common fields; returns 0 if none is recorded. */
 static __always_inline struct retrans_event *retrans_begin(const void *sock)
 {
 	u32 zero = 0;
@@ -55,7 +60,7 @@ static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args
 	struct retrans_event *event;
 
 #if ARGUMENTS(tcp_retransmit_skb) >= 3
-	/* Since 6.17 it fires for attempts that failed, too: nothing was sent then. */
+	/* Since Linux 6.17, the tracepoint also fires for failed attempts, in which no segment was sent. */
 	if ((s32)ctx->args[2])
 		return 0;
 #endif
@@ -78,7 +83,7 @@ SECOND_PROGRAM(retrans_segment, 1)
 
 static __always_inline int retrans_synack_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	/* A struct request_sock begins with a struct sock_common. */
+	/* A struct request_sock begins with a struct sock_common, so it can be read like a socket. */
 	struct retrans_event *event = retrans_begin((void *)ctx->args[1]);
 
 	if (!event)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run one job on the kernel the agent lives on, and leave its record in a directory."""
+"""Run one job on the local kernel and write its record to a directory."""
 
 from __future__ import annotations
 
@@ -39,11 +39,11 @@ from lab.job.protocol import (
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
 
 _SETTLE_S = 0.5
-"""Between calibration and traffic: whatever is still on its way arrives."""
+"""Pause between calibration and traffic, in seconds, in which the last calibration packets arrive."""
 
 
 class Log:
-    """``log.txt`` of the record: one line per step, with the kernel's monotonic clock."""
+    """``log.txt`` of the record: one line per step, each with the time of CLOCK_MONOTONIC in seconds."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed in close()
@@ -58,10 +58,11 @@ class Log:
 def run_trial(
     job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], *, engine: str = "vm"
 ) -> Record:
-    """Run ``job``; ``record.json`` and every file it names are in ``directory`` afterwards.
+    """Run ``job`` and leave ``record.json``, with every file that it names, in ``directory``.
 
-    A trial that fails still leaves a record: its ``status`` is ``failed`` and ``error`` says why.
-    ``progress`` is called several times a second of traffic with the time since its start, in ns.
+    A trial that fails leaves a record, too: its ``status`` is ``failed`` and its ``error`` is the reason.  While
+    traffic runs, ``progress`` is called several times a second with the time since the start of traffic, in ns.
+    ``programs`` may be None if the job asks for no collectors.
     """
     log = Log(directory / "log.txt")
     try:
@@ -86,7 +87,7 @@ def _run(
     engine: str,
 ) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
-        raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
+        raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
     offered = _prepare_congestion_control(job)
     with contextlib.ExitStack() as stack:
         links = _load_links(job, stack, log)
@@ -119,7 +120,7 @@ def _run(
 
 @dataclass(frozen=True)
 class _Measured:
-    """What is known once the traffic has ended."""
+    """What has been measured by the end of traffic."""
 
     traffic: Traffic
     counters: _Counters
@@ -139,7 +140,7 @@ def _run_traffic(
     stack: contextlib.ExitStack,
     log: Log,
 ) -> _Measured:
-    """Run all flows and probes while the collectors record; what they start ends with *stack*."""
+    """Run all flows and probes while the collectors record; the processes that they start are stopped by *stack*."""
 
     def on_tick(now_ns: int) -> None:
         recorders.drain(now_ns)
@@ -162,7 +163,7 @@ def _run_traffic(
         latency.begin(start_ns)
 
     def on_stuck() -> None:
-        log("iperf3 cannot exchange its results: from here on, nothing is lost at random")
+        log("iperf3 cannot exchange its results: random loss is switched off from now on")
         counters.read_qdiscs()
         network.lose_nothing()
 
@@ -175,7 +176,7 @@ def _run_traffic(
 
 
 def _prepare_congestion_control(job: Job) -> list[str]:
-    """Load the algorithms that the job uses and set their parameters; returns those that the kernel offers."""
+    """Load the algorithms that the job uses, set their parameters, and return all algorithms that the kernel offers."""
     wanted = {flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"}
     offered = load_congestion_control(wanted | job["congestion_control_parameters"].keys())
     set_module_parameters(job["congestion_control_parameters"])
@@ -183,17 +184,17 @@ def _prepare_congestion_control(job: Job) -> list[str]:
 
 
 def _load_links(job: Job, stack: contextlib.ExitStack, log: Log) -> LinkPrograms | None:
-    """Load the BPF programs of links that need one, until *stack* ends."""
+    """Load the BPF programs of links that need them; *stack* removes them again."""
     if not needs_programs(job):
         return None
     links = LinkPrograms(BPF_SOURCES, job, ports(job))
     stack.callback(links.close)
-    log("links' programs are loaded")
+    log("the BPF programs of the links are loaded")
     return links
 
 
 def _build(job: Job, links: LinkPrograms | None, stack: contextlib.ExitStack, log: Log) -> Network:
-    """Build the topology, until *stack* ends."""
+    """Build the topology; *stack* takes it down again."""
     network = Network(job, links)
     stack.callback(network.stop)
     network.start()
@@ -209,7 +210,7 @@ def _calibrate(network: Network, log: Log) -> list[PathCalibration]:
 
 
 class _Counters:
-    """The counters of queues and nodes, before the traffic and after it."""
+    """The counters of qdiscs and nodes before and after the traffic."""
 
     def __init__(self, network: Network) -> None:
         self._network = network
@@ -218,21 +219,21 @@ class _Counters:
         self._nodes_after: dict[str, dict[str, int]] = {}
 
     def read_qdiscs(self) -> None:
-        """Read the queues for the second time; only the first call after the traffic counts."""
+        """Read the qdiscs after the traffic; only the first call has an effect."""
         if self._qdiscs_after is None:
             self._qdiscs_after = self._network.read_qdiscs()
 
     def read(self) -> None:
-        """Read everything for the second time."""
+        """Read the counters of nodes after the traffic, and those of qdiscs unless they have been read already."""
         self._nodes_after = self._network.read_counters()
         self.read_qdiscs()
 
     def interfaces(self) -> list[InterfaceResult]:
-        assert self._qdiscs_after is not None, "read() comes first"
+        assert self._qdiscs_after is not None, "read() must be called first"
         return self._network.interfaces(self._qdiscs_before, self._qdiscs_after)
 
     def nodes(self) -> dict[str, dict[str, int]]:
-        """Return how much each counter of each node has grown."""
+        """Return, for each node, by how much each of its counters has grown."""
         return {node: counted_between(self._nodes_before[node], after) for node, after in self._nodes_after.items()}
 
 
@@ -261,7 +262,10 @@ def _failed(error: str, trace: str, engine: str) -> Record:
 
 
 def read_versions() -> dict[str, str]:
-    """Versions of the tools a trial's outcome depends on."""
+    """Return the versions of the tools on which the outcome of a trial depends.
+
+    The guest's image lists its packages in a file; on the host, the tools are asked themselves.
+    """
     packages = Path("/usr/share/lab/packages")
     if packages.exists():
         lines = packages.read_text(encoding="utf-8").splitlines()

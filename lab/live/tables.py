@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each collector prints: the columns of its classic counterpart, and one line per event."""
+"""The tables that ``lab trace`` prints, one line per event.
+
+The columns of each collector are those of the well-known tool that it corresponds to (bcc's tools, tcpprobe).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,17 @@ from lab.live.events import Row
 
 @dataclass(frozen=True)
 class Column:
+    """One column of a table."""
+
     title: str
     width: int
-    """Negative: aligned to the left."""
+    """The width in characters; a negative number means that the column is aligned to the left."""
     value: Callable[[Row], str]
+    """Returns the text of the cell for an event."""
 
 
 FLAGS = (("U", 0x20), ("A", 0x10), ("P", 0x08), ("R", 0x04), ("S", 0x02), ("F", 0x01), ("E", 0x40), ("C", 0x80))
-"""URG ACK PSH RST SYN FIN, then ECE and CWR."""
+"""The TCP flags (URG, ACK, PSH, RST, SYN, FIN, then ECE and CWR) as pairs of letter and bit."""
 
 
 def _text(name: str) -> Callable[[Row], str]:
@@ -168,10 +174,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def heading(columns: tuple[Column, ...]) -> str:
+    """Return the heading line of a table."""
     return " ".join(_cell(column.title, column.width) for column in columns).rstrip()
 
 
 def line(columns: tuple[Column, ...], row: Row) -> str:
+    """Return the line of a table for one event."""
     return " ".join(_cell(column.value(row), column.width) for column in columns).rstrip()
 
 

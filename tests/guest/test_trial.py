@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One trial in the guest: what it was asked is what it did, and the instruments agree."""
+"""Check that a trial in the guest does what its job asks for, and that different measurements of it agree."""
 
 from __future__ import annotations
 
@@ -98,7 +98,8 @@ def test_every_algorithm_that_the_kernel_has_can_be_asked_for(run_job: RunJob, c
     ]
     record = record_in(run_job(job))
     read_back = {flow["name"]: flow["congestion_control"] for flow in record["flows"]}
-    # DCTCP turns into something else where ECN was not negotiated, and says so: why it is read back at all.
+    # Without ECN, DCTCP falls back to another algorithm and changes its name.  Cases like this are the reason why the
+    # algorithm is read back at all.
     assert read_back == {cc: cc for cc in offered} | {"dctcp": "dctcp-reno"}
 
 
@@ -120,7 +121,7 @@ def test_ipv6(run_job: RunJob) -> None:
 
 
 def test_random_loss_is_within_its_binomial_band(run_job: RunJob) -> None:
-    # BBR keeps the pipe full, which makes for many packets.
+    # BBR keeps the link busy in spite of the loss, so that many packets are sent.
     record = record_in(run_job(job_of("duration=10s", cc="bbr", loss="1%")))
     netem = qdisc(record, "r2", "netem")
     dropped, passed = netem["drops"], netem["packets"]
@@ -134,7 +135,7 @@ def probe_rows(directory: Path) -> NDArray[np.void]:
 
 
 def changes(rows: NDArray[np.void]) -> dict[int, list[bool]]:
-    """Socket → for every row but its first, whether window or threshold are others than in the row before."""
+    """Return socket → for each of its rows but the first, whether cwnd or ssthresh differ from the previous row."""
     found = {}
     for cookie in np.unique(rows["sock_cookie"]):
         own = rows[rows["sock_cookie"] == cookie]
@@ -146,7 +147,8 @@ def changes(rows: NDArray[np.void]) -> dict[int, list[bool]]:
 def test_only_changes_of_the_window(run_job: RunJob, cubic: Path) -> None:
     rows = probe_rows(run_job(job_of("duration=5s", "collect.tcp_probe.record=cwnd_change", loss="0.1%")))
     assert all(all(changed) for changed in changes(rows).values())
-    # The same trial with all rows has as many changes, but for what the shorter program in the kernel may shift.
+    # The same trial with all rows has about as many changes.  The numbers may differ slightly because the BPF program
+    # takes less time when it does not record a row.
     whole = probe_rows(cubic)
     expected = sum(sum(changed) for changed in changes(whole).values())
     found = sum(len(changed) for changed in changes(rows).values())
@@ -192,7 +194,7 @@ def test_the_same_trial_is_the_same_to_the_byte_under_load(run_job: RunJob) -> N
 
 
 def test_another_seed_drops_other_packets(run_job: RunJob, cubic: Path) -> None:
-    # The start's jitter is drawn from the seed too; without it only netem's dice are left.
+    # The start jitter also depends on the seed.  Without it, only netem's random numbers do.
     first, second = (
         run_job(job_of("duration=3s", "start_jitter=0s", f"seed={seed}", cc="bbr", loss="1%")) for seed in (1, 2)
     )
@@ -206,7 +208,7 @@ def test_another_seed_drops_other_packets(run_job: RunJob, cubic: Path) -> None:
 
 @pytest.fixture
 def other_template(lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunJob]:
-    """Runs a job from a template that is built for the test."""
+    """A function that runs a job from a template that is built for this test."""
     for part in ("images", "recipes", "lockstep"):
         (tmp_path / part).symlink_to((lab_cache / part).resolve())
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
@@ -245,11 +247,12 @@ def test_what_finds_no_room_is_counted(
     job = job_of("duration=3s", "topology.bottleneck.rate=100mbit")
     directory = other_template(job)
     probe = record_in(directory)["collectors"]["tcp_probe"]
-    # 64 KiB are 315 rows of 208 bytes, and at this rate there are some 1000 between two readings.
+    # A buffer of 64 KiB holds 315 rows of 208 bytes, but at this rate about 1000 rows are written between two readings.
     assert probe["lost"] > 1000
     assert probe["rows"] == len(probe_rows(directory)) > 1000
     assert np.all(np.diff(probe_rows(directory)["ts_ns"].astype(np.int64)) > 0)
     monkeypatch.undo()
     whole = record_in(run_job(job))["collectors"]["tcp_probe"]
     assert whole["lost"] == 0
-    assert probe["rows"] + probe["lost"] == pytest.approx(whole["rows"], rel=0.1)  # another template, another trial
+    # The figures are not equal because another template may give slightly other results.
+    assert probe["rows"] + probe["lost"] == pytest.approx(whole["rows"], rel=0.1)

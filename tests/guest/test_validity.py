@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plant the pitfalls that make testbeds lie in a real trial's record: each is caught, by the check that is for it."""
+"""Change the record of a real trial as known pitfalls of testbeds would, and test that the right check reports it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def trial(run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFacto
 
 
 def planted(trial: MeasuredTrial, change: Callable[[Record], None]) -> dict[str, str]:
-    """Check id → verdict, where it is not ok, of the trial with its record changed."""
+    """Change the trial's record and return check id → verdict for all checks whose verdict is not ``ok``."""
     record = copy.deepcopy(trial.record)
     change(record)
     flows = tuple(

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""All collectors of one trial: started together, drained while traffic runs, switched on and off at their times."""
+"""Run all collectors of one trial: start them together, drain them, and switch each on and off at its time."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ class TrialRecorders:
     def __init__(
         self, network: Network, programs: Programs | None, directory: Path, log: Callable[[str], None]
     ) -> None:
-        """Make them; nothing is recorded yet.
+        """Create the recorders; nothing is recorded yet.
 
         Raises:
-            ValueError: The job asks for collectors, and there is no BPF loader.
+            ValueError: The job asks for collectors, but there is no BPF loader (*programs* is None).
         """
         job = network.job
         self._log = log
@@ -32,12 +32,15 @@ class TrialRecorders:
         self._switches = _switches(job)
 
     def start(self) -> None:
-        """Start all of them; those that have a window in time wait for it."""
+        """Start all recorders; those with a time window stay switched off until it begins."""
         for one in self._recorders:
             one.start(on=not self._switches[one.name])
 
     def drain(self, now_ns: int) -> None:
-        """Move what the kernel has so far to the record; ``now_ns`` counts from the start of traffic."""
+        """Move buffered events to the record, and switch on or off the collectors whose time has come.
+
+        ``now_ns`` is the time since the start of traffic.
+        """
         for one in self._recorders:
             one.drain(now_ns)
             switches = self._switches[one.name]
@@ -47,17 +50,18 @@ class TrialRecorders:
                 (one.switch_on if on else one.switch_off)()
 
     def stop(self, now_ns: int) -> dict[str, CollectorResult]:
-        """Detach all of them and return what each recorded."""
+        """Stop all recorders and return name → result of each part of the record that they have written."""
         return {name: result for one in self._recorders for name, result in one.stop(now_ns).items()}
 
 
 def _recorder(name: str, job: Job, network: Network, programs: Programs, directory: Path) -> Recorder:
     options = job["collectors"][name]
     if options.get("ends") == "senders" and any(flow["initiator"] == "destination" for flow in job["flows"]):
-        # In reverse mode the sender is at the server's port: by its port alone, it cannot be told from receivers.
+        # A flow whose destination opens the connection sends from its server's port.  The filter tells senders from
+        # receivers by the side of the port, so with such a flow it cannot tell them apart.
         options = {**options, "ends": "both"}
     nodes = {node["name"] for node in job["nodes"]}
-    # Only drops are recorded of whatever is dropped: a queue counts other packets than the flows', too.
+    # Drops are recorded on all ports, because a queue's drop counter, too, covers packets of any kind.
     ports = [0, 65535] if name == "drops" else [flow["port"] for flow in job["flows"]]
 
     def resolve(host: str) -> str:
@@ -68,7 +72,10 @@ def _recorder(name: str, job: Job, network: Network, programs: Programs, directo
 
 
 def _switches(job: Job) -> dict[str, list[tuple[int, bool]]]:
-    """Collector → when it is switched on and off again, for those that do not run all the time."""
+    """Return collector → [(time in ns since the start of traffic, True to switch on or False to switch off)].
+
+    The list is empty for collectors that run all the time.
+    """
     switches: dict[str, list[tuple[int, bool]]] = {name: [] for name in job["collectors"]}
     for name, options in job["collectors"].items():
         window = options.get("window")
@@ -81,5 +88,5 @@ def _switches(job: Job) -> dict[str, list[tuple[int, bool]]]:
 
 def _need(programs: Programs | None) -> Programs:
     if programs is None:
-        raise ValueError("collectors were asked for, but no BPF loader is there")
+        raise ValueError("the job asks for collectors, but no BPF loader was given")
     return programs

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The short trial that every template runs before its snapshot: it proves the machine, and warms its page cache."""
+"""The short trial that runs in every template before its snapshot.
+
+It tests that the machine works, and it brings programs and libraries into the page cache.
+"""
 
 from __future__ import annotations
 
@@ -19,7 +22,7 @@ _PLAIN: Direction = {
 
 
 def _everything() -> dict[str, dict[str, Any]]:
-    """Every collector there is, with all that it can do."""
+    """Return all collectors with all their options switched on."""
     return {
         "tcp_probe": {"record": "every_ack", "ends": "both", "transmit": True},
         "flow": {"interval": 250_000_000},
@@ -35,7 +38,7 @@ def _everything() -> dict[str, dict[str, Any]]:
 
 
 def _shaped() -> Direction:
-    """10 Mbit/s and 5 ms, with some loss."""
+    """Return a link direction with a rate of 10 Mbit/s, a delay of 5 ms and a random loss of 0.1 %."""
     return {
         "rate_bps": 10_000_000,
         "queue": {"discipline": "bfifo", "limit_bytes": 60_000, "limit_packets": None, "parameters": {}},
@@ -92,7 +95,7 @@ def _probe() -> Probe:
 
 
 def self_test_job() -> Job:
-    """Return a job of one second of CUBIC, everything recorded."""
+    """Return a job with one CUBIC flow of one second, recorded by all collectors."""
     return {
         "format": PROTOCOL_FORMAT,
         "kernel": kernels.DEFAULT,

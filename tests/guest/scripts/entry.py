@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest, in place of the agent: call the script, leave what it returned in the mailbox."""
+"""Entry point that replaces the agent in the guest: it calls the test script and puts its result into the mailbox."""
 
 from __future__ import annotations
 

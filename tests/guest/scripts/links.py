@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest: build networks as the agent does, send numbered datagrams, and tell what became of each."""
+"""Test script for the guest: build networks as the agent does, send numbered datagrams, and report which arrive."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ def sender(network: Network, node: str, tos: int = 0) -> socket.socket:
 
 
 def drain(inbox: socket.socket) -> list[list[int]]:
-    """[number, sent at, received at, TTL, ECN] of each datagram, in the order in which they came."""
+    """Return [number, time sent, time received, TTL, ECN field] of each datagram, in the order of arrival."""
     found: list[list[int]] = []
     while True:
         try:
@@ -78,7 +78,10 @@ def drain(inbox: socket.socket) -> list[list[int]]:
 
 
 def train(job: Job, packets: int, interval_ns: int, size: int, tos: int = 0) -> dict[str, Any]:
-    """Datagrams of *size* bytes of payload, one each *interval_ns*, from s1 to d1; schedules start with the first."""
+    """Send datagrams with *size* bytes of payload from s1 to d1, one each *interval_ns*.
+
+    The schedules of links start with the first datagram.
+    """
     with running(job) as network:
         inbox, outbox = receiver(network, "d1"), sender(network, "s1", tos)
         address = (network.address_of("d1"), PORT)
@@ -95,14 +98,14 @@ def train(job: Job, packets: int, interval_ns: int, size: int, tos: int = 0) -> 
             if wait > 0:
                 time.sleep(wait / 1e9)
             outbox.sendto(HEADER.pack(number, time.time_ns()) + filler, address)
-        # What is in the queue is sent, what is on its way arrives.
+        # In this time, packets in queues are sent, and packets in flight arrive.
         time.sleep(3)
         qdiscs = [qdisc for node in network.read_qdiscs().values() for qdisc in node]
         return {"packets": drain(inbox), "qdiscs": qdiscs, "first_ns": time.time_ns() - (time.monotonic_ns() - began)}
 
 
 def everyone_to_everyone(job: Job) -> dict[str, Any]:
-    """One datagram from each host to each other host: (source, destination) → TTL when it arrived."""
+    """Send one datagram from each host to each other host; return "source destination" → TTL on arrival."""
     names = [node["name"] for node in job["nodes"] if node["role"] == "host"]
     with running(job) as network:
         inboxes = {name: receiver(network, name) for name in names}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest: the native engine's side of things, on a kernel that has everything."""
+"""Test script for the guest: do what the native engine does, on a kernel that has everything that trials may need."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def left() -> dict[str, Any]:
-    """What a trial could leave behind."""
+    """Return everything that a trial could leave behind: processes, namespaces, links and pinned BPF programs."""
     mark = f"{isolation.MARK}=".encode()
     environments = [_environment(path) for path in Path("/proc").glob("[0-9]*")]
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
@@ -51,7 +51,7 @@ def _namespace(process: Path) -> str:
     try:
         return os.readlink(process / "ns" / "net")
     except OSError:
-        return ""  # it has ended
+        return ""  # The process has ended.
 
 
 def _environment(process: Path) -> bytes:
@@ -83,11 +83,14 @@ def whole_trial(job: Job) -> dict[str, Any]:
 
 
 def killed_trial(job: Job) -> dict[str, Any]:
-    """With kill -9 in the middle of the traffic, to the process that a killed lab's kernel would kill."""
+    """Run a trial and kill it with SIGKILL during its traffic.
+
+    The killed process is the one that the kernel kills when a ``lab`` process is killed.
+    """
     before = left()
     process = started("lab.agent", written(job), "/run/killed")
     assert process.stdout is not None
-    process.stdout.readline()  # traffic has begun
+    process.stdout.readline()  # The first line is printed when the traffic has begun.
     during = left()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -95,7 +98,7 @@ def killed_trial(job: Job) -> dict[str, Any]:
 
 
 def settled(before: dict[str, Any]) -> dict[str, Any]:
-    """What is left after a moment: the kernel takes namespaces down in the background."""
+    """Return what is left after a moment, because the kernel removes namespaces in the background."""
     for _ in range(50):
         if (now := left()) == before:
             break
@@ -104,7 +107,7 @@ def settled(before: dict[str, Any]) -> dict[str, Any]:
 
 
 def parameters(job: Job) -> dict[str, Any]:
-    """A lab that is killed after it has changed a parameter; the next one puts it back."""
+    """Simulate a ``lab`` process that is killed after it has changed a parameter, and let the next one restore it."""
     before = CUBIC.read_text().strip()
 
     def change() -> None:

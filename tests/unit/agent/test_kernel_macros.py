@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Macros from a kernel's types: what is looked for, and what comes of it."""
+"""Check which macros are generated from the names in a program and the types of a kernel."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_nested_uses_are_found_and_comments_are_not() -> None:
 
 
 def test_a_field_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(TypesError, match="struct tcp_sock has no wnd"):
+    with pytest.raises(TypesError, match="struct tcp_sock has no field wnd"):
         macros("READ(u32, sk, tcp_sock, wnd)")
 
 

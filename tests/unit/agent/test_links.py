@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``tc`` commands of a link, word for word."""
+"""Check the exact text of a link's ``tc`` commands."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def queue(discipline: str, packets: int | None = None, **parameters: str | int |
 @pytest.mark.parametrize(
     ("rate_bps", "mtu", "expected"),
     [
-        (20_000_000, 1500, 1514 + 250),  # 100 µs at 20 Mbit/s are 250 bytes
-        (1_000_000, 1500, 1514 + 12),  # 12.5, rounded down
+        (20_000_000, 1500, 1514 + 250),  # At 20 Mbit/s, 100 µs are 250 bytes.
+        (1_000_000, 1500, 1514 + 12),  # 12.5 bytes are rounded down.
         (10_000_000_000, 9000, 9014 + 125_000),
         (1_000, 1500, 1514),
     ],
@@ -96,7 +96,7 @@ def test_loss_is_a_percentage_that_keeps_its_grain(loss: float, expected: str) -
     assert " ".join(links.netem_arguments(netem)) == (
         f"netem limit 100000 delay 20000000ns loss random {expected} seed 7"
     )
-    # The kernel holds a 32-bit fraction of one.
+    # The kernel stores a probability as a 32-bit fraction.
     assert round(float(expected[:-1]) / 100 * (2**32 - 1)) == pytest.approx(loss * (2**32 - 1), abs=1)
 
 

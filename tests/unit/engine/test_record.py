@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record as it comes out of a guest, which may have run anybody's code."""
+"""Check how a record is taken from a guest, which may have run untrusted code."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lab.job.mailbox import Mailbox, State
 
 
 class Stopped(Machine):
-    """A machine as far as :func:`_take_record` looks at it."""
+    """A machine with only the attributes that :func:`_take_record` uses."""
 
     def __init__(self, mailbox: Mailbox, console: Path) -> None:
         self.mailbox, self.console = mailbox, console
@@ -41,7 +41,7 @@ def record(tmp_path: Path) -> Path:
 
 
 def archive(*members: tuple[str, bytes | None, bytes]) -> bytes:
-    """A tar of (name, content or None, type)."""
+    """Return a tar archive of entries that are given as (name, content or None, type)."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content, kind in members:
