@@ -133,20 +133,20 @@ def test_a_file_of_sizes_that_is_none(tmp_path: Path, text: str, expected: str) 
 
 
 REFUSED = {
-    "flows.web.amount=null": "flows.web.amount: found none; expected how much each of the short flows sends",
+    "flows.web.amount=null": "flows.web.amount: found no amount for short flows; expected how much each",
     "flows.web.amount={distribution: pareto, mean: 30kB, shape: 1}": "flows.web.amount.shape: found 1; expected more",
     "flows.web.amount={distribution: file, file: no.txt}": "flows.web.amount.file: found 'no.txt': ",
     "flows.web.arrivals={per_second: 0}": "flows.web.arrivals.per_second: found 0; expected more than 0",
-    "flows.web.arrivals.per_second=500": "arrivals.per_second: found some 29000 flows in all; expected at most 10000",
-    "flows.web.arrivals.per_second=0.01": "arrivals.per_second: found less than one flow in 58 s; expected more",
-    "flows.web.direction=reverse": "flows.web.direction: found direction of short flows; expected 'from' and 'to' the",
-    "flows.web.on=1s": "flows.web.on: found on of short flows; expected none",
-    "flows.web.rate=1mbit": "flows.web.rate: found rate of short flows; expected none",
-    "flows.web.message=1kB": "flows.web.message: found message of short flows; expected none",
-    "flows.bulk.protocol=udp": "flows.bulk.rate: found none; expected the rate of a UDP flow",
-    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, cc: bbr}": "flows.bulk.cc: found cc of a UDP flow",
-    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, message: 2kB}": "expected from 16 B to 1.472 kB",
-    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, mss: 500}": "flows.bulk.mss: found mss of a UDP flow",
+    "flows.web.arrivals.per_second=500": "arrivals.per_second: found about 29000 short flows in total; expected at most 10000",
+    "flows.web.arrivals.per_second=0.01": "arrivals.per_second: found fewer than one flow in 58 s on average",
+    "flows.web.direction=reverse": "flows.web.direction: found 'direction' for short flows; expected none; exchange",
+    "flows.web.on=1s": "flows.web.on: found 'on' for short flows; expected none",
+    "flows.web.rate=1mbit": "flows.web.rate: found 'rate' for short flows; expected none",
+    "flows.web.message=1kB": "flows.web.message: found 'message' for short flows; expected none",
+    "flows.bulk.protocol=udp": "flows.bulk.rate: found no rate for a UDP flow",
+    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, cc: bbr}": "flows.bulk.cc: found 'cc' for a UDP flow",
+    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, message: 2kB}": "expected a size from 16 B to 1.472 kB",
+    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, mss: 500}": "flows.bulk.mss: found 'mss' for a UDP flow",
 }
 
 

@@ -75,7 +75,11 @@ def test_what_is_no_capacity_file_is_said_with_its_line(tmp_path: Path, lines: s
             "capacity: 3",
             "topology.bottleneck.capacity: found 3; expected the path of a file",
         ),
-        ("delay: 10ms", "delay: 10ms, rate: 1mbit", "found a capacity file beside a rate; expected one of the two"),
+        (
+            "delay: 10ms",
+            "delay: 10ms, rate: 1mbit",
+            "found a capacity file together with a rate; expected only one of them",
+        ),
         (
             "delay: 10ms",
             "delay: 10ms, queue: {discipline: codel}",
@@ -84,7 +88,7 @@ def test_what_is_no_capacity_file_is_said_with_its_line(tmp_path: Path, lines: s
         (
             "delay: 10ms",
             "delay: 10ms, schedule: [{at: 1s, rate: 1mbit}]",
-            "found changes of rate or queue beside a capacity file",
+            "found changes of rate or queue together with a capacity file",
         ),
         (
             "capacity: some/my.mahimahi, ",
