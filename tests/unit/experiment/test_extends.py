@@ -82,11 +82,11 @@ def test_what_cannot_be_extended(tmp_path: Path) -> None:
     assert "child.yaml:1:10: extends: found 'none.yaml': " in refused(tmp_path, "extends: none.yaml\n")
     assert "there is no such file" in refused(tmp_path, "extends: none.yaml\n")
     assert "extends: found 3; expected the path of another experiment file" in refused(tmp_path, "extends: 3\n")
-    assert "found 'child.yaml', which extends this file; expected no circle" in refused(
+    assert "found 'child.yaml', which is this file or extends it; expected another file" in refused(
         tmp_path, "extends: child.yaml\n"
     )
     circle = refused(tmp_path, "extends: base.yaml\n", "extends: child.yaml\n")
-    assert circle.startswith("base.yaml:1:10: extends: found 'child.yaml', which extends this file")
+    assert circle.startswith("base.yaml:1:10: extends: found 'child.yaml', which is this file or extends it")
 
 
 def test_what_a_base_names_lies_beside_the_base(tmp_path: Path) -> None:

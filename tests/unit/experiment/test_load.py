@@ -174,14 +174,14 @@ def test_an_override_that_the_matrix_would_undo(tmp_path: Path) -> None:
     text = MINIMAL + "matrix: {topology.bottleneck.loss: [0%, 1%]}\n"
     (line,) = _problems(tmp_path, text, "topology.bottleneck.loss=5%")
     assert line.endswith(
-        "the matrix sets it, so that this would change nothing; set matrix.topology.bottleneck.loss=[…] instead"
+        "the matrix sets this field, so the override would have no effect; set matrix.topology.bottleneck.loss=[…] instead"
     )
     assert _load(tmp_path, text, "matrix.topology.bottleneck.loss=[5%]").experiment.matrix
 
 
 def test_an_override_below_something_that_holds_no_fields(tmp_path: Path) -> None:
     (line,) = _problems(tmp_path, MINIMAL.replace("{from: s1, to: d1}", "s1"), "flows.bulk.cc=bbr")
-    assert line.startswith("--set flows.bulk.cc=bbr: flows.bulk.cc: the file holds a single value on the way there")
+    assert line.startswith("--set flows.bulk.cc=bbr: flows.bulk.cc: found a single value on this path in the file")
 
 
 def test_problems_of_file_and_overrides_come_together(tmp_path: Path) -> None:

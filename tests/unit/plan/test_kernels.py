@@ -63,7 +63,7 @@ def test_a_package_counts_by_its_content(tmp_path: Path) -> None:
         ("debian-11", "kernel: found 'debian-11'; expected debian-12, debian-13, or the path of a Debian package"),
         ("6.12", "kernel: found 6.12; expected debian-12, debian-13, or the path of a Debian package, *.deb"),
         ("there.deb", "kernel: found 'there.deb': "),
-        ("text.deb", "this is no Debian package; expected one, with a kernel in it"),
+        ("text.deb", "this is not a Debian package; expected one that contains a kernel"),
     ],
 )
 def test_what_is_no_kernel(tmp_path: Path, kernel: str, expected: str) -> None:
