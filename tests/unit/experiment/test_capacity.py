@@ -52,11 +52,11 @@ def test_a_capacity_file_s_rate_and_times(tmp_path: Path) -> None:
     [
         ("1\nx\n", "line 2: found 'x'; expected a time in ms, such as 12"),
         ("1\n-3\n", "line 2: found '-3'; expected a time in ms"),
-        ("5\n4\n", "line 2: found 4 after 5; expected times that do not fall"),
+        ("5\n4\n", "line 2: found 4 after 5; expected times that do not decrease"),
         ("", "found no time after 0; expected at least one"),
         ("0\n0\n", "found no time after 0; expected at least one"),
         ("3600001\n", "line 1: found 3600001; expected at most 3600000 ms"),
-        ("7\n" * 256, "line 256: found more than 255 opportunities in a ms"),
+        ("7\n" * 256, "line 256: found more than 255 opportunities in one ms"),
     ],
 )
 def test_what_is_no_capacity_file_is_said_with_its_line(tmp_path: Path, lines: str, expected: str) -> None:

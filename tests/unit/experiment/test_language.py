@@ -81,8 +81,8 @@ REFUSED = {
     "flows={a: {from: s1, to: d1, count: 2}, a-1: {from: s2, to: d2}}": "its flow 'a-1' has the same name as a flow of 'a'",
     "flows={a: {from: s1, to: d1, count: 200}, b: {from: s2, to: d2, count: 100}}": "flows: found 300 flows in total",
     "hosts={x1: {}}": "hosts.x1: found 'x1', which matches no node",
-    "hosts={s1: {sysctl: {kernel.panic: 1}}}": "'kernel.panic' is not a usable name; expected a setting of the network",
-    "hosts={s1: {sysctl: {net.ipv4.tcp_sack: [1]}}}": "expected a number, words, or true or false",
+    "hosts={s1: {sysctl: {kernel.panic: 1}}}": "'kernel.panic' is not a usable name; expected a sysctl of the network",
+    "hosts={s1: {sysctl: {net.ipv4.tcp_sack: [1]}}}": "expected a number, a text of words, or true or false",
     "modules={cubic: {HyStart: 0}}": "'HyStart' is not a usable name",
 }
 

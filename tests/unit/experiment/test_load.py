@@ -174,7 +174,8 @@ def test_an_override_that_the_matrix_would_undo(tmp_path: Path) -> None:
     text = MINIMAL + "matrix: {topology.bottleneck.loss: [0%, 1%]}\n"
     (line,) = _problems(tmp_path, text, "topology.bottleneck.loss=5%")
     assert line.endswith(
-        "the matrix sets this field, so the override would have no effect; set matrix.topology.bottleneck.loss=[…] instead"
+        "the matrix sets this field, so the override would have no effect; "
+        "set matrix.topology.bottleneck.loss=[…] instead"
     )
     assert _load(tmp_path, text, "matrix.topology.bottleneck.loss=[5%]").experiment.matrix
 

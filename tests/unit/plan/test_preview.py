@@ -67,7 +67,7 @@ def test_a_new_experiment_is_valid_and_replaces_nothing(tmp_path: Path) -> None:
     assert load_experiment(file).experiment.name == "my_first"
     with pytest.raises(InputError, match="there is such a file already"):
         RUNNER.invoke(app, ["new", str(file)], catch_exceptions=False)
-    with pytest.raises(InputError, match="no experiment can be called"):
+    with pytest.raises(InputError, match="an experiment cannot be called"):
         RUNNER.invoke(app, ["new", str(tmp_path / "my first!.yaml")], catch_exceptions=False)
     assert [path.name for path in tmp_path.iterdir()] == ["my_first.yaml"]
 
