@@ -395,7 +395,7 @@ cubic_vs_bbr: CUBIC and BBR on a lossy path
   varied   cc: cubic, bbr
            loss: 0%, 0.1%, 1%
   trials   6 cells × 3 repetitions = 18
-  time     540.3 s of traffic in all, in virtual time
+  time     540.3 s of traffic in total, in virtual time
   path     base RTT 40 ms, IPv4, MTU 1500
            r1 ↔ r2: 20 Mbit/s, delay 20 ms, bfifo of 100 kB (1 BDP)"""
     )
@@ -411,12 +411,12 @@ def test_describe_says_where_queues_differ() -> None:
     assert text.splitlines()[5:] == [
         "  path     where queue is 1bdp:",
         "           base RTT 44 ms, IPv4, MTU 1500",
-        "           s1 ↔ r1 and 1 more: delay 1 ms",
+        "           s1 ↔ r1 and 1 more link: delay 1 ms",
         "           r1 → r2: 20 Mbit/s, delay 20 ms, loss 1%, bfifo of 110 kB (1 BDP)",
         "           r2 → r1: 5 Mbit/s, delay 20 ms, bfifo of 27.5 kB (1 BDP)",
         "           where queue is codel:",
         "           base RTT 44 ms, IPv4, MTU 1500",
-        "           s1 ↔ r1 and 1 more: delay 1 ms",
+        "           s1 ↔ r1 and 1 more link: delay 1 ms",
         "           r1 → r2: 20 Mbit/s, delay 20 ms, loss 1%, codel of 1000 packets (13.8 BDP)",
         "           r2 → r1: 5 Mbit/s, delay 20 ms, codel of 1000 packets (55.1 BDP)",
     ]
@@ -426,4 +426,4 @@ def test_describe_stops_when_paths_are_too_many() -> None:
     delays = [f"{number}ms" for number in range(10, 30)]
     text = describe(make_plan(validate(_document(matrix={"topology.bottleneck.delay": delays}))))
     assert text.count("where delay is") == 8
-    assert "and 12 more" in text
+    assert "and 12 more paths" in text
