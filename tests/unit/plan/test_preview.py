@@ -65,7 +65,7 @@ def test_a_new_experiment_is_valid_and_replaces_nothing(tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["new", str(file)])
     assert result.exit_code == 0, result.output
     assert load_experiment(file).experiment.name == "my_first"
-    with pytest.raises(InputError, match="there is such a file already"):
+    with pytest.raises(InputError, match="the file already exists and was not changed"):
         RUNNER.invoke(app, ["new", str(file)], catch_exceptions=False)
     with pytest.raises(InputError, match="an experiment cannot be called"):
         RUNNER.invoke(app, ["new", str(tmp_path / "my first!.yaml")], catch_exceptions=False)
