@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short flows: when they begin, how much they send, and what is refused of the files that say so."""
+"""Short flows: their start times and sizes, and the errors in files of sizes and in the fields of short flows."""
 
 from __future__ import annotations
 
@@ -45,10 +45,10 @@ def test_poisson_s_gaps_are_exponential(tmp_path: Path) -> None:
     assert min(times) > 2e9
     assert max(times) < 60e9
     assert times == sorted(times)
-    # Of 58 s × 50 in a second, four standard deviations of a Poisson number.
+    # 58 s with 50 arrivals per second; the tolerance is four standard deviations of the Poisson distribution.
     assert abs(len(times) - 2900) < 4 * 2900**0.5
     gaps_ms = [(after - before) / 1e6 for before, after in pairwise(times)]
-    # An exponential distribution's standard deviation is its mean, and its median is ln 2 of it.
+    # The standard deviation of an exponential distribution equals its mean, and its median is ln 2 times the mean.
     assert statistics.fmean(gaps_ms) == pytest.approx(20, rel=0.08)
     assert statistics.stdev(gaps_ms) == pytest.approx(20, rel=0.1)
     assert statistics.median(gaps_ms) == pytest.approx(20 * 0.693, rel=0.1)
@@ -66,7 +66,7 @@ def test_all_cells_of_a_repetition_meet_the_same_flows(tmp_path: Path) -> None:
     assert first == third
     assert second == fourth
     assert first != second
-    # The jitter of a start moves all of them, and changes nothing else.
+    # The jitter shifts the start times of all short flows by the same time, and changes nothing else.
     moved = arrivals(tmp_path, pareto, "start_jitter=1s")
     assert first is not None
     assert moved["bytes"] == first["bytes"]
@@ -86,7 +86,7 @@ def test_pareto_s_sizes_and_their_mean(shape: float, largest: int) -> None:
     least = 30_000 * (shape - 1) / shape
     assert min(sizes) == pytest.approx(least, rel=1e-3)
     assert max(sizes) <= largest
-    # E[min(X, L)] of Pareto's distribution with the smallest value `least`.
+    # The mean is E[min(X, L)] of a Pareto distribution with the smallest value `least`.
     mean = least + least / (shape - 1) * (1 - (least / largest) ** (shape - 1))
     assert statistics.fmean(sizes) == pytest.approx(mean, rel=0.01)
     # P(X > x) = (least / x) ** shape

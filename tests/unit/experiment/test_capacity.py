@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces in mahimahi's format: what they come to, what is refused, and that a run's folder has them."""
+"""Capacity files in mahimahi's format: the rates and times in them, their errors, and the copies in a run's folder."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ def test_a_capacity_file_s_rate_and_times(tmp_path: Path) -> None:
     loaded = load_experiment(written(tmp_path, "1\n1\n3\n\n# a comment\n10\n"))
     (trial,) = make_plan(loaded.checked).trials
     way = next(link["ab"] for link in trial.job["links"] if link["name"] == "bottleneck")
-    # Four packets of 1514 bytes in 10 ms.
+    # The file allows four packets of 1514 bytes in 10 ms.
     assert way["rate_bps"] == 4 * 1514 * 8 * 100
     assert way["capacity"]
     assert opportunities_ms(way["capacity"]) == [1, 1, 3, 10]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E501 (a table: one line for each mistake)
-"""Every mistake in an experiment file: the place it is reported at, and what the message says.
+"""Each kind of mistake in an experiment file: its reported line and column, and the text of its message.
 
-A mistake is either one edit of ``BASE``, or a file in ``bad/`` whose last lines say what is expected of it.
+A mistake is either one edit of ``BASE``, or a file in ``bad/``, whose last lines contain the expected messages.
 """
 
 import os
@@ -40,7 +40,7 @@ collect:
   tcp_probe: {record: every_ack}
 """
 
-# What is replaced, by what, line:column, parts of the message (the first begins with the field's path).
+# The replaced text, its replacement, line:column, and parts of the message, which begins with the first part.
 Edit = tuple[str, str, str, list[str]]
 
 # fmt: off
@@ -182,7 +182,7 @@ def test_one_mistake_is_one_line_with_its_place(tmp_path: Path, edit: Edit) -> N
 @pytest.mark.parametrize("path", sorted(BAD.glob("*.yaml")), ids=lambda path: path.stem)
 def test_every_mistake_of_a_bad_file_is_reported_and_no_other(path: Path) -> None:
     expected = re.findall(r"^# expect (\d+:\d+): (.+)$", path.read_text(), re.MULTILINE)
-    assert expected, "a bad file says at its end what is wrong with it"
+    assert expected, "the last lines of a bad file must contain the expected messages"
     found = _errors(path)
     assert len(found) == len(expected), "\n".join(found)
     for line, (place, text) in zip(found, expected, strict=True):
@@ -261,7 +261,7 @@ def test_a_byte_order_mark_and_crlf_are_read(tmp_path: Path) -> None:
     assert load_experiment(path).experiment.seed == 1
 
 
-# --- what must not hang
+# --- files that must not take unlimited time or memory
 
 
 def test_aliases_are_read(tmp_path: Path) -> None:

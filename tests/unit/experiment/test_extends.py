@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that extend others: what they come to, and where their mistakes are said to be."""
+"""Experiment files that extend others: the result of merging them, and the reported places of mistakes."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ def test_what_is_stored_stands_alone(tmp_path: Path) -> None:
     alone.mkdir()
     (alone / "experiment.yaml").write_bytes(loaded.text)
     assert load_experiment(alone / "experiment.yaml").raw == loaded.raw
-    # A file that extends nothing is stored as it is, comments and all.
+    # A file that extends no other file is stored unchanged, including its comments.
     assert load_experiment(tmp_path / "base.yaml").text == BASE.encode()
 
 
@@ -101,5 +101,5 @@ def test_what_a_base_names_lies_beside_the_base(tmp_path: Path) -> None:
     loaded = load(tmp_path, "extends: below/base.yaml\nname: child\n")
     assert loaded.raw["topology"]["bottleneck"]["capacity"] == "below/own.mahimahi"
     assert sorted(loaded.files) == ["below/own.mahimahi", "below/sizes.txt"]
-    # And so it is written out, for whoever runs it again.
+    # The stored text contains the same paths, so that the experiment can be run again from it.
     assert b"below/own.mahimahi" in loaded.text

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E501
-"""Topologies, links, flows and hosts: what they come to, and what is refused with which words."""
+"""Topologies, links, flows and hosts: the jobs that are made from them, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -110,7 +110,7 @@ def test_unequal_round_trips_from_access_delays(tmp_path: Path) -> None:
         )
         rtts.append(sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"]) / 1e6)
     assert rtts == [20, 60, 180]
-    # The queue's one BDP is that of the longest path.
+    # The queue holds one BDP of the path with the longest RTT.
     queue = next(link["ab"]["queue"] for link in found["links"] if link["name"] == "bottleneck")
     assert queue is not None
     assert queue["limit_bytes"] == 20_000_000 * 180 // 8000
@@ -184,12 +184,12 @@ def test_a_step_and_a_ramp_are_laid_out(tmp_path: Path) -> None:
     assert [change["netem"] and change["netem"]["delay_ns"] // 1000 for change in way["changes"]] == [
         None, 12_500, 15_000, 17_500, 20_000,
     ]  # fmt: skip
-    # Of a queue in BDPs, the limit follows the rate.
+    # The limit of a queue that is given in BDPs changes with the rate.
     assert way["changes"][0]["queue"]["limit_bytes"] * 2 == way["queue"]["limit_bytes"]
-    # No two draw the same random numbers.
+    # Each change has its own seed, so that no two of them draw the same random numbers.
     seeds = [change["netem"]["seed"] for change in way["changes"] if change["netem"]] + [way["netem"]["seed"]]
     assert len(set(seeds)) == len(seeds)
-    # 5 s at 20, 6 at 10, then a second each at 12.5, 15 and 17.5, 6 at 20 Mbit/s.
+    # 5 s at 20 Mbit/s, 6 s at 10 Mbit/s, one second each at 12.5, 15 and 17.5 Mbit/s, and 6 s at 20 Mbit/s.
     assert mean_rate_bps(way, 0, 20 * 10**9) == pytest.approx((100 + 60 + 12.5 + 15 + 17.5 + 120) / 20 * 1e6)
     assert mean_rate_bps(way, 6 * 10**9, 10 * 10**9) == 10_000_000
 
@@ -200,7 +200,7 @@ def test_a_step_and_a_ramp_are_laid_out(tmp_path: Path) -> None:
         ("{model: random, probability: 2%}", 0.02, 1 / 0.98),
         ("{model: gemodel, p: 1%, r: 19%}", 0.05, 1 / 0.19),
         ("{model: gemodel, p: 10%, r: 10%, bad_loss: 40%, good_loss: 20%}", 0.3, 10),
-        # Without the other two states, the chain is Gilbert's.
+        # Without the other two states, the four-state model is the same as Gilbert's model.
         ("{model: state, p13: 1%, p31: 19%}", 0.05, 1 / 0.19),
         # Every second packet is an isolated loss.
         ("{model: state, p13: 0.0001%, p31: 100%, p14: 99.99%}", 0.5, 1),
@@ -213,7 +213,7 @@ def test_the_mean_loss_and_burst_of_a_model(tmp_path: Path, loss: str, share: fl
 
 
 def test_the_four_states_against_a_simulation_of_the_kernel_code() -> None:
-    """Of loss_4state() in net/sched/sch_netem.c, line by line."""
+    """The simulation follows loss_4state() in net/sched/sch_netem.c line by line."""
     import random
 
     p13, p31, p32, p23, p14 = 0.02, 0.2, 0.1, 0.6, 0.01

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading experiment files: values, defaults, overrides; and that nothing but a SpecError ever comes out."""
+"""Reading experiment files: values, defaults and overrides; no input causes an error other than SpecError."""
 
 import copy
 import json
@@ -209,7 +209,7 @@ def test_validate_names_paths() -> None:
     assert [problem.path for problem in caught.value.problems] == [("seed",)]
 
 
-# --- nothing but a SpecError
+# --- no errors other than SpecError
 
 
 def _outcome(path: Path) -> str:
@@ -221,7 +221,7 @@ def _outcome(path: Path) -> str:
 
 
 def _check_outcome(path: Path, outcome: str) -> None:
-    outcome.encode()  # can be printed
+    outcome.encode()  # the message can be printed
     assert outcome == "good" or all(line.startswith(f"{path}:") for line in outcome.splitlines())
 
 
@@ -347,7 +347,7 @@ def test_each_cell_is_parsed_and_checked_once(monkeypatch: pytest.MonkeyPatch) -
     plan = make_plan(load_experiment(SHIPPED).checked)
     assert len(plan.cells) == 6
     assert len(checked) == 6
-    # The cells, the document itself, and each of the five values in the matrix by itself.
+    # The six cells, the document itself, and each of the five values in the matrix are parsed once.
     assert len(parsed) == 6 + 1 + 5
 
 

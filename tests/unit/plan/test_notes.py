@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every trap that ``lab check`` warns of: caused by one field, and by nothing else."""
+"""The notes of ``lab check``: each is caused by changing one field of an experiment that has no notes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.plan.plan import make_plan
 
 
 def found(**fields: Any) -> list[str]:
-    """The notes on a plain experiment with some fields changed; those of the bottleneck as ``link``."""
+    """Return the notes on a plain experiment with some fields changed; ``link`` changes fields of the bottleneck."""
     link = {"rate": "20mbit", "delay": "10ms", **fields.pop("link", {})}
     topology = {"kind": "dumbbell", "pairs": 2, "bottleneck": link}
     own = fields.pop("topology", {})

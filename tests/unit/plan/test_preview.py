@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``lab check`` shows besides the plan, and the experiment that ``lab new`` writes."""
+"""The preview that ``lab check`` shows below the plan, and the experiment file that ``lab new`` writes."""
 
 from __future__ import annotations
 
