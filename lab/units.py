@@ -78,7 +78,7 @@ _QUANTITY = re.compile(rf"({_NUMBER}) ?([A-Za-zµ%/]*)")
 def _any_case(word: str) -> str:
     """Return a regular expression that matches ``word`` in upper, lower or mixed case.
 
-    The expression has no inline flags, which the ECMAScript engines of editors do not support.
+    The expression has no inline flags, so that the ECMAScript engines of editors accept it too.
     """
     return "".join(f"[{c.lower()}{c.upper()}]" if c.isascii() and c.isalpha() else c for c in word)
 
@@ -199,7 +199,7 @@ def format_duration(duration_ns: float, digits: int | None = None) -> str:
 def format_size(size_bytes: float, digits: int | None = None) -> str:
     """Format a size in bytes, such as ``64 kB``: exactly, or rounded to ``digits`` significant digits.
 
-    An exact multiple of 1024 bytes that is no multiple of 1000 bytes is written in binary units, such as ``16 MiB``.
+    Without ``digits``, a multiple of 1024 bytes that is no multiple of 1000 bytes is written as in ``16 MiB``.
     """
     if digits is None and size_bytes % 1024 == 0 and size_bytes % 1000 != 0:
         unit, scale = max(

@@ -172,6 +172,6 @@ def _trial(plan: Plan, wanted: str | None) -> Trial:
     found = next((trial for trial in plan.trials if trial.id == wanted), None)
     if found is None:
         known = ", ".join(trial.id for trial in plan.trials[:6])
-        more = f" … ({len(plan.trials)} in all)" if len(plan.trials) > 6 else ""
+        more = f", … ({len(plan.trials)} in total)" if len(plan.trials) > 6 else ""
         raise InputError(f"--trial: found {wanted!r}; expected 1 to {len(plan.trials)}, or one of {known}{more}")
     return found

@@ -135,8 +135,7 @@ class NodeSettings(TypedDict):
     initial_window: int | None
     """The initial congestion window in segments (initcwnd of the node's routes); None: the kernel's choice."""
     queue: Queue | None
-    """The queueing discipline of the node's interfaces that have no rate limit; None: no queue, as is usual for veth.
-    """
+    """The queueing discipline of the node's interfaces without a rate limit; None: no queue, as is usual for veth."""
     offloads: bool | None
     """Whether TSO, GSO and GRO are on at this node; None: as in the job."""
 

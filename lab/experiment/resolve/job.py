@@ -23,10 +23,9 @@ from lab.job import protocol
 __all__ = ["resolve", "socket_buffer_bytes", "trial_seed"]
 
 FIRST_PORT = 5201
-"""The port of the first flow, which is iperf3's default; the following flows have the following ports, in file order.
-"""
+"""The port of the first flow, which is iperf3's default; each further flow in the file has the next port."""
 FIRST_PROBE_PORT = 8201
-"""The port of the first latency probe; the following probes have the following ports."""
+"""The port of the first latency probe; each further probe in the file has the next port."""
 
 _MIN_SOCKET_BUFFER = 16 * 2**20
 _MAX_SOCKET_BUFFER = 2**31 - 1

@@ -33,8 +33,7 @@ class SizeTable:
     sizes: tuple[int, ...]
     """Sizes in bytes; those of a CDF are in ascending order."""
     cumulative: tuple[float, ...] | None
-    """For each size, the probability that a size is no larger.  None: only the listed sizes occur, all equally likely.
-    """
+    """The probability, for each size, that a flow is no larger.  None: the listed sizes occur, all equally likely."""
 
     def quantile(self, u: float) -> int:
         """Return the size at the quantile *u* in (0, 1); a CDF is interpolated linearly between its points."""

@@ -255,8 +255,8 @@ class Step(Model):
     at: DurationNs = Field(description="Time of the change, measured from the start of traffic.")
     over: PositiveDurationNs | None = Field(
         default=None,
-        description="Makes the change a ramp of rate, delay or random loss, and says how long the ramp takes. Default: "
-        "the change is immediate.",
+        description="If given, the change is a ramp of rate, delay or random loss that takes this long. Default: the "
+        "change is immediate.",
     )
     every: PositiveDurationNs | None = Field(
         default=None, description="Time between the steps of a ramp. Default: a twentieth of the ramp."
