@@ -164,7 +164,7 @@ def test_an_interrupt_stops_every_machine(running: subprocess.Popen[str], tmp_pa
     running.send_signal(number)
     _, errors = running.communicate(timeout=10)
     assert running.returncode == 130, errors
-    assert "0 of 2 trials are kept" in errors
+    assert "0 of 2 trials are finished and kept" in errors
     assert "Traceback" not in errors
     wait_until_gone(machines, 2)
     assert not list(tmp_path.rglob(".tmp-*"))
