@@ -65,7 +65,7 @@ class Reorder(TypedDict):
 
 
 class Netem(TypedDict):
-    """Propagation delay and impairments, applied at the node where packets *arrive* (see ``docs/explanation/architecture.md``)."""
+    """Propagation delay and impairments, applied where packets *arrive* (see docs/explanation/architecture.md)."""
 
     delay_ns: int
     jitter: Jitter | None

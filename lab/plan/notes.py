@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Notes on a plan: warnings about settings that are valid but have an effect that users hardly expect.  No I/O.
 
-Each note gives its reason; ``docs/reference/experiment-file.md`` lists the notes.  Settings that make no sense are errors instead
+Each note gives its reason; ``docs/reference/experiment-file.md`` lists the notes.  Settings that make no sense are
+errors instead
 (:mod:`lab.experiment.check.experiment`).
 """
 
