@@ -295,9 +295,9 @@ class FlowResult(TypedDict):
     tcp_info: dict[str, int]
     """The last ``struct tcp_info`` of the data socket that was read before the end of the flow.
 
-    The fields are those of ``include/uapi/linux/tcp.h`` without the prefix ``tcpi_``.  Times are in microseconds, except
-    ``last_data_sent``, ``last_ack_sent``, ``last_data_recv`` and ``last_ack_recv``, which are in milliseconds.  Empty for
-    UDP flows and short flows.
+    The fields are those of ``include/uapi/linux/tcp.h`` without the prefix ``tcpi_``.  Times are in microseconds,
+    except ``last_data_sent``, ``last_ack_sent``, ``last_data_recv`` and ``last_ack_recv``, which are in milliseconds.
+    Empty for UDP flows and short flows.
     """
     tcp_info_at_ns: int
     """The time when ``tcp_info`` was read, measured from the start of traffic."""
