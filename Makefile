@@ -12,7 +12,7 @@ demo: setup ## Set up, then compare CUBIC and BBR; print the path of the report
 	.venv/bin/lab run experiments/cubic_vs_bbr.yaml
 
 test: setup ## Set up, then run the whole test suite
-	.venv/bin/pytest -n auto --dist loadgroup --durations=25
+	.venv/bin/pytest -n auto --dist loadscope --durations=25
 
 lint: setup ## Check formatting, style and types
 	.venv/bin/ruff format --check .
