@@ -134,10 +134,9 @@ class RawTrial:
         return float(min(paths[0]["rtt_ns"]) / 1e3)
 
 
-def _same_endpoint(one: tuple[str, int], other: tuple[str, int]) -> bool:
-    return ipaddress.ip_address(one[0]) == ipaddress.ip_address(other[0]) and (
-        one[1] == other[1] or 0 in (one[1], other[1])
-    )
+def _same_endpoint(row: tuple[str, int], of_flow: tuple[str, int]) -> bool:
+    """Whether a row's address and port are those of a flow's end; short flows have many ports, and 0 in their stead."""
+    return ipaddress.ip_address(row[0]) == ipaddress.ip_address(of_flow[0]) and of_flow[1] in (row[1], 0)
 
 
 _NUMBERS = {"<u8": "<Q", "<u4": "<I", "<u2": "<H", "<u1": "<B", "|u1": "<B", "<i8": "<q", "<i4": "<i", "<i2": "<h"}
