@@ -6,6 +6,7 @@ What tests compare the store, the analysis and the report with, so nothing here 
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import itertools
 import json
@@ -136,7 +137,10 @@ class RawTrial:
 
 def _same_endpoint(row: tuple[str, int], of_flow: tuple[str, int]) -> bool:
     """Whether a row's address and port are those of a flow's end; short flows have many ports, and 0 in their stead."""
-    return ipaddress.ip_address(row[0]) == ipaddress.ip_address(of_flow[0]) and of_flow[1] in (row[1], 0)
+    return of_flow[1] in (row[1], 0) and _address(row[0]) == _address(of_flow[0])
+
+
+_address = functools.cache(ipaddress.ip_address)
 
 
 _NUMBERS = {"<u8": "<Q", "<u4": "<I", "<u2": "<H", "<u1": "<B", "|u1": "<B", "<i8": "<q", "<i4": "<i", "<i2": "<h"}
@@ -148,11 +152,16 @@ def _value(data: bytes, at: int, kind: str, name: str) -> Any:
     assert kind.lstrip("|").startswith("V"), kind
     raw = data[at : at + int(kind.lstrip("|")[1:])]
     if name in ("saddr", "daddr"):
-        is_mapped = raw[:12] == bytes(10) + b"\xff\xff"
-        return str(ipaddress.IPv4Address(raw[12:]) if is_mapped else ipaddress.IPv6Address(raw))
+        return _address_text(raw)
     if name in ("comm", "ca_name"):
         return raw.split(b"\0")[0].decode()
     return raw
+
+
+@functools.cache
+def _address_text(raw: bytes) -> str:
+    is_mapped = raw[:12] == bytes(10) + b"\xff\xff"
+    return str(ipaddress.IPv4Address(raw[12:]) if is_mapped else ipaddress.IPv6Address(raw))
 
 
 def raw_trials(folder: Path) -> dict[str, RawTrial]:
