@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Speed and memory of the real thing: ``make bench``."""
+"""Measure the speed and memory use of real trials; ``make bench`` runs the benchmarks."""

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each collector costs a trial at 100 Mbit/s: ``python -m benchmarks.collectors``.
+"""Measure what each collector costs in a trial at 100 Mbit/s: ``python -m benchmarks.collectors``.
 
-One CUBIC flow of 10 s, without any collector and with each of them.  All figures are virtual: they do not depend on how
-busy the machine is, and come out the same every time.  A virtual nanosecond is one instruction of the guest.
+The trial has one CUBIC flow of 10 s and runs without any collector and with each of them.  All figures are in virtual
+time, in which one nanosecond is one instruction of the guest.  They do not depend on how busy the machine is, and they
+are the same in each run.
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ WHAT = {
 
 
 def measure(engine: VmEngine, collect: str) -> dict[str, Any]:
+    """Run the trial with the collectors *collect* (in YAML) and return its goodput, CPU use, rows and lost events."""
     trial = trial_of(RATE_MBIT, 1, SECONDS, f"collect={collect}")
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch) / "record"
@@ -56,8 +58,8 @@ def measure(engine: VmEngine, collect: str) -> dict[str, Any]:
         "goodput_bps": iperf.received(server).bps,
         "busy_ns": record["cpu"]["busy_ns"],
         "busy_share": record["cpu"]["busy_ns"] / record["cpu"]["total_ns"],
-        "rows": sum(one["rows"] for one in record["collectors"].values()),
-        "lost": sum(one["lost"] for one in record["collectors"].values()),
+        "rows": sum(collector["rows"] for collector in record["collectors"].values()),
+        "lost": sum(collector["lost"] for collector in record["collectors"].values()),
     }
 
 
@@ -68,13 +70,13 @@ def main() -> None:
     found = {name: measure(engine, collect) for name, collect in WHAT.items()}
     none = found["none"]
     print(f"{'':34} {'goodput':>10} {'CPU busy':>9} {'rows':>8} {'lost':>5} {'ns per row':>11}")
-    for name, one in found.items():
-        extra = one["busy_ns"] - none["busy_ns"]
-        one["goodput_change"] = one["goodput_bps"] / none["goodput_bps"] - 1
-        one["ns_per_row"] = round(extra / one["rows"]) if one["rows"] > 100 else None
+    for name, measured in found.items():
+        extra = measured["busy_ns"] - none["busy_ns"]
+        measured["goodput_change"] = measured["goodput_bps"] / none["goodput_bps"] - 1
+        measured["ns_per_row"] = round(extra / measured["rows"]) if measured["rows"] > 100 else None
         print(
-            f"{name:34} {one['goodput_change']:+10.4%} {one['busy_share']:9.2%} {one['rows']:8} {one['lost']:5} "
-            f"{one['ns_per_row'] or '':>11}"
+            f"{name:34} {measured['goodput_change']:+10.4%} {measured['busy_share']:9.2%} {measured['rows']:8} "
+            f"{measured['lost']:5} {measured['ns_per_row'] or '':>11}"
         )
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"collectors-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is measured, one function each.  Wall-clock times are medians; everything the guest says is exact."""
+"""The measurements of ``make bench``, one function each.
+
+Wall-clock times are medians of several runs.  Figures from inside the guest are reproducible and need no repetition.
+"""
 
 from __future__ import annotations
 
@@ -23,6 +26,7 @@ from lab.engine.vm.template import build_template
 from lab.errors import LabError
 from lab.experiment.read.load import load_experiment
 from lab.job.mailbox import State
+from lab.job.protocol import Record
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Runner
 from lab.store import places
@@ -31,7 +35,8 @@ from lab.store.trial_cache import TrialCache
 
 SHIPPED = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 SHORT_S, LONG_S = 1, 11
-"""Two durations of the same traffic: their difference is what the traffic costs, the rest is fixed."""
+"""Two durations of the same traffic, in seconds.  The difference of their costs is the cost of the traffic; the rest is
+the fixed cost of a trial."""
 
 ONE_CUBIC_FLOW = ("matrix={}", "repeat=1", "start_jitter=0ms")
 SPEED_UP_TRIALS = ("matrix.topology.bottleneck.loss=[0%]", "repeat=4", "duration=10s")
@@ -39,7 +44,7 @@ SPEED_UP_TRIALS = ("matrix.topology.bottleneck.loss=[0%]", "repeat=4", "duration
 
 @dataclass(frozen=True)
 class Timed:
-    """One trial: what it cost, and what its record says."""
+    """The wall-clock time of one trial, and the CPU use and goodput in its record."""
 
     wall_s: float
     busy_share: float
@@ -47,7 +52,10 @@ class Timed:
 
 
 class SilentObserver:
-    """See :class:`lab.run.runner.Observer`; a failed trial ends the benchmark."""
+    """An observer that prints nothing and ends the benchmark if a trial fails.
+
+    Implements :class:`lab.run.runner.Observer`.
+    """
 
     def step(self, what: str) -> None: ...
 
@@ -62,12 +70,15 @@ class SilentObserver:
 
 
 def shipped_plan(*overrides: str) -> Plan:
-    """The shipped experiment, changed."""
+    """Return the plan of the shipped experiment, changed by ``PATH=VALUE`` overrides."""
     return make_plan(load_experiment(SHIPPED, overrides).checked)
 
 
 def trial_of(rate_mbit: int, flows: int, seconds: int, *overrides: str) -> Trial:
-    """One CUBIC flow per pair of hosts, no loss, everything else as shipped."""
+    """Return a trial with *flows* CUBIC flows, each between its own pair of hosts, and no loss.
+
+    Everything else is as in the shipped experiment.
+    """
     declared = ", ".join(f"f{number}: {{from: s{number}, to: d{number}}}" for number in range(1, flows + 1))
     return shipped_plan(
         *ONE_CUBIC_FLOW,
@@ -80,14 +91,14 @@ def trial_of(rate_mbit: int, flows: int, seconds: int, *overrides: str) -> Trial
 
 
 async def run_trial(engine: VmEngine, trial: Trial, worker: int = 0, sample: Callable[[], None] | None = None) -> Timed:
-    """``sample`` is called some five times a second while the trial runs."""
+    """Run one trial and measure it; ``sample`` is called about five times a second while it runs."""
     with tempfile.TemporaryDirectory() as scratch:
         directory = Path(scratch) / "record"
         directory.mkdir()
         began = time.monotonic()
         await engine.run(trial.job, directory, worker, lambda _now: sample() if sample is not None else None)
         wall_s = time.monotonic() - began
-        record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
+        record: Record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
         if record["status"] != "ok":
             raise SystemExit(f"trial {trial.id} failed: {record['error']}")
         servers = [json.loads((directory / flow["server_json"]).read_text()) for flow in record["flows"]]
@@ -96,12 +107,16 @@ async def run_trial(engine: VmEngine, trial: Trial, worker: int = 0, sample: Cal
 
 
 def median_trial(engine: VmEngine, trial: Trial, times: int) -> Timed:
+    """Run *trial* several times and return the run with the median wall-clock time."""
     runs = [asyncio.run(run_trial(engine, trial)) for _ in range(times)]
     return sorted(runs, key=lambda run: run.wall_s)[len(runs) // 2]
 
 
 def speed(engine: VmEngine, rate_mbit: int, flows: int, times: int) -> dict[str, Any]:
-    """On one processor: of the traffic alone, by the difference of two durations, and of the whole longer trial."""
+    """Measure the speed of a trial on one processor: that of the traffic alone and that of the whole trial.
+
+    The speed of the traffic alone follows from the difference between the two durations.
+    """
     short = median_trial(engine, trial_of(rate_mbit, flows, SHORT_S), times)
     long = median_trial(engine, trial_of(rate_mbit, flows, LONG_S), times)
     per_second = (long.wall_s - short.wall_s) / (LONG_S - SHORT_S)
@@ -118,9 +133,9 @@ def speed(engine: VmEngine, rate_mbit: int, flows: int, times: int) -> dict[str,
 
 
 def probe_effect(engine: VmEngine, times: int) -> dict[str, Any]:
-    """What recording every ACK changes, at 20 Mbit/s."""
+    """Measure how recording every ACK changes goodput, CPU use and wall-clock time at 20 Mbit/s."""
     off = median_trial(engine, trial_of(20, 1, LONG_S, "collect={}"), times)
-    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={tcp_tcp_probe: {record: every_ack}}"), times)
+    on = median_trial(engine, trial_of(20, 1, LONG_S, "collect={tcp_probe: {record: every_ack}}"), times)
     return {
         "goodput_off_bps": round(off.goodput_bps),
         "goodput_on_bps": round(on.goodput_bps),
@@ -133,7 +148,7 @@ def probe_effect(engine: VmEngine, times: int) -> dict[str, Any]:
 
 
 def memory(engine: VmEngine, machines: int) -> dict[str, Any]:
-    """Of a machine while so many run the same heavy trial at the same time."""
+    """Measure the memory of a virtual machine while *machines* of them run the same heavy trial at the same time."""
     peak = PeakMemory()
     trial = trial_of(100, 1, 3)
 
@@ -150,7 +165,7 @@ def memory(engine: VmEngine, machines: int) -> dict[str, Any]:
 
 
 def start_times(engine: VmEngine, times: int) -> dict[str, float]:
-    """From starting QEMU until its state is restored, and until the agent in it has said that it runs."""
+    """Measure the time from the start of QEMU until its state is restored, and until the agent reports that it runs."""
     found = [asyncio.run(_start(engine)) for _ in range(times)]
     restored, first_line = (statistics.median(column) for column in zip(*found, strict=True))
     return {"restored_s": round(restored, 3), "first_line_s": round(first_line, 3)}
@@ -183,7 +198,10 @@ def _first_processor() -> int:
 
 
 def speed_up(engine: VmEngine, times: int) -> dict[str, Any]:
-    """Two jobs over one, through the runner with all that it stores; no trial comes from a cache."""
+    """Measure how much faster two parallel jobs are than one.
+
+    The trials go through the runner, which stores all results as usual.  No trial comes from the cache.
+    """
     plan = shipped_plan(*SPEED_UP_TRIALS)
     pairs = [(_run_all(engine, plan, 1), _run_all(engine, plan, 2)) for _ in range(times)]
     digests = {digest for pair in pairs for _wall_s, digest in pair}
@@ -199,7 +217,7 @@ def speed_up(engine: VmEngine, times: int) -> dict[str, Any]:
 
 
 def _run_all(engine: VmEngine, plan: Plan, jobs: int) -> tuple[float, str]:
-    """(wall-clock seconds, digest of the results)."""
+    """Run all trials of *plan* and return (wall-clock seconds, digest of the results)."""
     with tempfile.TemporaryDirectory() as scratch:
         folder = create_run(Path(scratch), plan.name, SHIPPED.read_bytes(), json.loads(plan.to_json()))
         trials = TrialCache(Path(scratch) / "trials")
@@ -209,7 +227,7 @@ def _run_all(engine: VmEngine, plan: Plan, jobs: int) -> tuple[float, str]:
 
 
 def template_build_s(engine: VmEngine, times: int) -> float:
-    """From nothing but the image, on the disk of the cache."""
+    """Measure the time in seconds to build a template from an existing image, on the disk that holds the cache."""
     walls = []
     for _ in range(times):
         with empty_cache():
@@ -221,7 +239,7 @@ def template_build_s(engine: VmEngine, times: int) -> float:
 
 @contextmanager
 def empty_cache() -> Iterator[None]:
-    """A cache that holds the images and nothing else, beside the real one."""
+    """Use, inside the block, a temporary cache that holds only the images; it is on the same disk as the real cache."""
     root = places.cache_root()
     before = os.environ.get("LAB_CACHE")
     with tempfile.TemporaryDirectory(prefix="bench-", dir=root) as scratch:
@@ -238,4 +256,5 @@ def empty_cache() -> Iterator[None]:
 
 
 def bytes_on_disk(path: Path) -> int:
+    """Return the disk space that the files below *path* occupy, in bytes."""
     return sum(file.stat().st_blocks * 512 for file in path.rglob("*") if file.is_file())

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Memory of the QEMU processes that this process has started, as Linux accounts for it."""
+"""Measure the memory of the QEMU processes that this process has started, as Linux accounts for it."""
 
 from __future__ import annotations
 
@@ -14,31 +14,34 @@ _SIZE = re.compile(r"^(\w+): +(\d+) kB", re.MULTILINE)
 
 @dataclass(frozen=True)
 class Memory:
-    """Of one process, in MiB."""
+    """The memory of one process, in MiB."""
 
     resident: float
+    """Resident set size (RSS): all pages of the process that are in memory."""
     proportional: float
-    """A page that n processes share counts as 1/n of one: the sum over all is what they take together."""
+    """Proportional set size (PSS): a page that n processes share counts as 1/n page, so that the sum over all processes
+    is the memory that they use together."""
     dirty: float
-    """Pages that it has written and shares with nobody."""
+    """Private dirty memory: pages that the process has written and shares with no other process."""
 
 
 class PeakMemory:
-    """The largest figures seen in any machine, over all samples."""
+    """The maximum of each figure over all virtual machines and all samples."""
 
     def __init__(self) -> None:
         self.peak = Memory(0.0, 0.0, 0.0)
         self.machines = 0
-        """Most that ran at the same time."""
+        """The maximum number of machines that ran at the same time."""
 
     def sample(self) -> None:
+        """Read the memory of all machines and update the maxima."""
         found = list(_machines())
         self.machines = max(self.machines, len(found))
-        for one in found:
+        for machine in found:
             self.peak = Memory(
-                max(self.peak.resident, one.resident),
-                max(self.peak.proportional, one.proportional),
-                max(self.peak.dirty, one.dirty),
+                max(self.peak.resident, machine.resident),
+                max(self.peak.proportional, machine.proportional),
+                max(self.peak.dirty, machine.dirty),
             )
 
 
@@ -48,7 +51,7 @@ def _machines() -> Iterator[Memory]:
             if not Path(f"/proc/{process}/comm").read_text(encoding="utf-8").startswith("qemu-system"):
                 continue
             rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
-        except OSError:  # it has ended
+        except OSError:  # The process has ended meanwhile.
             continue
         sizes = {name: int(size) / 1024 for name, size in _SIZE.findall(rollup)}
         if sizes:

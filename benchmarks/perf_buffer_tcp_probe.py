@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``lab trace tcp_probe`` is measured against: a tool in the way of bcc's own, with a perf buffer and a callback.
+"""A tracer for comparison with ``lab trace tcp_probe``.
 
-Run by an interpreter that has bcc, as root: ``python3 perf_buffer_tcp_probe.py PORT``.  Prints a line for every
-``tcp:tcp_probe`` event of the port until SIGINT, then the number of lines and of lost events on standard error.
+It is written like bcc's own tools, with a perf buffer and a callback for each event.
+
+Run it as root with a Python interpreter that has bcc: ``python3 perf_buffer_tcp_probe.py PORT``.  It prints a line for
+each ``tcp:tcp_probe`` event of the port until it gets a SIGINT, and then the numbers of lines and of lost events on
+standard error.
 """
 
 from __future__ import annotations

@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Live tracing at full speed: ``lab trace tcp_probe`` against bpftrace and a perf-buffer tool on the same traffic.
+"""Compare live tracing with ``lab trace tcp_probe``, with bpftrace and with a perf-buffer tool on the same traffic.
 
-As root: ``python -m benchmarks.tracing``.  iperf3 runs over loopback as fast as the machine can while each tool prints
-every ``tcp:tcp_probe`` event of its port into a file.  The tools take turns, several rounds of them, so that what else
-happens on the machine meets all of them.  What a tool prints and what it says it lost are what it was asked for.
+Run as root: ``python -m benchmarks.tracing``.  iperf3 sends over loopback as fast as the machine can, while each tool
+prints every ``tcp:tcp_probe`` event of its port into a file.  The tools take turns for several rounds, so that other
+activity on the machine affects all of them alike.  The number of events is the sum of those that a tool prints and
+those that it reports as lost.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ tracepoint:tcp:tcp_probe /args->sport == {PORT} || args->dport == {PORT}/ {{
 
 
 def tools() -> dict[str, list[str]]:
-    """Name → command line, of those that are installed."""
+    """Return name → command line of the tools that are installed."""
     lab = str(Path(sys.executable).with_name("lab"))
     perf_buffer = str(Path(__file__).with_name("perf_buffer_tcp_probe.py"))
     found = {
@@ -63,6 +64,7 @@ def tools() -> dict[str, list[str]]:
 
 @contextmanager
 def tracing(command: list[str], output: Path, errors: Path) -> Iterator[None]:
+    """Run a tool for the duration of the block; an empty *command* runs none."""
     if not command:
         yield
         return
@@ -76,7 +78,7 @@ def tracing(command: list[str], output: Path, errors: Path) -> Iterator[None]:
 
 
 def goodput_bps(seconds: int) -> float:
-    """What iperf3 carries over loopback meanwhile."""
+    """Return the goodput of iperf3 over loopback."""
     server = subprocess.Popen(["iperf3", "-s", "-1", "-p", str(PORT)], stdout=subprocess.DEVNULL)
     time.sleep(0.3)
     command = ["iperf3", "-c", "127.0.0.1", "-p", str(PORT), "-t", str(seconds), "--json"]
@@ -86,20 +88,24 @@ def goodput_bps(seconds: int) -> float:
 
 
 def events_in(output: Path) -> int:
-    """Lines that hold an event: the tools' headings have no port in them."""
+    """Return the number of lines that contain the port.
+
+    These are the lines that hold an event; the headings of the tools do not contain the port.
+    """
     with open(output, encoding="utf-8", errors="replace") as file:
         return sum(1 for line in file if str(PORT) in line)
 
 
 def lost_in(output: Path, errors: Path) -> int:
-    """As each tool says it: "N lost", or bpftrace's "Lost N events"."""
+    """Return the number of lost events, which each tool reports as "N lost" or, in bpftrace, "Lost N events"."""
     text = errors.read_text(errors="replace") + "\n".join(
         line for line in output.read_text(errors="replace").splitlines() if "Lost" in line
     )
-    return sum(int(one or other) for one, other in re.findall(r"(\d+) lost|Lost (\d+) events", text))
+    return sum(int(lab or bpftrace) for lab, bpftrace in re.findall(r"(\d+) lost|Lost (\d+) events", text))
 
 
 def measure(command: list[str], seconds: int) -> dict[str, Any]:
+    """Run a tool during *seconds* of traffic and return goodput, printed events and lost events."""
     with tempfile.TemporaryDirectory() as folder:
         output, errors = Path(folder) / "output", Path(folder) / "errors"
         output.touch()
@@ -111,11 +117,11 @@ def measure(command: list[str], seconds: int) -> dict[str, Any]:
 
 def main() -> None:
     arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    arguments.add_argument("--seconds", type=int, default=5, help="of traffic, each time")
-    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--seconds", type=int, default=5, help="duration of each measurement (default: 5)")
+    arguments.add_argument("--rounds", type=int, default=3, help="number of measurements of each tool (default: 3)")
     chosen = arguments.parse_args()
     if os.geteuid() != 0:
-        print("live tracing was not measured: it needs root")
+        print("live tracing was not measured: it requires root")
         return
     if shutil.which("bpftrace") is None:
         print("bpftrace was not measured: the package bpftrace is not installed")
@@ -126,10 +132,10 @@ def main() -> None:
             rounds[name].append(measure(command, chosen.seconds))
     print(f"{'':34} {'goodput':>12} {'events/s':>10} {'lost':>8}   (median of {chosen.rounds} × {chosen.seconds} s)")
     for name, measured in rounds.items():
-        asked = [one["events"] + one["lost"] for one in measured]
-        lost = [one["lost"] / total if total else 0.0 for one, total in zip(measured, asked, strict=True)]
-        goodput = statistics.median(one["goodput_bps"] for one in measured)
-        rate = statistics.median(asked) / chosen.seconds
+        totals = [result["events"] + result["lost"] for result in measured]
+        lost = [result["lost"] / total if total else 0.0 for result, total in zip(measured, totals, strict=True)]
+        goodput = statistics.median(result["goodput_bps"] for result in measured)
+        rate = statistics.median(totals) / chosen.seconds
         print(f"{name:34} {goodput / 1e9:7.2f} Gb/s {rate:10.0f} {statistics.median(lost):8.2%}")
     RESULTS.mkdir(parents=True, exist_ok=True)
     path = RESULTS / f"tracing-{datetime.now(UTC):%Y%m%dT%H%M%SZ}.json"

@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-/* Sockets that are taken down: the tracepoint tcp:tcp_destroy_sock (tcp_v4_destroy_sock(), net/ipv4/tcp_ipv4.c). */
+/*
+ * Record sockets that the kernel destroys: tracepoint tcp:tcp_destroy_sock (in tcp_v4_destroy_sock(),
+ * net/ipv4/tcp_ipv4.c).
+ */
 BPF_ARRAY(destroy_filter, struct filter, 1);
 BPF_ARRAY(destroy_lost, u64, 1);
 BPF_RINGBUF_OUTPUT(destroy_events, DESTROY_RING_PAGES);

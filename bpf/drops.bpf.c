@@ -1,15 +1,19 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * Where packets die, and how long they take from one place in the stack to the next.
+ * Record where and why packets are dropped and, as an option, how long they take between places in the network stack.
  *
- * The tracepoint skb:kfree_skb names the place and the reason.  A packet that a queue refuses still lies on the device of
- * that queue.  Times are taken at __dev_queue_xmit() (which dev_queue_xmit() has become an inline name of),
- * the tracepoint net:net_dev_xmit, eth_type_trans(), napi_gro_receive() (in newer kernels gro_receive_skb()), the tracepoint
- * net:netif_receive_skb (at the top of __netif_receive_skb_core(), which the compiler may clone) and tcp_v4_rcv().
+ * The tracepoint skb:kfree_skb gives the location and the reason of a drop.  A packet that a queue drops still belongs
+ * to the queue's device.
+ *
+ * Times are taken at these places: __dev_queue_xmit() (dev_queue_xmit() is only an inline wrapper of it in newer
+ * kernels), the tracepoint net:net_dev_xmit, eth_type_trans(), napi_gro_receive() (gro_receive_skb() in newer kernels),
+ * the tracepoint net:netif_receive_skb (at the top of __netif_receive_skb_core(), which cannot be used itself because
+ * the compiler may clone it) and tcp_v4_rcv().
  */
-enum drops_stage { NOWHERE, DEV_QUEUE_XMIT, NET_DEV_XMIT, ETH_TYPE_TRANS, GRO_RECEIVE, NETIF_RECEIVE, TCP_RECEIVE, STAGES };
+enum drops_stage { NOWHERE, DEV_QUEUE_XMIT, NET_DEV_XMIT, ETH_TYPE_TRANS, GRO_RECEIVE, NETIF_RECEIVE, TCP_RECEIVE,
+		   STAGES };
 
-#define DROPS_BUCKETS 64	/* a power of two of nanoseconds each */
+#define DROPS_BUCKETS 64	/* bucket 0 holds times below 2 ns, bucket n > 0 those from 2^n to below 2^(n+1) ns */
 
 struct drops_seen {
 	u64 ts_ns;
@@ -23,7 +27,7 @@ BPF_TABLE("lru_hash", u64, struct drops_seen, drops_last_seen, 16384);
 BPF_ARRAY(drops_latency, u64, STAGES * STAGES * DROPS_BUCKETS);
 BPF_RINGBUF_OUTPUT(drops_events, DROPS_RING_PAGES);
 
-/* (struct sk_buff *skb, void *location, enum skb_drop_reason reason, ...) */
+/* Tracepoint arguments: (struct sk_buff *skb, void *location, enum skb_drop_reason reason, ...) */
 static __always_inline int drops_packet_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	const void *skb = (const void *)ctx->args[0];
@@ -39,7 +43,7 @@ static __always_inline int drops_packet_record(struct bpf_raw_tracepoint_args *c
 	read_packet(skb, &segment);
 	ifindex = read_interface(skb, &segment.ends.netns);
 #if ARGUMENTS(kfree_skb) >= 4
-	/* TCP has taken the packet off its device; the socket that was to receive it knows the node. */
+	/* TCP has cleared the device of the packet, but the socket that was to receive it identifies the namespace. */
 	if (!ifindex && ctx->args[3])
 		segment.ends.netns = number_of_netns(READ(void *, (const void *)ctx->args[3], sock_common, skc_net));
 #endif
@@ -95,13 +99,13 @@ static __always_inline int drops_pass(const void *skb, u64 stage)
 			__sync_fetch_and_add(count, 1);
 	}
 	if (stage == TCP_RECEIVE)
-		drops_last_seen.delete(&key);	/* the end of its way through the stack */
+		drops_last_seen.delete(&key);	/* the packet's path through the stack ends here */
 	else
 		drops_last_seen.update(&key, &here);
 	return 0;
 }
 
-/* Its memory will soon be another packet's. */
+/* The kernel frees the packet and may soon use its memory for another one, which must not be mistaken for it. */
 int drops_consumed(struct bpf_raw_tracepoint_args *ctx)
 {
 	u64 key = ctx->args[0];
@@ -125,7 +129,7 @@ int drops_eth_type_trans(struct bpf_raw_tracepoint_args *ctx)
 	return drops_pass((const void *)ctx->args[0], ETH_TYPE_TRANS);
 }
 
-/* (struct napi_struct *napi, struct sk_buff *skb); gro_receive_skb(struct gro_node *gro, struct sk_buff *skb) */
+/* napi_gro_receive(struct napi_struct *, struct sk_buff *) or gro_receive_skb(struct gro_node *, struct sk_buff *) */
 int drops_gro_receive(struct bpf_raw_tracepoint_args *ctx)
 {
 	return drops_pass((const void *)ctx->args[1], GRO_RECEIVE);

@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* The two ends of a connection, read from a socket or from a packet, and the filter that chooses among them. */
+/* The two ends of a connection, read from a socket or a packet, and the filter that selects connections by them. */
 #ifndef LAB_ENDPOINTS_H
 #define LAB_ENDPOINTS_H
 
 #include "kernel.h"
 
 struct endpoints {
-	u64 saddr[2];		/* IPv4 as ::ffff:a.b.c.d */
+	u64 saddr[2];		/* an IPv4 address is stored as ::ffff:a.b.c.d */
 	u64 daddr[2];
 	u32 netns;
 	u16 sport;		/* host order */
@@ -14,22 +14,22 @@ struct endpoints {
 	u16 family;		/* AF_INET or AF_INET6 */
 };
 
-/* Which connections a collector records; one per collector, written by the agent. */
+/* Selects the connections that a collector records.  Each collector has one filter, which the agent writes. */
 struct filter {
-	u64 either[2];		/* an address that one end must have */
-	u64 local[2];		/* ... that the local end (a packet's source) must have */
-	u64 remote[2];
-	u16 port_low;		/* a port of [port_low, port_high] ... */
+	u64 either[2];		/* an address that one of the ends must have */
+	u64 local[2];		/* an address that the local end (of a packet: the source) must have */
+	u64 remote[2];		/* an address that the remote end (of a packet: the destination) must have */
+	u16 port_low;		/* a port from port_low to port_high must be at one of the ends chosen below */
 	u16 port_high;
-	u16 ports_local;	/* ... at the local end will do */
-	u16 ports_remote;	/* ... at the remote end will do */
-	u16 has_either;
+	u16 ports_local;	/* 1: the local end may have it */
+	u16 ports_remote;	/* 1: the remote end may have it */
+	u16 has_either;		/* 1: `either` is set; the next two are the same for `local` and `remote` */
 	u16 has_local;
 	u16 has_remote;
 	u16 unused;
 };
 
-/* AF_INET's address as an IPv4-mapped IPv6 one. */
+/* Writes an IPv4 address as an IPv4-mapped IPv6 address. */
 static __always_inline void map_ipv4(u64 *to, u32 address)
 {
 	to[0] = 0;
@@ -37,8 +37,8 @@ static __always_inline void map_ipv4(u64 *to, u32 address)
 }
 
 /*
- * A closing socket has given up its number (__inet_put_port(), net/ipv4/inet_hashtables.c), but not its source port;
- * sockets in TIME_WAIT or that only answer a SYN are of smaller kinds, which have the number alone.
+ * A closing socket has already cleared skc_num (__inet_put_port(), net/ipv4/inet_hashtables.c) but not inet_sport.
+ * Sockets in TIME_WAIT or NEW_SYN_RECV have smaller structures, which contain skc_num only.
  */
 static __always_inline u16 read_local_port(const void *sk)
 {
@@ -89,7 +89,7 @@ static __always_inline int is_wanted(const struct filter *filter, const struct e
 	return 1;
 }
 
-/* The fields that every event about a connection has. */
+/* Sets the fields that all events about connections have in common. */
 #define SET_ENDPOINTS(event, ends) do {						\
 	__builtin_memcpy((event)->saddr, (ends)->saddr, 16);			\
 	__builtin_memcpy((event)->daddr, (ends)->daddr, 16);			\

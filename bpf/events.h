@@ -1,25 +1,28 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * What the collectors hand to user space: the only definition of these layouts.  The agent learns the
- * offsets from the compiled program, so a field added here needs no twin in Python.
+ * The layouts of the events that collectors pass to user space.
  *
- * Fields are spelled u8 ... u64 and arrays of them because bcc decodes nothing else; widest first, so
- * that there is no hidden padding.  Names are those of the kernel and of bcc's tools; ts_ns is CLOCK_MONOTONIC,
- * addresses are IPv6 (IPv4 as ::ffff:a.b.c.d), ports are in host order, netns is the network namespace's number.
+ * This is their only definition: the agent reads the offsets from the compiled program, so a new field does not have to
+ * be declared in Python, too.
+ *
+ * The fields have the types u8 ... u64, or arrays of them, because bcc can decode no other types.  Wider fields come
+ * first, so that there is no hidden padding.  Field names are those of the kernel and of bcc's tools.  The following
+ * holds for all events: ts_ns is a time on CLOCK_MONOTONIC, addresses are IPv6 (an IPv4 address is ::ffff:a.b.c.d),
+ * ports are in host byte order, and netns is the number of the network namespace.
  */
 #ifndef LAB_EVENTS_H
 #define LAB_EVENTS_H
 
-/* A connection's congestion state, just before an incoming segment is processed, or when one leaves. */
+/* The congestion state of a connection just before a received segment is processed, or when a segment is sent. */
 struct tcp_probe_event {
 	u64 ts_ns;
 	u64 sock_cookie;
 	u64 pacing_rate;	/* bytes per second */
-	u64 delivery_rate;	/* bytes per second, as tcp_compute_delivery_rate() gives it to ss */
-	u64 ca_bandwidth;	/* BBR: the bottleneck's bandwidth as it models it, bytes per second */
-	u8 saddr[16];		/* the socket's own address */
-	u8 daddr[16];
-	u8 ca_name[16];		/* the congestion control's name */
+	u64 delivery_rate;	/* bytes per second, as ss shows it: see tcp_compute_delivery_rate() */
+	u64 ca_bandwidth;	/* BBR: estimated bottleneck bandwidth, bytes per second */
+	u8 saddr[16];		/* local address of the socket */
+	u8 daddr[16];		/* remote address of the socket */
+	u8 ca_name[16];		/* name of the congestion control */
 	u32 snd_nxt;
 	u32 snd_una;
 	u32 snd_cwnd;		/* segments */
@@ -28,40 +31,40 @@ struct tcp_probe_event {
 	u32 srtt_us;
 	u32 rcv_wnd;		/* bytes */
 	u32 mark;
-	u32 packets_out;	/* segments, as the next three */
+	u32 packets_out;	/* segments; so are the next four fields */
 	u32 sacked_out;
 	u32 lost_out;
 	u32 retrans_out;
 	u32 total_retrans;
 	u32 mss;		/* bytes */
 	u32 min_rtt_us;
-	u32 sndbuf;		/* bytes, as the next three */
+	u32 sndbuf;		/* bytes; so are the next three fields */
 	u32 wmem_queued;
 	u32 rcvbuf;
 	u32 rmem_alloc;
-	u32 ca_min_rtt_us;	/* BBR: min_rtt; Vegas: baseRTT */
-	u32 ca_gain;		/* BBR: the pacing gain, in 1/256 */
+	u32 ca_min_rtt_us;	/* BBR: min_rtt_us; Vegas: baseRTT */
+	u32 ca_gain;		/* BBR: pacing gain, in units of 1/256 */
 	u32 ca_window_max;	/* CUBIC: W_max, segments */
 	u32 ca_k_ms;		/* CUBIC: K, milliseconds */
 	u32 netns;
-	u16 data_len;		/* payload of the segment, bytes; one that leaves may be cut into several later (GSO) */
+	u16 data_len;		/* payload of the segment in bytes; GSO may later split a segment that is sent */
 	u16 sport;
 	u16 dport;
 	u16 family;		/* AF_INET or AF_INET6 */
 	u8 ca_state;		/* Open, Disorder, CWR, Recovery, Loss */
 	u8 ca_mode;		/* BBR: Startup, Drain, ProbeBW, ProbeRTT */
-	u8 is_transmit;		/* 1: a segment that leaves */
+	u8 is_transmit;		/* 1: the segment is sent; 0: it is received */
 	u8 unused[5];
 };
 
 /* A change of a connection's state. */
 struct states_event {
 	u64 ts_ns;
-	u64 skaddr;		/* the kernel's address of the socket */
-	u64 duration_ns;	/* how long it was in oldstate; 0: not known */
+	u64 skaddr;		/* address of the socket in the kernel */
+	u64 duration_ns;	/* time that the connection spent in oldstate; 0 if unknown */
 	u8 saddr[16];
 	u8 daddr[16];
-	u8 comm[16];		/* of the thread that ran: not always the socket's owner */
+	u8 comm[16];		/* name of the thread that was running, which is not always the owner of the socket */
 	u32 pid;
 	u32 netns;
 	u16 sport;
@@ -73,9 +76,9 @@ struct states_event {
 
 /* A connection that has ended. */
 struct life_event {
-	u64 ts_ns;		/* of its end */
+	u64 ts_ns;		/* end of the connection */
 	u64 duration_ns;
-	u64 tx_bytes;		/* acknowledged by the other end */
+	u64 tx_bytes;		/* bytes sent and acknowledged by the other end */
 	u64 rx_bytes;
 	u8 saddr[16];
 	u8 daddr[16];
@@ -96,7 +99,7 @@ struct retrans_event {
 	u64 skaddr;
 	u8 saddr[16];
 	u8 daddr[16];
-	u32 seq;		/* 0 for a SYN-ACK, as the next */
+	u32 seq;		/* 0 for a SYN-ACK; so are the next two fields */
 	u32 end_seq;
 	u32 snd_cwnd;		/* segments */
 	u32 netns;
@@ -112,19 +115,19 @@ struct retrans_event {
 /* A connection reset. */
 struct resets_event {
 	u64 ts_ns;
-	u64 skaddr;		/* 0: a reset in answer to a segment that belonged to no socket */
+	u64 skaddr;		/* 0 if the reset answers a segment that belongs to no socket */
 	u8 saddr[16];
 	u8 daddr[16];
-	u32 reason;		/* enum sk_rst_reason, where the kernel gives one; else 0 */
+	u32 reason;		/* enum sk_rst_reason if the kernel gives a reason, otherwise 0 */
 	u32 netns;
 	u16 sport;
 	u16 dport;
 	u16 family;
-	u8 state;		/* 0: no socket */
-	u8 is_sent;		/* 0: received */
+	u8 state;		/* 0 if there is no socket */
+	u8 is_sent;		/* 1: the reset was sent; 0: it was received */
 };
 
-/* A socket that is taken down. */
+/* A socket that the kernel destroys. */
 struct destroy_event {
 	u64 ts_ns;
 	u64 skaddr;
@@ -141,57 +144,57 @@ struct destroy_event {
 /* A TCP segment that arrives at tcp_v4_rcv() or tcp_v6_rcv(). */
 struct packets_event {
 	u64 ts_ns;
-	u8 saddr[16];		/* the sender's */
+	u8 saddr[16];		/* address of the sender */
 	u8 daddr[16];
 	u32 seq;
 	u32 ack;
 	u32 length;		/* payload, bytes */
 	u32 netns;
 	u32 ifindex;
-	u16 window;		/* as on the wire: not scaled */
+	u16 window;		/* as in the header, without window scaling */
 	u16 sport;
 	u16 dport;
 	u16 family;
 	u8 flags;		/* FIN SYN RST PSH ACK URG ECE CWR, from bit 0 */
-	u8 ecn;			/* of the IP header: 0 Not-ECT, 1 ECT(1), 2 ECT(0), 3 CE */
+	u8 ecn;			/* ECN field of the IP header: 0 Not-ECT, 1 ECT(1), 2 ECT(0), 3 CE */
 	u8 unused[2];
 };
 
 /* A packet that the kernel drops. */
 struct drops_event {
 	u64 ts_ns;
-	u64 location;		/* the address that dropped it */
-	u8 saddr[16];		/* the sender's */
+	u64 location;		/* address of the code that dropped the packet */
+	u8 saddr[16];		/* address of the sender */
 	u8 daddr[16];
 	u32 seq;
-	u32 length;		/* TCP: payload, bytes */
+	u32 length;		/* TCP and UDP: payload, bytes */
 	u32 packet_bytes;
 	u32 reason;		/* enum skb_drop_reason */
 	u32 netns;
-	u32 ifindex;		/* the device the packet was on; 0: none */
+	u32 ifindex;		/* device to which the packet belonged; 0 if none */
 	u16 ether_type;
 	u16 sport;
 	u16 dport;
 	u16 family;
-	u8 protocol;		/* of the IP header */
+	u8 protocol;		/* protocol number in the IP header */
 	u8 flags;
 	u8 unused[6];
 };
 
 enum queue_sample { AT_INTERVAL, ENQUEUE, DEQUEUE };
 
-/* A queue's state: at a declared interval, or after each packet. */
+/* The state of a queue, at the end of a sampling interval or after a packet has entered or left. */
 struct queue_event {
 	u64 ts_ns;
-	u64 sojourn_ns;		/* how long the packet that has left was in the queue; 0: not known */
+	u64 sojourn_ns;		/* time that the departed packet spent in the queue; 0 if unknown or not a departure */
 	u32 backlog_bytes;
 	u32 backlog_packets;
-	u32 drops;		/* since the queue was made, as the next two */
+	u32 drops;		/* since the queue was created; so is requeues */
 	u32 requeues;
-	u32 marks;		/* packets that left with CE but had come without; counted while recording */
+	u32 marks;		/* packets that entered without CE and left with it, since recording started */
 	u32 netns;
 	u32 ifindex;
-	u32 packet_bytes;	/* 0 at an interval */
+	u32 packet_bytes;	/* size of the packet; 0 at the end of an interval */
 	u8 kind;		/* enum queue_sample */
 	u8 unused[7];
 };

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * Bytes that processes send and receive over each TCP connection: what tcp_sendmsg() has accepted and what
- * tcp_cleanup_rbuf() has handed over (net/ipv4/tcp.c).  Totals are kept here; the agent reads them at intervals.
+ * Count the bytes that processes send and receive over each TCP connection: those that tcp_sendmsg() has accepted and
+ * those that tcp_cleanup_rbuf() has handed to the process (net/ipv4/tcp.c).  The map flow_totals holds the totals,
+ * which the agent reads at intervals.
  */
 struct flow_key {
 	u64 saddr[2];
@@ -21,7 +22,7 @@ struct flow_total {
 };
 
 struct flow_config {
-	u32 pid;		/* 0: every process */
+	u32 pid;		/* the only process to count; 0 for all processes */
 	u32 unused;
 };
 
@@ -66,7 +67,7 @@ static __always_inline int flow_add(const void *sk, u64 sent, u64 received)
 	return 0;
 }
 
-/* On return: int tcp_sendmsg(struct sock *sk, struct msghdr *msg, size_t size) */
+/* When this returns: int tcp_sendmsg(struct sock *sk, struct msghdr *msg, size_t size).  Argument 3 is its result. */
 int flow_sent(struct bpf_raw_tracepoint_args *ctx)
 {
 	s32 sent = ctx->args[3];
@@ -74,7 +75,7 @@ int flow_sent(struct bpf_raw_tracepoint_args *ctx)
 	return sent > 0 ? flow_add((const void *)ctx->args[0], sent, 0) : 0;
 }
 
-/* void tcp_cleanup_rbuf(struct sock *sk, int copied) */
+/* When this is entered: void tcp_cleanup_rbuf(struct sock *sk, int copied). */
 int flow_received(struct bpf_raw_tracepoint_args *ctx)
 {
 	s32 copied = ctx->args[1];

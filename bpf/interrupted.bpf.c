@@ -1,21 +1,30 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * The kernel does not run a program within itself: what an interrupt does while a process is at the same place, working
- * off its socket's backlog or closing it, would be missed.  So a second program hangs at each such place, runs after the
- * first one, and records what the first one has not.  The first one leaves what it has recorded in a table, by what the
- * event is about (a segment, a socket), which is never the same in the process and in what interrupts it.
- * The loader numbers the places (PLACES, PLACE_<program>), and puts this before the programs: of what is included, bcc
- * would not see the maps.
+ * Record events that happen in an interrupt while a process is at the same place in the kernel.
+ *
+ * The kernel never runs a BPF program within itself.  If an interrupt reaches a hook while the hook's program is
+ * running for a process (which is working off its socket's backlog, say, or closing it), the kernel skips the program,
+ * and the event would be missed.  A second program is therefore attached to each such place.  It runs after the first
+ * program and records the event if the first one has not.
+ *
+ * The first program notes in a table which event it has recorded.  The note is the subject of the event (a segment or a
+ * socket), which is never the same for the process and for the interrupt.
+ *
+ * The loader numbers the places (PLACES, PLACE_<program>).  It puts this file in front of the programs instead of
+ * letting them include it, because bcc does not find maps in included files.
  */
-#define SLOTS 8	/* an interrupt between the two programs must not be given the same one */
+#define SLOTS 8	/* makes it unlikely that an interrupt between the two programs overwrites the note of the process */
 
 BPF_PERCPU_ARRAY(places_recorded, u64, PLACES * SLOTS);
-BPF_PERCPU_ARRAY(places_nested, u64, PLACES);	/* how often the second program recorded */
+BPF_PERCPU_ARRAY(places_nested, u64, PLACES);	/* how often the second program has recorded an event */
 
 /*
- * As a number: the verifier knows arguments for pointers, and lets nobody calculate with them.  The address is worked
- * out from a copy that the compiler cannot tell to be the context: of that, only its own address plus a constant may be
- * read, which the compiler would not stick to if it had the sum at hand.
+ * Returns an argument of the hook as a number.  The verifier considers these arguments pointers and forbids arithmetic
+ * on them, so the argument is read from memory instead.
+ *
+ * The asm statement hides from the compiler that the address is derived from the context.  Otherwise the compiler might
+ * also use the computed address for its direct reads of the context, which the verifier allows only at a constant
+ * offset from the context's own address.
  */
 static __always_inline u64 argument_of(const void *ctx, u32 number)
 {
@@ -28,7 +37,7 @@ static __always_inline u64 argument_of(const void *ctx, u32 number)
 
 static __always_inline u32 slot_of(u32 place, u64 subject)
 {
-	/* Kernel objects lie 64 bytes apart and more. */
+	/* Kernel objects are at least 64 bytes apart, so the lowest 6 bits of their addresses do not help. */
 	return place * SLOTS + ((subject >> 6 ^ subject >> 12) & (SLOTS - 1));
 }
 
@@ -56,8 +65,10 @@ static __always_inline int is_missing(u32 place, u64 subject)
 	return 1;
 }
 
-/* What <program>_record() does, at its place; `about` is the argument that events differ by.  (bcc takes one program
- * from a macro.) */
+/*
+ * These macros define the two programs of a place, both of which call <program>_record().  `about` is the number of the
+ * argument that is the subject of the event.  There are two macros because bcc finds only one program in each macro.
+ */
 #define FIRST_PROGRAM(program, about) \
 	int program(struct bpf_raw_tracepoint_args *ctx) \
 	{ \

@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
 /*
- * Reading the kernel's structures without its headers.  For every (structure, field) that a collector names in
- * READ, READ_BITS, OFFSET or HAVE, the loader defines KERNEL_OFFSET_s__f (bytes), KERNEL_BYTES_s__f, for bit
- * fields KERNEL_SHIFT_s__f and KERNEL_BITS_s__f, and KERNEL_HAVE_s__f, all from the running kernel's BTF
- * (lab/agent/collectors/btf.py).  A field that does not exist, and is not asked for with HAVE, is an error.
+ * Macros for reading the kernel's structures without the kernel's headers.
+ *
+ * For each pair of a structure s and a field f that a collector names in READ, READ_BITS, OFFSET or HAVE, the loader
+ * defines KERNEL_HAVE_s__f (whether the field exists), KERNEL_OFFSET_s__f and KERNEL_BYTES_s__f (in bytes) and, for bit
+ * fields, KERNEL_SHIFT_s__f and KERNEL_BITS_s__f.  The values come from the running kernel's type information (BTF, see
+ * lab/agent/collectors/btf.py).  Naming a field that does not exist is an error unless HAVE tests for it.
  */
 #ifndef LAB_KERNEL_H
 #define LAB_KERNEL_H
@@ -11,7 +13,7 @@
 #define HAVE(structure, field) KERNEL_HAVE_##structure##__##field
 #define OFFSET(structure, field) KERNEL_OFFSET_##structure##__##field
 
-/* The number of arguments that tracepoint has in this kernel: some have gained one. */
+/* The number of arguments of a tracepoint in this kernel: newer kernels have added arguments to some tracepoints. */
 #define ARGUMENTS(tracepoint) KERNEL_ARGUMENTS_##tracepoint
 
 #define READ_AT(type, address) ({						\
@@ -42,14 +44,14 @@ enum { TCP_CA_OPEN, TCP_CA_DISORDER, TCP_CA_CWR, TCP_CA_RECOVERY, TCP_CA_LOSS };
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 
-/* Counts what found no room in a ring; the pointer is what the lookup in a *_lost array gave. */
+/* Counts an event that found no room in a ring buffer; `lost` is the result of a lookup in a *_lost array. */
 static __always_inline void count_lost(u64 *lost)
 {
 	if (lost)
 		__sync_fetch_and_add(lost, 1);
 }
 
-/* The network namespace's number, as in /proc/PID/ns/net: which node of a topology something happened on. */
+/* The number of a network namespace, as in /proc/PID/ns/net.  It identifies the node of a topology. */
 static __always_inline u32 number_of_netns(const void *net)
 {
 	return READ_AT(u32, net + OFFSET(net, ns) + OFFSET(ns_common, inum));

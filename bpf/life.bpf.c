@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * One event per connection, when it ends: who it belonged to, how long it lived, what it carried.  As in bcc's tcplife:
- * it begins when its socket is given a state before FIN_WAIT1, and belongs to who was running when it was opened
- * (SYN_SENT) or when it was shut down (FIN_WAIT1, LAST_ACK), for then it is the application that runs.
+ * Record one event per connection when it ends: its owner, its duration and the bytes that it carried.
+ *
+ * As in bcc's tcplife, a connection begins when its socket enters a state before FIN_WAIT1.  Its owner is the process
+ * that was running when the connection was opened (SYN_SENT) or shut down (FIN_WAIT1, LAST_ACK), because at these times
+ * it is the application that is running.
  */
 struct life_owner {
 	u8 comm[16];

@@ -1,7 +1,9 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * What tc has no qdisc for, as classifiers (tc-bpf(8), direct action): losing listed packets, and a link whose capacity
- * are listed in a capacity file.  Which link a packet is on is its mark, set by the filter before.
+ * Link properties for which tc has no qdisc, as classifiers in direct-action mode (tc-bpf(8)): one program loses the
+ * packets whose numbers are listed, the other lets packets leave at the times that a capacity file lists.
+ *
+ * The mark of a packet (skb->mark) is the slot of its link in the maps.  The filter in front of the program sets it.
  */
 #define LINKS_MAX 256
 #define LINKS_OPPORTUNITIES (1 << 20)
@@ -17,15 +19,15 @@ struct links_listed_key {
 };
 
 struct links_counter {
-	u64 packets;		/* of those that count */
-	u32 least_bytes;	/* shorter ones do not: acknowledgements, handshakes */
+	u64 packets;		/* number of packets counted so far */
+	u32 least_bytes;	/* shorter packets (ACKs, handshakes) are not counted */
 	u32 unused;
 };
 
 BPF_TABLE("hash", struct links_listed_key, u8, links_listed, 65536);
 BPF_ARRAY(links_counters, struct links_counter, LINKS_MAX);
 
-/* At the ingress of the receiving interface. */
+/* Loses listed packets; attached to the ingress of the receiving interface. */
 int links_lose_listed(struct __sk_buff *skb)
 {
 	struct links_listed_key key = { .slot = skb->mark };
@@ -39,20 +41,21 @@ int links_lose_listed(struct __sk_buff *skb)
 }
 
 struct links_capacity {
-	u64 start_ns;		/* of the first period: bpf_ktime_get_ns() */
-	u64 period_ns;		/* after which it begins anew */
-	u64 next;		/* the opportunity that the last packet took, counted through all periods */
-	u32 used;		/* bytes of it that are taken */
-	u32 opportunity_bytes;		/* bytes of each */
-	u32 first;		/* its place in links_opportunities */
-	u32 count;
-	u64 limit_bytes;	/* what may wait */
-	u64 dropped;
+	u64 start_ns;		/* start of the first period, as bpf_ktime_get_ns() gives it */
+	u64 period_ns;		/* time after which the capacity file starts again */
+	u64 next;		/* opportunity in which the last packet left, counted through all periods */
+	u32 used;		/* bytes of this opportunity that are used */
+	u32 opportunity_bytes;	/* bytes that can leave in one opportunity */
+	u32 first;		/* index of the file's first opportunity in links_opportunities */
+	u32 count;		/* number of opportunities in a period */
+	u64 limit_bytes;	/* bytes that may wait */
+	u64 dropped;		/* number of packets dropped because too many bytes were waiting */
 };
 
 BPF_ARRAY(links_capacities, struct links_capacity, LINKS_MAX);
-BPF_ARRAY(links_opportunities, u32, LINKS_OPPORTUNITIES);	/* ms since the start of its period, ascending */
+BPF_ARRAY(links_opportunities, u32, LINKS_OPPORTUNITIES);	/* ms since start of period, ascending for each link */
 
+/* The time of an opportunity that is counted through all periods. */
 static __always_inline u64 links_time(const struct links_capacity *link, u64 index)
 {
 	u32 place = link->first + index % link->count;
@@ -61,7 +64,7 @@ static __always_inline u64 links_time(const struct links_capacity *link, u64 ind
 	return link->start_ns + index / link->count * link->period_ns + (ms ? *ms : 0) * 1000000ULL;
 }
 
-/* The first opportunity that is not before NOW. */
+/* The first opportunity at or after `now`, counted through all periods. */
 static __always_inline u64 links_first_from(const struct links_capacity *link, u64 now)
 {
 	u64 elapsed = now - link->start_ns;
@@ -84,9 +87,9 @@ static __always_inline u64 links_first_from(const struct links_capacity *link, u
 }
 
 /*
- * At the egress of the sending interface, above a qdisc (fq) that holds each packet until its skb->tstamp.  A packet
- * leaves with the opportunity that carries its last byte; one that comes when nothing waits takes the next to come, and
- * those that nobody took are lost.
+ * Sets the departure time of each packet; attached to the egress of the sending interface, above a qdisc (fq) that
+ * holds the packet until its skb->tstamp.  A packet leaves in the opportunity that carries its last byte.  A packet
+ * that arrives when none is waiting uses the next opportunity; earlier opportunities that no packet used are lost.
  */
 int links_follow_capacity(struct __sk_buff *skb)
 {
@@ -98,7 +101,7 @@ int links_follow_capacity(struct __sk_buff *skb)
 	skb->mark = 0;
 	if (!link || !link->count || !link->period_ns || !link->opportunity_bytes)
 		return TC_ACT_OK;
-	/* Before its start, and while paths are calibrated, the capacity file has not begun: the link is then at its first opportunity. */
+	/* Before its start time, the capacity file has not begun, and the link is at its first opportunity. */
 	first = now < link->start_ns ? 0 : links_first_from(link, now);
 	index = link->next;
 	used = link->used;

@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0 OR Apache-2.0 */
-/* The headers of a packet, read with care: nothing in a packet is trusted to be there. */
+/* Read the headers of a packet, without relying on the packet to be complete. */
 #ifndef LAB_PACKET_H
 #define LAB_PACKET_H
 
@@ -14,10 +14,10 @@ struct segment {
 	u32 seq;
 	u32 ack;
 	u32 length;		/* payload, bytes */
-	u16 window;		/* as on the wire: not scaled */
+	u16 window;		/* as in the header, without window scaling */
 	u8 flags;		/* FIN SYN RST PSH ACK URG ECE CWR, from bit 0 */
 	u8 protocol;
-	u8 ecn;			/* of the IP header: 0 Not-ECT, 1 ECT(1), 2 ECT(0), 3 CE */
+	u8 ecn;			/* ECN field of the IP header: 0 Not-ECT, 1 ECT(1), 2 ECT(0), 3 CE */
 };
 
 struct ipv4_header { u8 version_length, tos; u16 total, id, fragment; u8 ttl, protocol; u16 check; u32 saddr, daddr; };
@@ -29,8 +29,8 @@ _Static_assert(sizeof(struct ipv6_header) == 40, "IPv6 header");
 _Static_assert(sizeof(struct tcp_header) == 16, "start of a TCP header");
 
 /*
- * Reads the IP header that skb's network header points to and, where the transport is TCP or UDP, what follows it.
- * Returns 0 for anything that is neither IPv4 nor IPv6.  IPv6 extension headers are not followed.
+ * Reads the IP header of a packet and, if the packet is TCP or UDP, the transport header.  Returns 0 if the packet is
+ * neither IPv4 nor IPv6.  IPv6 extension headers are not parsed.
  */
 static __always_inline int read_packet(const void *skb, struct segment *segment)
 {
@@ -55,7 +55,7 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 		length = bpf_ntohs(ip.total) - (ip.version_length & 15) * 4;
 		transport = network + (ip.version_length & 15) * 4;
 		if (bpf_ntohs(ip.fragment) & IP_IS_FRAGMENT_MASK)
-			return 1;	/* a later fragment: no transport header in it */
+			return 1;	/* a fragment other than the first has no transport header */
 	} else if (protocol == ETH_P_IPV6) {
 		struct ipv6_header ip = {};
 
@@ -94,7 +94,7 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 	return 1;
 }
 
-/* The interface a packet is on; 0 for none. */
+/* Returns the index of the packet's interface and sets `netns`; without an interface, returns 0 and leaves `netns`. */
 static __always_inline u32 read_interface(const void *skb, u32 *netns)
 {
 	const void *device = READ(void *, skb, sk_buff, dev);

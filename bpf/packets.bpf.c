@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-/* Every TCP segment that arrives, with its headers: tcp_v4_rcv() and tcp_v6_rcv() (net/ipv4/tcp_ipv4.c, net/ipv6). */
+/*
+ * Record the headers of each TCP segment that arrives at tcp_v4_rcv() (net/ipv4/tcp_ipv4.c) or tcp_v6_rcv()
+ * (net/ipv6/tcp_ipv6.c).
+ */
 BPF_ARRAY(packets_filter, struct filter, 1);
 BPF_ARRAY(packets_lost, u64, 1);
 BPF_RINGBUF_OUTPUT(packets_events, PACKETS_RING_PAGES);

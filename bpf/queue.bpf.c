@@ -1,19 +1,21 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * The queue of every interface that has one: the tracepoints qdisc:qdisc_enqueue and qdisc:qdisc_dequeue, which fire
- * for the root queueing discipline after it has taken or given a packet (net/core/dev.c, net/sched/sch_generic.c).
+ * Record the state of the queue of each interface that has one.
  *
- * A queue changes only at these, so its length at the end of an interval is what the last one before left behind.  No
- * timer is needed, and an interval in which nothing happens costs nothing.
+ * The programs are attached to the tracepoints qdisc:qdisc_enqueue and qdisc:qdisc_dequeue, which fire after the root
+ * queueing discipline has accepted or released a packet (net/core/dev.c, net/sched/sch_generic.c).
+ *
+ * A queue changes only at these events, so its length at the end of an interval is its length after the last event
+ * before that time.  Therefore no timer is needed, and an interval without events costs nothing.
  */
 struct queue_config {
-	u64 interval_ns;	/* 0: no samples */
+	u64 interval_ns;	/* interval between samples; 0 for no samples */
 	u16 every_packet;
 	u16 unused[3];
 };
 
 struct queue_state {
-	u64 interval;		/* number of the one it is in */
+	u64 interval;		/* number of the interval that contains the last event */
 	u32 backlog_bytes;
 	u32 backlog_packets;
 	u32 drops;
@@ -24,7 +26,7 @@ struct queue_state {
 
 struct queue_waiting {
 	u64 since_ns;
-	u64 ecn;		/* that it came with */
+	u64 ecn;		/* ECN field of the packet when it entered the queue */
 };
 
 BPF_ARRAY(queue_config, struct queue_config, 1);
@@ -108,15 +110,15 @@ static __always_inline int queue_changed(const void *qdisc, const void *skb, u8 
 	return 0;
 }
 
-/* (struct Qdisc *qdisc, const struct netdev_queue *txq, struct sk_buff *skb) */
+/* Tracepoint arguments: (struct Qdisc *qdisc, const struct netdev_queue *txq, struct sk_buff *skb) */
 int queue_enqueue(struct bpf_raw_tracepoint_args *ctx)
 {
 	return queue_changed((const void *)ctx->args[0], (const void *)ctx->args[2], ENQUEUE);
 }
 
-/* (struct Qdisc *qdisc, const struct netdev_queue *txq, int packets, struct sk_buff *skb) */
+/* Tracepoint arguments: (struct Qdisc *qdisc, const struct netdev_queue *txq, int packets, struct sk_buff *skb) */
 int queue_dequeue(struct bpf_raw_tracepoint_args *ctx)
 {
-	/* Fires when the queue had nothing to give, too. */
+	/* The tracepoint also fires, without a packet, when the queue had none to release. */
 	return ctx->args[3] ? queue_changed((const void *)ctx->args[0], (const void *)ctx->args[3], DEQUEUE) : 0;
 }

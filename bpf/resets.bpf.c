@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-/* Connection resets, sent and received: the tracepoints tcp:tcp_send_reset and tcp:tcp_receive_reset. */
+/* Record connection resets sent and received: tracepoints tcp:tcp_send_reset and tcp:tcp_receive_reset. */
 BPF_ARRAY(resets_filter, struct filter, 1);
 BPF_ARRAY(resets_lost, u64, 1);
 BPF_RINGBUF_OUTPUT(resets_events, RESETS_RING_PAGES);
@@ -37,8 +37,8 @@ static __always_inline int resets_sent_record(struct bpf_raw_tracepoint_args *ct
 	reason = ctx->args[2];
 #endif
 	/*
-	 * The segment that is answered says more than the socket, which may be a listening one: its destination is the
-	 * end that sends the reset.
+	 * The connection is read from the segment that the reset answers, because the socket may be a listening one.
+	 * The destination of that segment is the end that sends the reset.
 	 */
 	if (skb) {
 		struct segment answered = {};

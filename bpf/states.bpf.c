@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
-/* Every change of a connection's state: the tracepoint sock:inet_sock_set_state (net/ipv4/af_inet.c). */
+/* Record each change of a connection's TCP state: tracepoint sock:inet_sock_set_state (net/ipv4/af_inet.c). */
 BPF_ARRAY(states_filter, struct filter, 1);
 BPF_ARRAY(states_lost, u64, 1);
 BPF_TABLE("lru_hash", u64, u64, states_since, 65536);

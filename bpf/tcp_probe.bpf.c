@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * Congestion state at every segment that a connection receives, as the tcpprobe module had it: the tracepoint
- * tcp:tcp_probe, at the top of tcp_rcv_established() (net/ipv4/tcp_input.c), so values are those from before the
- * segment.  And, if asked for, at every segment it sends: __tcp_transmit_skb() (net/ipv4/tcp_output.c).
+ * Record the congestion state of a connection at each segment that it receives, as the tcpprobe kernel module did.
+ *
+ * The program is attached to the tracepoint tcp:tcp_probe at the top of tcp_rcv_established() (net/ipv4/tcp_input.c),
+ * so the values are those from before the segment is processed.  As an option, the state is also recorded at each
+ * segment that the connection sends, in __tcp_transmit_skb() (net/ipv4/tcp_output.c).
  */
 struct tcp_probe_config {
-	u16 cwnd_change_only;	/* record only when snd_cwnd or ssthresh is not what it was */
+	u16 cwnd_change_only;	/* record only if snd_cwnd or ssthresh differs from the last recorded event */
 	u16 unused[3];
 };
 
@@ -15,7 +17,7 @@ BPF_ARRAY(tcp_probe_lost, u64, 1);
 BPF_TABLE("lru_hash", u64, u64, tcp_probe_last_window, 16384);
 BPF_RINGBUF_OUTPUT(tcp_probe_events, TCP_PROBE_RING_PAGES);
 
-/* tcp_current_ssthresh(), include/net/tcp.h */
+/* The same calculation as tcp_current_ssthresh(), include/net/tcp.h. */
 static __always_inline u32 tcp_probe_ssthresh(const void *sk, u32 cwnd, u8 ca_state)
 {
 	u32 ssthresh = READ(u32, sk, tcp_sock, snd_ssthresh);
@@ -26,7 +28,7 @@ static __always_inline u32 tcp_probe_ssthresh(const void *sk, u32 cwnd, u8 ca_st
 	return three_quarters;
 }
 
-/* tcp_compute_delivery_rate(), net/ipv4/tcp.c */
+/* The same calculation as tcp_compute_delivery_rate(), net/ipv4/tcp.c. */
 static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
 {
 	u64 delivered = READ(u32, sk, tcp_sock, rate_delivered);
@@ -38,7 +40,7 @@ static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
 #define IS_CALLED(name, a, b, c, d) \
 	(*(u32 *)(name) == ((a) | (b) << 8 | (c) << 16 | (u32)(d) << 24))
 
-/* What the congestion control keeps for itself, for those whose structure this kernel describes. */
+/* Reads private variables of the congestion control, if the kernel has type information about its structure. */
 static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_probe_event *event)
 {
 	const void *algorithm = READ(void *, sk, inet_connection_sock, icsk_ca_ops);
@@ -53,7 +55,7 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 	event->ca_mode = 0;
 #if HAVE(bbr, pacing_gain) && HAVE(bbr, bw)
 	if (IS_CALLED(event->ca_name, 'b', 'b', 'r', 0)) {
-		/* bbr_max_bw(): the windowed maximum's first sample, packets per microsecond << 24 (net/ipv4/tcp_bbr.c) */
+		/* As bbr_max_bw(), net/ipv4/tcp_bbr.c: first sample of the windowed maximum, packets/us << 24. */
 		u64 bw = READ_AT(u32, own + OFFSET(bbr, bw) + 4);
 		u64 long_term = READ_BITS(own, bbr, lt_use_bw) ? READ(u32, own, bbr, lt_bw) : 0;
 
@@ -66,7 +68,7 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 #if HAVE(bictcp, last_max_cwnd) && HAVE(bictcp, bic_K)
 	if (IS_CALLED(event->ca_name, 'c', 'u', 'b', 'i')) {
 		event->ca_window_max = READ(u32, own, bictcp, last_max_cwnd);
-		/* K is in 1/1024 s (BICTCP_HZ, net/ipv4/tcp_cubic.c) */
+		/* The unit of bic_K is 1/1024 s (BICTCP_HZ, net/ipv4/tcp_cubic.c). */
 		event->ca_k_ms = (u64)READ(u32, own, bictcp, bic_K) * 1000 >> 10;
 	}
 #endif
@@ -76,7 +78,7 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 #endif
 }
 
-/* IS_TRANSMIT is a constant, so that each program has only its own branch. */
+/* `is_transmit` is a compile-time constant, so that each program contains only its own branch. */
 static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_transmit)
 {
 	u32 zero = 0;
@@ -90,7 +92,7 @@ static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_tr
 
 	if (!filter || !config)
 		return 0;
-	/* Ports first: most sockets of a busy host are told apart by these two reads. */
+	/* Ports are checked first, because on a busy host these two reads exclude most sockets. */
 	if (!is_port_wanted(filter, READ(u16, sk, sock_common, skc_num),
 			    bpf_ntohs(READ(u16, sk, sock_common, skc_dport))))
 		return 0;
@@ -135,7 +137,7 @@ static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_tr
 	event->retrans_out = READ(u32, sk, tcp_sock, retrans_out);
 	event->total_retrans = READ(u32, sk, tcp_sock, total_retrans);
 	event->mss = READ(u32, sk, tcp_sock, mss_cache);
-	/* struct minmax: the first sample's time, then its value (include/linux/win_minmax.h) */
+	/* In struct minmax, the time of the first sample comes before its value (include/linux/win_minmax.h). */
 	event->min_rtt_us = READ_AT(u32, sk + OFFSET(tcp_sock, rtt_min) + 4);
 	event->sndbuf = READ(u32, sk, sock, sk_sndbuf);
 	event->wmem_queued = READ(u32, sk, sock, sk_wmem_queued);
@@ -144,14 +146,14 @@ static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_tr
 	event->mark = READ(u32, skb, sk_buff, mark);
 	event->delivery_rate = tcp_probe_delivery_rate(sk, event->mss);
 	if (is_transmit) {
-		event->data_len = READ(u32, skb, sk_buff, len);	/* no header is on it yet */
+		event->data_len = READ(u32, skb, sk_buff, len);	/* the segment has no headers yet */
 	} else {
 		u64 tcp = READ(u64, skb, sk_buff, data);
 
 		event->data_len = READ(u32, skb, sk_buff, len) - (READ_AT(u8, (void *)tcp + 12) >> 4) * 4;
 	}
 	tcp_probe_read_algorithm(sk, event);
-	/* Read in bulk, at the reader's own pace: waking it for every event would disturb the trial. */
+	/* The reader polls the buffer and reads events in bulk: waking it for each event would disturb the trial. */
 	tcp_probe_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;
 }

@@ -1,173 +1,54 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the tables of ``experiment-file.md`` from the schema: ``python docs/generate.py [--check]``.
+"""Write those parts of the pages that are taken from the code: ``python docs/generate.py [--check]``.
 
-``--check`` writes nothing and exits with 1 if the page is not up to date.
+A part begins with a comment that says what it is, such as ``<!-- fields of Link -->``, and ends with ``<!-- end -->``;
+what stands between them is replaced.  ``--check`` writes nothing, names the pages that are out of date, and exits with
+1 if there are any.
 """
 
 from __future__ import annotations
 
 import re
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
-from lab import units
-from lab.experiment.schema.json_schema import json_schema
+from generators import checks, columns, commands, exit_codes, fields, metrics
 
-PAGE = Path(__file__).with_name("experiment-file.md")
-TABLE = re.compile(r"(<!-- fields of (\w+)([\w ]*) -->\n).*?(<!-- end -->)", re.DOTALL)
+HERE = Path(__file__).parent
 
-KINDS = {
-    units.RATE_PATTERN: "rate",
-    units.DURATION_PATTERN: "duration",
-    units.SIZE_PATTERN: "size",
-    units.PERCENT_PATTERN: "probability",
-    units.QUEUE_LIMIT_PATTERN: "queue limit",
+KINDS: dict[str, Callable[[str], str]] = {
+    "checks": checks.table,
+    "columns": columns.table,
+    "error classes": exit_codes.errors,
+    "exit codes": exit_codes.table,
+    "fields": fields.table_of,
+    "metrics": metrics.table,
+    "options": commands.table,
 }
-SECTIONS = {
-    "Arrivals": "[arrivals](#short-flows)",
-    "FixedSize": "[a distribution](#short-flows)",
-    "ParetoSizes": "[a distribution](#short-flows)",
-    "SizesFile": "[a distribution](#short-flows)",
-    "Access": "[the access links](#access-links)",
-    "Bottleneck": "[a link](#a-link)",
-    "Calibration": "[what to measure](#calibration)",
-    "Collect": "[collectors](#collectors)",
-    "Custom": "[nodes and links](#custom)",
-    "CustomLink": "[a link](#a-link), and `from` and `to`",
-    "Drops": "[its options](#drops)",
-    "Dumbbell": "[a dumbbell](#dumbbell)",
-    "Flow": "[a flow](#a-flow)",
-    "HostQueue": "[a discipline](#hosts)",
-    "HostSettings": "[settings](#hosts)",
-    "LatencyProbe": "[a probe](#latency-probes)",
-    "FlowBytes": "[its options](#flow)",
-    "FourState": "[four states](#loss)",
-    "GilbertElliott": "[Gilbert and Elliott's model](#loss)",
-    "Jitter": "[more](#jitter-and-reordering)",
-    "ListedLoss": "[listed packets](#loss)",
-    "Linear": "[a row](#linear)",
-    "Link": "[a link](#a-link)",
-    "ParkingLot": "[a parking lot](#parking-lot)",
-    "Probe": "[its options](#probe)",
-    "Queue": "[a queue](#a-queue)",
-    "Queues": "[its options](#queue)",
-    "RandomLoss": "[independent loss](#loss)",
-    "Reorder": "[more](#jitter-and-reordering)",
-    "Reverse": "[what differs](#the-reverse-direction)",
-    "Selection": "[a selection](#a-selection-of-connections)",
-    "SingleLink": "[one link](#single-link)",
-    "Star": "[a star](#star)",
-    "Step": "[a change](#changes-while-traffic-runs)",
-    "Tree": "[a tree](#tree)",
-    "Window": "[a time](#drops)",
-}
-"""Model → the section of the page that describes it."""
-OBJECTS = {
-    "links": "names, each with [a link](#a-link), and `from` and `to`",
-    "nodes": "names, each with `host`, `router` or `switch`",
-    "flows": "names, each with [a flow](#a-flow)",
-    "hosts": "names or patterns, each with [settings](#hosts)",
-    "modules": "names, each with parameters",
-    "probes": "names, each with [a probe](#latency-probes)",
-    "sysctl": "names, each with a value",
-    "matrix": "paths, each with a list",
-    "parameters": "names, each with a value",
-}
+"""First words of a part's comment → what writes it, given the rest of the comment (what follows ``of``)."""
+
+PART = re.compile(rf"(<!-- ({'|'.join(KINDS)})(?: of ([\w. -]+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
-def tables(page: str, schema: dict[str, Any]) -> str:
-    """The page with every table made anew."""
-    models = {"Experiment": schema, **schema["$defs"]}
-    written = TABLE.findall(page)
-    missing = models.keys() - {name for _begin, name, _some, _end in written}
-    if missing:
-        raise SystemExit(f"{PAGE.name} has no table for {', '.join(sorted(missing))}")
-    return TABLE.sub(lambda match: match[1] + table(models[match[2]], models, match[3].split()) + match[4], page)
-
-
-def table(model: dict[str, Any], models: dict[str, Any], some: Sequence[str] = ()) -> str:
-    """The table of a model, or of *some* of its fields."""
-    rows = ["| field | written as | default | what it is |", "|---|---|---|---|"]
-    required = model.get("required", ()) or [
-        name for one in model.get("anyOf", ()) for name in one.get("required", ()) if name != "extends"
-    ]
-    for name, field in model["properties"].items():
-        if some and name not in some:
-            continue
-        # A field that says no more than its model does has no description of its own.
-        of_model = models.get(field.get("$ref", "").rpartition("/")[2], {})
-        rows.append(row(name, {"description": of_model.get("description"), **field}, name in required))
-    return "\n".join(rows) + "\n"
-
-
-def row(name: str, field: dict[str, Any], required: bool) -> str:
-    text, default = described(field, required)
-    cells = (f"`{name}`", kind(name, field), default, text)
-    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
-
-
-def described(field: dict[str, Any], required: bool) -> tuple[str, str]:
-    """(what it is, its default): where the description names the default, it is taken from there."""
-    text, found, named = field["description"].partition(" Default: ")
-    if required:
-        return text, "**required**"
-    if found:
-        return text, named.removesuffix(".")
-    empty = "all of its defaults" if "$ref" in field else "none"
-    if isinstance(field.get("default"), list):
-        return text, "none"
-    return text, code(field["default"]) if field.get("default") not in (None, "") else empty
-
-
-def code(value: Any) -> str:
-    shown = {True: "true", False: "false"}[value] if isinstance(value, bool) else str(value)
-    return f"`{shown}`"
-
-
-def kind(name: str, field: dict[str, Any]) -> str:
-    if "$ref" in field:
-        return SECTIONS[field["$ref"].rpartition("/")[2]]
-    if "anyOf" in field:
-        return " or ".join(dict.fromkeys(kind(name, one) for one in field["anyOf"] if one.get("type") != "null"))
-    if "const" in field:
-        return code(field["const"])
-    if field.get("type") == "array":
-        return f"list of {kind(name, field['items'])}"
-    if "enum" in field:
-        return ", ".join(map(code, field["enum"]))
-    if field["type"] == "object":
-        return OBJECTS[name]
-    if field["type"] == "string":
-        return KINDS.get(field.get("pattern", ""), "text")
-    return number(field)
-
-
-def number(field: dict[str, Any]) -> str:
-    if field["type"] == "boolean":
-        return "`true`, `false`"
-    if field["type"] == "number" and "exclusiveMinimum" in field and field["maximum"] > 1:
-        return f"more than {field['exclusiveMinimum']:g}, to {grouped(field['maximum'])}"
-    if field["type"] == "number":
-        return "probability"
-    if "minimum" not in field:
-        return "a number"
-    highest = 2**63 - 1
-    most = "2⁶³ − 1" if field["maximum"] == highest else grouped(field["maximum"])
-    return f"{field['minimum']} to {most}"
-
-
-def grouped(value: float) -> str:
-    return f"{value:,.0f}".replace(",", " ")
+def generated(page: str) -> str:
+    """The page with all of its generated parts made anew."""
+    return PART.sub(lambda match: match[1] + KINDS[match[2]](match[3] or "") + match[4], page)
 
 
 def main() -> int:
-    before = PAGE.read_text(encoding="utf-8")
-    after = tables(before, json_schema())
+    pages = {path: path.read_text(encoding="utf-8") for path in sorted(HERE.rglob("*.md"))}
+    parts = [(kind, what or "") for page in pages.values() for _begin, kind, what, _end in PART.findall(page)]
+    fields.require_all(what for kind, what in parts if kind == "fields")
+    columns.require_all(what for kind, what in parts if kind == "columns")
+    commands.require_all(what for kind, what in parts if kind == "options")
+    stale = {path: after for path, page in pages.items() if (after := generated(page)) != page}
     if sys.argv[1:] == ["--check"]:
-        return int(before != after)
-    PAGE.write_text(after, encoding="utf-8")
+        for path in stale:
+            print(f"{path.relative_to(HERE.parent)} is out of date: run python docs/generate.py", file=sys.stderr)
+        return int(bool(stale))
+    for path, page in stale.items():
+        path.write_text(page, encoding="utf-8")
     return 0
 
 

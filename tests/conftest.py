@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Fixtures that run the real thing.  Image and template are built once per machine, all else is the test's own."""
+"""Fixtures that run real trials.
+
+The guest image and the templates are built once per machine and shared; everything else belongs to the test.
+"""
 
 from __future__ import annotations
 
@@ -12,14 +15,13 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from lab.engine.vm.engine import VmEngine
 from lab.experiment.read.load import load_experiment
 from lab.job import kernels
-from lab.job.protocol import Job
+from lab.job.protocol import Job, Record
 from lab.plan.plan import Plan, make_plan
 from lab.store import places
 
@@ -29,7 +31,7 @@ SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep")
 
 @pytest.fixture(scope="session")
 def lab_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
-    """A cache with no finished trials in it; what is costly to build is the user's own."""
+    """A cache without finished trials; it shares the parts that are costly to build with the user's own cache."""
     real = places.cache_root()
     mine = tmp_path_factory.mktemp("cache")
     for part in SHARED_PARTS:
@@ -54,25 +56,52 @@ TOOLS = {
 }
 
 
+def pytest_configure() -> None:
+    """Give each worker of pytest-xdist a processor of its own, and to the virtual machines that it starts."""
+    worker = os.environ.get("PYTEST_XDIST_WORKER")
+    if worker is not None:
+        processors = sorted(os.sched_getaffinity(0))
+        os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Keep tests together that share a boot of the guest, or the kernel of this machine (``--dist loadgroup``)."""
+    for item in items:
+        folder = item.path.parent.name
+        if folder == "live":
+            item.add_marker(pytest.mark.xdist_group("this machine's kernel"))
+        elif folder == "guest":
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Tests on the real thing fail where it is not there: in silence, nobody would notice that nothing was tested."""
+    """Skip or fail tests that need something that this machine does not have.
+
+    Tests that need a virtual machine fail if a tool is missing.  If they were skipped silently, nobody would notice
+    that nothing was tested.
+    """
     if item.get_closest_marker("live") is not None:
         if os.environ.get("LAB_SKIP_LIVE") == "1":
             pytest.skip("LAB_SKIP_LIVE=1")
         if os.geteuid() != 0:
-            pytest.skip("tracing needs root")
+            pytest.skip("tracing requires root")
     if item.get_closest_marker("vm") is None:
         return
     if os.environ.get("LAB_SKIP_VM") == "1":
         pytest.skip("LAB_SKIP_VM=1")
     missing = [f"{tool} (package {package})" for tool, package in TOOLS.items() if shutil.which(tool) is None]
     if missing:
-        pytest.fail(f"install {', '.join(missing)}: `make setup` does; LAB_SKIP_VM=1 skips these tests", pytrace=False)
+        pytest.fail(
+            f"install {', '.join(missing)} with `make setup`, or skip these tests with LAB_SKIP_VM=1", pytrace=False
+        )
 
 
 @pytest.fixture(scope="session")
 def engines(lab_cache: Path) -> Callable[[str], VmEngine]:
-    """The VM engine of a kernel, prepared: the first test that asks for one pays for its image and template."""
+    """A function that returns the prepared VM engine for a kernel.
+
+    The first test that asks for a kernel may have to build its image and template.
+    """
 
     @functools.cache
     def made(kernel: str) -> VmEngine:
@@ -86,17 +115,17 @@ def engines(lab_cache: Path) -> Callable[[str], VmEngine]:
 
 @pytest.fixture(scope="session")
 def engine(engines: Callable[[str], VmEngine]) -> VmEngine:
-    """That of the kernel that experiments have unless they say otherwise."""
+    """The prepared VM engine for the default kernel."""
     return engines(kernels.DEFAULT)
 
 
 def plan_of(*overrides: str) -> Plan:
-    """The shipped experiment, one repetition, changed by ``PATH=VALUE`` overrides."""
+    """Return the plan of the shipped experiment with one repetition, changed by ``PATH=VALUE`` overrides."""
     return make_plan(load_experiment(SHIPPED, ["repeat=1", *overrides]).checked)
 
 
 def job_of(*overrides: str, cc: str = "cubic", loss: str = "0%") -> Job:
-    """The job of a single trial."""
+    """Return the job of a single trial with one congestion control and one loss rate."""
     matrix = (f"matrix.flows.bulk.cc=[{cc}]", f"matrix.topology.bottleneck.loss=[{loss}]")
     (trial,) = plan_of(*overrides, *matrix).trials
     return trial.job
@@ -104,7 +133,10 @@ def job_of(*overrides: str, cc: str = "cubic", loss: str = "0%") -> Job:
 
 @pytest.fixture(scope="session")
 def run_job(engines: Callable[[str], VmEngine], tmp_path_factory: pytest.TempPathFactory) -> Callable[[Job], Path]:
-    """Runs a job in the guest; returns its record's directory.  ``LAB_TEST_KERNEL`` names another kernel for all."""
+    """A function that runs a job in the guest and returns the directory of its record.
+
+    The environment variable ``LAB_TEST_KERNEL`` makes all jobs run on another kernel.
+    """
     tested = os.environ.get("LAB_TEST_KERNEL")
 
     def run(job: Job) -> Path:
@@ -117,14 +149,15 @@ def run_job(engines: Callable[[str], VmEngine], tmp_path_factory: pytest.TempPat
     return run
 
 
-def record_in(directory: Path) -> dict[str, Any]:
-    record: dict[str, Any] = json.loads((directory / "record.json").read_text())
+def record_in(directory: Path) -> Record:
+    """Return the record in *directory*."""
+    record: Record = json.loads((directory / "record.json").read_text())
     return record
 
 
 @pytest.fixture
 def lab(lab_cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
-    """Runs the ``lab`` command to its end."""
+    """A function that runs the ``lab`` command and waits for its end."""
 
     def run(*arguments: str, timeout: float = 300, **environment: str) -> subprocess.CompletedProcess[str]:
         return subprocess.run(
@@ -140,11 +173,12 @@ def lab(lab_cache: Path) -> Callable[..., subprocess.CompletedProcess[str]]:
 
 
 def lab_command() -> Path:
+    """Return the path of the ``lab`` command."""
     return Path(sys.executable).with_name("lab")
 
 
 def write_program(path: Path, script: str) -> Path:
-    """A shell script that is run instead of a real program: put its folder first in PATH."""
+    """Write a shell script that replaces a real program if its folder comes first in PATH."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(f"#!/bin/sh\n{script}\n")
     path.chmod(0o755)
@@ -152,7 +186,7 @@ def write_program(path: Path, script: str) -> Path:
 
 
 def write_bootstrap(folder: Path, *, note: str = "") -> Path:
-    """An ``mmdebstrap`` that needs no network: the few files of a root that the image is made of."""
+    """Write an ``mmdebstrap`` that needs no network and delivers only the few files that an image requires."""
     kernel = "6.12.0-test"
     root = folder / "tree"
     modules = root / "usr/lib/modules" / kernel

@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Literal
 
+from lab.job import kernels
 from lab.job.protocol import PROTOCOL_FORMAT, Direction, Job, Link
 
 
@@ -27,6 +28,7 @@ def job_with(
     """``flows`` flows from the first node to the last."""
     return {
         "format": PROTOCOL_FORMAT,
+        "kernel": kernels.DEFAULT,
         "seed": 1,
         "ip": ip,
         "duration_ns": 1_000_000_000,
@@ -39,6 +41,7 @@ def job_with(
                 "source": nodes[0],
                 "destination": nodes[-1],
                 "initiator": "source",
+                "protocol": "tcp",
                 "congestion_control": "cubic",
                 "port": 5201 + number,
                 "start_ns": 0,
@@ -47,6 +50,8 @@ def job_with(
                 "rate_bps": None,
                 "message_bytes": None,
                 "mss_bytes": None,
+                "pacing_bps": None,
+                "arrivals": None,
             }
             for number in range(flows)
         ],

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """``python3 -m lab.agent JOB.json DIRECTORY``: run one job on this kernel, as root.
 
-Prints how much of the traffic's time has passed, in ns, from time to time.
+The record of the trial is written to DIRECTORY.  While traffic runs, the program prints the time since the start of
+traffic, in nanoseconds, several times a second.
 """
 
 from __future__ import annotations

@@ -1,8 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine's kernel and packages offer for trials in real time: by trying, in a network namespace of its own.
+"""Find out what this machine's kernel and packages offer for trials in real time.
 
-``python3 -m lab.agent.capabilities [JOB.json …]``, as root in new network, mount and process namespaces, prints a JSON
-list of :class:`Capability`: of everything, or of what the jobs need.
+Each feature is tried out rather than looked up.  The program must therefore run as root in new network, mount and
+process namespaces, where its attempts cannot disturb the host.
+
+``python3 -m lab.agent.capabilities [JOB.json …]`` prints a JSON list of :class:`Capability`.  With jobs, the list
+covers only what these jobs need; without, it covers everything that any experiment may need.
 """
 
 from __future__ import annotations
@@ -51,19 +54,19 @@ _ALGORITHMS = (
 
 @dataclass(frozen=True)
 class Capability:
-    """One thing that a trial may need."""
+    """A command, Python module, kernel feature or collector that a trial may need, and whether it works here."""
 
     kind: str
     name: str
     works: bool
     why: str
-    """Why it does not; else empty."""
+    """The reason why it does not work; empty if it works."""
     fix: str
-    """What would help; else empty."""
+    """What the user can do to make it work; empty if it works or if nothing can be done."""
 
 
 def everything() -> list[tuple[str, str]]:
-    """(kind, name) of all that experiments may need."""
+    """Return (kind, name) of every capability that an experiment may need."""
     return [
         *(("command", name) for name in _COMMANDS),
         *(("Python module", name) for name in _MODULES),
@@ -77,7 +80,7 @@ def everything() -> list[tuple[str, str]]:
 
 
 def needed(job: Job) -> list[tuple[str, str]]:
-    """(kind, name) of what this job needs."""
+    """Return (kind, name) of every capability that *job* needs, without duplicates."""
     found = [("command", name) for name in _COMMANDS]
     found.append(("Python module", "mininet"))
     if job["collectors"] or needs_programs(job):
@@ -85,10 +88,10 @@ def needed(job: Job) -> list[tuple[str, str]]:
     found.append(("device", "veth"))
     if any(node["role"] == "switch" for node in job["nodes"]):
         found.append(("device", "bridge"))
-    ways = [way for link in job["links"] for way in (link["ab"], link["ba"])]
-    if any(way["netem"] for way in ways):
+    directions = [direction for link in job["links"] for direction in (link["ab"], link["ba"])]
+    if any(direction["netem"] for direction in directions):
         found += [("device", "ifb"), ("qdisc", "netem"), ("filter", "matchall")]
-    found += [("qdisc", name) for way in ways for name in _disciplines(way)]
+    found += [("qdisc", name) for direction in directions for name in _disciplines(direction)]
     queues = [node["settings"]["queue"] for node in job["nodes"] if "settings" in node]
     found += [("qdisc", queue["discipline"]) for queue in queues if queue]
     if needs_programs(job):
@@ -98,13 +101,14 @@ def needed(job: Job) -> list[tuple[str, str]]:
     return list(dict.fromkeys(found))
 
 
-def _disciplines(way: Direction) -> list[str]:
-    if way["capacity"] is not None:
+def _disciplines(direction: Direction) -> list[str]:
+    if direction["capacity"] is not None:
         return ["fq"]
-    return ["tbf", way["queue"]["discipline"]] if way["queue"] is not None else []
+    return ["tbf", direction["queue"]["discipline"]] if direction["queue"] is not None else []
 
 
 def examine(wanted: Iterable[tuple[str, str]]) -> Iterator[Capability]:
+    """Try out each (kind, name) of *wanted* and yield the result."""
     for kind, name in wanted:
         why = _TRIALS[kind](name)
         yield Capability(kind, name, not why, why, _fix(kind, name) if why else "")
@@ -122,7 +126,7 @@ def _fix(kind: str, name: str) -> str:
         "filter": {"matchall": "NET_CLS_MATCHALL and NET_ACT_MIRRED", "bpf": "NET_CLS_BPF"},
     }.get(kind, {})
     option = options.get(name) or (f"NET_SCH_{name.upper()}" if kind == "qdisc" else f"TCP_CONG_{name.upper()}")
-    return f"a kernel with CONFIG_{option}, or its module"
+    return f"use a kernel built with CONFIG_{option}, or install the module that this option builds"
 
 
 def _command(name: str) -> str:
@@ -145,7 +149,7 @@ def _qdisc(name: str) -> str:
 
 
 def _filter(name: str) -> str:
-    # The shortest program there is: BPF_RET with 0, which matches nothing.
+    # This is the shortest possible classic BPF program: a single BPF_RET of 0, which matches no packet.
     arguments = {"bpf": "bpf bytecode '1,6 0 0 0,'", "matchall": "matchall action mirred egress redirect dev lo"}[name]
     return _tried("tc qdisc replace dev lo clsact", "") or _tried(
         f"tc filter add dev lo ingress protocol all {arguments}", "tc qdisc delete dev lo clsact"
@@ -155,7 +159,7 @@ def _filter(name: str) -> str:
 def _congestion_control(name: str) -> str:
     with socket.socket(socket.AF_INET, socket.SOCK_STREAM) as probe:
         try:
-            # The kernel loads the module, if there is one.
+            # Setting the option makes the kernel load the algorithm's module if it exists.
             probe.setsockopt(socket.IPPROTO_TCP, socket.TCP_CONGESTION, name.encode())
         except OSError as exc:
             return f"the kernel does not have it ({exc.strerror})"
@@ -168,14 +172,17 @@ def _collector(name: str) -> str:
 
 
 def _tried(command: str, undo: str) -> str:
-    """Return why *command* fails; empty if it does not, and then *undo* it."""
+    """Run *command*, then *undo*; return the error message of whichever failed, or an empty string.
+
+    An empty *undo* is skipped.
+    """
     try:
         run(["sh", "-c", command])
         if undo:
             run(["sh", "-c", undo])
     except CommandError as exc:
-        said = str(exc).rpartition("Error: ")[2]
-        return said.partition(" We have an error")[0]
+        message = str(exc).rpartition("Error: ")[2]
+        return message.partition(" We have an error")[0]
     return ""
 
 
@@ -192,7 +199,7 @@ _TRIALS: dict[str, Callable[[str], str]] = {
 
 def main(arguments: list[str]) -> None:
     jobs: list[Job] = [json.loads(Path(name).read_text(encoding="utf-8")) for name in arguments]
-    wanted = dict.fromkeys(one for job in jobs for one in needed(job)) if jobs else everything()
+    wanted = dict.fromkeys(capability for job in jobs for capability in needed(job)) if jobs else everything()
     json.dump([asdict(capability) for capability in examine(wanted)], sys.stdout)
 
 

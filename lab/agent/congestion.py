@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Congestion control algorithms of the kernel: loading them, and their modules' parameters."""
+"""Load the kernel's congestion control algorithms and set the parameters of their modules."""
 
 from __future__ import annotations
 
@@ -9,16 +9,20 @@ from lab.agent.process import run
 
 
 class CongestionError(Exception):
-    """The kernel does not have what was asked for."""
+    """The kernel lacks a congestion control algorithm or module parameter, or rejects the parameter's value."""
 
 
 def load_congestion_control(names: set[str]) -> list[str]:
-    """Load what is missing; returns what the kernel then offers.  Raises :class:`CongestionError` for unknown names."""
+    """Load the algorithms *names* that are not available yet, and return all that the kernel then offers.
+
+    Raises:
+        CongestionError: The kernel has no algorithm of one of these names.
+    """
     for name in sorted(names - set(_available())):
         try:
             run(["modprobe", f"tcp_{name}"])
         except Exception:
-            continue  # judged below, by what the kernel then offers
+            continue  # The check below reports what is still missing, so the failure of modprobe does not matter.
     offered = _available()
     missing = sorted(names - set(offered))
     if missing:
@@ -29,17 +33,26 @@ def load_congestion_control(names: set[str]) -> list[str]:
 
 
 def set_module_parameters(parameters: dict[str, dict[str, str]]) -> None:
-    """Set parameters of congestion controls' modules, and read them back.  Raises :class:`CongestionError`."""
+    """Set module parameters, given as algorithm → parameter → value.
+
+    Raises:
+        CongestionError: A module has no such parameter, or the kernel rejects the value.
+    """
     for algorithm, values in sorted(parameters.items()):
         folder = Path(f"/sys/module/tcp_{algorithm}/parameters")
         for name, value in values.items():
             if not (folder / name).exists():
                 known = sorted(path.name for path in folder.iterdir()) if folder.exists() else []
-                raise CongestionError(f"tcp_{algorithm} has no parameter {name}; it has {', '.join(known) or 'none'}")
+                raise CongestionError(
+                    f"the module tcp_{algorithm} has no parameter {name}; "
+                    f"its parameters are: {', '.join(known) or 'none'}"
+                )
             try:
                 (folder / name).write_text(value)
             except OSError as exc:
-                raise CongestionError(f"tcp_{algorithm}: {name}={value}: {exc.strerror}") from exc
+                raise CongestionError(
+                    f"the module tcp_{algorithm} does not accept {name}={value}: {exc.strerror}"
+                ) from exc
 
 
 def _available() -> list[str]:

@@ -1,23 +1,23 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's own counters of a network namespace, as ``nstat`` names them."""
+"""Read the kernel's protocol counters of a network namespace, under the names that ``nstat`` uses."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 _PAIRED = ("netstat", "snmp")
-"""Each prefix has two lines: names, then values (net/ipv4/proc.c)."""
+"""Files in which each prefix has two lines: the names, then the values (net/ipv4/proc.c)."""
 _PLAIN = ("snmp6",)
-"""A name and a value to a line (net/ipv6/proc.c)."""
+"""Files in which each line holds one name and its value (net/ipv6/proc.c)."""
 
 _NOT_COUNTERS = {"TcpRtoAlgorithm", "TcpRtoMin", "TcpRtoMax", "TcpMaxConn", "TcpCurrEstab", "IpForwarding"}
 _NOT_COUNTERS |= {"IpDefaultTTL"}
 
 
 def read_counters() -> dict[str, int]:
-    """Return ``TcpRetransSegs``, ``TcpExtTCPTimeouts`` … of the calling thread's namespace."""
+    """Return the counters (``TcpRetransSegs``, ``TcpExtTCPTimeouts`` …) of the calling thread's network namespace."""
     found: dict[str, int] = {}
-    # Not /proc/net, which is the process's and not the thread's.
+    # /proc/net shows the namespace of the process, but only the calling thread has entered the node's namespace.
     folder = Path("/proc/thread-self/net")
     for name in _PAIRED:
         lines = (folder / name).read_text(encoding="ascii").splitlines()
@@ -32,6 +32,6 @@ def read_counters() -> dict[str, int]:
 
 
 def counted_between(before: dict[str, int], after: dict[str, int]) -> dict[str, int]:
-    """Return how much each counter grew; those that did not are left out."""
+    """Return by how much each counter changed from *before* to *after*; unchanged counters are left out."""
     grown = {name: value - before.get(name, 0) for name, value in after.items()}
     return {name: value for name, value in sorted(grown.items()) if value}

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The agent as the virtual machine's init: get ready once, stop for the snapshot, then run the job of the mailbox.
+"""Run the agent as the first process (init) of the virtual machine.
 
-Every restored machine goes on from the instruction after the snapshot, so all that is slow and the same for every trial
-(importing, compiling, loading modules, reading pages of the image) happens before it.
+The agent prepares itself once and then stops the machine, so that the host can take a snapshot.  Every machine that is
+restored from the snapshot continues at the next instruction and runs the job that it finds in the mailbox.  Work that
+is slow and the same for every trial (importing, compiling, loading modules, reading pages of the image) is therefore
+done before the snapshot.
 """
 
 from __future__ import annotations
@@ -24,7 +26,7 @@ from typing import NoReturn
 
 from lab.agent import shell
 from lab.agent.collectors.bcc_loader import BccPrograms
-from lab.agent.collectors.loader import BPF_SOURCES
+from lab.agent.collectors.loader import BPF_SOURCES, BPF_WARNINGS
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.process import run
 from lab.agent.trial import run_trial
@@ -36,7 +38,7 @@ _PVPANIC_PORT = 0x505
 _TRIAL_DIRECTORY = Path("/run/trial")
 _VIRTUAL_LIMIT_EXTRA_S = 180
 _RNDRESEEDCRNG = 0x5207
-"""include/uapi/linux/random.h"""
+"""The ioctl number of RNDRESEEDCRNG, ``_IO('R', 0x07)`` in include/uapi/linux/random.h."""
 _MODULES = (
     "veth", "ifb", "bridge", "tcp_diag", "udp_diag",
     "act_mirred", "act_skbedit", "cls_matchall", "cls_bpf", "sch_ingress", "sch_netem", "sch_tbf", "sch_htb",
@@ -45,7 +47,10 @@ _MODULES = (
 
 
 def main() -> NoReturn:
-    """Never returns: the host ends the machine."""
+    """Prepare, stop for the snapshot, then run the job.
+
+    This function never returns: the host ends the machine.
+    """
     terminal = shell.asked_for()
     if terminal is not None:
         load_modules()
@@ -62,7 +67,7 @@ def main() -> NoReturn:
         mailbox.write(traceback.format_exc().encode())
         mailbox.state = State.FAILED
     stop()
-    # A restored machine goes on here, with another mailbox behind the same address.
+    # A restored machine continues here.  It has its own mailbox, mapped at the same address.
     try:
         mailbox.state = State.RUNNING
         job: Job = json.loads(mailbox.job)
@@ -78,12 +83,15 @@ def main() -> NoReturn:
 
 
 def _prepare(mailbox: Mailbox) -> BccPrograms:
-    # Gathers the kernel's first entropy, from timer jitter that is the same in every guest; otherwise the first
-    # program to read /dev/urandom would spend a second on it.
+    # This call makes the kernel gather its first entropy, from timer jitter that is the same in every guest.
+    # Otherwise the first program that reads /dev/urandom would spend a second on it.
     os.getrandom(16)
     load_modules()
     programs = BccPrograms(BPF_SOURCES, tuple(COLLECTORS))
-    # A short trial proves that everything works, and leaves its programs and libraries in the page cache.
+    if programs.warnings:
+        sys.stderr.write(f"{BPF_WARNINGS}\n{programs.warnings}\n")
+        sys.stderr.flush()
+    # A short trial shows that everything works, and brings the programs and libraries into the page cache.
     record = run_trial(json.loads(mailbox.job), programs, _fresh_directory(), lambda _ns: None)
     if record["status"] != "ok":
         raise RuntimeError(f"the self-test failed: {record['error']}\n{record.get('traceback', '')}")
@@ -95,7 +103,7 @@ def _prepare(mailbox: Mailbox) -> BccPrograms:
 
 
 def load_modules() -> None:
-    """Load whatever a trial may need, all congestion control included."""
+    """Load all kernel modules that a trial may need, including every congestion control algorithm."""
     congestion_control = sorted(
         path.name.split(".")[0] for path in Path("/lib/modules").glob("*/kernel/net/ipv4/tcp_*.ko*")
     )
@@ -110,7 +118,9 @@ def _fresh_directory() -> Path:
 
 def _run(job: Job, programs: BccPrograms, mailbox: Mailbox) -> Path:
     def on_alarm(_signal: int, _frame: FrameType | None) -> None:
-        raise TimeoutError(f"no end {_VIRTUAL_LIMIT_EXTRA_S} virtual seconds after the traffic should have ended")
+        raise TimeoutError(
+            f"the trial was still running {_VIRTUAL_LIMIT_EXTRA_S} s of virtual time after the planned end of traffic"
+        )
 
     def progress(now_ns: int) -> None:
         mailbox.virtual_ns = now_ns
@@ -126,13 +136,19 @@ def _run(job: Job, programs: BccPrograms, mailbox: Mailbox) -> Path:
 
 
 def _seed_kernel(seed: int) -> None:
-    """Make the kernel's random numbers the trial's: every restored machine has the same, and its netem draws them."""
+    """Seed the kernel's random number generator, for kernels whose netem takes no seed of its own.
+
+    Without this, every machine restored from the snapshot would draw the same random numbers, whatever the trial's
+    seed.
+    """
     with open("/dev/urandom", "r+b", buffering=0) as generator:
         generator.write(seed.to_bytes(8, "big"))
         fcntl.ioctl(generator, _RNDRESEEDCRNG)
 
 
 def _deliver(directory: Path, mailbox: Mailbox) -> None:
+    """Write *directory* to the mailbox as a tar archive, without anything that could differ between equal trials."""
+
     def anonymous(member: tarfile.TarInfo) -> tarfile.TarInfo:
         member.mtime = 0
         member.uid = member.gid = 0
@@ -146,7 +162,10 @@ def _deliver(directory: Path, mailbox: Mailbox) -> None:
 
 
 def _map_mailbox() -> mmap.mmap:
-    """The mailbox is the persistent memory of its size; no driver needs to know of it."""
+    """Map the mailbox, which is the region of persistent memory that has the mailbox's size.
+
+    It is mapped through /dev/mem, so the guest needs no driver for it.
+    """
     for line in Path("/proc/iomem").read_text(encoding="ascii").splitlines():
         extent, _, name = line.strip().partition(" : ")
         if name == "Persistent Memory":
@@ -154,13 +173,14 @@ def _map_mailbox() -> mmap.mmap:
             if last + 1 - first == MAILBOX_BYTES:
                 with open("/dev/mem", "r+b") as memory:
                     return mmap.mmap(memory.fileno(), MAILBOX_BYTES, offset=first)
-    raise RuntimeError("this machine has no mailbox")
+    raise RuntimeError("this virtual machine has no mailbox (no persistent memory region of its size in /proc/iomem)")
 
 
 def _instruction_that_stops_the_machine() -> ctypes._FuncPointer:
-    """A function that writes 1 to pvpanic's port: QEMU stops the machine right after the instruction.
+    """Return a function that writes 1 to the port of the pvpanic device, on which QEMU stops the machine at once.
 
-    The cloud kernel has no /dev/port, so the ``out`` is executed here, in a page of our own.
+    Debian's cloud kernel has no /dev/port, so this process executes the ``out`` instruction itself, from a page of
+    machine code.
     """
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.ioperm(_PVPANIC_PORT, 1, 1) != 0:
@@ -169,7 +189,8 @@ def _instruction_that_stops_the_machine() -> ctypes._FuncPointer:
     # mov $0x505,%edx; mov $1,%eax; out %al,(%dx); ret
     code.write(b"\xba\x05\x05\x00\x00\xb8\x01\x00\x00\x00\xee\xc3")
     function = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
-    function.code = code  # type: ignore[attr-defined] # keeps the page alive
+    # The reference keeps the page from being unmapped.
+    function.code = code  # type: ignore[attr-defined]
     return function
 
 

@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run commands where the agent runs, in one place: always an argument list, a deadline and a clear failure.
+"""Run commands and start the agent's own programs in nodes.
 
-And start the agent's own programs in nodes: they say ``ready``, are given a line of numbers, and do their work.
+Every command is given as an argument list, has a deadline, and fails with a message that names the command.  The
+agent's own programs all follow one protocol: they print ``ready``, read a line of numbers from their standard input,
+and then do their work.
 """
 
 from __future__ import annotations
@@ -20,7 +22,11 @@ class CommandError(Exception):
 
 
 def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = DEFAULT_TIMEOUT_S) -> str:
-    """Run ``argv``, return its standard output, raise :class:`CommandError` unless it exits with 0."""
+    """Run ``argv`` and return its standard output.
+
+    Raises:
+        CommandError: The command is not installed, exceeds ``timeout`` seconds, or exits with a status other than 0.
+    """
     try:
         done = subprocess.run(
             list(argv), input=stdin, capture_output=True, text=True, timeout=timeout, check=False, close_fds=False
@@ -28,7 +34,7 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = DEFAU
     except FileNotFoundError as exc:
         raise CommandError(f"{argv[0]}: command not found") from exc
     except subprocess.TimeoutExpired as exc:
-        raise CommandError(f"{' '.join(argv)}: no end after {timeout:g} s") from exc
+        raise CommandError(f"{' '.join(argv)}: still running after {timeout:g} s") from exc
     if done.returncode != 0:
         printed = " ".join((done.stderr + done.stdout).split())
         raise CommandError(f"{' '.join(argv)}: exit status {done.returncode}: {printed}")
@@ -38,7 +44,7 @@ def run(argv: Sequence[str], *, stdin: str | None = None, timeout: float = DEFAU
 def start_module(
     popen: Callable[..., Any], module: str, arguments: Sequence[str], errors: Path
 ) -> subprocess.Popen[bytes]:
-    """Start one of the agent's own programs with a node's ``popen``; its complaints go to the end of *errors*."""
+    """Start one of the agent's own programs with a node's ``popen``; append its standard error to the file *errors*."""
     with open(errors, "ab") as file:
         process: subprocess.Popen[bytes] = popen(
             [sys.executable, "-m", module, *arguments],
@@ -50,20 +56,20 @@ def start_module(
 
 
 def is_ready(process: subprocess.Popen[bytes]) -> bool:
-    """Wait for the program's first line; returns whether it says that it is ready."""
+    """Wait for the program's first line of output and return whether it is ``ready``."""
     assert process.stdout is not None
     return process.stdout.readline().strip() == b"ready"
 
 
 def tell(process: subprocess.Popen[bytes], *numbers: int) -> None:
-    """Give the program its line of numbers."""
+    """Write *numbers* as one line to the program's standard input."""
     assert process.stdin is not None
     process.stdin.write((" ".join(map(str, numbers)) + "\n").encode())
     process.stdin.flush()
 
 
 def kill(*processes: subprocess.Popen[bytes] | None) -> None:
-    """End those that run, at once."""
+    """Kill those of *processes* that are running, and wait until they have ended."""
     for process in processes:
         if process is not None and process.poll() is None:
             process.kill()
@@ -71,5 +77,5 @@ def kill(*processes: subprocess.Popen[bytes] | None) -> None:
 
 
 def last_line(path: Path) -> str:
-    """Return what was said last in a file of errors."""
+    """Return the last line of a file of error messages, or ``nothing`` if it is empty."""
     return (path.read_text(errors="replace").strip().splitlines() or ["nothing"])[-1]

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A job's topology brought up with Mininet's own command line on the machine's console, for looking around.
+"""Build a job's topology and open Mininet's command line on the console of the virtual machine.
 
-As the guest's first process: nothing is measured, and time is real.
+This runs in the guest's first process, instead of a trial, for exploring a topology by hand.  Nothing is measured, and
+the machine runs in real time.
 """
 
 from __future__ import annotations
@@ -25,14 +26,15 @@ from lab.job.protocol import Flow, Job
 
 JOB = Path("/run/lab/job.json")
 OPTION = "lab.shell"
-"""On the kernel's command line: that this is to be run, and the terminal's lines and columns, ``lab.shell=24x80``."""
+"""The kernel parameter that asks for a shell; its value is the terminal's size in lines and columns, as in
+``lab.shell=24x80``."""
 
 _CONSOLE = "/dev/ttyS0"
 _HOSTS = Path("/run/hosts")
 
 
 def asked_for() -> tuple[int, int] | None:
-    """Return the terminal's lines and columns, if the kernel's command line asks for a shell."""
+    """Return the terminal's (lines, columns) if the kernel's command line asks for a shell, otherwise None."""
     for word in Path("/proc/cmdline").read_text(encoding="ascii").split():
         if word.startswith(f"{OPTION}="):
             lines, _, columns = word.partition("=")[2].partition("x")
@@ -41,7 +43,10 @@ def asked_for() -> tuple[int, int] | None:
 
 
 def main(size: tuple[int, int]) -> NoReturn:
-    """Never returns: the machine ends with its shell."""
+    """Run the shell in a terminal of *size* (lines, columns).
+
+    This function never returns: when the shell ends, the machine reboots, on which QEMU exits.
+    """
     child = os.fork()
     if child == 0:
         status = 1
@@ -53,7 +58,7 @@ def main(size: tuple[int, int]) -> NoReturn:
             print(f"lab shell: {type(error).__name__}: {error}", file=sys.stderr)
         finally:
             os._exit(status)
-    # The first process inherits orphans, and must wait for them.
+    # The first process of a machine inherits orphaned processes and must wait for them.
     while os.wait()[0] != child:
         pass
     subprocess.run(["busybox", "reboot", "-f"], check=False)
@@ -77,7 +82,7 @@ def _serve(job: Job) -> None:
 
     programs = LinkPrograms(BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
     network = Network(job, programs)
-    # Before nodes have mount namespaces of their own.
+    # /etc/hosts must be in place before the nodes get mount namespaces of their own.
     addresses = {node["name"]: network.address_of(node["name"]) for node in job["nodes"] if node["role"] != "switch"}
     _name(addresses)
     network.start()
@@ -86,13 +91,16 @@ def _serve(job: Job) -> None:
         network.mininet[server].cmd(f"iperf3 --server --daemon --port {flow['port']}")
     if programs is not None:
         programs.begin()
-    setLogLevel("output")  # else Mininet keeps to itself what commands print
+    setLogLevel("output")  # At a lower level, Mininet would not show the output of commands.
     print(_greeting(job))
     CLI(network.mininet)
 
 
 def _name(addresses: dict[str, str]) -> None:
-    """Let every program find nodes by their names; the image itself cannot be written."""
+    """Let every program resolve the names of nodes.
+
+    The image is read-only, so a file with the names is mounted over /etc/hosts.
+    """
     _HOSTS.write_text("".join(f"{address} {name}\n" for name, address in addresses.items()), encoding="ascii")
     run(["mount", "--bind", str(_HOSTS), "/etc/hosts"])
 
@@ -106,10 +114,11 @@ def _greeting(job: Job) -> str:
     pairs = [f"{link['a']}–{link['b']}" for link in job["links"]]
     lines += [
         f"links:    {' '.join(pairs)}",
-        "A node's name before a command runs it there; the iperf3 servers of the experiment's flows are up:",
+        "To run a command on a node, type the node's name in front of it.",
+        "The iperf3 servers of the experiment's flows are running:",
         *(f"  {_command(flow)}" for flow in job["flows"][:4]),
         "  r1 tc -s qdisc        s1 ping -c 3 d1        s1 ss -ti",
-        "help lists Mininet's own commands, exit ends the machine.",
+        "Type help for Mininet's own commands, and exit to shut the machine down.",
     ]
     return "\n".join(lines)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run one job on the kernel the agent lives on, and leave its record in a directory."""
+"""Run one job on the local kernel and write its record to a directory."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ import os
 import time
 import traceback
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.agent.collectors.loader import BPF_SOURCES, Programs
-from lab.agent.collectors.options import settings
-from lab.agent.collectors.recording import Recorder, recorder
+from lab.agent.collectors.trial_recorders import TrialRecorders
 from lab.agent.congestion import load_congestion_control, set_module_parameters
 from lab.agent.counters import counted_between
-from lab.agent.pressure import between, read_pressure
+from lab.agent.machine_use import MachineUse
 from lab.agent.process import run
 from lab.agent.topology.addressing import ports
 from lab.agent.topology.calibrate import calibrate
@@ -25,16 +25,25 @@ from lab.agent.topology.link_programs import LinkPrograms, needs_programs
 from lab.agent.topology.network import Network
 from lab.agent.traffic.latency_probes import Latency
 from lab.agent.traffic.schedule import Traffic
-from lab.job.protocol import PROTOCOL_FORMAT, Cpu, Job, Record
+from lab.job.protocol import (
+    PROTOCOL_FORMAT,
+    CollectorResult,
+    Cpu,
+    InterfaceResult,
+    Job,
+    PathCalibration,
+    Pressure,
+    Record,
+)
 
 _VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
 
 _SETTLE_S = 0.5
-"""Between calibration and traffic: whatever is still on its way arrives."""
+"""Pause between calibration and traffic, in seconds, in which the last calibration packets arrive."""
 
 
 class Log:
-    """``log.txt`` of the record: one line per step, with the kernel's monotonic clock."""
+    """``log.txt`` of the record: one line per step, each with the time of CLOCK_MONOTONIC in seconds."""
 
     def __init__(self, path: Path) -> None:
         self._file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed in close()
@@ -49,10 +58,11 @@ class Log:
 def run_trial(
     job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], *, engine: str = "vm"
 ) -> Record:
-    """Run ``job``; ``record.json`` and every file it names are in ``directory`` afterwards.
+    """Run ``job`` and leave ``record.json``, with every file that it names, in ``directory``.
 
-    A trial that fails still leaves a record: its ``status`` is ``failed`` and ``error`` says why.
-    ``progress`` is called several times a second of traffic with the time since its start, in ns.
+    A trial that fails leaves a record, too: its ``status`` is ``failed`` and its ``error`` is the reason.  While
+    traffic runs, ``progress`` is called several times a second with the time since the start of traffic, in ns.
+    ``programs`` may be None if the job asks for no collectors.
     """
     log = Log(directory / "log.txt")
     try:
@@ -77,120 +87,154 @@ def _run(
     engine: str,
 ) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
-        raise ValueError(f"job format {job['format']}, this agent speaks {PROTOCOL_FORMAT}")
-    wanted = {flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"}
-    offered = load_congestion_control(wanted | job["congestion_control_parameters"].keys())
-    set_module_parameters(job["congestion_control_parameters"])
+        raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
+    offered = _prepare_congestion_control(job)
     with contextlib.ExitStack() as stack:
-        links = None
-        if needs_programs(job):
-            links = LinkPrograms(BPF_SOURCES, job, ports(job))
-            stack.callback(links.close)
-            log("links' programs are loaded")
-        network = Network(job, links)
-        stack.callback(network.stop)
-        network.start()
-        log("topology is up")
-        calibration = calibrate(network)
-        time.sleep(_SETTLE_S)
-        log("calibrated")
-        recorders = [_recorder(name, job, network, _need(programs), directory) for name in sorted(job["collectors"])]
-        switches = _switches(job)
-
-        def on_tick(now_ns: int) -> None:
-            for one in recorders:
-                one.drain(now_ns)
-                while switches[one.name] and switches[one.name][0][0] <= now_ns:
-                    _when, on = switches[one.name].pop(0)
-                    log(f"{one.name}: {'on' if on else 'off'}")
-                    (one.switch_on if on else one.switch_off)()
-            progress(now_ns)
-
-        traffic = Traffic(network, directory, on_tick)
-        stack.callback(traffic.stop)
-        traffic.wait_until_ready()
-        latency = Latency(network, directory)
-        stack.callback(latency.stop)
-        before, counted_before = network.read_qdiscs(), network.read_counters()
-        for one in recorders:
-            one.start(on=not switches[one.name])
-        log("traffic starts")
-        changes = network.changes()
-        pressure_before = read_pressure() if engine != "vm" else None
-        cpu_before = _read_cpu()
-        after: list[dict[str, list[dict[str, Any]]]] = []
-
-        def on_stuck() -> None:
-            log("iperf3 cannot exchange its results: from here on, nothing is lost at random")
-            after.append(network.read_qdiscs())
-            network.lose_nothing()
-
-        def on_start(start_ns: int) -> None:
-            if links is not None:
-                links.begin()
-            latency.begin(start_ns)
-
-        traffic.run(changes, on_stuck, on_start)
-        cpu = _cpu_between(cpu_before, _read_cpu())
-        pressure = between(pressure_before, read_pressure()) if pressure_before is not None else None
-        log("traffic has ended")
-        collected = {name: result for one in recorders for name, result in one.stop(traffic.end_ns).items()}
-        collected |= latency.results() | traffic.completions()
-        counted_after = network.read_counters()
-        after = after or [network.read_qdiscs()]
+        links = _load_links(job, stack, log)
+        network = _build(job, links, stack, log)
+        calibration = _calibrate(network, log)
+        recorders = TrialRecorders(network, programs, directory, log)
+        measured = _run_traffic(
+            network, links, recorders, directory, progress, with_pressure=engine != "vm", stack=stack, log=log
+        )
         return {
             "format": PROTOCOL_FORMAT,
             "engine": engine,
             "status": "ok",
-            "traffic_start_ns": traffic.start_ns,
-            "traffic_end_ns": traffic.end_ns,
+            "traffic_start_ns": measured.traffic.start_ns,
+            "traffic_end_ns": measured.traffic.end_ns,
             "kernel": os.uname().release,
             "versions": read_versions(),
             "sysctls": network.read_sysctls(job["flows"][0]["source"]),
             "available_congestion_control": offered,
-            "flows": traffic.results(),
-            "interfaces": network.interfaces(before, after[0]),
+            "flows": measured.traffic.results(),
+            "interfaces": measured.counters.interfaces(),
             "namespaces": network.namespaces(),
-            "counters": {node: counted_between(counted_before[node], counted_after[node]) for node in counted_after},
+            "counters": measured.counters.nodes(),
             "calibration": calibration,
-            "cpu": cpu,
-            "pressure": pressure,
-            "collectors": collected,
+            "cpu": measured.cpu,
+            "pressure": measured.pressure,
+            "collectors": measured.collected,
         }
 
 
-def _recorder(name: str, job: Job, network: Network, programs: Programs, directory: Path) -> Recorder:
-    options = job["collectors"][name]
-    if options.get("ends") == "senders" and any(flow["initiator"] == "destination" for flow in job["flows"]):
-        # In reverse mode the sender is at the server's port: by its port alone, it cannot be told from receivers.
-        options = {**options, "ends": "both"}
-    nodes = {node["name"] for node in job["nodes"]}
-    # Only drops are recorded of whatever is dropped: a queue counts other packets than the flows', too.
-    ports = [0, 65535] if name == "drops" else [flow["port"] for flow in job["flows"]]
+@dataclass(frozen=True)
+class _Measured:
+    """What has been measured by the end of traffic."""
 
-    def resolve(host: str) -> str:
-        return network.address_of(host) if host in nodes else host
-
-    chosen = settings(name, options, (min(ports), max(ports)), resolve)
-    return recorder(name, programs, directory, chosen, options.get("interval") or 0)
+    traffic: Traffic
+    counters: _Counters
+    cpu: Cpu
+    pressure: Pressure | None
+    collected: dict[str, CollectorResult]
 
 
-def _switches(job: Job) -> dict[str, list[tuple[int, bool]]]:
-    """Collector → when it is switched on and off again, for those that do not run all the time."""
-    switches: dict[str, list[tuple[int, bool]]] = {name: [] for name in job["collectors"]}
-    for name, options in job["collectors"].items():
-        window = options.get("window")
-        if window is not None:
-            switches[name] = [(window["from"], True)]
-            if window.get("to") is not None:
-                switches[name].append((window["to"], False))
-    return switches
+def _run_traffic(
+    network: Network,
+    links: LinkPrograms | None,
+    recorders: TrialRecorders,
+    directory: Path,
+    progress: Callable[[int], None],
+    *,
+    with_pressure: bool,
+    stack: contextlib.ExitStack,
+    log: Log,
+) -> _Measured:
+    """Run all flows and probes while the collectors record; the processes that they start are stopped by *stack*."""
+
+    def on_tick(now_ns: int) -> None:
+        recorders.drain(now_ns)
+        progress(now_ns)
+
+    traffic = Traffic(network, directory, on_tick)
+    stack.callback(traffic.stop)
+    traffic.wait_until_ready()
+    latency = Latency(network, directory)
+    stack.callback(latency.stop)
+    counters = _Counters(network)
+    recorders.start()
+    log("traffic starts")
+    changes = network.changes()
+    machine = MachineUse(with_pressure=with_pressure)
+
+    def on_start(start_ns: int) -> None:
+        if links is not None:
+            links.begin()
+        latency.begin(start_ns)
+
+    def on_stuck() -> None:
+        log("iperf3 cannot exchange its results: random loss is switched off from now on")
+        counters.read_qdiscs()
+        network.lose_nothing()
+
+    traffic.run(changes, on_stuck, on_start)
+    cpu, pressure = machine.end()
+    log("traffic has ended")
+    collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
+    counters.read()
+    return _Measured(traffic, counters, cpu, pressure, collected)
 
 
-def _need(programs: Programs | None) -> Programs:
-    if programs is None:
-        raise ValueError("collectors were asked for, but no BPF loader is there")
-    return programs
+def _prepare_congestion_control(job: Job) -> list[str]:
+    """Load the algorithms that the job uses, set their parameters, and return all algorithms that the kernel offers."""
+    wanted = {flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"}
+    offered = load_congestion_control(wanted | job["congestion_control_parameters"].keys())
+    set_module_parameters(job["congestion_control_parameters"])
+    return offered
+
+
+def _load_links(job: Job, stack: contextlib.ExitStack, log: Log) -> LinkPrograms | None:
+    """Load the BPF programs of links that need them; *stack* removes them again."""
+    if not needs_programs(job):
+        return None
+    links = LinkPrograms(BPF_SOURCES, job, ports(job))
+    stack.callback(links.close)
+    log("the BPF programs of the links are loaded")
+    return links
+
+
+def _build(job: Job, links: LinkPrograms | None, stack: contextlib.ExitStack, log: Log) -> Network:
+    """Build the topology; *stack* takes it down again."""
+    network = Network(job, links)
+    stack.callback(network.stop)
+    network.start()
+    log("topology is up")
+    return network
+
+
+def _calibrate(network: Network, log: Log) -> list[PathCalibration]:
+    calibration = calibrate(network)
+    time.sleep(_SETTLE_S)
+    log("calibrated")
+    return calibration
+
+
+class _Counters:
+    """The counters of qdiscs and nodes before and after the traffic."""
+
+    def __init__(self, network: Network) -> None:
+        self._network = network
+        self._qdiscs_before, self._nodes_before = network.read_qdiscs(), network.read_counters()
+        self._qdiscs_after: dict[str, list[dict[str, Any]]] | None = None
+        self._nodes_after: dict[str, dict[str, int]] = {}
+
+    def read_qdiscs(self) -> None:
+        """Read the qdiscs after the traffic; only the first call has an effect."""
+        if self._qdiscs_after is None:
+            self._qdiscs_after = self._network.read_qdiscs()
+
+    def read(self) -> None:
+        """Read the counters of nodes after the traffic, and those of qdiscs unless they have been read already."""
+        self._nodes_after = self._network.read_counters()
+        self.read_qdiscs()
+
+    def interfaces(self) -> list[InterfaceResult]:
+        assert self._qdiscs_after is not None, "read() must be called first"
+        return self._network.interfaces(self._qdiscs_before, self._qdiscs_after)
+
+    def nodes(self) -> dict[str, dict[str, int]]:
+        """Return, for each node, by how much each of its counters has grown."""
+        return {node: counted_between(self._nodes_before[node], after) for node, after in self._nodes_after.items()}
 
 
 def _failed(error: str, trace: str, engine: str) -> Record:
@@ -217,22 +261,11 @@ def _failed(error: str, trace: str, engine: str) -> Record:
     }
 
 
-def _read_cpu() -> tuple[int, list[int]]:
-    """(monotonic ns, the fields of /proc/stat's first line in USER_HZ ticks)."""
-    with open("/proc/stat", encoding="ascii") as file:
-        return time.monotonic_ns(), [int(field) for field in file.readline().split()[1:]]
-
-
-def _cpu_between(before: tuple[int, list[int]], after: tuple[int, list[int]]) -> Cpu:
-    processors = os.cpu_count() or 1
-    tick_ns = 1_000_000_000 // os.sysconf("SC_CLK_TCK")
-    total = (after[0] - before[0]) * processors
-    idle = sum(after[1][field] - before[1][field] for field in (3, 4)) * tick_ns  # idle, iowait
-    return {"total_ns": total, "busy_ns": max(0, total - idle), "processors": processors}
-
-
 def read_versions() -> dict[str, str]:
-    """Versions of the tools a trial's outcome depends on."""
+    """Return the versions of the tools on which the outcome of a trial depends.
+
+    The guest's image lists its packages in a file; on the host, the tools are asked themselves.
+    """
     packages = Path("/usr/share/lab/packages")
     if packages.exists():
         lines = packages.read_text(encoding="utf-8").splitlines()

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measures from records and traces.  Pure functions: no files, no plots."""
+"""Compute metrics and checks from records and traces.  The functions are pure: they read no files and draw nothing."""

@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flow's tcp_probe trace as arrays, and what can be read from it.
+"""A flow's tcp_probe trace as arrays, and the quantities that are computed from it.
 
-``tcp_probe`` fires at the top of ``tcp_rcv_established`` (``net/ipv4/tcp_input.c``), so a row's values are from
-*before* its ACK is processed: they have been in force since the row before.  All integrals here follow from that: the
-value of row ``i`` holds in the time ``(t[i-1], t[i]]``.
+``tcp_probe`` fires at the top of ``tcp_rcv_established`` (``net/ipv4/tcp_input.c``), so the values in a row are those
+from *before* its ACK is processed: they have been in force since the previous row.  All averages over time in this
+module therefore use the value of row ``i`` for the time from ``t[i-1]`` to ``t[i]``.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 INFINITE_SSTHRESH = 0x7FFFFFFF
-"""``TCP_INFINITE_SSTHRESH`` in ``include/net/tcp.h``."""
+"""The value that means "no slow-start threshold": ``TCP_INFINITE_SSTHRESH`` in ``include/net/tcp.h``."""
 
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
@@ -27,23 +27,27 @@ SAMPLE_COLUMNS = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt
 
 @dataclass(frozen=True)
 class AckSamples:
-    """One data socket's rows in order of time.  All arrays have one shape, (rows,)."""
+    """The rows of one data socket in order of time.  All arrays have the shape ``(rows,)``."""
 
     time_ns: Integers
-    """From the start of traffic."""
+    """Time since the start of traffic, in nanoseconds."""
     snd_nxt: Integers
+    """Next sequence number to be sent: 32 bits, as on the wire."""
     snd_una: Integers
-    """Sequence numbers as on the wire, 32 bits."""
+    """First sequence number that is not acknowledged: 32 bits, as on the wire."""
     snd_cwnd: Integers
-    """Segments."""
+    """Congestion window, in segments."""
     ssthresh: Integers
-    """As reported, in segments; :data:`INFINITE_SSTHRESH` is infinite.  See :func:`ssthresh`."""
+    """Slow-start threshold as the tracepoint reports it, in segments; :data:`INFINITE_SSTHRESH` means infinite.
+
+    The function :func:`ssthresh` computes the threshold itself.
+    """
     srtt_us: Integers
-    """Microseconds; 0 before the first measurement."""
+    """Smoothed RTT, in microseconds; 0 before the first measurement."""
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> AckSamples:
-        """Build a trace from :data:`SAMPLE_COLUMNS`."""
+        """Build a trace from the columns named in :data:`SAMPLE_COLUMNS`."""
         return cls(**{name: np.asarray(columns[name]).astype(np.int64) for name in SAMPLE_COLUMNS})
 
     def __len__(self) -> int:
@@ -56,35 +60,41 @@ class AckSamples:
 
 
 def unwrap32(sequence: NDArray[Any]) -> Integers:
-    """Return how far 32-bit sequence numbers have moved from the first one, through any number of wraps.
+    """Return the distance of each 32-bit sequence number from the first one, across any number of wraparounds.
 
-    Each step must be within ±2³¹, as for TCP's own comparisons (RFC 9293, 3.4).
+    Consecutive numbers must differ by less than 2³¹, as in TCP's own comparisons (RFC 9293, section 3.4).
     """
     if not len(sequence):
         return np.zeros(0, dtype=np.int64)
-    # The difference modulo 2**32, read as a signed number, is the step.
+    # The difference of two sequence numbers modulo 2**32, taken as a signed number, is the step between them.
     steps = np.diff(np.asarray(sequence).astype(np.int64)).astype(np.uint32).astype(np.int32)
     return np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(steps, dtype=np.int64)])
 
 
 def acked_bytes(samples: AckSamples) -> int:
-    """Return the bytes acknowledged between the first and the last row."""
+    """Return the number of bytes that were acknowledged between the first and the last row."""
     return int(unwrap32(samples.snd_una)[-1]) if len(samples) else 0
 
 
 def holding_times(samples: AckSamples) -> Integers:
-    """Return for how long (ns) each row's values were in force; 0 for the first row, whose beginning is unknown."""
+    """Return how long the values of each row were in force, in nanoseconds.
+
+    It is 0 for the first row, because nobody knows since when its values were in force.
+    """
     return np.diff(samples.time_ns, prepend=samples.time_ns[:1])
 
 
 def weighted_mean(values: NDArray[Any], weights: NDArray[Any]) -> float | None:
-    """Return Σwv/Σw, or None when there is no weight."""
+    """Return the weighted mean Σwv/Σw, or None if the weights add up to 0."""
     total = float(np.sum(weights))
     return float(np.sum(values * weights.astype(np.float64))) / total if total > 0 else None
 
 
 def weighted_quantile(values: NDArray[Any], weights: NDArray[Any], quantile: float) -> float | None:
-    """Return the smallest value at or below which at least *quantile* of the weight lies; None without weight."""
+    """Return the smallest value v such that values up to v have at least the share *quantile* of the total weight.
+
+    The result is None if the weights add up to 0.
+    """
     order = np.argsort(values, kind="stable")
     cumulative = np.cumsum(weights[order].astype(np.float64))
     if not len(cumulative) or cumulative[-1] <= 0:
@@ -94,10 +104,11 @@ def weighted_quantile(values: NDArray[Any], weights: NDArray[Any], quantile: flo
 
 
 def ssthresh(samples: AckSamples) -> Integers:
-    """Return the slow-start threshold itself, row by row.
+    """Return the slow-start threshold (ssthresh) itself for each row, in segments.
 
-    The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``): outside of recovery that is at least
-    three quarters of the congestion window, whatever the threshold.  Here a rise to exactly that is not taken over.
+    The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``) instead: outside of recovery, this is at
+    least three quarters of the congestion window, whatever ssthresh is.  This function therefore ignores an increase
+    of the reported value to exactly three quarters of the window, and keeps the previous threshold.
     """
     held = samples.ssthresh.copy()
     changes = _changes(samples.ssthresh)
@@ -112,12 +123,14 @@ def ssthresh(samples: AckSamples) -> Integers:
 
 
 def reductions(samples: AckSamples) -> Integers:
-    """Return the rows before which the sender lowered its window because of loss or a mark.
+    """Return the indices of the rows before which the sender reduced its window because of loss or an ECN mark.
 
-    On entering recovery the kernel sets the threshold to a fraction of the window, and from then on reports it as it is
-    (see :func:`ssthresh`): a new value that is below the window of the row before.  The end of slow start by HyStart
-    sets it to the window itself and does not count; nor does a reduction that is undone and whose earlier threshold
-    shows again.  It means nothing for BBR.
+    When the kernel enters recovery, it sets ssthresh to a fraction of the congestion window, and the tracepoint then
+    reports ssthresh unchanged (see :func:`ssthresh`).  A reduction is therefore a new value that is below the window
+    of the previous row.  Two changes are not counted: HyStart, which ends slow start by setting ssthresh to the window
+    itself, and a reduction that the sender undoes, so that the earlier threshold is reported again.
+
+    The result is meaningless for BBR.
     """
     held, reported = ssthresh(samples), samples.ssthresh
     found: list[int] = []
@@ -133,11 +146,11 @@ def reductions(samples: AckSamples) -> Integers:
 
 
 def _changes(values: Integers) -> list[int]:
-    """Return the rows whose value differs from that of the row before."""
+    """Return the indices of the rows whose value differs from that of the previous row."""
     rows: list[int] = (np.flatnonzero(np.diff(values)) + 1).tolist()
     return rows
 
 
 def _three_quarters(cwnd: Integers) -> Integers:
-    """Return 3/4 of the window as the kernel works it out."""
+    """Return three quarters of the window, rounded as the kernel does it."""
     return (cwnd >> 1) + (cwnd >> 2)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short flows: how long each took to complete (RFC 5166, section 2.1.1: per-flow completion times)."""
+"""Completion times of short flows (RFC 5166, section 2.1.1: per-flow completion times)."""
 
 from __future__ import annotations
 
@@ -13,31 +13,39 @@ from lab.analysis.iperf import Transfer
 
 @dataclass(frozen=True)
 class Completions:
-    """The short flows of one group in one trial, in order of their beginning; one element each."""
+    """The short flows of one group in one trial, in order of their start.  Each array has one element per flow."""
 
     began_ns: NDArray[np.int64]
-    """From the start of traffic."""
+    """Start of each flow, in nanoseconds since the start of traffic."""
     fct_ns: NDArray[np.int64]
-    """From asking for the connection until the receiver had the last byte; 0: it never had."""
+    """Time from the request for the connection until the receiver had the last byte, in nanoseconds.
+
+    It is 0 if the receiver never had the last byte.
+    """
     bytes: NDArray[np.int64]
-    """What arrived."""
+    """Number of bytes that the receiver got."""
     retransmissions: NDArray[np.int64]
+    """Number of segments that the sender retransmitted."""
 
     def __len__(self) -> int:
         return len(self.began_ns)
 
     @property
     def is_complete(self) -> NDArray[np.bool_]:
+        """Whether each flow completed."""
         complete: NDArray[np.bool_] = self.fct_ns > 0
         return complete
 
     def quantile_us(self, share: float) -> float | None:
-        """Return the time in µs within which this share of those that completed did; None where none did."""
+        """Return the quantile *share* of the completion times, in microseconds; None if no flow completed.
+
+        Flows that did not complete are left out.
+        """
         done = self.fct_ns[self.is_complete]
         return float(np.quantile(done, share, method="inverted_cdf")) / 1000 if len(done) else None
 
     def received(self) -> Transfer:
-        """Return all that arrived, over the time from the first beginning to the last completion."""
+        """Return the bytes that arrived in all flows, over the time from the first start to the last completion."""
         done = self.is_complete
         if not done.any():
             return Transfer(int(self.bytes.sum()), 0.0)

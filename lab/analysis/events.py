@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What happened when: stretches of time with one name, values that hold until they change, counts in buckets."""
+"""Arithmetic on events over time: spans with one name, values that hold until they change, and histograms."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.analysis.ack_samples import Floats, weighted_mean, weighted_quantile
 
 @dataclass(frozen=True)
 class Span:
-    """A stretch of time in which something had one name (a mode, a state); in seconds since the start of traffic."""
+    """A period with one name, such as a mode or a state; its times are seconds since the start of traffic."""
 
     start: float
     end: float
@@ -23,9 +23,10 @@ class Span:
 
 
 def spans(times: NDArray[Any], names: Sequence[str], codes: NDArray[Any] | None = None) -> list[Span]:
-    """Return the stretches of equal names; each lasts until the next begins, and the last until the last time.
+    """Return the spans of consecutive equal names.
 
-    With *codes*, ``names[codes[i]]`` is the name at ``times[i]``; without, ``names[i]`` is.
+    Each span lasts until the next one begins, and the last one until the last of *times*.  If *codes* is given,
+    ``names[codes[i]]`` is the name at ``times[i]``; otherwise it is ``names[i]``.
     """
     if not len(times):
         return []
@@ -42,44 +43,45 @@ def spans(times: NDArray[Any], names: Sequence[str], codes: NDArray[Any] | None 
 
 @dataclass(frozen=True)
 class StateChange:
-    """A socket went from one state to another."""
+    """The change of a socket from one TCP state to another."""
 
     socket: int
     time_s: float
     old: str
     new: str
     held_s: float
-    """How long it had been in the old state; 0 where that is not known."""
+    """How long the socket had been in the old state, in seconds; 0 if that is not known."""
     row: int = 0
-    """Whatever the caller wants to find it by."""
+    """A number by which the caller can find the change again."""
 
 
 @dataclass(frozen=True)
 class StateHistory:
-    """The life of one end of a connection."""
+    """The states of one end of a connection, from first to last."""
 
     spans: tuple[Span, ...]
     rows: tuple[int, ...]
-    """Of its changes."""
+    """The :attr:`StateChange.row` of each of its changes."""
 
 
 def state_histories(changes: Iterable[StateChange], end_s: float) -> list[StateHistory]:
-    """Return the states of each connection's end from its changes, which are in order of time.
+    """Return the states of each end of each connection.
 
-    A socket's identity may be used again once it is closed.  What is still open lasts until *end_s*.  A socket that
-    only listened is no connection.
+    *changes* must be in order of time.  Once a socket is closed, a new one may have the same identity.  The state of
+    a connection that is still open lasts until *end_s*.  Sockets that only listened are left out, because they are not
+    connections.
     """
     running: dict[int, list[StateChange]] = {}
-    finished: list[list[StateChange]] = []
+    lives: list[list[StateChange]] = []
     for change in changes:
         life = running.setdefault(change.socket, [])
         if not life:
-            finished.append(life)
+            lives.append(life)
         life.append(change)
         if change.new == "CLOSE":
             del running[change.socket]
     found = []
-    for life in finished:
+    for life in lives:
         first = life[0]
         stretches = []
         if first.held_s > 0 and first.old not in ("CLOSE", "LISTEN"):
@@ -96,7 +98,10 @@ def state_histories(changes: Iterable[StateChange], end_s: float) -> list[StateH
 
 
 def held_at(times: NDArray[Any], values: NDArray[Any], moments: NDArray[Any], before: float = 0.0) -> Floats:
-    """Return the value at each of *moments* of something that holds each value until the next; *before* the first."""
+    """Return the value at each of *moments* of a quantity that keeps each of *values* until the next of *times*.
+
+    At moments before the first of *times* the result is *before*.
+    """
     place = np.searchsorted(times, moments, side="right") - 1
     if not len(times):
         return np.full(len(moments), before)
@@ -105,17 +110,19 @@ def held_at(times: NDArray[Any], values: NDArray[Any], moments: NDArray[Any], be
 
 @dataclass(frozen=True)
 class Occupancy:
-    """How full a queue was, over time."""
+    """How full a queue was: statistics over time, in the unit of the samples."""
 
     mean: float
     p95: float
     most: float
+    """Largest value."""
 
 
 def occupancy(times: NDArray[Any], values: NDArray[Any], start: float, end: float) -> Occupancy | None:
-    """Return mean, 95th percentile and maximum over the time from *start* to *end*; empty before the first sample.
+    """Return the mean, p95 and maximum over the time from *start* to *end*; None if that time is empty.
 
-    Each sample's value holds until the next one, so it counts for that long.
+    Each sample holds until the next one, and is weighted by how long it held.  Before the first sample the queue is
+    taken to be empty.
     """
     if end <= start:
         return None
@@ -128,7 +135,10 @@ def occupancy(times: NDArray[Any], values: NDArray[Any], start: float, end: floa
 
 
 def bucket_quantile(at_least: Sequence[int], counts: Sequence[int], quantile: float) -> int | None:
-    """Return the lower bound of the bucket in which *quantile* of what was counted is reached; None for nothing."""
+    """Return the lower bound of the histogram bucket that contains the quantile; None if all counts are 0.
+
+    *at_least* are the lower bounds of the buckets, in any order, and *counts* the number of values in each.
+    """
     order = sorted(zip(at_least, counts, strict=True))
     total, seen = sum(counts), 0
     for bound, count in order:
@@ -139,7 +149,10 @@ def bucket_quantile(at_least: Sequence[int], counts: Sequence[int], quantile: fl
 
 
 def thinned(times: NDArray[Any], end: float, bins: int) -> Floats:
-    """Return the first of *times* (ascending, 0 to *end*) in each of *bins* equal bins: more would run together."""
+    """Return the first of *times* in each of *bins* equal bins, so that the marks in a figure do not overlap.
+
+    *times* must be ascending and lie between 0 and *end*.
+    """
     times = np.asarray(times, dtype=np.float64)
     if not len(times) or end <= 0:
         return times

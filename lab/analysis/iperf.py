@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading ``iperf3 --json``: the few figures that are used, by name."""
+"""Read the values that are used from the output of ``iperf3 --json``."""
 
 from __future__ import annotations
 
@@ -9,57 +9,62 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Transfer:
-    """What one end of a flow says about the whole of it."""
+    """What one end of a flow transferred over the whole test, and in how many seconds."""
 
     bytes: int
     seconds: float
 
     @property
     def bps(self) -> float:
+        """Mean rate, in bit/s; 0 if no time passed."""
         return self.bytes * 8 / self.seconds if self.seconds > 0 else 0.0
 
 
 @dataclass(frozen=True)
 class SenderStatistics:
-    """What the sending end reports from its socket, over the whole test."""
+    """What the sending end reports about its socket over the whole test; None for a value that it does not report."""
 
     retransmits: int | None
+    """Number of retransmitted segments."""
     mean_rtt_us: float | None
-    """Mean of the smoothed RTTs at the ends of the intervals."""
+    """Mean of the smoothed RTTs at the ends of the intervals, in microseconds."""
     min_rtt_us: float | None
+    """Smallest of these smoothed RTTs, in microseconds."""
     max_rtt_us: float | None
-    """Smallest and largest of those."""
+    """Largest of these smoothed RTTs, in microseconds."""
 
 
 @dataclass(frozen=True)
 class Interval:
+    """One reporting interval; its times are seconds since the start of the test."""
+
     start_s: float
     end_s: float
     bytes: int
     rtt_us: float | None
-    """Smoothed RTT at the end of the interval; None at the receiver."""
+    """Smoothed RTT at the end of the interval, in microseconds; None at the receiver."""
 
 
 def received(server: dict[str, Any]) -> Transfer:
-    """Return what the *receiver* got: its own bytes over its own time.
+    """Return what the *receiver* got: the bytes that it read and its own time.
 
     Raises:
-        ValueError: The server's output has no total.
+        ValueError: The server's output contains no total.
     """
     return _transfer(server, "sum_received", "server")
 
 
 def sent(client: dict[str, Any]) -> Transfer:
-    """Return what the *sender* wrote into its socket, which is more than what arrived.
+    """Return what the *sender* wrote into its socket.  It includes data that never arrived.
 
     Raises:
-        ValueError: The client's output has no total.
+        ValueError: The client's output contains no total.
     """
     return _transfer(client, "sum_sent", "client")
 
 
 def sender_statistics(client: dict[str, Any]) -> SenderStatistics:
-    """Return what the client's output says about its socket; what it does not say is None."""
+    """Return what the client's output says about its socket."""
     end = client.get("end", {})
     streams = [stream.get("sender", {}) for stream in end.get("streams", [])]
     stream = streams[0] if streams else {}
@@ -72,14 +77,14 @@ def sender_statistics(client: dict[str, Any]) -> SenderStatistics:
 
 
 def datagrams_lost_share(server: dict[str, Any]) -> float | None:
-    """Return the share of a UDP flow's packets that the *receiver* missed; None if it does not say."""
+    """Return the share of a UDP flow's packets that did not reach the *receiver*; None if its output does not say."""
     total = server.get("end", {}).get("sum_received") or server.get("end", {}).get("sum", {})
     packets, lost = total.get("packets"), total.get("lost_packets")
     return lost / packets if packets and lost is not None else None
 
 
 def intervals(document: dict[str, Any]) -> list[Interval]:
-    """Return the intervals that either end reported; omitted ones are left out."""
+    """Return the intervals that one end reported.  Intervals that iperf3 omits (``--omit``) are left out."""
     found = []
     for interval in document.get("intervals", []):
         total, streams = interval.get("sum", {}), interval.get("streams", [])
@@ -91,7 +96,10 @@ def intervals(document: dict[str, Any]) -> list[Interval]:
 
 
 def asked_interval_seconds(document: dict[str, Any]) -> float | None:
-    """Return the reporting interval: what the output says, else the length of the first one; None if there is none."""
+    """Return the length of a reporting interval, in seconds.
+
+    If the output does not state it, this is the length of the first interval; None if there is no interval.
+    """
     said = document.get("start", {}).get("test_start", {}).get("interval")
     if isinstance(said, int | float) and said > 0:
         return float(said)
@@ -100,7 +108,10 @@ def asked_interval_seconds(document: dict[str, Any]) -> float | None:
 
 
 def block_bytes(document: dict[str, Any]) -> int:
-    """Return the size of the blocks that both ends read, write and count; 128 KiB is iperf3's own choice for TCP."""
+    """Return the size of the blocks that both ends read, write and count, in bytes.
+
+    If the output does not state it, this is iperf3's default for TCP, 128 KiB.
+    """
     said = document.get("start", {}).get("test_start", {}).get("blksize")
     return int(said) if isinstance(said, int) and said > 0 else 131072
 
@@ -113,6 +124,6 @@ def error(document: dict[str, Any]) -> str | None:
 def _transfer(document: dict[str, Any], key: str, end: str) -> Transfer:
     total = document.get("end", {}).get(key)
     if not isinstance(total, dict) or "bytes" not in total or "seconds" not in total:
-        reason = document.get("error") or f"no end.{key}"
-        raise ValueError(f"iperf3's {end} output has no result: {reason}")
+        reason = document.get("error") or f"end.{key} is missing"
+        raise ValueError(f"the output of iperf3's {end} contains no result: {reason}")
     return Transfer(int(total["bytes"]), float(total["seconds"]))

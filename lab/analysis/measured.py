@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Everything that a trial measured, in memory: the input of metrics and checks."""
+"""Everything that a trial measured, in memory.  Metrics and checks are computed from it."""
 
 from __future__ import annotations
 
@@ -16,49 +16,64 @@ from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record
 
 @dataclass(frozen=True)
 class MeasuredFlow:
-    """One flow: what was asked and what came back."""
+    """One flow, or one group of short flows: what the job asks for and what was measured."""
 
     asked: Flow
+    """The flow as the job describes it."""
     result: FlowResult
+    """The flow as the record describes it."""
     client: dict[str, Any]
+    """The complete iperf3 output of the end that sends data; empty for short flows."""
     server: dict[str, Any]
-    """iperf3's complete output of both ends; empty of short flows."""
+    """The complete iperf3 output of the end that receives data; empty for short flows."""
     samples: AckSamples | None
-    """All rows of the data socket; None when tcp_probe was not asked for, and of UDP and short flows."""
+    """All tcp_probe rows of the data socket; None for UDP and short flows, and if tcp_probe was not recorded."""
     path: FlowPath
+    """The path of the flow as the job declares it."""
     calibration: PathCalibration | None
+    """The measurement of this path before the traffic; None if there was none."""
     completions: Completions | None = None
-    """Of short flows, of which iperf3 knows nothing."""
+    """Completion times of short flows, which are not made by iperf3; None for an iperf3 flow."""
 
     @property
     def name(self) -> str:
+        """The flow's name in the job."""
         return self.asked["name"]
 
     @property
     def is_iperf(self) -> bool:
+        """Whether iperf3 made the flow; short flows are made by the agent."""
         return self.completions is None
 
     @property
     def is_bulk(self) -> bool:
-        """One TCP connection by iperf3: what congestion windows and sockets' state are recorded of."""
+        """Whether the flow is a single TCP connection of iperf3, whose congestion window and socket are recorded."""
         return self.is_iperf and self.asked["protocol"] == "tcp"
 
     @property
     def received(self) -> Transfer:
-        """What the receiver got; ValueError if that is not known."""
+        """What the receiver got.
+
+        Raises:
+            ValueError: iperf3's output contains no result.
+        """
         return self.completions.received() if self.completions is not None else received(self.server)
 
     @property
     def sent(self) -> Transfer:
-        """What the sender wrote; ValueError if that is not known."""
+        """What the sender wrote; for short flows, what the receiver got.
+
+        Raises:
+            ValueError: iperf3's output contains no result.
+        """
         return self.completions.received() if self.completions is not None else sent(self.client)
 
     @cached_property
     def sending(self) -> AckSamples | None:
-        """The rows from the first one on and for as long as iperf3 sent.
+        """The tcp_probe rows of the time during which iperf3 sent, counted from the first row.
 
-        iperf3 starts its clock after an exchange of parameters, some round trips after the flow's declared start; the
-        data socket's first ACK comes at about that moment.
+        iperf3 exchanges parameters with its server before it starts its clock, which takes some round trips from the
+        declared start of the flow.  The first ACK of the data socket arrives at about the time the clock starts.
         """
         if self.samples is None or not len(self.samples):
             return self.samples
@@ -67,13 +82,16 @@ class MeasuredFlow:
 
     @property
     def mean_rate_bps(self) -> int | None:
-        """The declared rate of the bottleneck while the flow ran; of one that changes, the mean."""
+        """Mean declared rate of the bottleneck while the flow ran, in bit/s; None if the path has no rate limit."""
         start = self.asked["start_ns"]
         return self.path.mean_rate_bps(start, start + self.asked["duration_ns"])
 
     @property
     def base_rtt_us(self) -> float | None:
-        """The smallest calibrated round-trip time; the sum of the declared delays where nothing was calibrated."""
+        """Base RTT in microseconds: the smallest round-trip time that the calibration measured.
+
+        Without a calibration it is the sum of the declared delays; None if no delay is declared either.
+        """
         if self.calibration and self.calibration["rtt_ns"]:
             return min(self.calibration["rtt_ns"]) / 1000
         return self.path.rtt_ns / 1000 if self.path.rtt_ns else None
@@ -81,24 +99,27 @@ class MeasuredFlow:
 
 @dataclass(frozen=True)
 class MeasuredTrial:
-    """One trial that was carried out."""
+    """One trial that was carried out: its job, its record and its flows in the order of the job."""
 
     job: Job
     record: Record
     flows: tuple[MeasuredFlow, ...]
     unmatched_rows: int = 0
-    """tcp_probe rows of sockets that are no flow's data socket."""
+    """Number of tcp_probe rows that belong to no flow's data socket, such as those of iperf3's control connections."""
 
     @property
     def iperf_flows(self) -> list[MeasuredFlow]:
+        """The flows that iperf3 made: all but short flows."""
         return [flow for flow in self.flows if flow.is_iperf]
 
     @property
     def bulk_flows(self) -> list[MeasuredFlow]:
+        """The TCP flows that iperf3 made."""
         return [flow for flow in self.flows if flow.is_bulk]
 
     @cached_property
     def mss(self) -> int:
+        """Payload of a full TCP segment, in bytes."""
         return mss_bytes(self.job)
 
 
@@ -111,10 +132,10 @@ def measured_flow(
     samples: AckSamples | None,
     completions: Completions | None = None,
 ) -> MeasuredFlow:
-    """Put together what is known about the flow *name*.
+    """Collect everything that is known about the flow *name*.
 
     Raises:
-        ValueError: The job and the record disagree about the flow.
+        ValueError: The flow is missing from the job or from the record.
     """
     asked = next((flow for flow in job["flows"] if flow["name"] == name), None)
     result = next((flow for flow in record["flows"] if flow["name"] == name), None)

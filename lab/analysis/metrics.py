@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The measures of one trial: one :class:`FlowMetrics` per flow."""
+"""The metrics of one trial: one :class:`FlowMetrics` per flow."""
 
 from __future__ import annotations
 
@@ -21,85 +21,112 @@ from lab.analysis.statistics import jain_index
 
 @dataclass(frozen=True)
 class FlowMetrics:
-    """What one flow did.  None: not measured, or meaningless for this flow.
+    """The metrics of one flow.  None means that a value was not measured, or is meaningless for this flow.
 
-    Means and quantiles of srtt and cwnd are over *time*, not over ACKs: each traced value counts for as long as
-    it was in force.  They cover all the time that iperf3 sent, slow start included.
+    Means and quantiles of srtt and cwnd are taken over *time*, not over ACKs: each value in the trace is weighted by
+    how long it was in force.  They cover the whole time that iperf3 sent, slow start included.
     """
 
     flow: str
+    """Name of the flow."""
     group: str
+    """Name of the flow as the experiment declares it; flows that one declaration makes (``count``) share it."""
     congestion_control: str
-    """As read back from the socket; ``udp`` of UDP."""
+    """Congestion control algorithm, read back from the socket; ``udp`` for a UDP flow."""
     source: str
+    """Host that sends the data."""
     destination: str
+    """Host that receives the data."""
     start_s: float
+    """Start of the flow as the job asks for it, in seconds since the start of traffic."""
     duration_s: float
-    """As asked for."""
+    """Duration of the flow as the job asks for it, in seconds."""
 
     goodput_bps: float
-    """Payload that reached the receiving application, over the receiver's own time (iperf3 server)."""
+    """Payload that the receiving iperf3 read, divided by its own time, in bit/s."""
     goodput_interval_s: float
+    """The receiver's own time, by which goodput is divided, in seconds."""
     goodput_bytes: int
-    """In whole blocks: iperf3 reads ``--length`` bytes (128 KiB unless told) at a time and counts no part of one."""
+    """Payload that the receiving iperf3 read, in bytes.
+
+    iperf3 reads blocks of ``--length`` bytes (128 KiB by default) and does not count a partial block.
+    """
     acked_bps: float | None
-    """The trace's own figure: payload acknowledged while iperf3 sent; not rounded to blocks."""
+    """Payload acknowledged while iperf3 sent, from the trace, in bit/s.  It is not rounded to iperf3's blocks."""
     sender_bps: float
-    """Payload that the sending application wrote (iperf3 client): also counts what filled the socket's buffer."""
+    """Payload that the sending iperf3 wrote, in bit/s; it includes what only filled the send buffer."""
     bottleneck_bps: int | None
-    """Declared, like the three that follow."""
+    """Declared rate of the bottleneck in bit/s, averaged over the flow's duration; None without a rate limit."""
     declared_loss: float
-    """Probability that a data packet is lost at random on its way."""
+    """Declared probability that a data packet is lost at random on its path."""
     declared_rtt_us: float
+    """Sum of the declared delays of both directions, in microseconds."""
     queue_bytes: int | None
-    """The bottleneck queue's limit; None: unlimited, or none."""
+    """Declared limit of the bottleneck queue, in bytes; None if there is no limit or no queue."""
     share_of_link: float | None
-    """``goodput_bps`` over the declared rate of the bottleneck; ``ceiling`` is the most it can be."""
+    """``goodput_bps`` divided by ``bottleneck_bps``; it can be ``ceiling`` at most."""
     ceiling: float
+    """Share of a full frame that is payload: the largest possible ``share_of_link``."""
 
     retransmits: int | None
-    """Segments sent again (iperf3 client, from the kernel's tcpi_total_retrans)."""
+    """Number of retransmitted segments (from the sending iperf3, which reads the kernel's tcpi_total_retrans)."""
     retransmitted_share: float | None
-    """Of all data segments sent (tcp_info: total_retrans / data_segs_out)."""
+    """Retransmitted segments as a share of all data segments sent (tcp_info: total_retrans / data_segs_out)."""
     window_reductions: int | None
-    """Times that ssthresh was lowered below cwnd; a lower bound.  None for BBR."""
+    """How often the sender lowered ssthresh below cwnd, from the trace; a lower bound.  None for BBR."""
 
     base_rtt_us: float | None
-    """Smallest round-trip time of the calibration, before any traffic."""
+    """Base RTT: the smallest round-trip time of the calibration before any traffic, in microseconds.
+
+    Without a calibration it is the sum of the declared delays.
+    """
     min_rtt_us: float | None
-    """tcp_info: the smallest round trip that the sender saw."""
+    """Smallest round-trip time that the sender's kernel measured (tcp_info), in microseconds."""
     srtt_mean_us: float | None
+    """Mean smoothed RTT over time, in microseconds."""
     srtt_median_us: float | None
+    """Median of the smoothed RTT over time, in microseconds."""
     srtt_p95_us: float | None
+    """p95 of the smoothed RTT over time, in microseconds."""
     srtt_max_us: float | None
+    """Largest smoothed RTT, in microseconds."""
     queueing_delay_mean_us: float | None
-    """srtt minus base RTT; includes the time to send one full packet on each hop, which a ping does not have."""
+    """Mean queueing delay, in microseconds: ``srtt_mean_us`` minus ``base_rtt_us``.
+
+    It includes the time to send one full packet on each hop, which the echo requests of the calibration do not need.
+    """
     queueing_delay_p95_us: float | None
+    """p95 of the queueing delay, in microseconds: ``srtt_p95_us`` minus ``base_rtt_us``."""
     cwnd_mean_segments: float | None
+    """Mean congestion window over time, in segments."""
 
     busy_s: float | None
-    """tcp_info: time with data to send or in flight."""
+    """Time with data to send or in flight (tcp_info), in seconds."""
     rwnd_limited_share: float | None
-    """Of the busy time, limited by the receiver's window."""
+    """Share of the busy time during which the receiver's window was the limit (tcp_info)."""
     sndbuf_limited_share: float | None
-    """Of the busy time, limited by the send buffer."""
+    """Share of the busy time during which the send buffer was the limit (tcp_info)."""
 
     jain_index: float | None
-    """Fairness of goodput over all of the trial's TCP flows but short ones; None for a single flow."""
+    """Jain's fairness index of the goodput of all TCP flows of the trial, short flows excluded.
+
+    None if there is only one such flow.
+    """
     fct_median_us: float | None
-    """Of short flows: how long they took to complete; those that did not are left out."""
+    """Median completion time of short flows, in microseconds; flows that did not complete are left out."""
     fct_p95_us: float | None
+    """p95 of the completion times of short flows, in microseconds; flows that did not complete are left out."""
     datagrams_lost_share: float | None
-    """Of a UDP flow's packets, as iperf3's receiver counts them."""
+    """Share of a UDP flow's packets that were lost, as the receiving iperf3 counts them."""
     cpu_busy_share: float | None
-    """Of the processor that ran the whole topology, over the traffic's time."""
+    """Share of the time with traffic during which the processor that ran the whole topology was busy."""
 
 
 def trial_metrics(trial: MeasuredTrial) -> list[FlowMetrics]:
     """Return the metrics of every flow, in the job's order.
 
     Raises:
-        ValueError: An end of a flow reported no result.
+        ValueError: One end of a flow reported no result.
     """
     goodputs = [flow.received.bps for flow in trial.bulk_flows]
     fairness = jain_index(goodputs) if len(goodputs) > 1 else None
@@ -107,7 +134,7 @@ def trial_metrics(trial: MeasuredTrial) -> list[FlowMetrics]:
 
 
 def uses_ssthresh(congestion_control: str) -> bool:
-    """Return whether ssthresh steers the algorithm; BBR only stores values in it that mean nothing."""
+    """Return whether the algorithm uses ssthresh.  BBR does not: the values that it stores there are meaningless."""
     return not congestion_control.startswith("bbr")
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Means, spreads and fairness over repetitions."""
+"""Statistics: means, confidence intervals and quantiles of samples, and Jain's fairness index."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class Summary:
-    """What repetitions of one measurement say."""
+    """Summary statistics of the repetitions of one measurement."""
 
     n: int
+    """Number of values."""
     mean: float
     sd: float | None
-    """Sample standard deviation (n-1); None for n = 1."""
+    """Sample standard deviation (with n-1 in the denominator); None for n = 1."""
     low: float
+    """Smallest value."""
     high: float
-    """Smallest and largest value."""
+    """Largest value."""
     ci95: float | None
     """Half the width of the 95 % confidence interval of the mean (Student's t); None for n = 1."""
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
-    """Return the summary of *values*; None when there are none."""
+    """Return the summary of *values*; None if there are no values."""
     n = len(values)
     if n == 0:
         return None
@@ -41,13 +43,16 @@ def summarise(values: Sequence[float]) -> Summary | None:
 
 
 def student_t(confidence: float, degrees: int) -> float:
-    """Return t such that Student's distribution lies within ±t with probability *confidence*.
+    """Return t such that a value of Student's t-distribution lies within ±t with probability *confidence*.
 
-    Exact to 1e-12: the closed form for whole degrees of freedom (Abramowitz and Stegun, 26.7.3 and 26.7.4)
-    and bisection.
+    The relative error is 1e-12.  The function inverts the closed form for whole degrees of freedom (Abramowitz and
+    Stegun, 26.7.3 and 26.7.4) by bisection.
+
+    Raises:
+        ValueError: *confidence* is not between 0 and 1, or *degrees* is less than 1.
     """
     if not 0 < confidence < 1 or degrees < 1:
-        raise ValueError(f"no quantile for confidence {confidence} and {degrees} degrees of freedom")
+        raise ValueError(f"there is no quantile for confidence {confidence} and {degrees} degrees of freedom")
     low, high = 0.0, 1.0
     while _within(high, degrees) < confidence:
         high *= 2
@@ -61,7 +66,7 @@ def student_t(confidence: float, degrees: int) -> float:
 
 
 def _within(t: float, degrees: int) -> float:
-    """Return the probability that Student's distribution lies within ±t."""
+    """Return the probability that a value of Student's t-distribution lies within ±t."""
     angle = math.atan(t / math.sqrt(degrees))
     sine, cosine = math.sin(angle), math.cos(angle)
     odd = degrees % 2 == 1
@@ -74,22 +79,26 @@ def _within(t: float, degrees: int) -> float:
 
 
 def jain_index(values: Sequence[float]) -> float | None:
-    """Return Jain's fairness index (Σx)²/(n·Σx²) (Jain, Chiu, Hawe: DEC-TR-301); None without values above 0."""
+    """Return Jain's fairness index (Σx)²/(n·Σx²) (Jain, Chiu, Hawe: DEC-TR-301); None if no value is above 0."""
     squares = math.fsum(value * value for value in values)
     return math.fsum(values) ** 2 / (len(values) * squares) if squares > 0 else None
 
 
 def median_index(values: Sequence[float]) -> int:
-    """Return the place of the (lower) median of *values*, the first among equals."""
+    """Return the index of the median of *values*: the lower of two medians, and the first of equal values.
+
+    Raises:
+        ValueError: There are no values.
+    """
     if not values:
-        raise ValueError("no median of nothing")
+        raise ValueError("there is no median without values")
     order = sorted(range(len(values)), key=lambda place: (values[place], place))
     return order[(len(values) - 1) // 2]
 
 
 @dataclass(frozen=True)
 class Spread:
-    """Least, quantiles and most of what was measured; None where nothing was."""
+    """Smallest value, quantiles and largest value of a sample; all are None if the sample is empty."""
 
     min: float | None
     p50: float | None
@@ -99,6 +108,7 @@ class Spread:
 
 
 def spread(values: NDArray[np.float64]) -> Spread:
+    """Return the spread of *values*.  Each quantile is one of the values; nothing is interpolated."""
     if not len(values):
         return Spread(None, None, None, None, None)
     p50, p95, p99 = (float(value) for value in np.quantile(values, QUANTILES, method="inverted_cdf"))

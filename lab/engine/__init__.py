@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Engines: each takes a job and returns the raw record of its trial."""
+"""Engines, each of which runs a job and returns the raw record of the trial."""

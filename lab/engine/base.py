@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the runner needs of an engine."""
+"""The interface between the runner and an engine."""
 
 from __future__ import annotations
 
@@ -13,48 +13,62 @@ from lab.job.protocol import Job
 _T = TypeVar("_T")
 
 Step = Callable[[str], None]
-"""Called with what is being done, where it takes long."""
+"""A function that is called with a short description of each step that takes long."""
 
 VirtualTime = Callable[[int], None]
-"""Called with the time since the start of a trial's traffic, in ns."""
+"""A function that is called repeatedly with the time since the start of a trial's traffic, in ns."""
 
 
 class Engine(Protocol):
-    """Runs one job on one worker at a time and returns its raw record."""
+    """Runs jobs.  Several workers may use an engine at the same time, each for one job after the other."""
 
     name: str
     is_exact: bool
-    """The same job always gives the same record: it need not run twice, and its order among others does not matter."""
+    """Whether the same job always gives the same record.  If so, no job has to run twice, and the order of jobs does
+    not matter."""
     most_at_a_time: int | None
-    """Trials that may run at the same time; None: as many as there are processors."""
+    """The maximum number of trials that may run at the same time; None means the number of processors."""
 
     def locate(self, step: Step) -> None:
-        """Find, or make, what :meth:`identity` speaks of.  Raises :class:`~lab.errors.MachineryError`."""
+        """Find, or build, everything that :meth:`identity` describes.
+
+        Raises:
+            MachineryError: Something is missing and cannot be built.
+        """
 
     def identity(self, job: Job) -> dict[str, str]:
-        """Digests of all that the job's record is a function of besides the job.  Call it after :meth:`locate`."""
+        """Return the digests and versions of everything besides the job on which the job's record depends.
+
+        :meth:`locate` must have been called before.
+        """
 
     def about(self) -> dict[str, str]:
-        """The same for all jobs that it was made for, for people to read."""
+        """Return the identity for all jobs that the engine was created for, combined for people to read."""
 
     async def prepare(self, step: Step) -> None:
-        """Do once what all trials need, before the first of them.  Raises :class:`~lab.errors.MachineryError`."""
+        """Do the work that all trials need once, before the first trial.
+
+        Raises:
+            MachineryError: The machine cannot run the trials.
+        """
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        """Run ``job`` and leave its record in ``directory``, which exists and is empty.
+        """Run ``job`` and leave its record in ``directory``, which must exist and be empty.
 
-        ``worker`` counts from 0; trials of different workers run at the same time.
-        Raises :class:`~lab.errors.TrialError`.
+        ``worker`` is the number of the worker, from 0; trials of different workers run at the same time.
+
+        Raises:
+            TrialError: The trial failed.
         """
 
     def close(self) -> None:
-        """Give back what :meth:`prepare` has taken, if it has run."""
+        """Release what :meth:`prepare` has acquired; does nothing if it has not been called."""
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:
-    """As :func:`asyncio.to_thread`, but a cancellation waits until ``work`` has ended.
+    """Run ``work`` in a thread, as :func:`asyncio.to_thread` does, but let a cancellation wait until it has ended.
 
-    So nothing is removed under its hands, and nothing written after the cleaning up.
+    The caller's cleanup therefore removes no files that ``work`` still uses, and ``work`` writes none afterwards.
     """
     running = asyncio.ensure_future(asyncio.to_thread(work))
     try:
@@ -62,5 +76,5 @@ async def in_thread(work: Callable[[], _T]) -> _T:
     except asyncio.CancelledError:
         await asyncio.wait((running,))
         if not running.cancelled():
-            running.exception()  # the cancellation is what counts
+            running.exception()  # Marks the exception as retrieved: the cancellation is raised in its place.
         raise

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Stored trials, evaluated: metrics, verdicts and curves.  Reads the store; draws and prints nothing."""
+"""Evaluate stored trials: metrics, verdicts and curves.  This package reads the store; it draws and prints nothing."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The axes of an experiment's matrix, and which of them a figure can put where."""
+"""The axes of an experiment's matrix, and which of them a figure can use as its x-axis or for its colours."""
 
 from __future__ import annotations
 
@@ -15,52 +15,54 @@ from lab.units import value_text
 
 @dataclass(frozen=True)
 class RunAxis:
-    """One varied field of the experiment."""
+    """One field of the experiment that the matrix varies."""
 
     path: str
-    """As in the matrix: ``flows.bulk.cc``."""
+    """Path of the field, as in the matrix: ``flows.bulk.cc``."""
     label: str
-    """Short, and unique in the experiment: ``cc``."""
+    """Short name that no other axis of the experiment has: ``cc``."""
     values: tuple[Any, ...]
-    """As written, in the order of the experiment."""
+    """The values as the experiment file has them, in its order."""
 
     def text(self, value: Any) -> str:
         """Return a value of this axis as text."""
         return value_text(value)
 
     def rank(self, value: Any) -> int:
-        """Return the value's place on the axis."""
+        """Return the position of a value on the axis; unknown values come last."""
         keys = [_key(known) for known in self.values]
         return keys.index(_key(value)) if _key(value) in keys else len(keys)
 
     def rank_of_text(self, text: str) -> int:
-        """Return the place on the axis of the value with this text."""
+        """Return the position on the axis of the value with this text; unknown texts come last."""
         texts = [self.text(known) for known in self.values]
         return texts.index(text) if text in texts else len(texts)
 
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number that a cell's value stands for, and how to draw it."""
+    """A number that an axis of the matrix may vary, and how a figure shows it on its x-axis."""
 
     name: str
     read: Callable[[FlowMetrics], float | None]
-    """In the unit of ``label``."""
+    """Function that returns the number for a flow, in the unit that ``label`` names."""
     label: str
+    """Label of the x-axis."""
     logarithmic: bool
+    """Whether the scale is logarithmic if the values differ enough."""
 
 
 QUANTITIES = (
     Quantity("loss", lambda row: row.declared_loss * 100, "Random loss (%)", True),
-    Quantity("rtt", lambda row: row.declared_rtt_us / 1000, "Declared round-trip time (ms)", False),
+    Quantity("rtt", lambda row: row.declared_rtt_us / 1000, "Declared base RTT (ms)", False),
     Quantity("rate", lambda row: row.bottleneck_bps / 1e6 if row.bottleneck_bps else None, "Link rate (Mbit/s)", True),
     Quantity("queue", lambda row: row.queue_bytes / 1e3 if row.queue_bytes else None, "Queue limit (kB)", True),
 )
-"""What an axis may turn out to vary, in order of preference for the x-axis of the comparison."""
+"""The numbers that the x-axis of the comparison can show, most preferred first."""
 
 
 def axes_of(plan: Mapping[str, Any], trials: Sequence[TrialResult]) -> list[RunAxis]:
-    """Return the plan's axes; where it names none, those that the trials' cells have."""
+    """Return the axes that the plan names; if it names none, the axes that the trials' cells have."""
     declared = plan.get("axes")
     if isinstance(declared, list) and declared:
         return [RunAxis(axis["path"], axis.get("label", axis["path"]), tuple(axis["values"])) for axis in declared]
@@ -72,7 +74,7 @@ def axes_of(plan: Mapping[str, Any], trials: Sequence[TrialResult]) -> list[RunA
 
 
 def algorithm_axis(axes: Sequence[RunAxis], trials: Sequence[TrialResult]) -> RunAxis | None:
-    """Return the axis that varies the congestion control of all flows, if there is one."""
+    """Return the axis whose value is the congestion control of all flows; None if there is no such axis."""
     jobs = [(trial.cell, trial.job["flows"]) for trial in trials if trial.job]
     for axis in axes:
         if jobs and all(
@@ -85,7 +87,10 @@ def algorithm_axis(axes: Sequence[RunAxis], trials: Sequence[TrialResult]) -> Ru
 def numeric_axis(
     axes: Sequence[RunAxis], rows: Sequence[tuple[Mapping[str, Any], FlowMetrics]]
 ) -> tuple[RunAxis, Quantity] | None:
-    """Return the axis that stands for a number, and for which: each value for one, and not all for the same."""
+    """Return an axis that varies one of :data:`QUANTITIES`, and that quantity; None if there is no such axis.
+
+    Each value of the axis must stand for exactly one number, and different values for different numbers.
+    """
     for quantity in QUANTITIES:
         for axis in axes:
             numbers: dict[str, set[float | None]] = {}
@@ -102,5 +107,5 @@ def _key(value: Any) -> str:
 
 
 def _text(value: Any) -> set[str]:
-    """Return the value alone in a set if it is a text, else nothing."""
+    """Return a set that contains only *value* if it is a string, else the empty set."""
     return {value} if isinstance(value, str) else set()

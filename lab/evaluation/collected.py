@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the collectors have seen of a trial, as arrays for the figures over time."""
+"""What the collectors recorded in a trial, as arrays for the figures over time."""
 
 from __future__ import annotations
 
@@ -20,47 +20,53 @@ from lab.job.protocol import ETHERNET_HEADER_BYTES, Flow
 from lab.store.trial import TrialResult
 
 Seconds = NDArray[np.float64]
+"""Times in seconds since the start of traffic."""
 
 QUEUE_CAUSES = ("random_loss", "queue_overflow", "aqm")
-"""Of drops that ``tc`` counts, too."""
+"""The causes of drops by queueing disciplines, which ``tc`` counts as well."""
 
 
 @dataclass(frozen=True)
 class Inside:
-    """What an algorithm keeps for itself, over time."""
+    """The internal state of a congestion control algorithm over time."""
 
     modes: tuple[Span, ...] = ()
-    """Of BBR."""
+    """BBR's modes; empty for other algorithms."""
     bandwidth: Curve | None = None
-    """BBR's estimate, in Mbit/s, where it has one."""
+    """BBR's estimate of the bottleneck bandwidth, in Mbit/s, at the times when it has one."""
     window_max: Curve | None = None
-    """CUBIC's W_max, in segments, where it has one."""
+    """CUBIC's W_max (RFC 9438), in segments, at the times when it has one."""
 
 
 @dataclass(frozen=True)
 class QueueOccupancy:
-    """The queue in front of a flow's bottleneck, over time.  Each sample holds until the next."""
+    """The length of the queue in front of a flow's bottleneck over time.  Each sample holds until the next one."""
 
     node: str
     interface: str
     seconds: Seconds
+    """Times of the samples."""
     packets: NDArray[np.float64]
+    """Number of packets in the queue."""
     delay_ms: NDArray[np.float64]
-    """How long the link's rate takes to send what is queued."""
+    """Time that the link needs to send the queued bytes at its rate, in milliseconds."""
     full_packet_ms: float | None
-    """How long it takes to send one packet of the largest size; None where the rate changes."""
+    """Time that the link needs to send one full-sized packet, in milliseconds; None if its rate changes."""
     limit_packets: float | None
-    """Of the largest size; None where no limit is declared."""
+    """The queue's limit in full-sized packets; None if no limit is declared."""
 
 
 def recorded(trial: TrialResult, collector: str) -> bool:
-    """Whether there are rows of *collector* to read, be they none."""
+    """Return whether the trial recorded *collector*; its table may still be empty."""
     return trial.ok and collector in trial.record["collectors"]
 
 
 @lru_cache(maxsize=512)
 def retransmissions(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
-    """Kind (``fast``, ``timeout``, ``tlp`` …) → when; empty where they were not recorded."""
+    """Return the times of the flow's retransmissions by kind (``fast``, ``timeout``, ``tlp`` …).
+
+    The result is empty if they were not recorded.
+    """
     if not recorded(trial, "retrans"):
         return {}
     table = _of_flow(trial.collected("retrans", ["time_ns", "flow", "kind"]), flow)
@@ -69,24 +75,33 @@ def retransmissions(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
 
 @lru_cache(maxsize=512)
 def flow_drops(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
-    """Cause → when a packet of *flow*, of either direction, was dropped for it; empty where that was not recorded."""
+    """Return the times at which packets of *flow* were dropped, in either direction, by cause.
+
+    The result is empty if drops were not recorded.
+    """
     if not recorded(trial, "drops"):
         return {}
     return _times_by(_of_flow(trial.collected("drops", ["time_ns", "flow", "cause"]), flow), "cause")
 
 
 def drops_at(trial: TrialResult, node: str, interface: str) -> Mapping[str, Seconds]:
-    """Cause → when a packet of whichever flow was dropped at an interface; empty where that was not recorded."""
+    """Return the times at which packets of any flow were dropped at an interface, by cause.
+
+    The result is empty if drops were not recorded.
+    """
     if not recorded(trial, "drops"):
         return {}
     table = trial.collected("drops", ["time_ns", "node", "interface", "cause"])
-    here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
-    return _times_by(table.filter(here), "cause")
+    at_interface = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
+    return _times_by(table.filter(at_interface), "cause")
 
 
 @lru_cache(maxsize=512)
 def inside(trial: TrialResult, flow: str) -> Inside:
-    """What the flow's algorithm kept for itself, as the probe has it: BBR's modes and bandwidth, CUBIC's W_max."""
+    """Return the internal state of the flow's algorithm from the tcp_probe rows of its sender.
+
+    It is empty for algorithms other than BBR and CUBIC, and if tcp_probe was not recorded.
+    """
     algorithm = next((item["congestion_control"] for item in trial.record["flows"] if item["name"] == flow), None)
     if not recorded(trial, TCP_PROBE) or algorithm not in ("bbr", "cubic"):
         return Inside()
@@ -105,7 +120,10 @@ def inside(trial: TrialResult, flow: str) -> Inside:
 
 @lru_cache(maxsize=128)
 def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
-    """The queue in front of the slowest link on the way of the flow's data; None where it was not recorded."""
+    """Return the queue in front of the slowest link on the path of the flow's data.
+
+    The result is None if no link has a rate limit, or if the queue was not recorded.
+    """
     if not recorded(trial, "queue"):
         return None
     job = trial.job
@@ -125,8 +143,8 @@ def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
     if interface is None or not rate:
         return None
     table = trial.collected("queue", ["time_ns", "node", "interface", "backlog_packets", "backlog_bytes"])
-    here = pc.and_(pc.equal(table.column("node"), hop.sender), pc.equal(table.column("interface"), interface))
-    table = table.filter(here)
+    at_interface = pc.and_(pc.equal(table.column("node"), hop.sender), pc.equal(table.column("interface"), interface))
+    table = table.filter(at_interface)
     full = job["mtu"] + ETHERNET_HEADER_BYTES
     seconds = _seconds(table)
     since, rates = np.array(rate_steps(hop.direction), dtype=np.float64).T
@@ -145,7 +163,7 @@ def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
 
 
 def merged(*found: Mapping[str, Seconds]) -> dict[str, Seconds]:
-    """Name → the times of all that has it, in order."""
+    """Merge mappings from names to times: the result has all times of each name, in order."""
     names = dict.fromkeys(name for times in found for name in times)
     return {name: np.sort(np.concatenate([times[name] for times in found if name in times])) for name in names}
 

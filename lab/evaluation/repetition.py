@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flows of one trial that are compared as one: what repeats is the trial, not the flow."""
+"""The flows of one trial that are averaged before trials are compared."""
 
 from __future__ import annotations
 
@@ -10,19 +10,24 @@ from lab.analysis.metrics import FlowMetrics
 from lab.evaluation.trial import EvaluatedTrial, FlowCurves
 
 Measure = Callable[[FlowMetrics], float | None]
+"""Function that takes one number from a flow's metrics; None if the flow does not have it."""
 
 
 @dataclass(frozen=True)
 class Repetition:
-    """One trial's part of a row: the flows of one group and algorithm."""
+    """What one trial contributes to a row of the results: its flows of one group and one algorithm."""
 
     evaluated: EvaluatedTrial
     flows: tuple[FlowMetrics, ...]
 
     def value(self, measure: Measure) -> float | None:
-        """Return the mean of *measure* over the flows; the trial, not the flow, is what repeats."""
+        """Return the mean of *measure* over the flows; None if no flow has a value.
+
+        Repetitions are trials, not flows, so all these flows together give one value.
+        """
         found = [value for value in map(measure, self.flows) if value is not None]
         return sum(found) / len(found) if found else None
 
     def curves(self) -> list[FlowCurves]:
+        """Return the curves of those flows that were traced."""
         return [self.evaluated.curves[flow.flow] for flow in self.flows if flow.flow in self.evaluated.curves]

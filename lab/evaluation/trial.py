@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""From stored trials to metrics, verdicts and curves: where the store meets the analysis."""
+"""Compute metrics, verdicts and curves from stored trials, by passing what the store reads to the analysis."""
 
 from __future__ import annotations
 
@@ -26,42 +26,49 @@ from lab.store.run import Run
 from lab.store.trial import TrialResult
 
 TCP_PROBE = "tcp_probe"
+"""Name of the collector that records a row for each ACK."""
 COMPLETIONS = "completions"
+"""Name of the table of short flows."""
 
 CURVE_BINS = 500
-"""A panel is at most 3.5 inches wide; more points than this cannot be told apart at 150 dots per inch."""
+"""Number of bins to which a curve is reduced.
+
+A panel is at most 3.5 inches wide, and at 150 dots per inch more points than this could not be told apart.
+"""
 
 Curve = tuple[NDArray[np.float64], NDArray[np.float64]]
+"""x and y of a curve's points; x is in seconds since the start of traffic."""
 
 
 @dataclass(frozen=True)
 class FlowCurves:
-    """One flow over time; x is in seconds since the start of traffic."""
+    """The curves of one flow over time."""
 
     cwnd: Curve
-    """Segments."""
+    """Congestion window, in segments."""
     ssthresh: Curve | None
-    """Segments, only where finite; None where the algorithm does not use it."""
+    """Slow-start threshold in segments, only while it is finite; None if the algorithm does not use it."""
     srtt: Curve
-    """Milliseconds."""
+    """Smoothed RTT, in milliseconds."""
     goodput: Curve
-    """Mbit/s."""
+    """Goodput in bins, in Mbit/s."""
     bin_s: float
+    """Width of the bins of :attr:`goodput`, in seconds."""
 
 
 @dataclass(frozen=True)
 class EvaluatedTrial:
-    """A trial with what is derived from it."""
+    """A stored trial with its metrics, checks and curves."""
 
     trial: TrialResult
     metrics: tuple[FlowMetrics, ...] = ()
     checks: tuple[Check, ...] = ()
     curves: Mapping[str, FlowCurves] = field(default_factory=dict)
-    """By the flow's name; empty without a trace."""
+    """Curves by the name of the flow; empty if no flow was traced."""
 
     @property
     def verdict(self) -> Verdict | None:
-        """None for a failed trial."""
+        """The verdict on the trial; None if the trial failed."""
         return verdict(self.checks) if self.trial.ok else None
 
 
@@ -69,8 +76,8 @@ def measure(trial: TrialResult) -> MeasuredTrial:
     """Read everything that the trial measured.
 
     Raises:
-        StoreError: Something is missing or damaged.
-        ValueError: The record contradicts the job.
+        StoreError: A file of the trial is missing or damaged.
+        ValueError: A flow of the job is missing from the record.
     """
     job, record = trial.job, trial.record
     samples_of, unmatched = _samples(trial) if TCP_PROBE in record["collectors"] else (None, 0)
@@ -88,10 +95,10 @@ def measure(trial: TrialResult) -> MeasuredTrial:
 
 
 def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
-    """Judge a trial, compute its metrics and curves.  A failed trial is returned as it is.
+    """Judge a trial and compute its metrics and curves.  A failed trial has none of them.
 
     Raises:
-        StoreError: Something is missing or damaged.
+        StoreError: A file of the trial is missing or damaged.
     """
     if not trial.ok:
         return EvaluatedTrial(trial)
@@ -109,7 +116,11 @@ def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
 
 
 def evaluate_run(run: Run) -> list[EvaluatedTrial]:
-    """Evaluate every stored trial; store each one's ``validity.json`` and the run's ``metrics.parquet``."""
+    """Evaluate all stored trials of a run, and write their ``validity.json`` and the run's ``metrics.parquet``.
+
+    Raises:
+        StoreError: A trial is damaged, or a file cannot be written.
+    """
     evaluated = []
     for trial in run.trials():
         result = evaluate_trial(trial)
@@ -125,15 +136,15 @@ def evaluate_run(run: Run) -> list[EvaluatedTrial]:
 
 
 def metric_rows(result: EvaluatedTrial, axes: list[RunAxis]) -> list[dict[str, Any]]:
-    """Return a trial's rows of ``metrics.parquet``: which trial it is, its place in the matrix, its metrics."""
+    """Return a trial's rows of ``metrics.parquet``: trial, values on the axes of the matrix, metrics of one flow."""
     identity = result.trial.identity
-    where = {"trial": identity.id, "repetition": identity.repetition, "seed": identity.seed, "verdict": result.verdict}
+    names = {"trial": identity.id, "repetition": identity.repetition, "seed": identity.seed, "verdict": result.verdict}
     values = {_column(axis): axis.text(identity.cell.get(axis.path)) for axis in axes}
-    return [{**where, **values, **asdict(metrics)} for metrics in result.metrics]
+    return [{**names, **values, **asdict(metrics)} for metrics in result.metrics]
 
 
 def metric_schema(axes: list[RunAxis]) -> pa.Schema:
-    """Return the columns of ``metrics.parquet``."""
+    """Return the names and types of the columns of ``metrics.parquet``."""
     columns = [("trial", pa.string()), ("repetition", pa.int64()), ("seed", pa.int64()), ("verdict", pa.string())]
     columns += [(_column(axis), pa.string()) for axis in axes]
     hints = typing.get_type_hints(FlowMetrics)
@@ -155,9 +166,10 @@ _NO_ROWS = AckSamples.from_columns({name: np.zeros(0, np.int64) for name in SAMP
 
 
 def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
-    """Return each flow's rows, and the number of rows that belong to none."""
+    """Return the tcp_probe rows of each flow by its name, and the number of rows that belong to no flow."""
     table = trial.collected(TCP_PROBE, [*SAMPLE_COLUMNS, "flow", "end", "is_transmit"])
-    # What the sender knew when ACKs arrived; the other end's rows, and those of segments sent, are for other questions.
+    # Keep the rows that the sender recorded when ACKs arrived.  Rows of the receiver, and those of segments that were
+    # sent, are not used here.
     at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
     table = table.filter(pc.and_(at_sender, pc.equal(table.column("is_transmit"), "receive")))
     flow = table.column("flow").combine_chunks()
@@ -172,7 +184,7 @@ def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
 
 
 def completions_of(trial: TrialResult, group: str) -> Completions:
-    """Return what became of a group of short flows."""
+    """Return the completion times of a group of short flows."""
     table = trial.collected(COMPLETIONS, ["time_ns", "fct_ns", "bytes", "retransmissions", "group"])
     table = table.filter(pc.equal(table.column("group"), group))
     columns = [table.column(name).to_numpy().astype(np.int64) for name in table.column_names[:4]]
@@ -202,10 +214,10 @@ def _curves(samples: AckSamples, flow: MeasuredFlow) -> FlowCurves:
 def _unreadable(reason: ValueError) -> Check:
     return Check(
         id="readable",
-        title="Results can be read",
+        title="Results are readable",
         verdict="invalid",
-        asked="a result of every flow",
+        asked="a result for each flow",
         found=str(reason),
-        threshold="invalid: a result is missing",
-        meaning="Without the result of every flow there is nothing to compare.",
+        threshold="invalid: the result of a flow is missing",
+        meaning="Without a result for each flow, the trial cannot be compared with others.",
     )

@@ -1,2 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collectors live on a host: ``lab trace``.  Runs under the interpreter that has bcc, as root."""
+"""Run collectors live on a host: the implementation of ``lab trace``.
+
+It runs as root, under a Python interpreter that can import bcc.
+"""

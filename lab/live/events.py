@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Raw rows → values with names, under the names that the columns have in an experiment's Parquet files."""
+"""Decode a collector's raw rows into values that are named like the columns of an experiment's Parquet files."""
 
 from __future__ import annotations
 
@@ -25,11 +25,16 @@ _TEXTS = ("comm", "ca_name")
 
 
 class Decoder:
-    """Decodes one collector's rows; ``start_ns`` is what ``time_ns`` counts from."""
+    """A decoder of one collector's rows."""
 
     def __init__(
         self, name: str, fields: Sequence[Field], row_bytes: int, names: Mapping[str, Mapping[int, str]], start_ns: int
     ) -> None:
+        """Prepare to decode rows of ``row_bytes`` with these ``fields``.
+
+        ``names`` are the names of values, given as column → value → name.  ``start_ns`` is the time on CLOCK_MONOTONIC
+        to which the column ``time_ns`` is relative.
+        """
         self._struct = struct.Struct(_layout(fields, row_bytes))
         self._columns = [field["name"] for field in fields]
         self._names = names
@@ -38,15 +43,17 @@ class Decoder:
         self.name = name
 
     def with_qdiscs(self, qdiscs: Mapping[str, Sequence[str]]) -> Decoder:
-        """``qdiscs``: interface → kinds of its queueing disciplines, from which a drop's cause is told."""
+        """Set interface → kinds of its queueing disciplines, from which the cause of a drop is inferred."""
         self._qdiscs = qdiscs
         return self
 
     def rows(self, raw: bytes) -> Iterator[Row]:
+        """Decode all rows in *raw*."""
         for values in self._struct.iter_unpack(raw):
             yield self.row(dict(zip(self._columns, values, strict=True)))
 
     def row(self, values: Row) -> Row:
+        """Decode one row whose raw values are given by field name."""
         row: Row = {}
         if "ts_ns" in values:
             row["time_ns"] = values["ts_ns"] - self._start_ns
@@ -69,12 +76,13 @@ class Decoder:
 
 
 def names_for(name: str, kernel: Any) -> dict[str, dict[int, str]]:
-    """Column → value → name; ``kernel`` knows the enums of the running kernel."""
+    """Return column → value → name for a collector; ``kernel`` looks up an enum of the running kernel by its name."""
     return {field: names_of(enum, kernel) for field, enum in COLLECTORS[name].names}
 
 
 @functools.lru_cache(maxsize=65536)
 def address_text(raw: bytes) -> str:
+    """Format a 16-byte IPv6 address; an IPv4-mapped address is formatted as IPv4."""
     address = ipaddress.IPv6Address(raw)
     return str(address.ipv4_mapped or address)
 
@@ -91,13 +99,16 @@ def _own_netns() -> int:
 
 @functools.lru_cache(maxsize=4096)
 def interface_name(index: int, netns: int) -> str:
-    """The interface's name if it is in our own network namespace, else ``NETNS/INDEX``; empty: none."""
+    """Return the name of an interface in this process's network namespace.
+
+    An interface in another namespace is given as ``NETNS/INDEX``; index 0 means no interface and gives an empty string.
+    """
     if index == 0:
         return ""
     if netns == _own_netns():
         try:
             return socket.if_indextoname(index)
-        except OSError:  # it is gone
+        except OSError:  # The interface no longer exists.
             return str(index)
     return f"{netns}/{index}"
 

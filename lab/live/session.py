@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One collector, live: attach, print what it sees until told to stop, detach, say what was lost."""
+"""Run one collector live: attach it, print its events until it is stopped, and detach it."""
 
 from __future__ import annotations
 
@@ -30,25 +30,33 @@ _ALL_PORTS = (0, 65535)
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for."""
+    """A trace that the command line asks for."""
 
     collector: str
     options: dict[str, Any] = field(default_factory=dict)
     form: str = "table"
-    """``table``, ``json`` or ``tcpprobe``."""
+    """The output format: ``table``, ``json`` or ``tcpprobe``."""
     duration_s: float | None = None
+    """Time after which the trace ends; None if it has no limit."""
     count: int | None = None
-    """Events, or intervals of ``flow``, after which to end."""
+    """Number of events (for ``flow``: of intervals) after which the trace ends; None if it has no limit."""
     interval_s: float = 1.0
-    """Of ``flow``."""
+    """Time between two tables of ``flow``."""
     start_off: bool = False
+    """Whether the trace starts switched off."""
 
 
 class Session:
-    """Loads the programs when made; raises :class:`~lab.agent.collectors.loader.LoaderError`."""
+    """One live trace of a collector."""
 
     def __init__(self, request: Request, sources: Path, out: TextIO, say: Callable[[str], None]) -> None:
-        """``out`` gets the events, ``say`` what happens otherwise."""
+        """Compile and load the collector's programs from *sources*.
+
+        Events are written to ``out``; ``say`` is called with messages about the state of the trace.
+
+        Raises:
+            LoaderError: The programs cannot be compiled or loaded.
+        """
         self._request = request
         self._out = out
         self._say = say
@@ -61,7 +69,7 @@ class Session:
         self._start_ns = 0
 
     def run(self) -> int:
-        """Print until it ends; returns how many events were printed."""
+        """Print events until the trace ends, and return how many were printed."""
         for table, values in self._settings.tables.items():
             self._programs.write(table, values)
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -71,7 +79,7 @@ class Session:
             self._start_ns = time.monotonic_ns()
             if not self._request.start_off:
                 self._switch(on=True)
-            self._say("tracing; Ctrl-C ends it")
+            self._say("tracing; press Ctrl-C to stop")
             follow = self._follow_totals if self._name == "flow" else self._follow_events
             follow(switch.look if switch is not None else lambda: None)
         finally:
@@ -82,10 +90,11 @@ class Session:
 
     @property
     def lost(self) -> int:
+        """The number of events that were lost."""
         return self._programs.lost(self._name)
 
     def latency_lines(self) -> list[str]:
-        """The histogram of ``drops --latency``."""
+        """Return the lines of the histogram that ``drops --latency`` prints; none without that option."""
         if "latency" not in self._settings.hooks:
             return []
         stages = ENUMS["drops_stage"]
@@ -199,14 +208,14 @@ def _flow_row(time_ns: int, key: Any, sent: int, received: int, total_sent: int,
 
 
 def _qdiscs() -> dict[str, list[str]]:
-    """Interface → kinds of its queueing disciplines, in our own network namespace."""
+    """Return interface → kinds of its queueing disciplines, for this process's network namespace."""
     found: dict[str, list[str]] = {}
     try:
         shown = subprocess.run(["tc", "-j", "qdisc", "show"], capture_output=True, check=True).stdout
         for qdisc in json.loads(shown):
             if qdisc["kind"] == "clsact":
-                continue  # whose it is, nobody knows
+                continue  # clsact only holds filters; which program added them is unknown, so it explains no drop.
             found.setdefault(qdisc["dev"], []).append(qdisc["kind"])
     except (OSError, subprocess.CalledProcessError, ValueError):
-        return {}  # causes are then told by the kernel's reasons alone
+        return {}  # Without this information, the causes of drops follow from the kernel's drop reasons alone.
     return found

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What each collector prints: the columns of its classic counterpart, and one line per event."""
+"""The tables that ``lab trace`` prints, one line per event.
+
+The columns of each collector are those of the well-known tool that it corresponds to (bcc's tools, tcpprobe).
+"""
 
 from __future__ import annotations
 
@@ -13,14 +16,17 @@ from lab.live.events import Row
 
 @dataclass(frozen=True)
 class Column:
+    """One column of a table."""
+
     title: str
     width: int
-    """Negative: aligned to the left."""
+    """The width in characters; a negative number means that the column is aligned to the left."""
     value: Callable[[Row], str]
+    """Returns the text of the cell for an event."""
 
 
 FLAGS = (("U", 0x20), ("A", 0x10), ("P", 0x08), ("R", 0x04), ("S", 0x02), ("F", 0x01), ("E", 0x40), ("C", 0x80))
-"""URG ACK PSH RST SYN FIN, then ECE and CWR."""
+"""The TCP flags (URG, ACK, PSH, RST, SYN, FIN, then ECE and CWR) as pairs of letter and bit."""
 
 
 def _text(name: str) -> Callable[[Row], str]:
@@ -67,11 +73,14 @@ _ENDS = (
     Column("RPORT", 5, _text("dport")),
 )
 
+_PAIR = (Column("SOURCE", -21, _local), Column("DESTINATION", -21, _remote))
+_PROCESS = (Column("PID", -8, _text("pid")), Column("COMM", -12, _text("comm")))
+_SKADDR = Column("SKADDR", -16, lambda row: f"{row['skaddr']:x}")
+
 TABLES: dict[str, tuple[Column, ...]] = {
     "tcp_probe": (
         TIME,
-        Column("SOURCE", -21, _local),
-        Column("DESTINATION", -21, _remote),
+        *_PAIR,
         Column("LEN", 6, _text("data_len")),
         Column("SND_NXT", 10, _hex("snd_nxt")),
         Column("SND_UNA", 10, _hex("snd_una")),
@@ -84,8 +93,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("STATE", -8, _text("ca_state")),
     ),
     "flow": (
-        Column("PID", -8, _text("pid")),
-        Column("COMM", -12, _text("comm")),
+        *_PROCESS,
         Column("RX_KB", 8, _kilobytes("rx_bytes")),
         Column("TX_KB", 8, _kilobytes("tx_bytes")),
         Column("RXSUM_KB", 10, _kilobytes("rx_total_bytes")),
@@ -95,8 +103,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("RADDR", -21, _remote),
     ),
     "life": (
-        Column("PID", -8, _text("pid")),
-        Column("COMM", -12, _text("comm")),
+        *_PROCESS,
         *_ENDS,
         Column("TX_KB", 8, _kilobytes("tx_bytes")),
         Column("RX_KB", 8, _kilobytes("rx_bytes")),
@@ -104,7 +111,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "states": (
         TIME,
-        Column("SKADDR", -16, lambda row: f"{row['skaddr']:x}"),
+        _SKADDR,
         Column("C-PID", 7, _text("pid")),
         Column("C-COMM", -12, _text("comm")),
         *_ENDS,
@@ -132,11 +139,10 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("STATE", -12, _text("state")),
         Column("REASON", -20, _text("reason")),
     ),
-    "destroy": (TIME, Column("SKADDR", -16, lambda row: f"{row['skaddr']:x}"), *_ENDS),
+    "destroy": (TIME, _SKADDR, *_ENDS),
     "packets": (
         TIME,
-        Column("SOURCE", -21, _local),
-        Column("DESTINATION", -21, _remote),
+        *_PAIR,
         Column("SEQ", 10, _text("seq")),
         Column("ACK", 10, _text("ack")),
         Column("WIN", 6, _text("window")),
@@ -145,8 +151,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
     ),
     "drops": (
         TIME,
-        Column("SOURCE", -21, _local),
-        Column("DESTINATION", -21, _remote),
+        *_PAIR,
         Column("SEQ", 10, _text("seq")),
         Column("LEN", 6, _text("length")),
         Column("INTERFACE", -12, _text("interface")),
@@ -169,10 +174,12 @@ TABLES: dict[str, tuple[Column, ...]] = {
 
 
 def heading(columns: tuple[Column, ...]) -> str:
+    """Return the heading line of a table."""
     return " ".join(_cell(column.title, column.width) for column in columns).rstrip()
 
 
 def line(columns: tuple[Column, ...], row: Row) -> str:
+    """Return the line of a table for one event."""
     return " ".join(_cell(column.value(row), column.width) for column in columns).rstrip()
 
 

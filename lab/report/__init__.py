@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The report of a run: figures, tables and a page, made from the stored run and from nothing else.
+"""The report of a run: figures, tables and an HTML page, built only from the stored run.
 
-The same run gives the same bytes, whenever and wherever the report is built with the same libraries.
+With the same libraries, the report of the same run always has the same bytes.
 """
 
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run, evaluate_trial

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build a run's report: figures, tables, a page and a summary."""
+"""Build the report of a run: figures, tables, an HTML page and a summary in Markdown."""
 
 from __future__ import annotations
 
@@ -36,24 +36,28 @@ class Picture:
     """A figure as the page shows it."""
 
     kind: str
-    """``topology``, ``comparison``, ``time``, ``events`` or ``states``."""
+    """Section of the page: ``topology``, ``comparison``, ``time``, ``events`` or ``states``."""
     name: str
+    """Name of the figure's files, without their suffix."""
     caption: str
     data: str
-    """The SVG file as a data URI, so that the page stands alone."""
+    """The SVG file as a data URI, so that the page needs no other files."""
 
 
 @dataclass(frozen=True)
 class Concern:
-    """One check that some trials did not pass."""
+    """A check that some trials did not pass, with the verdict that they have in common."""
 
     title: str
     verdict: Verdict
     meaning: str
+    """Why the check matters."""
     asked: str
+    """What the check expects of the first of these trials."""
     found: str
-    """Of the first such trial."""
+    """What the check found in the first of these trials."""
     trials: tuple[str, ...]
+    """Ids of the trials."""
 
 
 PROVENANCE_LABELS = {
@@ -61,7 +65,7 @@ PROVENANCE_LABELS = {
     "started": "Started",
     "wall_seconds": "Wall-clock time (s)",
     "status": "Status",
-    "jobs": "Trials at a time",
+    "jobs": "Trials at the same time",
     "lab_version": "lab",
     "python": "Python",
     "engine": "Engine",
@@ -75,17 +79,18 @@ PROVENANCE_LABELS = {
     "machine_digest": "Machine digest",
     "results_digest": "Results digest",
 }
+"""Key in ``provenance.json`` → its label in the report."""
 
 
 def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
-    """Evaluate the stored run *run_dir*, rebuild its ``report`` folder, and return the path of ``index.html``.
+    """Evaluate the stored run *run_dir*, build its ``report`` folder anew, and return the path of ``index.html``.
 
-    Drawing takes longest: figures that were drawn before, from the same results by the same code, are taken from
-    the folder *figure_cache*, and new ones are left there.
+    Drawing the figures takes most of the time.  Figures that the same code has drawn from the same results before are
+    therefore copied from the folder *figure_cache*, and new figures are added to it.
 
     Raises:
-        InputError: *run_dir* is no run folder.
-        StoreError: A trial is damaged, or the disk cannot take the report.
+        InputError: *run_dir* is not a run folder.
+        StoreError: A trial is damaged, or the report cannot be written.
     """
     run = open_run(run_dir)
     report = Report(run, evaluate_run(run))
@@ -103,7 +108,7 @@ def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
 
 
 def page_content(report: Report) -> dict[str, Any]:
-    """Return what the templates show, figures aside."""
+    """Return the content of the templates, except the figures."""
     return {
         "report": report,
         "verdict": overall_verdict(report),
@@ -118,7 +123,10 @@ def page_content(report: Report) -> dict[str, Any]:
 
 
 def overall_verdict(report: Report) -> str:
-    """Return ``ok``, ``warn`` or ``invalid`` over all trials, or ``failed`` when no trial was carried out."""
+    """Return the worst verdict on the run's trials; ``failed`` if no trial was carried out.
+
+    If a trial failed or was not run, the verdict is ``warn`` at best.
+    """
     if not report.done:
         return "failed"
     verdicts = [result.verdict or "ok" for result in report.done]
@@ -126,7 +134,7 @@ def overall_verdict(report: Report) -> str:
 
 
 def concerns(report: Report) -> list[Concern]:
-    """Return the checks that were not passed, the worst first, each with the trials it concerns."""
+    """Return the checks that some trials did not pass: ``invalid`` before ``warn``, then by the number of trials."""
     found: dict[tuple[str, Verdict], list[tuple[EvaluatedTrial, Any]]] = {}
     for result in report.done:
         for check in result.checks:
@@ -147,7 +155,7 @@ def concerns(report: Report) -> list[Concern]:
 
 
 def settings(report: Report) -> list[tuple[str, str]]:
-    """Return the parameters that all trials share, or the values they have, as (name, text)."""
+    """Return the settings of the run as (name, text).  A setting that differs between trials lists all its values."""
     if not report.jobs:
         return []
     jobs = report.jobs
@@ -155,11 +163,11 @@ def settings(report: Report) -> list[tuple[str, str]]:
         "Flow duration": [format_duration(flow["duration_ns"]) for job in jobs for flow in job["flows"]],
         "IP": [{"ipv4": "IPv4", "ipv6": "IPv6"}[job["ip"]] for job in jobs],
         "MTU": [f"{job['mtu']} B" for job in jobs],
-        "TSO, GSO, GRO": ["as the kernel sets them" if job["offloads"] else "off" for job in jobs],
+        "TSO, GSO, GRO": ["the kernel's defaults" if job["offloads"] else "off" for job in jobs],
         "ECN": [job["ecn"] for job in jobs],
         "Largest socket buffer": [_size(job["socket_buffer_bytes"]) for job in jobs],
         "Flows per trial": [str(len(job["flows"])) for job in jobs],
-        "Recorded": [", ".join(job["collectors"]) or "nothing" for job in jobs],
+        "Collectors": [", ".join(job["collectors"]) or "none" for job in jobs],
     }
     shared = [(name, ", ".join(dict.fromkeys(values))) for name, values in texts.items()]
     matrix = [(axis.label, ", ".join(axis.text(value) for value in axis.values)) for axis in report.axes]
@@ -168,25 +176,25 @@ def settings(report: Report) -> list[tuple[str, str]]:
 
 
 def _size(count: int) -> str:
-    """A round number as it is, any other shortened."""
+    """Return a size as text: multiples of 1024 bytes exactly, other sizes rounded to four digits."""
     return format_size(count) if count % 1024 == 0 else format_size(count, 4)
 
 
 def engine_text(report: Report) -> str:
-    """Return what made the run, and what that promises."""
+    """Return the engine of the run, and whether its trials can be repeated exactly, as text."""
     kernel = report.provenance.get("kernel") or "an unknown kernel"
     if report.provenance.get("engine") == "native":
-        return f"native: in real time on this machine's Linux {kernel}; a repetition never comes out the same"
-    return f"vm: in virtual time on Linux {kernel}; every trial can be repeated to the byte"
+        return f"native: real time on the machine's own Linux {kernel}; repeating a trial gives different results"
+    return f"vm: virtual time on Linux {kernel}; repeating a trial gives byte-identical results"
 
 
 def provenance(report: Report) -> list[tuple[str, str]]:
-    """Return where the results come from, as (name, text): known keys first, then whatever else was stored."""
+    """Return the provenance of the results as (name, text): keys with a label first, then all others."""
     stored: Mapping[str, Any] = report.provenance
-    known = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
-    # The trials' digests have a table of their own; overrides are part of the command.
-    shown = PROVENANCE_LABELS.keys() | {"trials", "overrides"}
-    return known + [(key, _text(value)) for key, value in stored.items() if key not in shown]
+    labelled = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
+    # The digests of the trials have their own table, and the command contains the overrides.
+    done = PROVENANCE_LABELS.keys() | {"trials", "overrides"}
+    return labelled + [(key, _text(value)) for key, value in stored.items() if key not in done]
 
 
 def _text(value: Any) -> str:
@@ -208,7 +216,10 @@ def _pictures(report: Report, folder: Path, drawn_before: FigureCache | None) ->
 
 def _figures(report: Report) -> Iterator[tuple[str, Drawn]]:
     if report.jobs:
-        caption = "Topology. Thick: links with a rate limit. Delays are one way; a slash separates what is varied."
+        caption = (
+            "Topology. Thick lines are links with a rate limit. Delays are those of one direction. A slash separates "
+            "the values of a parameter that the experiment varies."
+        )
         yield "topology", Drawn("topology", topology_figure(report.jobs), caption)
     for drawn in comparison_figures(report):
         yield "comparison", drawn
@@ -238,7 +249,7 @@ def _render(template: str, content: Mapping[str, Any], *, html: bool) -> str:
 
 
 def _markdown_cell(text: object) -> str:
-    """Return *text* so that it stays in its cell of a Markdown table and is not taken for markup."""
+    """Return *text* on one line, with escapes so that it is neither taken for markup nor ends a table cell."""
     escaped = str(text).replace("\\", "\\\\")
     for character in "|*_`<[":
         escaped = escaped.replace(character, "\\" + character)

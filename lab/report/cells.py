@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trials by cell, and rows of a collector by what they have in common."""
+"""Group trials by their cell, and count the rows of a collector."""
 
 from __future__ import annotations
 
@@ -14,16 +14,16 @@ from lab.report.model import Report
 from lab.store.trial import TrialResult
 
 Where = tuple[str, ...]
-"""A cell's values on all axes of the experiment, as text."""
+"""A cell of the experiment: its values on all axes, as text."""
 
 
 def where(report: Report, trial: TrialResult) -> Where:
-    """Return the place of a trial in the experiment."""
+    """Return the cell of a trial."""
     return tuple(axis.text(trial.cell.get(axis.path)) for axis in report.axes)
 
 
 def cells_with(report: Report, collectors: Iterable[str]) -> dict[Where, list[TrialResult]]:
-    """Each cell's trials that have rows of any of *collectors*; in the order of the experiment."""
+    """Return for each cell the trials that recorded at least one of *collectors*, in the order of the experiment."""
     wanted = list(collectors)
     trials = [item.trial for item in report.done if any(recorded(item.trial, name) for name in wanted)]
     trials.sort(key=lambda trial: [axis.rank(trial.cell.get(axis.path)) for axis in report.axes])
@@ -34,13 +34,13 @@ def cells_with(report: Report, collectors: Iterable[str]) -> dict[Where, list[Tr
 
 
 def first_trials(report: Report, collectors: Iterable[str]) -> dict[Where, TrialResult]:
-    """Each cell's first repetition that has rows of any of *collectors*."""
+    """Return for each cell the first repetition that recorded at least one of *collectors*."""
     cells = cells_with(report, collectors)
-    return {place: min(trials, key=lambda trial: trial.identity.repetition) for place, trials in cells.items()}
+    return {cell: min(trials, key=lambda trial: trial.identity.repetition) for cell, trials in cells.items()}
 
 
 def counts(table: pa.Table, columns: Sequence[str]) -> Counter[tuple[str, ...]]:
-    """Return how many rows of *table* have each combination of *columns*."""
+    """Return how many rows of *table* have each combination of values in *columns*, as text."""
     found: Counter[tuple[str, ...]] = Counter()
     grouped = table.select(list(columns)).group_by(list(columns), use_threads=False).aggregate([([], "count_all")])
     for row in grouped.to_pylist():

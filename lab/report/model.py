@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run, arranged for a reader: cells, series in them, and what repetitions say about each."""
+"""The results of a run, arranged for figures and tables: facets, series, and the repetitions of each."""
 
 from __future__ import annotations
 
@@ -20,39 +20,43 @@ from lab.store.run import Run
 
 @dataclass(frozen=True)
 class Series:
-    """What is drawn alike in every figure: an algorithm, or a group of flows and its algorithm, on a kernel."""
+    """What has the same colour, line and marker in all figures: a group of flows, its algorithm and its kernel."""
 
     group: str
     algorithm: str
     kernel: str
-    """As text; empty where kernels are not compared."""
+    """The kernel as text; empty if the experiment does not compare kernels."""
     label: str
+    """The text in legends and tables: the algorithm, with the group and the kernel if there are several."""
     look: Look
 
 
 @dataclass(frozen=True)
 class Row:
-    """One cell of the matrix and one series: what a line of the results table shows."""
+    """A row of the results table: one series in one cell of the matrix, with all its repetitions."""
 
     facet: tuple[str, ...]
-    """The cell's values on all axes but the algorithm's and the kernel's, as text."""
+    """The cell's values on all axes except those of the algorithm and the kernel, as text."""
     series: Series
     used: tuple[Repetition, ...]
-    """What is averaged: the trials that are not invalid; all of them where every one is invalid."""
+    """The repetitions that are averaged: those that are not invalid, or all of them if all are invalid."""
     left_out: int
-    """Invalid trials that are not averaged."""
+    """Number of invalid repetitions that are not averaged."""
     missing: int
-    """Trials that failed or have not been run."""
+    """Number of trials that failed or have not been run."""
 
     @property
     def verdict(self) -> Verdict:
+        """The worst verdict on the trials that are averaged."""
         return worst(repetition.evaluated.verdict or "ok" for repetition in self.used)
 
     def values(self, measure: Measure) -> list[float]:
+        """Return the value of *measure* in each repetition that has one."""
         found = (repetition.value(measure) for repetition in self.used)
         return [value for value in found if value is not None]
 
     def summary(self, measure: Measure) -> Summary | None:
+        """Return the statistics of *measure* over the repetitions; None if no repetition has a value."""
         return summarise(self.values(measure))
 
     def median(self) -> Repetition:
@@ -63,7 +67,7 @@ class Row:
 
 
 class Report:
-    """Everything that figures, tables and the page are made from."""
+    """The evaluated run from which figures, tables and the page are made."""
 
     def __init__(self, run: Run, evaluated: Sequence[EvaluatedTrial]) -> None:
         self.run = run
@@ -78,62 +82,73 @@ class Report:
 
     @property
     def title(self) -> str:
+        """The title of the experiment, or else its name."""
         return str(self.plan.get("title") or self.plan.get("name") or self.run.experiment)
 
     @property
     def description(self) -> str:
+        """The description of the experiment; may be empty."""
         return str(self.plan.get("description") or "")
 
     @cached_property
     def planned(self) -> int:
-        """How many trials the plan has; where it lists none, how many are stored."""
+        """The number of trials in the plan, or of stored trials if the plan lists none."""
         return len(self.run.planned_ids()) or len(self.evaluated)
 
     @property
     def failed(self) -> list[EvaluatedTrial]:
+        """The trials that failed."""
         return [result for result in self.evaluated if not result.trial.ok]
 
     @property
     def done(self) -> list[EvaluatedTrial]:
+        """The trials that were carried out, whatever their verdict."""
         return [result for result in self.evaluated if result.trial.ok]
 
     def count(self, verdict: Verdict) -> int:
+        """Return the number of trials with this verdict."""
         return sum(result.verdict == verdict for result in self.done)
 
     @property
     def not_run(self) -> list[str]:
-        """The ids of planned trials that are not stored."""
+        """The ids of the planned trials that are not stored."""
         stored = {result.trial.id for result in self.evaluated}
         return [trial_id for trial_id in self.run.planned_ids() if trial_id not in stored]
 
     @cached_property
     def jobs(self) -> list[Job]:
+        """The jobs of all stored trials that have one."""
         return [result.trial.job for result in self.evaluated if result.trial.job]
 
     @cached_property
     def numeric(self) -> tuple[RunAxis, Quantity] | None:
-        """The axis that figures can put on a scale, if there is one."""
+        """The axis that the comparison can use as its x-axis, and the quantity that it varies; None without one."""
         pairs = [(result.trial.cell, flow) for result in self.done for flow in result.metrics]
         return numeric_axis(self.facet_axes, pairs)
 
     def facet(self, cell: dict[str, Any]) -> tuple[str, ...]:
+        """Return the values of *cell* on all axes except those of the algorithm and the kernel, as text."""
         return tuple(axis.text(cell.get(axis.path)) for axis in self.facet_axes)
 
     def facet_title(self, facet: tuple[str, ...], axes: Sequence[RunAxis] | None = None) -> str:
-        """Return ``loss 0.1%, rtt 40 ms``; empty for an experiment with one cell."""
+        """Return a facet as text, such as ``loss 0.1%, rtt 40 ms``, limited to *axes* if they are given.
+
+        The text is empty if only the algorithm and the kernel vary.
+        """
         chosen = self.facet_axes if axes is None else axes
         named = dict(zip((axis.path for axis in self.facet_axes), facet, strict=True))
         return ", ".join(f"{axis.label} {named[axis.path]}" for axis in chosen)
 
     @cached_property
     def facets(self) -> list[tuple[str, ...]]:
-        """The facets that have results, in the order of the experiment."""
+        """The facets with results, in the order of the experiment."""
         cells = [result.trial.cell for result in self.done if result.metrics]
         cells.sort(key=lambda cell: [axis.rank(cell.get(axis.path)) for axis in self.facet_axes])
         return list(dict.fromkeys(self.facet(cell) for cell in cells))
 
     @cached_property
     def series(self) -> list[Series]:
+        """The series with results, in the order of the experiment."""
         keys = [
             (flow.group, flow.congestion_control, self._kernel(result))
             for result in self.done
@@ -146,7 +161,7 @@ class Report:
 
     @cached_property
     def rows(self) -> list[Row]:
-        """One row per facet and series that has results."""
+        """One row for each facet and series with results."""
         found = []
         for facet in self.facets:
             for series in self.series:
@@ -156,6 +171,7 @@ class Report:
         return found
 
     def rows_of(self, facet: tuple[str, ...]) -> list[Row]:
+        """Return the rows of one facet."""
         return [row for row in self.rows if row.facet == facet]
 
     def _row(self, facet: tuple[str, ...], series: Series) -> Row | None:
@@ -173,16 +189,16 @@ class Report:
         return Row(facet, series, valid or tuple(repetitions), len(repetitions) - len(valid) if valid else 0, missing)
 
     def _planned_in(self, cell: dict[str, Any]) -> int:
-        """Return the number of trials that the plan has for *cell*; 0 when it does not say."""
+        """Return the number of trials that the plan has for *cell*; 0 if the plan does not say."""
         ids = {str(item["id"]) for item in self.plan.get("cells", []) if item.get("values") == cell}
         return sum(1 for trial in self.plan.get("trials", []) if trial.get("cell") in ids)
 
 
 def _series(keys: Sequence[tuple[str, str, str]], algorithms: RunAxis | None, kernels: RunAxis | None) -> list[Series]:
-    """Return the distinct (group, algorithm, kernel) with the way each is drawn.
+    """Return a series, with its look, for each distinct (group, algorithm, kernel).
 
-    Colour tells algorithms apart, and the line's dashes groups of one algorithm, or its kernels.  In an experiment with
-    one algorithm, colour tells its groups apart; with one group, too, its kernels.
+    The colour distinguishes algorithms; dashes and markers distinguish the groups or kernels of the same algorithm.  If
+    there is only one algorithm, the colour distinguishes groups, and if there is only one group as well, kernels.
     """
     ordered = sorted(keys, key=lambda key: kernels.rank_of_text(key[2]) if kernels else 0)
     if algorithms is not None:

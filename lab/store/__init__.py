@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Results on disk: run folders, trials in them, and the cache of raw records.
+"""Results on disk: the folders of runs, the trials in them, and the cache of raw records.
 
 A run is a folder that anyone can read without this package::
 
     results/<experiment>/<run-id>/
-        experiment.yaml        as given, byte for byte
+        experiment.yaml        the experiment file, byte for byte
         plan.json              the resolved trials
-        provenance.json        what made these results
+        provenance.json        the command, versions and digests behind these results
         metrics.parquet        one row per flow and trial (derived)
         trials/<trial-id>/
-            trial.json         identity, the job, the record, status
+            trial.json         identity, status, job and record of the trial
             iperf3/*.json      complete iperf3 output of both ends
             <collector>.parquet
-            log.txt
+            log.txt            log of the agent
             validity.json      the checks of this trial (derived)
-        report/                (derived)
+        report/                the report (derived)
 
-Everything but what is marked *derived* is written once.  Whatever exists under its final name is whole:
-folders and files are written under a temporary name, synced and renamed.
+Files that are marked *derived* can be computed again from the others and may be replaced.  All other files are written
+once.  Folders and files are written under a temporary name, flushed to the disk and renamed, so whatever has its final
+name is complete.
 """

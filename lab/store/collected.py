@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector's raw rows → one Parquet file with typed columns."""
+"""Convert the raw rows of a collector into a Parquet file with typed columns."""
 
 from __future__ import annotations
 
@@ -22,11 +22,15 @@ from lab.job.protocol import CollectorResult, FlowResult, Namespace, Record
 from lab.store.files import file_inside
 
 _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")
+"""The numpy type strings that a collector may use for its fields."""
 
 ADDRESS_FIELDS = ("saddr", "daddr")
+"""Fields that hold an IP address in 16 bytes."""
 TEXT_FIELDS = ("comm", "ca_name")
+"""Fields that hold a text, padded with zero bytes."""
 
 GROWING_COLUMNS = ("time_ns", "snd_nxt", "snd_una")
+"""Columns whose values grow from row to row, which are stored as differences."""
 
 COLUMN_UNITS = {
     "time_ns": "nanoseconds since the start of traffic",
@@ -60,8 +64,8 @@ COLUMN_UNITS = {
     "rx_total_bytes": "bytes",
     "backlog_bytes": "bytes",
     "backlog_packets": "packets",
-    "drops": "packets since the queue was made",
-    "requeues": "packets since the queue was made",
+    "drops": "packets since the queue was created",
+    "requeues": "packets since the queue was created",
     "marks": "packets since recording began",
     "window": "as on the wire, not scaled",
     "flags": "FIN SYN RST PSH ACK URG ECE CWR, from bit 0",
@@ -78,7 +82,7 @@ COLUMN_UNITS = {
     "duration_ns": "nanoseconds",
     "rtt_ns": "nanoseconds; 0: no answer",
     "sojourn_ns": "nanoseconds; 0: not known",
-    "at_least_ns": "nanoseconds; less than twice this",
+    "at_least_ns": "nanoseconds; the bucket ends at twice this value",
     "packets": "packets",
     "fct_ns": "nanoseconds until the last byte was received; 0: never",
     "connect_ns": "nanoseconds until the connection was established; 0: never",
@@ -87,14 +91,14 @@ COLUMN_UNITS = {
     "dport": "port",
     "family": "address family: 2 is IPv4, 10 is IPv6",
 }
-"""Kept with each column as the metadata ``unit``."""
+"""Unit of each column, which is stored as the column's metadata ``unit``."""
 
 
 def read_rows(record_dir: Path, name: str, collector: CollectorResult) -> NDArray[np.void]:
     """Return the rows of collector *name* as a structured array.
 
     Raises:
-        StoreError: The description does not make sense or the file does not match it.
+        StoreError: The collector's description of its rows is inconsistent, or the file does not match it.
     """
     path = file_inside(record_dir, collector["file"], f"the file of collector {name}")
     row_bytes, rows = collector["row_bytes"], collector["rows"]
@@ -102,9 +106,10 @@ def read_rows(record_dir: Path, name: str, collector: CollectorResult) -> NDArra
         if not _TYPE.fullmatch(field["type"]):
             raise StoreError(f"collector {name}: field {field['name']!r} has the unknown type {field['type']!r}")
         if not 0 <= field["offset"] <= row_bytes - np.dtype(field["type"]).itemsize:
-            raise StoreError(f"collector {name}: field {field['name']!r} lies outside of its row")
+            raise StoreError(f"collector {name}: field {field['name']!r} lies outside the row")
     if path.stat().st_size != rows * row_bytes:
-        raise StoreError(f"{path} has {path.stat().st_size} bytes, but {rows} rows of {row_bytes} bytes were announced")
+        expected = f"{rows} rows of {row_bytes} bytes"
+        raise StoreError(f"{path} has {path.stat().st_size} bytes, but the record announces {expected}")
     layout = np.dtype(
         {
             "names": [field["name"] for field in collector["fields"]],
@@ -118,16 +123,20 @@ def read_rows(record_dir: Path, name: str, collector: CollectorResult) -> NDArra
 
 @dataclass(frozen=True)
 class Context:
-    """What the numbers in a trial's rows refer to."""
+    """The parts of a record that are needed to interpret the numbers in a collector's rows."""
 
     traffic_start_ns: int
+    """Start of traffic on the clock of the rows' timestamps."""
     flows: Sequence[FlowResult]
+    """The flows, whose addresses and ports tell which rows belong to them."""
     namespaces: Sequence[Namespace]
+    """The network namespaces of the nodes."""
     qdiscs: Mapping[tuple[str, str], Sequence[str]]
-    """(node, interface) → the kinds of its queueing disciplines."""
+    """Node and interface → the kinds of queueing disciplines on the interface."""
 
     @classmethod
     def of(cls, record: Record) -> Context:
+        """Return the context of a trial's rows from its record."""
         qdiscs = {
             (port["node"], port["interface"]): [str(qdisc["kind"]) for qdisc in port["qdiscs_after"]]
             for port in record["interfaces"]
@@ -140,11 +149,16 @@ def rows_to_table(
 ) -> pa.Table:
     """Return *rows* as an Arrow table in order of time.
 
-    ``ts_ns`` becomes ``time_ns`` (int64, from the start of traffic); addresses and names become text, and so do values
-    that ``value_names`` (field → value in decimal → text) has names for.  ``flow`` is the name of the flow whose data
-    connection the row belongs to (null: some other, for example iperf3's control connection), and ``end`` says
-    whether the row's ``saddr`` is its source or its destination.  ``node`` and ``interface`` say where it was, and
-    ``cause`` why a packet was dropped.
+    The field ``ts_ns`` becomes the column ``time_ns`` (int64, nanoseconds since the start of traffic).  Addresses and
+    names become text.  Values that have a name in *value_names* (field → value in decimal → name) become that name.
+
+    These columns are added if the rows have the fields that they need:
+
+    - ``flow``: name of the flow whose data connection the row belongs to; null for other connections, such as iperf3's
+      control connection.
+    - ``end``: whether the row's ``saddr`` is the ``source`` or the ``destination`` of that flow.
+    - ``node`` and ``interface``: where the event happened; null if the kernel did not say.
+    - ``cause``: why the packet was dropped.
     """
     names = [name for name in rows.dtype.names or () if not name.startswith("unused")]
     columns: dict[str, Any] = {}
@@ -184,8 +198,8 @@ def rows_to_table(
 
 
 def write_table(table: pa.Table, path: Path) -> None:
-    """Write *table* to *path*; the same table gives the same bytes."""
-    # Counters that grow with every row compress several times better as differences.
+    """Write *table* to *path* as Parquet.  The same table always gives the same bytes."""
+    # Numbers that grow from row to row compress several times better as differences.
     growing = [name for name in GROWING_COLUMNS if name in table.column_names]
     pq.write_table(
         table,
@@ -200,20 +214,20 @@ def write_table(table: pa.Table, path: Path) -> None:
 
 
 def _distinct(addresses: NDArray[np.void]) -> tuple[list[str], NDArray[np.intp]]:
-    """Return the distinct 16-byte *addresses* as text, and which of them each row has."""
+    """Return the distinct 16-byte *addresses* as text, and for each row the index of its address among them."""
     distinct, inverse = _distinct_bytes(addresses)
     return [_address_text(raw) for raw in distinct], inverse
 
 
 def _distinct_bytes(values: NDArray[np.void]) -> tuple[list[bytes], NDArray[np.intp]]:
-    """Return the distinct 16-byte *values*, and which of them each row has."""
+    """Return the distinct 16-byte *values*, and for each row the index of its value among them."""
     buffer = pa.py_buffer(np.ascontiguousarray(values))
     return _distinct_values(pa.FixedSizeBinaryArray.from_buffers(pa.binary(16), len(values), [None, buffer]))
 
 
 def _distinct_values(values: pa.Array) -> tuple[list[Any], NDArray[np.intp]]:
-    """Return the distinct *values*, in the order of their first rows, and which of them each row has."""
-    # By hashing, many times as fast as numpy's sorting.
+    """Return the distinct *values* in order of appearance, and for each row the index of its value among them."""
+    # Arrow finds distinct values by hashing, which is many times faster than numpy's sorting.
     encoded = values.dictionary_encode()
     return encoded.dictionary.to_pylist(), encoded.indices.to_numpy().astype(np.intp)
 
@@ -230,32 +244,32 @@ def _address_column(addresses: NDArray[np.void]) -> pa.DictionaryArray:
 def _flow_columns(rows: NDArray[np.void], flows: Sequence[FlowResult]) -> tuple[pa.DictionaryArray, pa.DictionaryArray]:
     local, local_index = _distinct(np.ascontiguousarray(rows["saddr"]))
     remote, remote_index = _distinct(np.ascontiguousarray(rows["daddr"]))
-    which = np.full(len(rows), -1, dtype=np.int32)
+    flow_number = np.full(len(rows), -1, dtype=np.int32)
     end = np.zeros(len(rows), dtype=np.int32)
     for number, flow in enumerate(flows):
         source = (_canonical(flow["source_address"]), flow["source_port"])
         destination = (_canonical(flow["destination_address"]), flow["destination_port"])
-        for side, (here, there) in enumerate(((source, destination), (destination, source))):
-            if here[0] in local and there[0] in remote:
-                ours = (local_index == local.index(here[0])) & (remote_index == remote.index(there[0]))
-                ours &= _at_port(rows["sport"], here[1]) & _at_port(rows["dport"], there[1])
-                which[ours], end[ours] = number, side
+        for side, (own, peer) in enumerate(((source, destination), (destination, source))):
+            if own[0] in local and peer[0] in remote:
+                matching = (local_index == local.index(own[0])) & (remote_index == remote.index(peer[0]))
+                matching &= _at_port(rows["sport"], own[1]) & _at_port(rows["dport"], peer[1])
+                flow_number[matching], end[matching] = number, side
     names = pa.array([flow["name"] for flow in flows], pa.string())
-    none = which < 0
+    none = flow_number < 0
     return (
-        pa.DictionaryArray.from_arrays(pa.array(which, mask=none), names),
+        pa.DictionaryArray.from_arrays(pa.array(flow_number, mask=none), names),
         pa.DictionaryArray.from_arrays(pa.array(end, mask=none), pa.array(["source", "destination"], pa.string())),
     )
 
 
 def _at_port(ports: NDArray[Any], port: int) -> NDArray[np.bool_]:
-    """Short flows have many ports, and 0 in their stead."""
+    """Return which *ports* match *port*.  0 matches all ports: it stands for the many ports of short flows."""
     found: NDArray[np.bool_] = (ports == port) | (port == 0)
     return found
 
 
 def _place_columns(rows: NDArray[np.void], namespaces: Sequence[Namespace]) -> dict[str, pa.DictionaryArray]:
-    """``node``, and ``interface`` if rows know theirs; null where the kernel did not say."""
+    """Return the column ``node`` and, if the rows have an ifindex, ``interface``; null where they are not known."""
     netns = rows["netns"].astype(np.uint64)
     columns = {"node": _looked_up(netns, {space["number"]: space["node"] for space in namespaces})}
     if "ifindex" in (rows.dtype.names or ()):
@@ -274,11 +288,14 @@ def _looked_up(keys: NDArray[np.uint64], names: Mapping[int, str]) -> pa.Diction
 
 
 def _dictionary(texts: Sequence[str | None], inverse: NDArray[np.intp]) -> pa.DictionaryArray:
-    """One of *texts* for each row; two of them may be the same, which a dictionary must hold once."""
-    once = list(dict.fromkeys(text for text in texts if text is not None))
-    position = np.array([-1 if text is None else once.index(text) for text in texts], dtype=np.int32)
+    """Return a column with ``texts[inverse[i]]`` in row i; None becomes null.
+
+    Two of *texts* may be equal, but a dictionary array must hold each text only once.
+    """
+    distinct = list(dict.fromkeys(text for text in texts if text is not None))
+    position = np.array([-1 if text is None else distinct.index(text) for text in texts], dtype=np.int32)
     index = position[inverse.reshape(-1)] if len(texts) else np.zeros(0, dtype=np.int32)
-    return pa.DictionaryArray.from_arrays(pa.array(index, mask=index < 0), pa.array(once, pa.string()))
+    return pa.DictionaryArray.from_arrays(pa.array(index, mask=index < 0), pa.array(distinct, pa.string()))
 
 
 def _named_column(values: NDArray[Any], names: Mapping[str, str]) -> pa.DictionaryArray:
@@ -302,7 +319,7 @@ def _cause_column(columns: Mapping[str, Any], context: Context) -> pa.Dictionary
 
 
 def _canonical(address: str) -> str:
-    """Return the text that :func:`_address_text` would give for *address*; any other text unchanged."""
+    """Return *address* in the form that :func:`_address_text` gives it; a text that is no address stays as it is."""
     try:
         parsed = ipaddress.ip_address(address)
     except ValueError:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Digests: what "the same result" means."""
+"""Digests of records and runs: results are the same if their digests are the same."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from lab.errors import StoreError
 
 
 def file_digests(record_dir: Path) -> dict[str, str]:
-    """Return the SHA-256 (hexadecimal) of every file of a record directory, by its relative name.
+    """Return the SHA-256 (hexadecimal) of each file in a record directory, by its path relative to the directory.
 
     Raises:
-        StoreError: The directory or a file in it cannot be read, or it holds something that is no file.
+        StoreError: The directory or a file in it cannot be read, or it contains something other than regular files.
     """
     digests = {}
     try:
@@ -33,20 +33,20 @@ def file_digests(record_dir: Path) -> dict[str, str]:
 def record_digest(record_dir: Path) -> str:
     """Return the SHA-256 (hexadecimal) of a record directory.
 
-    It covers the relative name and content of every file, in the order of their names.  Modes, times and empty
-    folders do not count.
+    It covers the relative path and the content of all files, in the order of their paths.  It does not depend on file
+    modes, timestamps or empty folders.
 
     Raises:
-        StoreError: There is no file, or :func:`file_digests` failed.
+        StoreError: The directory contains no files, or :func:`file_digests` failed.
     """
     digests = file_digests(record_dir)
     if not digests:
-        raise StoreError(f"{record_dir} is no record: it has no files")
+        raise StoreError(f"{record_dir} is not a record: it contains no files")
     return digest_of_files(digests)
 
 
 def digest_of_files(digests: Mapping[str, str]) -> str:
-    """Return the digest of a record whose files have these digests."""
+    """Return the digest of the record whose files have the given digests (path → SHA-256)."""
     lines = (f"{digests[name]}  {name}\n" for name in sorted(digests))
     return hashlib.sha256("".join(lines).encode()).hexdigest()
 
@@ -56,9 +56,9 @@ def _is_folder(path: Path) -> bool:
 
 
 def results_digest(trials: Iterable[tuple[str, str]]) -> str:
-    """Return the SHA-256 over (trial id, record digest) pairs, whatever their order.
+    """Return the SHA-256 (hexadecimal) of the pairs of trial id and record digest, independent of their order.
 
-    Two runs with the same results digest hold the same raw measurements.
+    Two runs with the same results digest contain the same raw measurements.
     """
     lines = sorted(f"{trial_id} {digest}\n" for trial_id, digest in trials)
     return hashlib.sha256("".join(lines).encode()).hexdigest()

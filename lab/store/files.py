@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Writing that survives a crash, and names that cannot lead out of a folder."""
+"""Write files so that a crash leaves them complete, and refuse file names that lead out of a folder."""
 
 from __future__ import annotations
 
@@ -16,27 +16,30 @@ from typing import Any
 from lab.errors import StoreError
 
 TEMPORARY_PREFIX = ".tmp-"
-"""Names with this prefix are unfinished work, or on their way out; readers never look at them."""
+"""Files and folders with this prefix are unfinished, or are being removed; readers ignore them."""
 
 _SAFE_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.+=,@%-]{0,199}")
 
 
 @contextmanager
 def writing(path: Path) -> Iterator[None]:
-    """Turn an operating-system error while writing *path* into a :class:`StoreError` that names it."""
+    """Turn an operating-system error while *path* is written into a :class:`StoreError` that names the path."""
     try:
         yield
     except OSError as exc:
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"the disk is full: cannot write {path}; free some space and resume the run") from exc
+            raise StoreError(f"cannot write {path}: the disk is full; free some space and resume the run") from exc
         raise StoreError(f"cannot write {path}: {exc.strerror or exc}") from exc
 
 
 def check_name(name: object, what: str) -> str:
-    """Return *name* if it is usable as one file name, else raise :class:`StoreError`.
+    """Return *name* if it can be used as a file name.
 
-    Flow, collector and trial names end up in paths, and some of them come back from a guest that ran
-    somebody else's code.
+    The names of flows, collectors and trials become parts of paths.  Some of them are read from the record of a guest
+    that may have run untrusted code.
+
+    Raises:
+        StoreError: *name* cannot be used as a file name.
     """
     if not isinstance(name, str) or not _SAFE_NAME.fullmatch(name):
         raise StoreError(f"{what} {name!r} cannot be used as a file name")
@@ -44,12 +47,16 @@ def check_name(name: object, what: str) -> str:
 
 
 def file_inside(folder: Path, name: object, what: str) -> Path:
-    """Return the regular file *name* below *folder*; refuse links and paths that lead elsewhere."""
+    """Return the path of the regular file *name* inside *folder*.
+
+    Raises:
+        StoreError: The file is missing, lies outside the folder, or is reached through a symbolic link.
+    """
     if not isinstance(name, str) or not name:
-        raise StoreError(f"{what} names no file")
+        raise StoreError(f"{what} has no name")
     relative = Path(name)
     if relative.is_absolute() or ".." in relative.parts:
-        raise StoreError(f"{what} {name!r} lies outside of the record {folder}")
+        raise StoreError(f"{what} {name!r} lies outside the record {folder}")
     path = folder
     for part in relative.parts:
         path = path / part
@@ -61,23 +68,27 @@ def file_inside(folder: Path, name: object, what: str) -> Path:
 
 
 def temporary_name(parent: Path) -> Path:
-    """Return a fresh path in *parent* that readers ignore, and that names the process it belongs to."""
+    """Return an unused path in *parent* that readers ignore, and whose name contains the id of this process."""
     return parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
 
 
 def to_json(value: Any) -> bytes:
-    """Return *value* as indented UTF-8 JSON that ends in a newline; the order of keys is kept."""
+    """Return *value* as indented UTF-8 JSON with a final newline.  Keys keep their order.
+
+    Raises:
+        StoreError: *value* contains a number that JSON cannot represent.
+    """
     try:
         return (json.dumps(value, indent=1, ensure_ascii=False, allow_nan=False) + "\n").encode()
     except ValueError as exc:
-        raise StoreError(f"not representable as JSON: {exc}") from exc
+        raise StoreError(f"a value cannot be represented as JSON: {exc}") from exc
 
 
 def read_json(path: Path) -> Any:
     """Parse the JSON file *path*.
 
     Raises:
-        StoreError: It cannot be read, or is not JSON.
+        StoreError: The file cannot be read, or is not JSON.
     """
     try:
         return json.loads(path.read_bytes())
@@ -88,7 +99,11 @@ def read_json(path: Path) -> Any:
 
 
 def write_file(path: Path, data: bytes) -> None:
-    """Replace *path* by *data* atomically: after a crash it holds the old bytes or the new ones."""
+    """Write *data* to *path* atomically: after a crash the file has either its old or its new content.
+
+    Raises:
+        StoreError: The file cannot be written.
+    """
     temporary = temporary_name(path.parent)
     with writing(path):
         try:
@@ -101,7 +116,7 @@ def write_file(path: Path, data: bytes) -> None:
 
 
 def sync_file(path: Path) -> None:
-    """Flush *path* to the disk."""
+    """Flush the file *path* to the disk (``fsync``)."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)
@@ -110,11 +125,11 @@ def sync_file(path: Path) -> None:
 
 
 sync_folder = sync_file
-"""A folder's entries are flushed the same way."""
+"""Flush the entries of a folder to the disk, which works in the same way as for a file."""
 
 
 def sync_tree(folder: Path) -> None:
-    """Flush every file and folder below *folder*, and itself."""
+    """Flush *folder*, and all files and folders in it, to the disk."""
     for root, _, files in os.walk(folder):
         for name in files:
             sync_file(Path(root, name))

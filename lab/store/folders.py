@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders that are whole or not there: runs, trials, reports, images, templates, figures and cached records.
+"""Create folders that are either complete or absent: runs, trials, reports, images, templates, figures, cached records.
 
-A folder is made under a temporary name, flushed to the disk, and renamed.  Several processes may use the same parent
-folder at a time.  What a killed process leaves has a temporary name that holds its process id, so that readers never
-look at it and the next one to come by removes it.
+A folder is created under a temporary name, flushed to the disk, and renamed.  Several processes may use the same parent
+folder at the same time.  The temporary name contains the id of the process.  If that process is killed, readers ignore
+the folder that it leaves behind, and :func:`remove_leftovers` removes it later.
 """
 
 from __future__ import annotations
@@ -24,15 +24,15 @@ from lab.errors import StoreError
 from lab.store.files import TEMPORARY_PREFIX, sync_folder, sync_tree, temporary_name, writing
 
 IfThere = Literal["refuse", "replace", "keep"]
-"""What to do about a folder that has the final name already: raise an error, let it make way, or let it stay."""
+"""What to do if a folder with the final name exists already: raise an error, replace that folder, or keep it."""
 
 
 @contextmanager
 def unfinished_folder(parent: Path) -> Iterator[Path]:
-    """Yield a new temporary folder in *parent*, which vanishes when the block ends unless it was published.
+    """Yield a new temporary folder in *parent*.  At the end of the block it is removed, unless it was published.
 
     Raises:
-        StoreError: The folder cannot be made.
+        StoreError: The folder cannot be created.
     """
     folder = temporary_name(parent)
     with writing(parent):
@@ -44,21 +44,24 @@ def unfinished_folder(parent: Path) -> Iterator[Path]:
 
 
 def publish(folder: Path, final: Path, *, if_there: IfThere = "refuse") -> None:
-    """Give an unfinished folder its final name, in one step.
+    """Flush an unfinished folder to the disk and rename it to *final*, so that it appears all at once.
 
     Raises:
-        StoreError: The disk cannot take it, or *final* exists and *if_there* is ``refuse``.
+        StoreError: The folder cannot be written, or *final* exists and *if_there* is ``refuse``.
     """
     with writing(final):
         sync_tree(folder)
-        # Other processes may put or remove the same folder between any two of these steps.
+        # Another process may create or remove *final* at any moment, so try again until the outcome is clear.
         while not _rename(folder, final, if_there):
             pass
         sync_folder(final.parent)
 
 
 def _rename(folder: Path, final: Path, if_there: IfThere) -> bool:
-    """Return whether the matter is settled: *folder* has its final name, or the one that is there stays."""
+    """Try to rename *folder* to *final* once.
+
+    Return True if *folder* has its final name now, or if an existing folder is to be kept; False to try again.
+    """
     if if_there == "replace":
         remove_folder(final)
     try:
@@ -72,10 +75,10 @@ def _rename(folder: Path, final: Path, if_there: IfThere) -> bool:
 
 @contextmanager
 def new_folder(final: Path, *, if_there: IfThere = "refuse") -> Iterator[Path]:
-    """Yield a temporary folder that becomes *final* when the block ends well, and vanishes when not.
+    """Yield a temporary folder.  At the end of the block it becomes *final*; after an exception it is removed.
 
     Raises:
-        StoreError: The disk cannot take it, or *final* exists and *if_there* is ``refuse``.
+        StoreError: The folder cannot be written, or *final* exists and *if_there* is ``refuse``.
     """
     with writing(final), unfinished_folder(final.parent) as folder:
         yield folder
@@ -83,15 +86,15 @@ def new_folder(final: Path, *, if_there: IfThere = "refuse") -> Iterator[Path]:
 
 
 def remove_folder(folder: Path) -> None:
-    """Remove *folder*, if it is there, so that no reader ever sees a part of it."""
-    leaving = temporary_name(folder.parent)
+    """Remove *folder* if it exists.  It is renamed first, so that no reader ever sees it partly removed."""
+    renamed = temporary_name(folder.parent)
     with contextlib.suppress(OSError):
-        folder.rename(leaving)
-    shutil.rmtree(leaving, ignore_errors=True)
+        folder.rename(renamed)
+    shutil.rmtree(renamed, ignore_errors=True)
 
 
 def finished_folders(parent: Path) -> list[Path]:
-    """Return the folders in *parent* that are whole, by name; none where there is no *parent*."""
+    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* does not exist."""
     try:
         paths = sorted(parent.iterdir())
     except FileNotFoundError:
@@ -100,22 +103,25 @@ def finished_folders(parent: Path) -> list[Path]:
 
 
 def mark_used(folder: Path) -> None:
-    """Note that *folder* was used just now, for :func:`by_last_use`; somebody else's cache is left as it is."""
+    """Record for :func:`by_last_use` that *folder* was used now.
+
+    Nothing happens if the folder does not exist, or belongs to somebody else and cannot be changed.
+    """
     with contextlib.suppress(OSError):
         os.utime(folder)
 
 
 def by_last_use(parents: Iterable[Path]) -> list[Path]:
-    """Return the finished folders in all of *parents*, the one used last first."""
+    """Return the complete folders in all of *parents*, most recently used first."""
     used: list[tuple[float, Path]] = []
     for folder in (folder for parent in parents for folder in finished_folders(parent)):
-        with contextlib.suppress(FileNotFoundError):  # another process has just removed it
+        with contextlib.suppress(FileNotFoundError):  # another process may have removed it in the meantime
             used.append((folder.stat().st_mtime, folder))
     return [folder for _when, folder in sorted(used, reverse=True)]
 
 
 def remove_leftovers(parent: Path) -> None:
-    """Remove the temporary folders in *parent* whose process is no more."""
+    """Remove the temporary folders in *parent* whose process does not run any more."""
     for path in parent.glob(f"{TEMPORARY_PREFIX}*"):
         owner = path.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
         if not Path("/proc", owner).exists():
@@ -123,9 +129,9 @@ def remove_leftovers(parent: Path) -> None:
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the sum of the sizes of the files below *folder*; files that vanish meanwhile count nothing."""
+    """Return the total size of the files in *folder* in bytes; files that are removed in the meantime do not count."""
     total = 0
-    for root, _folders, files in os.walk(folder):  # which passes over folders that vanish
+    for root, _folders, files in os.walk(folder):  # os.walk() skips folders that are removed in the meantime
         for name in files:
             with contextlib.suppress(FileNotFoundError):
                 found = os.lstat(os.path.join(root, name))
@@ -134,13 +140,14 @@ def folder_bytes(folder: Path) -> int:
 
 
 def lock_in(folder: Path, name: str) -> FileLock:
-    """Return a lock that one process at a time can hold; it goes with its process, however that ends.
+    """Return a lock that only one process can hold at any time.  It is released when its process ends in any way.
 
     Raises:
-        StoreError: *folder* cannot be written.
+        StoreError: *folder* cannot be created.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
-        raise StoreError(f"cannot write the cache {folder.parent}: {exc.strerror}; LAB_CACHE names another") from exc
+        hint = "set LAB_CACHE to another folder"
+        raise StoreError(f"cannot write the cache {folder.parent}: {exc.strerror}; {hint}") from exc
     return FileLock(folder / f"{name}.lock")

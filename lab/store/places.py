@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where costly things are kept: images, templates and finished trials, outside every checkout."""
+"""The folders of the cache, which keeps what is costly to make (images, templates, trials) outside the checkout."""
 
 from __future__ import annotations
 
@@ -13,34 +13,38 @@ from lab.store.folders import lock_in
 
 
 def cache_root() -> Path:
-    """``$LAB_CACHE``, or the XDG cache folder's ``lab``."""
+    """Return the root of the cache: ``$LAB_CACHE``, or else ``lab`` in the user's cache folder (XDG)."""
     override = os.environ.get("LAB_CACHE")
     return Path(override).absolute() if override else Path(platformdirs.user_cache_dir("lab"))
 
 
 def images() -> Path:
+    """Return the folder of guest images, by digest."""
     return cache_root() / "images"
 
 
 def recipes() -> Path:
-    """Recipe digest → the digest of the image that was last built from it."""
+    """Return the folder that maps the digest of a recipe to the digest of the image that was last built from it."""
     return cache_root() / "recipes"
 
 
 def templates() -> Path:
+    """Return the folder of templates: snapshots of booted virtual machines."""
     return cache_root() / "templates"
 
 
 def figures() -> Path:
+    """Return the folder of figures that earlier reports drew."""
     return cache_root() / "figures"
 
 
 def trials() -> Path:
+    """Return the folder of raw records of finished trials."""
     return cache_root() / "trials"
 
 
 def builder_lock(name: str) -> FileLock:
-    """Return the lock that only one builder of *name* holds at a time.
+    """Return the lock that a process must hold while it builds *name*.
 
     Raises:
         StoreError: The cache cannot be written.

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run: all trials of one ``lab run``."""
+"""A run: the folder with all trials of one ``lab run``."""
 
 from __future__ import annotations
 
@@ -32,14 +32,16 @@ from lab.store.folders import finished_folders, new_folder
 from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_document
 
 LATEST = "latest"
+"""Name of the symbolic link to the newest run of an experiment."""
 
 _REQUIRED = ("experiment.yaml", "plan.json", "trials")
+"""What a folder must contain to be a run."""
 
 
 class Run:
-    """A run's folder.  Made by :func:`create_run` or :func:`open_run`.
+    """The folder of a run.  Use :func:`create_run` or :func:`open_run` to get one.
 
-    Trials may be put from several threads or processes at a time, each trial by one.
+    Several threads or processes may store trials at the same time, but each trial must be stored by only one of them.
     """
 
     def __init__(self, path: Path) -> None:
@@ -47,17 +49,17 @@ class Run:
 
     @property
     def id(self) -> str:
-        """The run's name within its experiment: UTC time of its start and a random part."""
+        """The name of the run among those of its experiment: the UTC time of its start and a random part."""
         return self.path.name
 
     @property
     def experiment(self) -> str:
-        """The experiment's name."""
+        """The name of the experiment."""
         return self.path.parent.name
 
     @property
     def experiment_text(self) -> bytes:
-        """The experiment file as it was given."""
+        """The content of the experiment file, byte for byte."""
         return (self.path / "experiment.yaml").read_bytes()
 
     @property
@@ -67,6 +69,7 @@ class Run:
 
     @property
     def report_dir(self) -> Path:
+        """The folder of the report."""
         return self.path / "report"
 
     # --- trials ---------------------------------------------------------------------------------------
@@ -74,11 +77,11 @@ class Run:
     def put_trial(self, identity: TrialIdentity, job: Job, record_dir: Path) -> TrialResult:
         """Convert the raw record *record_dir* and store it as the trial *identity*.
 
-        The trial appears whole or not at all; an earlier failure of the same trial makes way for it.  A record
-        that says ``failed`` is stored as a failed trial.
+        The trial appears complete or not at all.  It replaces an earlier one of the same name, such as a failed trial.
+        A record with the status ``failed`` is stored as a failed trial.
 
         Raises:
-            StoreError: The record is damaged, or the disk cannot take it.
+            StoreError: The record is damaged, or the trial cannot be written.
         """
         final = self._trial_path(identity.id)
         with new_folder(final, if_there="replace") as folder:
@@ -95,9 +98,13 @@ class Run:
         log: Path | None = None,
         printed: Path | None = None,
     ) -> TrialResult:
-        """Store that the trial *identity* failed, why (*reason*, one line; *kind*, the error's class), and its log.
+        """Store *identity* as a failed trial.
 
-        *printed* is the folder of what the trial's tools printed, if it got so far.
+        *reason* says in one line why it failed, and *kind* is the name of the error's class.  *log* is the agent's
+        log, and *printed* the folder with the output of the trial's tools, if the trial got so far.
+
+        Raises:
+            StoreError: The trial cannot be written.
         """
         final = self._trial_path(identity.id)
         document = trial_document(identity, job, error=reason, error_kind=kind)
@@ -113,28 +120,28 @@ class Run:
         """Return the stored trial *trial_id*.
 
         Raises:
-            StoreError: There is none, or it is damaged.
+            StoreError: There is no such trial, or it is damaged.
         """
         return TrialResult(self._trial_path(trial_id))
 
     def trials(self) -> Iterator[TrialResult]:
-        """Yield every stored trial, failed ones too: in the plan's order, then by name."""
+        """Yield all stored trials, failed ones included, in the order of the plan; trials outside it come last."""
         order = {trial_id: number for number, trial_id in enumerate(self.planned_ids())}
         names = [path.name for path in finished_folders(self.path / "trials")]
         for name in sorted(names, key=lambda name: (order.get(name, len(order)), name)):
             yield TrialResult(self.path / "trials" / name)
 
     def planned_ids(self) -> list[str]:
-        """Return the ids of the plan's trials, in its order; empty when the plan lists none."""
+        """Return the ids of the plan's trials in the order of the plan; empty if the plan names no trials."""
         trials = self.plan.get("trials", [])
         return [trial["id"] for trial in trials if isinstance(trial, dict) and "id" in trial]
 
     def finished_ids(self) -> set[str]:
-        """Return the ids of the trials that were carried out; failed ones are not among them."""
+        """Return the ids of the trials that were carried out, without failed ones."""
         return {trial.id for trial in self.trials() if trial.ok}
 
     def results_digest(self) -> str:
-        """Return the digest over all raw records of this run."""
+        """Return the digest of all raw records of this run."""
         return results_digest(
             (trial.id, trial.record_digest) for trial in self.trials() if trial.ok and trial.record_digest
         )
@@ -146,16 +153,16 @@ class Run:
 
     @property
     def provenance(self) -> dict[str, Any]:
-        """The stored provenance; empty when none has been put yet."""
+        """The stored provenance; empty if it has not been stored yet."""
         path = self.path / "provenance.json"
         return cast(dict[str, Any], read_json(path)) if path.exists() else {}
 
     def put_provenance(self, provenance: Mapping[str, Any]) -> None:
-        """Store what made these results, atomically; it replaces what was there."""
+        """Store the provenance of the results in ``provenance.json``, atomically; replace an earlier one."""
         write_file(self.path / "provenance.json", to_json(dict(provenance)))
 
     def put_metrics(self, rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> None:
-        """Store ``metrics.parquet``, one row per flow and trial; it replaces what was there."""
+        """Store ``metrics.parquet``, with one row per flow and trial, atomically; replace an earlier one."""
         final = self.path / "metrics.parquet"
         temporary = temporary_name(self.path)
         with writing(final):
@@ -171,7 +178,7 @@ class Run:
         """Return the rows of ``metrics.parquet``.
 
         Raises:
-            StoreError: It has not been written yet, or is damaged.
+            StoreError: The file has not been written yet, or is damaged.
         """
         path = self.path / "metrics.parquet"
         try:
@@ -187,12 +194,13 @@ def create_run(
     plan: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
 ) -> Run:
-    """Make a new run folder ``<root>/<experiment_name>/<run-id>`` and point ``latest`` at it.
+    """Create a new run folder ``<root>/<experiment_name>/<run-id>`` and point ``latest`` at it.
 
-    ``files``: what the experiment names, by paths relative to it; those that would lie outside are left out.
+    *files* are the files that the experiment refers to: their paths relative to the experiment file, and their
+    contents.  They are copied into the run folder.  Files that would lie outside of it are left out.
 
     Raises:
-        StoreError: It cannot be written.
+        StoreError: The folder cannot be written.
     """
     parent = root / check_name(experiment_name, "experiment name")
     now = datetime.datetime.now(datetime.UTC)
@@ -217,22 +225,22 @@ def open_run(path: Path) -> Run:
     """Open an existing run folder; *path* may be the folder, or a link to it such as ``latest``.
 
     Raises:
-        InputError: It is no run folder; the message says what is missing.
+        InputError: *path* is not a run folder; the message says what is missing.
     """
     resolved = path.resolve()
     if not resolved.is_dir():
-        raise InputError(f"{path} is no run folder: there is no such folder")
+        raise InputError(f"{path} is not a run folder: there is no such folder")
     missing = [name for name in _REQUIRED if not (resolved / name).exists()]
     if missing:
         hint = f"; did you mean {path / LATEST}?" if (resolved / LATEST).exists() else ""
-        raise InputError(f"{path} is no run folder: it has no {', '.join(missing)}{hint}")
+        raise InputError(f"{path} is not a run folder: it contains no {' and no '.join(missing)}{hint}")
     run = Run(resolved)
     try:
         plan = run.plan
     except StoreError as exc:
-        raise InputError(f"{path} is no usable run folder: {exc}") from exc
+        raise InputError(f"{path} is not a usable run folder: {exc}") from exc
     if not isinstance(plan, dict):
-        raise InputError(f"{path} is no usable run folder: plan.json holds no object")
+        raise InputError(f"{path} is not a usable run folder: plan.json does not contain an object")
     return run
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One stored trial: reading it, and turning a raw record into it."""
+"""Read a stored trial, and convert a raw record into one."""
 
 from __future__ import annotations
 
@@ -20,38 +20,41 @@ from lab.store.digest import digest_of_files, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
 
 TRIAL_FORMAT = 2
+"""Version of the format of ``trial.json`` and ``validity.json``."""
 
 _ONLY_WHEN_FAILED = {"error", "traceback"}
+"""Keys of ``record.json`` that only the record of a failed trial has."""
 
 
 @dataclass(frozen=True)
 class TrialIdentity:
-    """Which trial it is: one repetition of one cell of the experiment's matrix."""
+    """The identity of a trial, which is one repetition of one cell of the experiment's matrix."""
 
     id: str
-    """Unique in its run, and usable as a folder's name."""
+    """Name of the trial, unique in its run, and also the name of its folder."""
     cell: dict[str, Any]
-    """Path of each axis of the matrix → the value it has in this trial, as written in the experiment."""
+    """Path of each axis of the matrix → its value in this trial, as written in the experiment."""
     repetition: int
-    """From 1."""
+    """Number of the repetition, counted from 1."""
     seed: int
+    """Seed of the trial's random numbers."""
     job_digest: str
+    """Digest of the job."""
 
 
 class TrialResult:
-    """A trial in a run's folder.  Files are read when they are asked for.
+    """A trial in the folder of a run.  Files other than ``trial.json`` are read when they are needed.
 
     Raises:
-        StoreError: From the constructor and all methods: something is missing or damaged.
+        StoreError: A file is missing or damaged.  The constructor and all methods may raise it.
     """
 
     def __init__(self, path: Path) -> None:
         self.path = path
         document = read_json(path / "trial.json")
         if not isinstance(document, dict) or document.get("format") != TRIAL_FORMAT:
-            raise StoreError(
-                f"{path / 'trial.json'} is not a trial of format {TRIAL_FORMAT}; another version of lab has written it"
-            )
+            hint = "another version of lab wrote it"
+            raise StoreError(f"{path / 'trial.json'} is not a trial of format {TRIAL_FORMAT}; {hint}")
         self._document = document
         try:
             self.identity = TrialIdentity(
@@ -67,20 +70,22 @@ class TrialResult:
 
     @property
     def id(self) -> str:
+        """The name of the trial, unique in its run."""
         return self.identity.id
 
     @property
     def cell(self) -> dict[str, Any]:
+        """The trial's cell: path of each axis of the matrix → its value."""
         return self.identity.cell
 
     @property
     def ok(self) -> bool:
-        """Whether the trial was carried out; whether it measured what it should is ``validity``'s matter."""
+        """Whether the trial was carried out.  ``validity`` says whether it measured what the experiment asks for."""
         return self.status == "ok"
 
     @property
     def error(self) -> str | None:
-        """What went wrong, in one line; None for a trial that went well."""
+        """What went wrong, in one line; None for a trial that was carried out."""
         return cast(str | None, self._document.get("error"))
 
     @property
@@ -97,17 +102,17 @@ class TrialResult:
 
     @property
     def record_digest(self) -> str | None:
-        """Digest of the raw record, or None for a failed trial."""
+        """Digest of the raw record; None if the trial left no record."""
         return cast(str | None, self._document.get("record_digest"))
 
     @property
     def record_files(self) -> dict[str, str]:
-        """Digest of every file of the raw record, by its name there; empty for a trial that left none."""
+        """Digest of each file of the raw record, by its path there; empty if the trial left no record."""
         return cast(dict[str, str], self._document.get("record_files", {}))
 
     @cached_property
     def log(self) -> str:
-        """The agent's log, or the empty text."""
+        """The agent's log; empty if there is none."""
         try:
             return (self.path / "log.txt").read_text(errors="replace")
         except FileNotFoundError:
@@ -118,11 +123,11 @@ class TrialResult:
         path = self.path / "iperf3" / f"{check_name(flow, 'flow')}.{end}.json"
         document = read_json(path)
         if not isinstance(document, dict):
-            raise StoreError(f"{path} is not iperf3's output")
+            raise StoreError(f"{path} is not the output of iperf3")
         return document
 
     def collected(self, collector: str, columns: Sequence[str] | None = None) -> pa.Table:
-        """Return the rows of *collector*, all columns or the ones named."""
+        """Return the rows of *collector* with the named *columns*, or with all columns."""
         path = self.path / f"{check_name(collector, 'collector')}.parquet"
         try:
             return pq.read_table(path, columns=list(columns) if columns is not None else None)
@@ -131,19 +136,19 @@ class TrialResult:
 
     @property
     def validity(self) -> list[dict[str, Any]] | None:
-        """The stored checks, or None when the trial has not been judged yet."""
+        """The stored checks of the trial; None if it has not been judged yet."""
         path = self.path / "validity.json"
         return cast(list[dict[str, Any]], read_json(path)["checks"]) if path.exists() else None
 
     def put_validity(self, checks: list[dict[str, Any]]) -> None:
-        """Store the outcome of the checks.  It is derived from the trial, and may be written again."""
+        """Store the outcome of the checks in ``validity.json``; replace an earlier one."""
         write_file(self.path / "validity.json", to_json({"format": TRIAL_FORMAT, "checks": checks}))
 
 
 def trial_document(
     identity: TrialIdentity, job: Job | None, *, error: str | None = None, **more: Any
 ) -> dict[str, Any]:
-    """Return the content of ``trial.json``; a trial with an *error* is a failed one."""
+    """Return the content of ``trial.json``.  A trial with an *error* is a failed trial."""
     status = {"status": "ok"} if error is None else {"status": "failed", "error": error}
     return {"format": TRIAL_FORMAT, **asdict(identity), **status, **more, "job": job}
 
@@ -152,7 +157,7 @@ def read_record(record_dir: Path) -> Record:
     """Return ``record.json`` of a raw record.
 
     Raises:
-        StoreError: It is missing, damaged, or of another version.
+        StoreError: The file is missing, damaged, or of another version.
     """
     record = read_json(record_dir / "record.json")
     if not isinstance(record, dict) or record.get("format") != PROTOCOL_FORMAT:
@@ -164,7 +169,11 @@ def read_record(record_dir: Path) -> Record:
 
 
 def convert_record(identity: TrialIdentity, job: Job, record_dir: Path, folder: Path) -> None:
-    """Fill *folder* with the stored form of the raw record *record_dir*."""
+    """Convert the raw record *record_dir* into a stored trial in *folder*.
+
+    Raises:
+        StoreError: The record is damaged.
+    """
     record = read_record(record_dir)
     log = record_dir / "log.txt"
     if log.is_file() and not log.is_symlink():
@@ -185,8 +194,8 @@ def _convert_files(record: Record, record_dir: Path, folder: Path) -> None:
         name = check_name(flow["name"], "flow")
         for end, file in (("client", flow["client_json"]), ("server", flow["server_json"])):
             if not file:
-                continue  # of short flows there is none
-            source = file_inside(record_dir, file, f"iperf3's {end} output of flow {name}")
+                continue  # short flows have no iperf3 output
+            source = file_inside(record_dir, file, f"the iperf3 {end} output of flow {name}")
             shutil.copyfile(source, folder / "iperf3" / f"{name}.{end}.json")
     context = Context.of(record)
     for name, collector in record["collectors"].items():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A folder of raw records, by key: a trial that has run once need not run again."""
+"""The cache of raw records, so that a trial that has run once does not need to run again."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ _KEY = re.compile(r"[0-9a-f]{16,128}")
 
 
 class TrialCache:
-    """Records by key, where a key is the digest of everything that a record depends on.
+    """Raw records by key.  A key is the digest of everything that the record depends on.
 
-    An entry is ``<root>/<first two of key>/<key>/`` with the record in ``record/`` and its digest in
-    ``digest``.  Several processes may use one cache at a time.
+    An entry is the folder ``<root>/<first two characters of the key>/<key>/``.  It contains the record in ``record/``
+    and its digest in the file ``digest``.  Several processes may use a cache at the same time.
     """
 
     def __init__(self, root: Path) -> None:
         self.root = root
 
     def get(self, key: str) -> Path | None:
-        """Return the record directory stored under *key*, or None.
+        """Return the directory of the record stored under *key*; None if there is none.
 
-        The record is read whole and compared with its digest; a damaged entry is removed and not returned.
+        The whole record is read and compared with its digest.  A damaged entry is removed, and the result is None.
         """
         entry = self._entry(key)
         try:
@@ -46,10 +46,10 @@ class TrialCache:
         return entry / "record"
 
     def put(self, key: str, record_dir: Path) -> Path:
-        """Copy the record *record_dir* into the cache and return its directory there.
+        """Copy the record *record_dir* into the cache and return the directory of the copy.
 
         Raises:
-            StoreError: The record cannot be read or the cache not be written.
+            StoreError: The record cannot be read, or the cache cannot be written.
         """
         entry = self._entry(key)
         digest = record_digest(record_dir)
@@ -59,11 +59,11 @@ class TrialCache:
         return entry / "record"
 
     def size_bytes(self) -> int:
-        """Return the bytes that all entries take."""
+        """Return the total size of all entries, in bytes."""
         return sum(folder_bytes(shelf) for shelf in self._shelves())
 
     def prune(self, max_bytes: int) -> int:
-        """Remove the entries that were used longest ago until *max_bytes* are left; return how many went."""
+        """Keep the most recently used entries that fit into *max_bytes*; return how many others were removed."""
         kept = removed = 0
         for entry in by_last_use(self._shelves()):
             size = folder_bytes(entry)

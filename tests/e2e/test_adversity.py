@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Interruptions, kills, full disks and broken tools: one clear message, nothing half-made, and what is done is kept."""
+"""Test interruptions, kills, full disks and broken tools.
+
+Each must cause one clear message and leave nothing half-finished, and trials that are done must be kept.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +14,7 @@ import subprocess
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -24,7 +28,7 @@ DEADLINE_S = 60.0
 
 @contextmanager
 def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[str]]:
-    """The ``lab`` command under way; killed at the end of the block if it still runs."""
+    """Start the ``lab`` command, and kill it at the end of the block if it is still running."""
     process = subprocess.Popen(
         [str(lab_command()), *arguments],
         stdout=subprocess.PIPE,
@@ -61,6 +65,10 @@ def is_running(pid: int) -> bool:
         return state_of(pid) != "Z"
     except (FileNotFoundError, ProcessLookupError):
         return False
+
+
+def has_ended(pid: int) -> bool:
+    return not is_running(pid)
 
 
 @pytest.mark.vm
@@ -120,7 +128,7 @@ def test_a_terminal_shows_how_far_every_trial_is(engine: VmEngine, tmp_path: Pat
     with subprocess.Popen([str(lab_command()), *command], stderr=theirs, stdout=subprocess.PIPE, text=True) as process:
         os.close(theirs)
         shown = b""
-        # Reading from a terminal that nobody writes to any more is an error.
+        # Reading from a terminal fails when no process has its other end open any more.
         try:
             while part := os.read(ours, 1 << 16):
                 shown += part
@@ -139,11 +147,11 @@ def test_a_terminal_shows_how_far_every_trial_is(engine: VmEngine, tmp_path: Pat
 
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
-    """A file system with room for a few trials' results."""
+    """A file system with room for the results of only a few trials."""
     place = tmp_path / "disk"
     place.mkdir()
     if os.geteuid() != 0:
-        pytest.skip("mounting a small file system takes root")
+        pytest.skip("mounting a small file system requires root")
     subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1600k", "lab-test", str(place)], check=True, timeout=10)
     try:
         yield place
@@ -172,7 +180,7 @@ def test_a_full_disk(engine: VmEngine, lab: Lab, small_disk: Path) -> None:
     last = done.stderr.splitlines()[-1]
     assert last.startswith("lab: ")
     assert "the disk is full" in last or "No space left on device" in last
-    # What was finished is whole, and nothing else is taken for a trial.
+    # Finished trials are complete, and nothing else looks like a trial.
     trials = list((run_folder(small_disk) / "trials").glob("[!.]*"))
     assert 1 <= len(trials) < 18
     for trial in trials:
@@ -208,7 +216,7 @@ def test_a_cache_that_cannot_be_written(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = lab("image", "build", LAB_CACHE=str(tmp_path / "file" / "cache"))
     assert done.returncode == 3
-    assert "LAB_CACHE names another" in done.stderr
+    assert "set LAB_CACHE to another folder" in done.stderr
     assert "Traceback" not in done.stderr
 
 
@@ -229,7 +237,7 @@ def builder(tmp_path: Path) -> dict[str, str]:
 
 
 def builds_afterwards(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None:
-    """There is no image; building one works, and removes what was left."""
+    """Check that there is no image, and that building one works and removes all leftovers."""
     assert lab("image", "list", **builder).stdout == ""
     write_bootstrap(tmp_path)
     (tmp_path / "bin" / "mkfs.erofs").unlink(missing_ok=True)
@@ -248,7 +256,7 @@ def test_an_image_build_that_is_stopped(
     pids = tmp_path / "pids"
     write_program(
         tmp_path / "bin" / "mmdebstrap",
-        # The real one ignores signals in its first process, and works in others.
+        # The first process of the real mmdebstrap ignores signals, too; its child processes do the work.
         f"trap '' HUP INT TERM\n(trap - TERM; exec sleep 600) & echo $! >{pids}.new; echo $$ >>{pids}.new\n"
         f"mv {pids}.new {pids}; wait",
     )
@@ -259,7 +267,7 @@ def test_an_image_build_that_is_stopped(
         assert process.returncode == code
     assert "Traceback" not in errors
     for pid in map(int, pids.read_text().split()):
-        wait_for(lambda pid=pid: not is_running(pid), 5, f"{pid} still runs")  # type: ignore[misc]
+        wait_for(partial(has_ended, pid), 5, f"{pid} still runs")
     builds_afterwards(lab, builder, tmp_path)
 
 
@@ -273,12 +281,12 @@ def test_an_image_build_that_is_killed_near_its_end(lab: Lab, builder: dict[str,
 
 @pytest.mark.vm
 def test_a_builder_that_hangs_up_its_process_group(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None:
-    # mmdebstrap does, where it cannot write its archive.
+    # The real mmdebstrap does this when it cannot write its archive.
     write_program(
         tmp_path / "bin" / "mmdebstrap", "trap '' HUP; echo 'E: No space left on device'; kill -HUP 0; exit 1"
     )
     done = lab("run", str(SHIPPED), "-o", str(tmp_path / "results"), **builder)
     assert done.returncode == 3
-    assert "mmdebstrap failed (exit 1); E: No space left on device" in done.stderr
+    assert "mmdebstrap failed (exit status 1); E: No space left on device" in done.stderr
     assert not (tmp_path / "results").exists()
     builds_afterwards(lab, builder, tmp_path)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line, as a user meets it."""
+"""Test the command line as a user would use it."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ SHORT = [str(SHIPPED), "--set", "duration=5s", "--set", "repeat=1", "--set", "ma
 def finished(
     engine: VmEngine, tmp_path_factory: pytest.TempPathFactory
 ) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """A run of two trials."""
+    """The results folder of a finished run of two trials, and the finished process of the command."""
     results = tmp_path_factory.mktemp("results")
     done = subprocess.run(
         [str(lab_command()), "run", *SHORT, "-o", str(results)],
@@ -122,7 +122,7 @@ def test_a_failed_trial_does_not_take_the_others_along(engine: VmEngine, lab: La
 
 @pytest.fixture
 def running(engine: VmEngine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
-    """A run of two long trials, both under way."""
+    """The process of a run with two long trials whose machines have been started."""
     long = ["--set", "duration=600s", "--set", "repeat=1", "--set", "matrix.topology.bottleneck.loss=[0%]"]
     process = subprocess.Popen(
         [str(lab_command()), "run", str(SHIPPED), *long, "-o", str(tmp_path)],
@@ -141,7 +141,7 @@ def running(engine: VmEngine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]
 
 
 def machines_of(pid: int) -> list[int]:
-    """The QEMU processes that are children of ``pid``."""
+    """Return the QEMU processes that are children of ``pid``."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
     return [int(child) for child in children if "qemu" in Path(f"/proc/{child}/comm").read_text()]
 
@@ -231,7 +231,7 @@ def test_an_image_that_cannot_be_built(lab: Lab, tmp_path: Path) -> None:
         "run", *SHORT, "-o", str(tmp_path / "r"), PATH=f"{tools}:{os.environ['PATH']}", LAB_CACHE=str(tmp_path / "c")
     )
     assert done.returncode == 3
-    assert "mmdebstrap failed (exit 25); E: no route to the mirror" in done.stderr
+    assert "mmdebstrap failed (exit status 25); E: no route to the mirror" in done.stderr
     assert str(tmp_path / "c" / "image-build.log") in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "c" / "images").iterdir())

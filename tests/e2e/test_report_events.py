@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a report says of the collectors' rows, against the rows themselves."""
+"""Compare what a report says about the collectors' rows with the rows themselves."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ EVERYTHING = "{tcp_probe: , flow: , life: , states: , retrans: , resets: , destr
 
 @pytest.fixture(scope="module")
 def run_dir(lab_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """CUBIC and BBR with 1 % random loss and a shallow queue, every collector on, as ``lab run`` leaves it."""
+    """The folder of a run by ``lab run``: CUBIC and BBR with 1 % random loss, a shallow queue and all collectors."""
     results = tmp_path_factory.mktemp("results")
     done = subprocess.run(
         [
@@ -80,7 +80,8 @@ def test_a_line_for_each_end_of_each_connection(run_dir: Path) -> None:
     lines = table(run_dir, "connections")
     for trial in trials(run_dir):
         own = [line for line in lines if line["trial"] == trial.name]
-        # iperf3's control connection, which is no flow's, and its data connection; two ends each.
+        # There are two connections with two ends each: the data connection and iperf3's control connection, which
+        # belongs to no flow.
         assert Counter(line["flow"] for line in own) == {"bulk": 2, "–": 2}
         ended = pq.read_table(trial / "life.parquet").to_pylist()
         assert sorted(int(line["sent_bytes"]) for line in own) == sorted(row["tx_bytes"] for row in ended)
@@ -101,7 +102,7 @@ def test_states_follow_one_another_without_gaps(run_dir: Path) -> None:
 def test_no_queue_is_longer_than_its_limit(run_dir: Path) -> None:
     for line in table(run_dir, "queues"):
         assert float(line["mean_packets"]) <= float(line["p95_packets"]) <= float(line["max_packets"])
-        # A quarter of 40 ms at most, and the packet that is being sent.
+        # A packet waits at most for a full queue, which is a quarter of 40 ms, and for the packet that is being sent.
         assert 0 < float(line["sojourn_p50_ms"]) <= float(line["sojourn_max_ms"]) < 12
         assert int(line["packets"]) > 1000
 
@@ -111,13 +112,13 @@ def test_segments_are_those_received(run_dir: Path) -> None:
         stored = pq.read_table(trial / "packets.parquet").num_rows
         lines = [line for line in table(run_dir, "segments") if line["trial"] == trial.name]
         assert sum(int(line["segments"]) for line in lines) == stored
-        # Both connections' SYN and SYN-ACK.
+        # Each of the two connections has a SYN and a SYN-ACK.
         assert sum(int(line["SYN"]) for line in lines) >= 4
 
 
 def test_each_section_is_on_the_page(run_dir: Path) -> None:
     text = page(run_dir)
-    for heading in ("Where packets died", "How full the bottleneck was", "Connections", "Resets", "Segments received"):
+    for heading in ("Where packets died", "Queue at the bottleneck", "Connections", "Resets", "Segments received"):
         assert heading in text
     figures = {path.stem for path in (run_dir / "report" / "figures").glob("*.png")}
     assert {"events", "states-1", "states-2"} <= figures

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lab shell`` at a terminal."""
+"""Test ``lab shell`` in a terminal."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ pytestmark = pytest.mark.vm
 
 
 class Terminal:
-    """A pseudo-terminal with ``lab shell`` on it."""
+    """A pseudo-terminal in which ``lab shell`` runs."""
 
     def __init__(self, *arguments: str) -> None:
         self._own, theirs = pty.openpty()
@@ -29,14 +29,14 @@ class Terminal:
         self.shown = ""
 
     def wait_for(self, text: str, limit_s: float = 120) -> str:
-        """Return what was shown up to *text*, and forget it."""
+        """Wait until *text* is shown, and return the output before it; the next call continues after *text*."""
         deadline = time.monotonic() + limit_s
         while text not in self.shown:
             assert time.monotonic() < deadline, self.shown
             if select.select([self._own], [], [], 1)[0]:
                 try:
                     self.shown += os.read(self._own, 65536).decode(errors="replace")
-                except OSError:  # the other end is closed
+                except OSError:  # The other end has been closed.
                     assert text in self.shown, self.shown
         before, _, self.shown = self.shown.partition(text)
         return before
@@ -54,7 +54,7 @@ def test_a_look_around(engine: VmEngine) -> None:
     assert "2 received, 0% packet loss" in terminal.wait_for("mininet>")
     terminal.type("r1 tc qdisc show dev r1-eth1")
     assert "tbf 1: root refcnt 2 rate 20Mbit" in terminal.wait_for("mininet>")
-    # Ctrl-C ends what runs inside, not the machine.
+    # Ctrl-C must end the program in the guest, not the machine.
     terminal.type("s1 ping d1")
     terminal.wait_for("icmp_seq=1")
     time.sleep(1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A guest that runs a script of ours in place of the agent: the same kernel and packages, no template."""
+"""Run a test script in a guest in place of the agent, with the same kernel and packages but without a template."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ LIMIT_S = 500
 
 
 def run_script(engine: VmEngine, script: Path, directory: Path, asked: Any = None) -> Any:
-    """Boot, call ``main(asked)`` of *script* there, and return what it returned (both pass as JSON)."""
+    """Boot a guest, call ``main(asked)`` of *script* there, and return its result; both values are passed as JSON."""
     return asyncio.run(asyncio.wait_for(_run(engine, script, directory, asked), LIMIT_S))
 
 
@@ -45,6 +45,6 @@ async def _run(engine: VmEngine, script: Path, directory: Path, asked: Any) -> A
     arguments = [*qemu.machine_arguments(image, ram, share_ram=True), *qemu.boot_arguments(image, initramfs)]
     async with machine.start(found, arguments, json.dumps(asked).encode(), console, processor=None) as guest:
         await guest.run_until_stop()
-        said = bytes(guest.mailbox.record).decode(errors="replace")
-        assert guest.mailbox.state is State.DONE, said or console.read_text(errors="replace")
-        return json.loads(said)
+        result = bytes(guest.mailbox.record).decode(errors="replace")
+        assert guest.mailbox.state is State.DONE, result or console.read_text(errors="replace")
+        return json.loads(result)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The collectors against everything else that counts: tc, iperf3, the socket, and each other."""
+"""Compare the collectors with all other measurements: those of tc, iperf3 and sockets, and of other collectors."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ import pytest
 
 from lab.engine.vm.selftest import self_test_job
 from lab.job.kernels import netem_takes_seeds
-from lab.job.protocol import Job
+from lab.job.protocol import Job, Record
 from lab.store.collected import Context, read_rows, rows_to_table
 from tests.conftest import job_of, record_in
 
@@ -26,12 +26,13 @@ pytestmark = pytest.mark.vm
 RunJob = Callable[[Job], Path]
 
 COOKIE_BYTES = 37
-"""iperf3 sends this first on every connection, and does not count it."""
+"""Size of the cookie that iperf3 sends first on each connection and does not count."""
 
 BLOCK_BYTES = 131072
-"""iperf3 writes as much at a time over TCP."""
+"""Size of the blocks that iperf3 writes over TCP."""
 
 MSS = 1448
+"""Payload of a full-size segment in bytes."""
 
 CLOSING = {
     "ESTABLISHED": {"FIN_WAIT1", "CLOSE_WAIT", "CLOSE"},
@@ -42,7 +43,7 @@ CLOSING = {
     "LAST_ACK": {"CLOSE"},
     "TIME_WAIT": {"CLOSE"},
 }
-"""The ways out of a connection (RFC 9293, figure 5), a reset being one."""
+"""The state changes with which a connection may end (RFC 9293, figure 5), including those of a reset."""
 
 RST = 4
 SYN = 2
@@ -50,10 +51,10 @@ SYN = 2
 
 @dataclass
 class Trial:
-    """A finished trial, its rows as they are stored."""
+    """A finished trial, with its rows in the form in which they are stored."""
 
     directory: Path
-    record: dict[str, Any]
+    record: Record
 
     def rows(self, collector: str) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.table(collector).to_pylist()
@@ -61,14 +62,15 @@ class Trial:
 
     def table(self, collector: str) -> pa.Table:
         described = self.record["collectors"][collector]
-        # A segment that a process sends may be met by one that an interrupt sends; probe records both only by luck.
-        if collector != "drops_latency":  # a histogram, of samples
+        # A segment that an interrupt sends while a process is sending another one may be lost by tcp_probe.
+        # drops_latency is a histogram of samples, some of which may be missed.
+        if collector != "drops_latency":
             assert described["lost"] <= (2 if collector == "tcp_probe" else 0)
         rows = read_rows(self.directory, collector, described)
-        return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
+        return rows_to_table(rows, Context.of(self.record), described["names"])
 
     def dropped_by_tc(self) -> Counter[tuple[str, str]]:
-        """(node, interface) → what its outermost queueing discipline dropped while traffic ran."""
+        """Return (node, interface) → packets that its outermost queueing discipline dropped while traffic ran."""
         found: Counter[tuple[str, str]] = Counter()
         for port in self.record["interfaces"]:
             before, after = (
@@ -97,7 +99,7 @@ def run(run_job: RunJob) -> Callable[[Job], Trial]:
 
 @pytest.fixture(scope="module", params=["debian-13", "debian-12"])
 def everything(run: Callable[[Job], Trial], request: pytest.FixtureRequest) -> Trial:
-    """CUBIC, 1 % random loss, a shallow queue, every collector with all that it can do; on both kernels."""
+    """A trial of CUBIC with 1 % random loss, a shallow queue and all collectors with all options, on each kernel."""
     job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", f"kernel={request.param}", loss="1%")
     return run({**job, "collectors": self_test_job()["collectors"]})
 
@@ -121,7 +123,7 @@ def test_flow_counts_the_bytes_that_iperf3_counts(everything: Trial) -> None:
     source, destination = of_flow(rows, "source"), of_flow(rows, "destination")
     assert sum(row["tx_bytes"] for row in source) == source[-1]["tx_total_bytes"]
     assert sum(row["rx_bytes"] for row in destination) == destination[-1]["rx_total_bytes"]
-    # iperf3 does not count a block whose writing or reading the end of the test cut short.
+    # iperf3 does not count a block that was only partly written or read when the test ended.
     assert in_whole_blocks(source[-1]["tx_total_bytes"]) == sent
     assert in_whole_blocks(destination[-1]["rx_total_bytes"]) == received
     assert {row["comm"] for row in rows} == {"iperf3"}
@@ -133,7 +135,7 @@ def test_every_retransmission_that_the_socket_counts(everything: Trial) -> None:
     (flow,) = everything.record["flows"]
     rows = everything.rows("retrans")
     at = flow["tcp_info_at_ns"]
-    # A row is what was sent again at once, which may be several segments.
+    # A row may stand for several segments that were retransmitted together.
     segments = [
         -(-(row["end_seq"] - row["seq"]) // MSS) for row in rows if row["flow"] == "bulk" and row["time_ns"] <= at
     ]
@@ -146,7 +148,7 @@ def test_every_retransmission_that_the_socket_counts(everything: Trial) -> None:
 
 @pytest.mark.parametrize("seed", [2, 3, 4])
 def test_retransmissions_by_kind_are_those_that_the_kernel_counts(run: Callable[[Job], Trial], seed: int) -> None:
-    """One packet in five is lost, both ways: SYNs, SYN-ACKs, whole windows and tails among them."""
+    """One packet in five is lost in both directions, including SYNs, SYN-ACKs, whole windows and tails."""
     job = job_of("duration=8s", f"seed={seed}", "collect={retrans: {}}", loss="20%")
     (bottleneck,) = (link for link in job["links"] if link["name"] == "bottleneck")
     assert bottleneck["ba"]["netem"]
@@ -164,16 +166,16 @@ def test_retransmissions_by_kind_are_those_that_the_kernel_counts(run: Callable[
         assert kinds["all"] == counted["TcpRetransSegs"] > 0
         assert kinds["syn"] == counted.get("TcpExtTCPSynRetrans", 0)
         assert kinds["fast"] == counted.get("TcpExtTCPFastRetrans", 0)
-        # A probe may as well carry data that was not sent before.
+        # A tail loss probe may also carry new data, which is no retransmission.
         assert kinds["tlp"] <= counted.get("TcpExtTCPLossProbes", 0)
     counted = trial.record["counters"]["s1"]
-    # One segment at each timeout, and what goes again while the connection recovers from it.
+    # One segment is retransmitted at each timeout, and others while the connection recovers from it.
     assert seen["s1"]["timeout"] == counted["TcpExtTCPTimeouts"] + counted.get("TcpExtTCPSlowStartRetrans", 0)
     assert sum(kinds["tlp"] for kinds in seen.values()) > 0
 
 
 def test_what_was_dropped_is_what_was_retransmitted(everything: Trial) -> None:
-    """Every data segment that died on its way is sent again, and no other: there is no reordering here."""
+    """All dropped data segments are retransmitted."""
     data = [row for row in everything.rows("drops") if row["flow"] == "bulk" and row["length"] > 0]
     last_seen = everything.record["flows"][0]["tcp_info_at_ns"] / 1e9 * 1e9 - 500_000_000
     died = Counter(row["seq"] for row in data if row["time_ns"] < last_seen)
@@ -192,7 +194,7 @@ def test_drops_equal_tc_packet_for_packet(everything: Trial) -> None:
     at_queues = [row for row in rows if row["cause"] in ("random_loss", "queue_overflow", "aqm")]
     assert Counter((row["node"], row["interface"]) for row in at_queues) == everything.dropped_by_tc()
     causes = {(row["interface"], row["cause"]) for row in at_queues}
-    # With the losses that the older kernel draws, slow start ends before the queue is full.
+    # On the older kernel, random losses happen to end slow start before the queue is full.
     assert causes - {("r1-eth1", "queue_overflow")} == {("ifb0", "random_loss")}
     assert len(causes) == 2 or not netem_takes_seeds(everything.record["kernel"])
 
@@ -202,7 +204,7 @@ def test_how_long_packets_take_along_the_stack(everything: Trial) -> None:
     packets = Counter[tuple[str, str]]()
     for row in latency:
         packets[row["from"], row["to"]] += row["packets"]
-    # Each segment that TCP received came through the device's input, and through three routers' links and two netems.
+    # Each segment that TCP receives passes netif_receive_skb and, on its path, the delay of a netem.
     received = len(everything.rows("packets"))
     assert packets["netif_receive_skb", "tcp_v4_rcv"] == pytest.approx(received, rel=0.01)
     delayed = sum(row["packets"] for row in latency if row["to"] == "net_dev_xmit" and row["at_least_ns"] >= 16_777_216)
@@ -211,7 +213,7 @@ def test_how_long_packets_take_along_the_stack(everything: Trial) -> None:
 
 @pytest.fixture(scope="module")
 def connections(everything: Trial) -> dict[int, list[dict[str, Any]]]:
-    """Socket → its changes of state."""
+    """Socket → its state changes."""
     found: dict[int, list[dict[str, Any]]] = {}
     for row in everything.rows("states"):
         found.setdefault(row["skaddr"], []).append(row)
@@ -228,7 +230,7 @@ def test_states_of_both_ends_of_the_data_connection(connections: dict[int, list[
             whole[end] = [changes[0]["oldstate"], *(change["newstate"] for change in changes)]
     assert whole["source"][:3] == ["CLOSE", "SYN_SENT", "ESTABLISHED"]
     assert whole["destination"][:3] == ["LISTEN", "SYN_RECV", "ESTABLISHED"]
-    # Who closes first, and whether with data still on its way, is iperf3's and luck's to say.
+    # Which end closes first, and whether data are still in flight then, depends on iperf3 and on chance.
     for states in whole.values():
         assert states[-1] == "CLOSE"
         assert all(after in CLOSING[before] for before, after in pairwise(states[2:]))
@@ -236,7 +238,7 @@ def test_states_of_both_ends_of_the_data_connection(connections: dict[int, list[
 
 def test_life_has_one_row_per_connection_end(everything: Trial, connections: dict[int, list[dict[str, Any]]]) -> None:
     rows = everything.rows("life")
-    # A listening socket that is closed was no connection.
+    # A listening socket that is closed is not a connection.
     ended = [changes for changes in connections.values() if changes[-1]["newstate"] == "CLOSE" and len(changes) > 1]
     times = sorted(row["time_ns"] for row in rows)
     assert times == pytest.approx(sorted(changes[-1]["time_ns"] for changes in ended), abs=100_000)
@@ -244,15 +246,15 @@ def test_life_has_one_row_per_connection_end(everything: Trial, connections: dic
     (source,), (destination,) = of_flow(rows, "source"), of_flow(rows, "destination")
     read = of_flow(everything.rows("flow"), "destination")[-1]["rx_total_bytes"]
     assert destination["rx_bytes"] >= read
-    assert 0 <= source["tx_bytes"] - destination["rx_bytes"] <= 1  # a FIN is acknowledged, too
-    assert source["duration_ns"] == pytest.approx(5_000_000_000, rel=0.1)  # its FIN may get lost, too
+    assert 0 <= source["tx_bytes"] - destination["rx_bytes"] <= 1  # The FIN counts as an acknowledged byte.
+    assert source["duration_ns"] == pytest.approx(5_000_000_000, rel=0.1)  # Its FIN may be lost, which takes time.
     assert {source["comm"], destination["comm"]} == {"iperf3"}
 
 
 def test_each_reset_sent_arrives(everything: Trial) -> None:
     resets = Counter((row["node"], row["is_sent"]) for row in everything.rows("resets"))
     arrived = Counter(row["node"] for row in everything.rows("packets") if row["flags"] & RST)
-    # Nothing is lost on the way back, which is the receiver's.
+    # The reverse direction, in which the receiver sends, loses nothing.
     assert resets["d1", "sent"] == arrived["s1"] > 0
     assert resets["s1", "received"] >= 1
 
@@ -262,7 +264,7 @@ def test_destroy_is_of_sockets_that_were_closed(
 ) -> None:
     closed = {key for key, changes in connections.items() if changes[-1]["newstate"] == "CLOSE"}
     destroyed = {row["skaddr"] for row in everything.rows("destroy") if row["flow"] == "bulk"}
-    # One that closes first may still be there, in TIME_WAIT, when the trial ends.
+    # The socket that closes first may still be in TIME_WAIT when the trial ends.
     assert 1 <= len(destroyed) <= 2
     assert destroyed <= closed
 
@@ -273,7 +275,7 @@ def test_packets_are_those_sent_less_those_dropped(everything: Trial) -> None:
     dropped = [row for row in everything.rows("drops") if row["flow"] == "bulk" and row["end"] == "source"]
     dropped = [row for row in dropped if row["cause"] in ("random_loss", "queue_overflow") and row["length"]]
     arrived = [row for row in packets if row["flow"] == "bulk" and row["node"] == "d1" and row["length"]]
-    # In bytes: TCP hands several segments down at once, and the device cuts them.
+    # The comparison is in bytes, because TCP may pass several segments to the device as one, which splits them.
     missing = bytes_in(arrived, "length") - (bytes_in(sent, "data_len") - bytes_in(dropped, "length"))
     assert 0 <= missing <= everything.record["collectors"]["tcp_probe"]["lost"] * 65535
     handshake = [row for row in packets if row["flow"] == "bulk" and row["flags"] & SYN]
@@ -289,7 +291,7 @@ def test_the_probe_sees_every_segment_that_an_established_socket_receives(
     established = next(row["time_ns"] for row in changes if row["newstate"] == "ESTABLISHED")
     left = next(row["time_ns"] for row in changes if row["oldstate"] == "ESTABLISHED")
     probe = [row for row in everything.rows("tcp_probe") if row["is_transmit"] == "receive" and row["end"] == "source"]
-    # The FIN that ends the state is the last one that it receives.
+    # The FIN that ends the state ESTABLISHED is the last segment to be recorded.
     arrived = [
         row
         for row in everything.rows("packets")
@@ -313,10 +315,10 @@ def test_the_queue_is_what_tc_says(everything: Trial) -> None:
         for qdisc in port["qdiscs_before"]
         if "parent" not in qdisc
     )
-    # The count is read when a packet has entered: a drop after the last one shows nowhere.
+    # The drop count is read when a packet enters or leaves, so a drop after the last such event is not recorded.
     assert before + dropped - 2 <= max(row["drops"] for row in rows) <= before + dropped
     assert 100 < kinds["interval"] <= 5 * 100 + 60
-    # First in, first out at 20 Mbit/s: a packet waits for what was there when it came, itself included.
+    # In this FIFO queue at 20 Mbit/s, a packet waits until the backlog that it saw, including itself, has been sent.
     waited = np.array([row["sojourn_ns"] for row in left], dtype=np.int64)
     ahead = np.array([row["backlog_bytes"] for row in entered[: len(left)]], dtype=np.int64) * 8 * 1000 // 20
     packet_ns = 1514 * 8 * 1000 // 20
@@ -377,10 +379,11 @@ def test_what_bbr_knows(bbr: list[dict[str, Any]]) -> None:
     order = [mode for mode, after in pairwise([*modes, ""]) if mode != after]
     assert order[:3] == ["Startup", "Drain", "ProbeBW"]
     steady = [row for row in bbr if row["ca_mode"] == "ProbeBW"]
-    # Payload over the wire's bytes, IPv6 with time stamps: 1428 of 1514.
+    # With IPv6 and TCP timestamps, 1428 of the 1514 bytes of a packet are payload.
     bandwidth = np.median([row["ca_bandwidth"] for row in steady]) * 8 * 1514 / 1428
     assert bandwidth == pytest.approx(20e6, rel=0.02)
-    # bbr_pacing_gain[] and bbr_high_gain in net/ipv4/tcp_bbr.c; 0 before BBR has been set up.
+    # The gains are those of bbr_pacing_gain[] and bbr_high_gain in net/ipv4/tcp_bbr.c.  The gain is 0 until BBR has
+    # been initialised.
     assert {row["ca_gain"] for row in steady} == {320, 192, 256}
     assert {row["ca_gain"] for row in bbr if row["ca_mode"] == "Startup"} <= {739, 256, 0}
     assert np.median([row["ca_min_rtt_us"] for row in steady]) == pytest.approx(40_000, rel=0.02)
@@ -391,7 +394,8 @@ def test_what_cubic_knows(everything: Trial) -> None:
     rows = [row for row in everything.rows("tcp_probe") if row["end"] == "source" and row["is_transmit"] == "receive"]
     with_max = [row for row in rows if row["ca_window_max"]]
     assert len(with_max) > 100
-    # W_max is the window before a reduction to 0.7 of it, or 0.85 of that while flows converge (RFC 9438, 4.6 and 4.7).
+    # On a reduction, cwnd becomes 0.7 of W_max, the window before.  With fast convergence, W_max itself is reduced to
+    # 0.85 of that window (RFC 9438, sections 4.6 and 4.7).
     ratios = [row["ssthresh"] / row["ca_window_max"] for row in with_max if row["ca_window_max"] > 10]
     assert 0.65 < np.median(ratios) < 0.9
     assert max(row["ca_k_ms"] for row in rows) < 60_000
@@ -414,5 +418,5 @@ def test_all_collectors_together_are_exact(run: Callable[[Job], Trial], everythi
     kernel = "debian-13" if netem_takes_seeds(everything.record["kernel"]) else "debian-12"
     job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", f"kernel={kernel}", loss="1%")
     again = run({**job, "collectors": self_test_job()["collectors"]})
-    for one in sorted((everything.directory / "collect").iterdir()):
-        assert one.read_bytes() == (again.directory / "collect" / one.name).read_bytes(), one.name
+    for file in sorted((everything.directory / "collect").iterdir()):
+        assert file.read_bytes() == (again.directory / "collect" / file.name).read_bytes(), file.name

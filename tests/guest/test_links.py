@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links and topologies, by what happens to packets: numbered datagrams through networks that the agent has built."""
+"""Test links and topologies by sending numbered datagrams through networks that the agent has built."""
 
 from __future__ import annotations
 
@@ -55,7 +55,7 @@ DISCIPLINES: dict[str, dict[str, Any]] = {
     "fq": {"discipline": "fq", "limit": "20p"},
     "cake": {"discipline": "cake", "limit": "100kB"},
 }
-"""A flood at once: what is not room is dropped."""
+"""Queues that are flooded with packets; packets that find no room are dropped."""
 
 MARKING: dict[str, dict[str, Any]] = {
     "codel": {"discipline": "codel", "parameters": {"ecn": True}},
@@ -117,11 +117,11 @@ def bottleneck(**fields: Any) -> Job:
 
 LOST = [1, 5, 10, 11, 300]
 TRACE_MS = [2, 2, 2, 5, 30, 31, 31, 60, 100]
-"""Nine opportunities in 100 ms, over and over."""
+"""A capacity file with nine opportunities in 100 ms, which is repeated."""
 
 
 def traced(limit: str) -> Job:
-    """Like :func:`link`, with the capacity file above."""
+    """Return a job whose bottleneck follows the capacity file :data:`TRACE_MS`."""
     document = {
         "name": "test",
         "topology": {
@@ -151,7 +151,7 @@ def _asked() -> dict[str, tuple[Any, ...]]:
     for name, queue in DISCIPLINES.items():
         asked[f"flood {name}"] = ("train", bottleneck(queue=queue), 100, 0, FULL)
     for name, queue in MARKING.items():
-        # 1.5 times the rate, for a second; ECT(0).
+        # The packets are ECT(0) and are sent at 1.5 times the rate of the link for one second.
         asked[f"marks {name}"] = ("train", bottleneck(queue=queue), 1240, 807 * US, FULL, 2)
     steps = [{"at": "500ms", "rate": "5mbit"}, {"at": "1s", "delay": "10ms"}, {"at": "1500ms", "loss": "50%"}]
     asked["steps"] = (
@@ -198,7 +198,7 @@ def answers(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> Answe
 
 
 class Train:
-    """What became of the datagrams of a train."""
+    """The datagrams of a train: which arrived, when, and with which ECN field."""
 
     def __init__(self, answer: dict[str, Any], sent: int) -> None:
         table = np.array(answer["packets"], dtype=np.int64).reshape(-1, 5)
@@ -215,7 +215,7 @@ class Train:
         return found
 
     def bursts(self) -> list[int]:
-        """Lengths of the runs of lost packets."""
+        """Return the lengths of all runs of consecutive lost packets."""
         return [len(list(run)) for _key, run in groupby(enumerate(self.lost), key=lambda item: item[1] - item[0])]
 
 
@@ -228,7 +228,7 @@ def test_delay_is_exact_to_a_tenth_of_a_millisecond(train: Callable[..., Train])
     found = train("plain")
     assert not found.lost
     assert found.delays_ms.min() >= 20.0
-    # Now and then a timer's interrupt comes between looking at the clock and sending.
+    # Occasionally, a timer interrupt comes between reading the clock and sending.
     assert np.quantile(found.delays_ms, 0.999) < 20.1
     assert found.delays_ms.max() < 20.4
 
@@ -244,7 +244,7 @@ def test_uniform_jitter_and_that_it_reorders(train: Callable[..., Train]) -> Non
 def test_normal_jitter_in_order(train: Callable[..., Train]) -> None:
     found = train("normal")
     assert found.number.tolist() == list(range(MANY))
-    # No packet overtakes: each waits for the one before it, so delays are at least those drawn.
+    # No packet overtakes another: each waits for the previous one, so delays are at least those that netem draws.
     assert found.delays_ms.mean() > 20
     assert found.delays_ms.max() < 20 + 5 * 2 + 0.1
 
@@ -252,14 +252,17 @@ def test_normal_jitter_in_order(train: Callable[..., Train]) -> None:
 @pytest.mark.parametrize("name", ["pareto", "paretonormal", "correlated"])
 def test_other_distributions_have_the_spread_declared(train: Callable[..., Train], name: str) -> None:
     found = train(name)
-    # iproute2's tables are normalised to mean 0 and standard deviation 1, the Pareto ones approximately.
+    # iproute2 normalises its tables to a mean of 0 and a standard deviation of 1, the Pareto tables only approximately.
     assert found.delays_ms.mean() == pytest.approx(20, abs=0.5)
     assert 1.0 < found.delays_ms.std() < 3.0
 
 
 @pytest.mark.parametrize("name", ["correlated", "correlated uniform"])
 def test_the_kernel_does_not_correlate_jitter(train: Callable[..., Train], name: str) -> None:
-    """What ``lab check`` warns of: tabledist() takes the correlated number modulo a small one, and nothing is left."""
+    """The kernel ignores the correlation of jitter, as ``lab check`` warns.
+
+    tabledist() takes the correlated random number modulo a small number, which destroys the correlation.
+    """
     found = train(name)
     delays = found.delays_ms[np.argsort(found.number)]
     assert abs(np.corrcoef(delays[:-1], delays[1:])[0, 1]) < 0.05
@@ -280,7 +283,7 @@ def test_loss_in_bursts_is_as_theory_has_it(train: Callable[..., Train], name: s
     assert netem
     assert netem["loss"]
     assert len(found.lost) / MANY == pytest.approx(mean_loss(netem), rel=0.15)
-    if name != "gemodel of four":  # in whose bad state half of the packets pass
+    if name != "gemodel of four":  # In its bad state, half of the packets pass, so the bursts are shorter.
         assert np.mean(found.bursts()) == pytest.approx(mean_burst(netem["loss"]), rel=0.15)
 
 
@@ -300,7 +303,7 @@ def test_duplicates_arrive_twice(train: Callable[..., Train]) -> None:
 
 
 def test_corrupted_packets_are_refused(train: Callable[..., Train]) -> None:
-    """By a checksum; a flipped bit of a header may take a packet elsewhere, too."""
+    """Corrupted packets fail a checksum, or do not arrive because the flipped bit is in a header."""
     lost = len(train("corrupt").lost)
     assert abs(lost - 0.02 * MANY) < 5 * math.sqrt(MANY * 0.02 * 0.98)
 
@@ -323,7 +326,7 @@ def test_every_tenth_packet_overtakes(train: Callable[..., Train]) -> None:
 def test_the_rate_is_exact_to_half_a_percent(train: Callable[..., Train], rate: str, bps: float) -> None:
     found = train(f"rate {rate}", 200)
     assert not found.lost
-    # Without the first two, which the bucket lets pass.
+    # The first two packets are left out, because they may leave at once with the tokens in the bucket.
     seconds = (found.received_ns[-1] - found.received_ns[2]) / 1e9
     assert (len(found.received_ns) - 3) * FRAME * 8 / seconds == pytest.approx(bps, rel=0.005)
 
@@ -334,19 +337,20 @@ def test_a_full_queue_drops_what_it_has_no_room_for(train: Callable[..., Train],
     dropped = max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == name)
     assert len(found.lost) == dropped > 0
     assert max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == "tbf") == dropped
-    if name != "cake":  # which counts memory
-        # Twenty wait, one is in tbf, one has left; fq has a queue of 8 more besides (fq_fastpath_check()).
+    if name != "cake":  # The limit of cake is in bytes of memory.
+        # Twenty packets wait, one is in tbf, and one has left.  fq has an additional queue of 8 packets
+        # (fq_fastpath_check()).
         assert 20 <= 100 - dropped <= (30 if name == "fq" else 22)
 
 
 @pytest.mark.parametrize("name", MARKING)
 def test_marks_are_counted_by_the_discipline_and_carried_by_packets(train: Callable[..., Train], name: str) -> None:
     found = train(f"marks {name}", 1240)
-    (qdisc,) = (one for one in found.qdiscs if one["kind"] == name and one["packets"] > 500)
+    (qdisc,) = (qdisc for qdisc in found.qdiscs if qdisc["kind"] == name and qdisc["packets"] > 500)
     counted = qdisc.get("ecn_mark", qdisc.get("marked"))
     if counted is None:
         counted = sum(tin["ecn_mark"] for tin in qdisc["tins"])
-    # red marks first, and then may have no room.
+    # red may mark a packet and then drop it because there is no room.
     counted -= qdisc.get("pdrop", 0)
     marked = int((found.ecn == 3).sum())
     assert marked == counted > 0
@@ -356,18 +360,18 @@ def test_steps_of_rate_delay_and_loss(train: Callable[..., Train]) -> None:
     found = train("steps", 2500)
     frame = (1000 + 42) * 8
     at_ms = (found.sent_ns - found.first_ns) / 1e6
-    # 8.3 Mbit/s are offered: all pass at 10 Mbit/s, then 5 Mbit/s do.
+    # The offered load is 8.3 Mbit/s.  At 10 Mbit/s, all packets pass; then the rate is reduced to 5 Mbit/s.
     before = at_ms < 480
     assert before.sum() == pytest.approx(480, abs=2)
     assert found.delays_ms[before].max() < 1 + 2 * frame / 10e3 / 1000 + 0.1
     slow = (found.received_ns - found.first_ns) / 1e6
     in_second = (slow > 600) & (slow < 950)
     assert in_second.sum() * frame / 0.35 == pytest.approx(5e6, rel=0.01)
-    # With the longer delay: its 9 ms more, on top of the full queue of twenty.
+    # The longer delay adds 9 ms to the queueing delay of the full queue of twenty packets.
     full = found.delays_ms[(at_ms > 800) & (at_ms < 950)].mean()
     later = found.delays_ms[(at_ms > 1100) & (at_ms < 1450)].mean()
     assert later - full == pytest.approx(9, abs=0.3)
-    # Then half of what the link carries is lost.
+    # Finally, half of the packets that the link carries are lost.
     lossy = (slow > 1600) & (slow < 2400)
     carried = 0.8 * 5e6 / frame
     assert abs(lossy.sum() - carried / 2) < 4 * math.sqrt(carried / 4)
@@ -379,7 +383,8 @@ def test_a_ramp_goes_from_one_rate_to_the_other(train: Callable[..., Train]) -> 
     for start, end, rate in ((200, 450, 2e6), (950, 1050, 6e6), (1600, 1900, 10e6)):
         carried = ((at_ms >= start) & (at_ms < end)).sum() * FRAME * 8 / ((end - start) / 1e3)
         assert carried == pytest.approx(rate, rel=0.1)
-    # 2, 2.4, … 9.6 Mbit/s; and a change fills tbf's bucket: at most one packet more for each of the twenty.
+    # The rates are 2, 2.4, … 9.6 Mbit/s.  Each of the twenty changes fills tbf's bucket, which lets at most one more
+    # packet pass.
     total = ((at_ms >= 500) & (at_ms < 1500)).sum() * FRAME * 8
     assert 5.8e6 * 0.99 <= total <= 5.8e6 + 21 * FRAME * 8
 
@@ -404,7 +409,7 @@ def test_small_packets_are_not_counted(train: Callable[..., Train]) -> None:
 
 
 def opportunity_ms(number: int) -> int:
-    """When the opportunity of this number, from 0, comes."""
+    """Return the time of the opportunity with this number (from 0), in ms."""
     return number // len(TRACE_MS) * TRACE_MS[-1] + TRACE_MS[number % len(TRACE_MS)]
 
 
@@ -412,7 +417,7 @@ def test_packets_leave_at_the_opportunities_of_the_capacity_file(train: Callable
     found = train("capacity", 100)
     assert not found.lost
     arrived_ms = (found.received_ns - found.first_ns) / 1e6
-    # All were there at once: each takes the next one. A ms of delay, and whatever the kernel takes.
+    # All packets are sent at once, so each uses the next opportunity.  The link's delay of 1 ms is added.
     expected = np.array([opportunity_ms(number) for number in range(100)]) + 1
     assert np.all(np.abs(arrived_ms - expected) < 0.35)
     assert found.number.tolist() == list(range(100))
@@ -424,9 +429,9 @@ def test_opportunities_that_nobody_takes_are_gone(train: Callable[..., Train]) -
     arrived_ms = (found.received_ns - found.first_ns) / 1e6
     every = np.array([opportunity_ms(number) for number in range(400)])
     for sent, arrived in zip(sent_ms, arrived_ms, strict=True):
-        # The first that is not before it was sent; on the verge of one, the next.
+        # A packet uses the first opportunity after it is sent, or the next one if it is sent just before the first.
         possible = [every[every > sent - 0.1].min(), every[every > sent + 0.3].min()]
-        assert min(abs(arrived - 1 - one) for one in possible) < 0.35
+        assert min(abs(arrived - 1 - opportunity) for opportunity in possible) < 0.35
 
 
 def test_two_half_packets_share_an_opportunity(train: Callable[..., Train]) -> None:
@@ -438,7 +443,7 @@ def test_two_half_packets_share_an_opportunity(train: Callable[..., Train]) -> N
 
 def test_a_short_queue_of_a_link_with_a_capacity_file_drops_what_comes_last(train: Callable[..., Train]) -> None:
     found = train("capacity, short queue", 100)
-    # Twenty wait, and one is on its way with the next opportunity; three leave while the flood comes in.
+    # Twenty packets wait, and one leaves with the next opportunity; three more leave while the flood arrives.
     assert found.number.tolist()[:21] == list(range(21))
     assert 21 <= 100 - len(found.lost) <= 25
     clsact = max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == "clsact")

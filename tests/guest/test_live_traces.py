@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lab trace`` on the guest's kernel, which has all that the collectors can use: what is caused is what is printed."""
+"""Test ``lab trace`` on the guest's kernel, which supports all collectors.
+
+Events are caused on purpose, and the tests check that exactly these events are printed.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +26,7 @@ Printed = dict[str, Any]
 
 @pytest.fixture(scope="module")
 def printed(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> Printed:
-    """What each session printed, and what was done meanwhile."""
+    """Name of a session → what it printed and what was done while it ran."""
     script = Path(__file__).parent / "scripts" / "live_traces.py"
     found: Printed = run_script(engine, script, tmp_path_factory.mktemp("live"))
     sessions = [session for name, session in found.items() if name != "list"]
@@ -88,7 +91,8 @@ def test_probe_shows_what_is_sent(printed: Printed) -> None:
     done = printed["transmit"]["done"]
     sent = [row for row in rows(printed, "transmit") if row["is_transmit"] == "transmit"]
     of_client = [row["data_len"] for row in sent if row["sport"] == done["client"]]
-    # SYN, the handshake's last acknowledgement, the data, the FIN: TCP's headers are not on it yet.
+    # The client sends the SYN, the last ACK of the handshake, the data and the FIN.  The segments have no TCP headers
+    # yet, so only the data have a length.
     assert of_client[:2] == [0, 0]
     assert sum(of_client) == 5000
     received = [row for row in rows(printed, "transmit") if row["is_transmit"] == "receive"]
@@ -101,7 +105,7 @@ def test_drops_latency_follows_packets_through_the_stack(printed: Printed) -> No
     for line in lines:
         if len(line) == 4 and line[3].isdigit():
             packets[line[0], line[1]] += int(line[3])
-    # On the loopback, all eight segments of the connection.
+    # All eight segments of the connection go over the loopback interface.
     assert packets["netif_receive_skb", "tcp_v4_rcv"] == 8
     assert packets["dev_queue_xmit", "eth_type_trans"] == 8
 
@@ -118,7 +122,7 @@ def test_each_drop_has_its_cause(printed: Printed) -> None:
     assert by_cause["firewall", 7005] == done["firewall"]["socket"]
     assert by_cause["firewall", 7006] == done["firewall"]["tc"]
     assert by_cause["queue_overflow", 7020] == done["queue_overflow"]["dropped"] > 0
-    reasons = {row["cause"]: set() for row in found}
+    reasons: dict[str, set[str]] = {row["cause"]: set() for row in found}
     for row in found:
         reasons[row["cause"]].add(row["reason"])
     assert reasons["no_route"] == {"IP_INNOROUTES"}
@@ -139,6 +143,7 @@ def test_the_queue_is_followed_packet_by_packet(printed: Printed) -> None:
     done = printed["queue"]["done"]
     assert len(entered) == len(left) == done["sent"]
     assert max(row["backlog_packets"] for row in entered) == 20
-    # 142 bytes at 1 Mbit/s, behind at most nineteen like it, and the one that is being sent.
+    # A packet of 142 bytes at 1 Mbit/s waits for at most nineteen packets of the same size and for the one that is
+    # being sent.
     longest = max(row["sojourn_ns"] for row in left)
     assert 18 * 142 * 8000 <= longest <= 21 * 142 * 8000

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The native engine on the guest's kernel, which has all that trials may need: what it runs, and what it leaves."""
+"""Test the native engine on the guest's kernel, which has everything that trials may need.
+
+The tests check that trials run and that they leave nothing behind.
+"""
 
 from __future__ import annotations
 
@@ -17,8 +20,9 @@ pytestmark = pytest.mark.vm
 
 @pytest.fixture(scope="module")
 def done(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
-    lost = "topology.bottleneck.reverse.loss={model: list, packets: [1000000]}"  # a program that is pinned
-    job = job_of("duration=3s", "collect={tcp_tcp_probe: , retrans: , drops: , states: }", lost, loss="1%")
+    # A link with listed losses makes the agent pin a BPF program.
+    lost = "topology.bottleneck.reverse.loss={model: list, packets: [1000000]}"
+    job = job_of("duration=3s", "collect={tcp_probe: , retrans: , drops: , states: }", lost, loss="1%")
     asked = {"job": job, "tuned": {**job, "congestion_control_parameters": {"cubic": {"hystart": "0"}}}}
     script = Path(__file__).parent / "scripts" / "native.py"
     found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("native"), asked)
@@ -54,7 +58,8 @@ def test_there_was_something_to_leave(done: dict[str, Any]) -> None:
     during = done["killed"]["during"]
     assert during["processes"] >= 6
     assert during["namespaces"] >= 6
-    assert during["links"] == done["killed"]["before"]["links"], "not even while it runs is there a trace outside"
+    # A running trial adds no links outside its namespaces.
+    assert during["links"] == done["killed"]["before"]["links"]
 
 
 def test_a_changed_parameter_is_put_back(done: dict[str, Any]) -> None:

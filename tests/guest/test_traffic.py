@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flows and hosts as declared, by what the kernel's instruments see of them."""
+"""Check that flows and hosts behave as declared, with the measurements that the kernel makes of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pyarrow as pa
 import pytest
 
 from lab.experiment.check.validate import validate
-from lab.job.protocol import Job
+from lab.job.protocol import FlowResult, Job
 from lab.plan.plan import make_plan
 from lab.store.collected import Context, read_rows, rows_to_table
 from tests.conftest import record_in
@@ -26,6 +26,7 @@ ALGORITHMS = (
 )
 
 INFINITE = 2**31 - 1
+"""The initial ssthresh (TCP_INFINITE_SSTHRESH, include/net/tcp.h)."""
 
 RunJob = Callable[[Job], Path]
 
@@ -44,14 +45,15 @@ def job(flows: dict[str, Any], duration: str = "6s", pairs: int = 4, **fields: A
 
 
 class Trial:
+    """A finished trial."""
+
     def __init__(self, directory: Path) -> None:
         self.directory = directory
         self.record = record_in(directory)
 
-    def flow(self, name: str) -> dict[str, Any]:
+    def flow(self, name: str) -> FlowResult:
         assert self.record["status"] == "ok", self.record.get("error")
-        found: dict[str, Any] = next(flow for flow in self.record["flows"] if flow["name"] == name)
-        return found
+        return next(flow for flow in self.record["flows"] if flow["name"] == name)
 
     def received(self, name: str) -> dict[str, Any]:
         printed = json.loads((self.directory / self.flow(name)["server_json"]).read_text())
@@ -61,7 +63,7 @@ class Trial:
     def table(self, collector: str) -> pa.Table:
         described = self.record["collectors"][collector]
         rows = read_rows(self.directory, collector, described)
-        return rows_to_table(rows, Context.of(self.record), described["names"])  # type: ignore[arg-type]
+        return rows_to_table(rows, Context.of(self.record), described["names"])
 
     def of_sender(self, name: str) -> list[dict[str, Any]]:
         return [row for row in self.table("tcp_probe").to_pylist() if (row["flow"], row["end"]) == (name, "source")]
@@ -69,7 +71,7 @@ class Trial:
 
 @pytest.fixture(scope="module")
 def several(run_job: RunJob) -> Trial:
-    """One of each kind, each between hosts of its own."""
+    """A trial with one flow of each kind, each between its own pair of hosts."""
     flows = {
         "back": {"from": "s1", "to": "d1", "direction": "reverse"},
         "amount": {"from": "s2", "to": "d2", "amount": "1MB"},
@@ -81,7 +83,7 @@ def several(run_job: RunJob) -> Trial:
 
 def test_in_reverse_the_server_sends(several: Trial) -> None:
     flow = several.flow("back")
-    # It shares the way back with acknowledgements.
+    # The flow shares this direction with the ACKs of other flows.
     assert several.received("back")["bits_per_second"] == pytest.approx(5e6 * 1448 / 1514, rel=0.2)
     assert flow["source_port"] == 5201
     assert flow["tcp_info"]["bytes_acked"] > 1_000_000
@@ -91,14 +93,14 @@ def test_in_reverse_the_server_sends(several: Trial) -> None:
 
 
 def test_an_amount_is_sent_and_no_more(several: Trial) -> None:
-    assert several.received("amount")["bytes"] == 8 * 131072  # whole blocks
+    assert several.received("amount")["bytes"] == 8 * 131072  # iperf3 sends whole blocks.
     seen = several.of_sender("amount")
     assert max(row["time_ns"] for row in seen) < 3_000_000_000
 
 
 def test_the_application_limits_itself(several: Trial) -> None:
     assert several.received("slow")["bits_per_second"] == pytest.approx(2e6, rel=0.03)
-    # Of 1000 bytes, timestamps take 12.
+    # TCP timestamps take 12 of the 1000 bytes.
     assert {row["mss"] for row in several.of_sender("slow")[5:]} == {988}
 
 
@@ -113,12 +115,12 @@ def test_bursts_are_sent_when_they_are_on(several: Trial) -> None:
 def test_flows_start_one_after_the_other(run_job: RunJob) -> None:
     flows = {"late": {"from": "s{i}", "to": "d{i}", "count": 4, "every": "1s"}}
     trial = Trial(run_job(job(flows, collect={"states": {}})))
-    opened = {}
+    opened: dict[str, float] = {}
     for row in trial.table("states").to_pylist():
         if row["newstate"] == "ESTABLISHED" and row["end"] == "source":
             opened.setdefault(row["flow"], row["time_ns"] / 1e9)
     for number in range(1, 5):
-        # The control connection first, and iperf3's exchange of parameters.
+        # Before a flow starts, iperf3 opens its control connection and exchanges parameters.
         assert number - 1 < opened[f"late-{number}"] < number - 1 + 0.4
 
 
@@ -127,18 +129,18 @@ def test_64_flows_at_a_time(run_job: RunJob) -> None:
     trial = Trial(run_job(job(flows, "3s", pairs=64, collect={"retrans": {}}, link={"rate": "50mbit"})))
     found = [trial.flow(f"many-{number}") for number in range(1, 65)]
     assert all(flow["exit_status"] == 0 and flow["tcp_info"]["bytes_acked"] > 0 for flow in found)
-    # Up to the moment at which the sockets were read, no more can have been acknowledged than the link carries. It is
-    # idle only while iperf3's 64 clients exchange their parameters.
+    # Until the sockets were read, the link cannot have carried more than its capacity.  It is idle only while the 64
+    # iperf3 clients exchange their parameters.
     capacity = 50e6 / 8 * 1448 / 1514 * max(flow["tcp_info_at_ns"] for flow in found) / 1e9
     assert 0.75 * capacity < sum(flow["tcp_info"]["bytes_acked"] for flow in found) <= capacity
 
 
 def test_every_algorithm_that_the_kernel_has(run_job: RunJob) -> None:
     flows = {name: {"from": f"s{number}", "to": f"d{number}", "cc": name} for number, name in enumerate(ALGORITHMS, 1)}
-    # dctcp without ECN is reno, and says so.
+    # ECN is on because, without it, DCTCP falls back to Reno and reports another name.
     trial = Trial(run_job(job(flows, "3s", pairs=len(ALGORITHMS), collect={}, ecn="on")))
     found = {name: trial.flow(name)["congestion_control"] for name in ALGORITHMS}
-    # The kernel's name of HighSpeed TCP (RFC 3649).
+    # The kernel calls HighSpeed TCP (RFC 3649) "highspeed".
     assert found == {name: "highspeed" if name == "hstcp" else name for name in ALGORITHMS}
 
 
@@ -152,7 +154,7 @@ def test_hosts_have_their_own_window_sysctls_and_queue(run_job: RunJob) -> None:
     first = {name: next(row for row in trial.of_sender(name) if row["packets_out"] > 2) for name in flows}
     assert first["wide"]["snd_cwnd"] == 40
     assert first["plain"]["snd_cwnd"] == 10
-    # Without the time stamps of 12 bytes.
+    # TCP timestamps, which are off on d1, take 12 bytes.
     assert first["wide"]["mss"] == 1460
     assert first["plain"]["mss"] == 1448
     qdiscs = {
@@ -171,7 +173,7 @@ def test_a_module_s_parameter_changes_what_it_does(run_job: RunJob) -> None:
         trial = Trial(run_job(job(flows, "3s", modules={"cubic": {"hystart": hystart}}, link={"delay": "40ms"})))
         slow_start = [row["snd_cwnd"] for row in trial.of_sender("bulk") if row["ssthresh"] == INFINITE]
         peaks.append(max(slow_start))
-    # Without HyStart, slow start ends when the queue is full: BDP and queue are 132 packets each.
+    # Without HyStart, slow start ends when the queue is full.  BDP and queue are 132 packets each.
     assert peaks[0] < 200 < 264 <= peaks[1]
 
 
@@ -180,8 +182,8 @@ def test_a_module_s_parameter_changes_what_it_does(run_job: RunJob) -> None:
     [
         ({"hosts": {"s1": {"sysctl": {"net.ipv4.tcp_turbo": 1}}}}, "sysctl net.ipv4.tcp_turbo=1: No such file"),
         ({"hosts": {"s1": {"sysctl": {"net.ipv4.tcp_sack": "maybe"}}}}, "sysctl net.ipv4.tcp_sack=maybe: Invalid"),
-        ({"modules": {"cubic": {"turbo": 1}}}, "tcp_cubic has no parameter turbo; it has beta, bic_scale"),
-        ({"modules": {"cubic": {"beta": "much"}}}, "tcp_cubic: beta=much: Invalid argument"),
+        ({"modules": {"cubic": {"turbo": 1}}}, "tcp_cubic has no parameter turbo; its parameters are: beta, bic_scale"),
+        ({"modules": {"cubic": {"beta": "much"}}}, "tcp_cubic does not accept beta=much: Invalid argument"),
     ],
 )
 def test_what_the_guest_does_not_have_is_said(run_job: RunJob, fields: dict[str, Any], expected: str) -> None:
@@ -191,7 +193,7 @@ def test_what_the_guest_does_not_have_is_said(run_job: RunJob, fields: dict[str,
 
 
 def test_probes_measure_what_a_queue_adds(run_job: RunJob) -> None:
-    """Beside a flow that fills a queue of 80 ms, in IPv4 and IPv6; the same while nothing is sent."""
+    """Probes run next to a flow that fills a queue of 80 ms, and before it starts; with IPv4 and IPv6."""
     probes = {
         "echo": {"from": "s2", "to": "d2"},
         "rpc": {"kind": "tcp", "from": "s2", "to": "d2", "request": "100B", "response": "2kB", "interval": "200ms"},
@@ -212,8 +214,8 @@ def test_probes_measure_what_a_queue_adds(run_job: RunJob) -> None:
             times = [at for at, _rtt in by_probe[name]]
             assert np.allclose(np.diff(times), times[1] - times[0], atol=0.002)
             before = [rtt for at, rtt in by_probe[name] if at < 1.9]
-            # 20 ms of delay, and what sending a few hundred bytes takes; nothing is lost.  Where one probe's process
-            # ends, the others wait for the processor.
+            # The base RTT is 20 ms, to which the transmission of a few hundred bytes is added; nothing is lost.  When
+            # the process of one probe ends, the others wait for the processor.
             assert 20.0 < min(before) <= float(np.median(before)) < 20.5
             assert max(before) < 26.0
         loaded = [rtt for name in ("echo", "rpc", "voice") for at, rtt in by_probe[name] if at > 3.5 and rtt]
@@ -231,13 +233,13 @@ def test_what_is_not_answered_is_counted(run_job: RunJob) -> None:
     for name in probes:
         rtts = [row["rtt_ns"] for row in trial.table("latency").to_pylist() if row["probe"] == name]
         assert len(rtts) == 1200
-        # Requests are lost, answers are not.
+        # Only requests are lost, because the reverse direction has no loss.
         assert abs(rtts.count(0) - 240) < 5 * np.sqrt(1200 * 0.2 * 0.8)
 
 
 @pytest.fixture(scope="module")
 def datagrams(run_job: RunJob) -> Trial:
-    """Voice through a link that carries it, a flood through one that does not; 200 and 1000 bytes at a time."""
+    """A trial with UDP flows: two that are slower than the link, and a flood that exceeds its rate."""
     flows = {
         "voice": {"from": "s1", "to": "d1", "protocol": "udp", "rate": "1mbit", "message": "200B"},
         "back": {"from": "s2", "to": "d2", "protocol": "udp", "rate": "1mbit", "direction": "reverse", "start": "1s"},
@@ -256,27 +258,27 @@ def test_datagrams_are_sent_at_their_rate(datagrams: Trial) -> None:
 
 def test_lost_datagrams_are_those_that_the_queue_dropped(datagrams: Trial) -> None:
     lost = {name: datagrams.received(name)["lost_packets"] for name in ("voice", "back", "flood")}
-    # For its 3 s the flood offers twice the link's rate.
+    # For 3 s, the offered load is about twice the rate of the link.
     assert lost["flood"] > 300
     assert lost["back"] == 0
     dropped = Counter(row["flow"] for row in datagrams.table("drops").to_pylist() if row["cause"] == "queue_overflow")
-    # Of what is lost after the last that arrives, the receiver knows nothing.
+    # The receiver cannot count datagrams that are lost after the last one that arrives.
     assert all(0 <= dropped[name] - lost[name] <= 8 for name in ("voice", "flood"))
 
 
 def test_segments_are_paced(run_job: RunJob) -> None:
     trial = Trial(run_job(job({"paced": {"from": "s1", "to": "d1", "pacing": "4mbit"}}, collect={"packets": {}})))
-    assert trial.received("paced")["bits_per_second"] == pytest.approx(4e6, rel=0.05)  # iperf3 counts whole blocks
+    assert trial.received("paced")["bits_per_second"] == pytest.approx(4e6, rel=0.05)  # iperf3 counts whole blocks.
     data = [row for row in trial.table("packets").to_pylist() if row["end"] == "source" and row["length"] == 1448]
     times = np.array([row["time_ns"] for row in data][100:]) / 1e6
-    # Two segments at a time at least (tcp_min_tso_segs), and of each the kernel counts its payload.
+    # The kernel sends at least two segments at a time (tcp_min_tso_segs) and paces by the payload of the segments.
     pairs = times[2:] - times[:-2]
     assert np.median(pairs) == pytest.approx(2 * 1448 * 8 / 4000, rel=0.002)
     assert np.percentile(pairs, 2) > 5
 
 
 def short_job() -> Job:
-    """Short flows over a link that is idle at first; then as much as it carries."""
+    """Return a job with short flows over a link that is nearly idle at first and fully loaded from 8 s on."""
     flows = {
         "tiny": {"from": "s1", "to": "d1", "arrivals": {"per_second": 5, "process": "constant"}, "amount": "1kB"},
         "pages": {
@@ -302,9 +304,10 @@ def test_a_tiny_flow_takes_the_handshake_and_one_way(short: Trial) -> None:
     assert len(rows) == 50
     alone = [row for row in rows if row["time_ns"] < 7.9e9]
     for number, row in enumerate(alone):
-        # Begun on the dot, but for what the process needs to wake up.
+        # Each flow begins exactly at its time, except for the time that the process needs to wake up.
         assert 0 <= row["time_ns"] - number * 200_000_000 < 1_500_000
-    # 20 ms for SYN and SYN-ACK, 10 ms for the data; 0.4 ms to send 1066 bytes at 20 Mbit/s, and the processor's time.
+    # SYN and SYN-ACK take 20 ms and the data 10 ms; sending 1066 bytes at 20 Mbit/s takes 0.4 ms, and the processor
+    # adds some time.
     assert np.median([row["connect_ns"] for row in alone]) / 1e6 == pytest.approx(20.1, abs=0.4)
     assert np.median([row["fct_ns"] for row in alone]) / 1e6 == pytest.approx(30.8, abs=0.7)
 
@@ -313,13 +316,15 @@ def test_short_flows_send_what_they_were_to_send_when_they_were_to(short: Trial)
     for flow in ("tiny", "pages", "dense"):
         rows = completions(short, flow)
         planned = next(
-            one["arrivals"] for one in short_job()["flows"] if one["name"] == flow and one["arrivals"] is not None
+            declared["arrivals"]
+            for declared in short_job()["flows"]
+            if declared["name"] == flow and declared["arrivals"] is not None
         )
         assert [row["number"] for row in rows] == list(range(len(planned["at_ns"])))
         assert [row["bytes"] for row in rows] == planned["bytes"]
         late_ns = np.array([row["time_ns"] for row in rows]) - np.array(planned["at_ns"])
         assert (late_ns >= 0).all()
-        # They wait for the processor: the flood of dense ones for each other.
+        # Flows may be late because they wait for the processor, especially the many dense ones.
         assert np.median(late_ns) < 2e6
         assert all(row["fct_ns"] > row["connect_ns"] > 0 for row in rows)
 
@@ -333,20 +338,20 @@ def test_the_kernel_saw_the_same_short_flows(short: Trial) -> None:
         rows = completions(short, flow)
         own = {row["sport"]: row for row in lives if row["flow"] == flow}
         assert sorted(own) == sorted(row["sport"] for row in rows)
-        # The kernel counts SYN and FIN among what was acknowledged.
+        # The kernel counts SYN and FIN as acknowledged bytes, too.
         assert {row["sport"]: row["bytes"] + 2 for row in rows} == {port: row["tx_bytes"] for port, row in own.items()}
         segments = [-(-(row["end_seq"] - row["seq"]) // 1448) for row in resent if row["flow"] == flow]
         assert sum(row["retransmissions"] for row in rows) == sum(segments)
-    # 40 flows of 60 kB in a second are just about what the link carries: some must have been lost.
+    # 40 flows of 60 kB per second are about the capacity of the link, so some packets must have been lost.
     assert sum(row["retransmissions"] for row in completions(short, "dense")) > 0
 
 
 def test_a_short_flow_that_cannot_end_has_no_completion_time(run_job: RunJob) -> None:
-    """The way there is cut after 2 s: what has not arrived by then never does."""
+    """The forward direction is cut after 2 s, so data that have not arrived by then never arrive."""
     flows = {"cut": {"from": "s1", "to": "d1", "arrivals": {"per_second": 2, "process": "constant"}, "amount": "20kB"}}
     cut = {"rate": "20mbit", "schedule": [{"at": "2s", "loss": "99.9999%"}]}
     rows = completions(Trial(run_job(job(flows, "4s", link=cut, collect={}))), "cut")
     assert [row["fct_ns"] > 0 for row in rows] == [True] * 4 + [False] * 4
-    # The SYN of the one that begins at that moment may still get through.
+    # The SYN of the flow that begins at the moment of the cut may still arrive.
     assert all(row["connect_ns"] == 0 for row in rows[5:])
     assert all(row["bytes"] == 0 for row in rows[4:])

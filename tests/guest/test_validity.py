@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Plant the pitfalls that make testbeds lie in a real trial's record: each is caught, by the check that is for it."""
+"""Change the record of a real trial as known pitfalls of testbeds would, and test that the right check reports it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.measured import MeasuredTrial
 from lab.evaluation.trial import measure
-from lab.job.protocol import Job
+from lab.job.protocol import InterfaceResult, Job, Record
 from lab.store.run import create_run
 from lab.store.trial import TrialIdentity
 from tests.conftest import job_of
@@ -30,9 +30,9 @@ def trial(run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFacto
     return measure(run.put_trial(identity, job, run_job(job)))
 
 
-def planted(trial: MeasuredTrial, change: Callable[[dict[str, Any]], None]) -> dict[str, str]:
-    """Check id → verdict, where it is not ok, of the trial with its record changed."""
-    record: Any = copy.deepcopy(trial.record)
+def planted(trial: MeasuredTrial, change: Callable[[Record], None]) -> dict[str, str]:
+    """Change the trial's record and return check id → verdict for all checks whose verdict is not ``ok``."""
+    record = copy.deepcopy(trial.record)
     change(record)
     flows = tuple(
         replace(flow, result=next(found for found in record["flows"] if found["name"] == flow.name))
@@ -43,15 +43,14 @@ def planted(trial: MeasuredTrial, change: Callable[[dict[str, Any]], None]) -> d
     }
 
 
-def interface(record: dict[str, Any], node: str, role: str, link: str = "bottleneck") -> dict[str, Any]:
+def interface(record: Record, node: str, role: str, link: str = "bottleneck") -> InterfaceResult:
     (found,) = (one for one in record["interfaces"] if (one["node"], one["role"], one["link"]) == (node, role, link))
-    return dict(found)
+    return found
 
 
-def qdisc(port: dict[str, Any], kind: str) -> dict[str, Any]:
+def qdisc(port: InterfaceResult, kind: str) -> dict[str, Any]:
     (found,) = (one for one in port["qdiscs_after"] if one["kind"] == kind)
-    found_dict: dict[str, Any] = found
-    return found_dict
+    return found
 
 
 def test_the_trial_itself_is_valid(trial: MeasuredTrial) -> None:
@@ -60,45 +59,45 @@ def test_the_trial_itself_is_valid(trial: MeasuredTrial) -> None:
     assert len(checks) >= 15
 
 
-def offloads_on(record: dict[str, Any]) -> None:
+def offloads_on(record: Record) -> None:
     interface(record, "r1", "egress")["offloads"]["gso"] = True
 
 
-def other_algorithm(record: dict[str, Any]) -> None:
+def other_algorithm(record: Record) -> None:
     record["flows"][0]["congestion_control"] = "reno"
 
 
-def processor_saturated(record: dict[str, Any]) -> None:
+def processor_saturated(record: Record) -> None:
     record["cpu"]["busy_ns"] = record["cpu"]["total_ns"] * 95 // 100
 
 
-def events_lost(record: dict[str, Any]) -> None:
+def events_lost(record: Record) -> None:
     record["collectors"]["tcp_probe"]["lost"] = record["collectors"]["tcp_probe"]["rows"]
 
 
-def receiver_limits(record: dict[str, Any]) -> None:
+def receiver_limits(record: Record) -> None:
     info = record["flows"][0]["tcp_info"]
     info["rwnd_limited"] = info["busy_time"] // 2
 
 
-def sender_limits(record: dict[str, Any]) -> None:
+def sender_limits(record: Record) -> None:
     info = record["flows"][0]["tcp_info"]
     info["sndbuf_limited"] = info["busy_time"] // 2
 
 
-def metrics_cached(record: dict[str, Any]) -> None:
+def metrics_cached(record: Record) -> None:
     record["sysctls"]["net.ipv4.tcp_no_metrics_save"] = "0"
 
 
-def wrong_rate(record: dict[str, Any]) -> None:
+def wrong_rate(record: Record) -> None:
     qdisc(interface(record, "r1", "egress"), "tbf")["options"]["rate"] *= 2
 
 
-def wrong_delay(record: dict[str, Any]) -> None:
+def wrong_delay(record: Record) -> None:
     qdisc(interface(record, "r2", "ingress"), "netem")["options"]["delay"]["delay"] = 0.005
 
 
-def large_mtu(record: dict[str, Any]) -> None:
+def large_mtu(record: Record) -> None:
     for port in record["interfaces"]:
         port["mtu"] = 9000
 
@@ -120,6 +119,6 @@ def large_mtu(record: dict[str, Any]) -> None:
     ids=lambda value: getattr(value, "__name__", None),
 )
 def test_a_planted_pitfall_is_caught(
-    trial: MeasuredTrial, plant: Callable[[dict[str, Any]], None], check: str, expected: str
+    trial: MeasuredTrial, plant: Callable[[Record], None], check: str, expected: str
 ) -> None:
     assert planted(trial, plant) == {check: expected}

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The native engine on this host's kernel, as far as that goes: links with a rate, and what it says it lacks."""
+"""Test the native engine on this host's kernel, with links that have a rate but no delay.
+
+The tests also check what the engine reports as missing.
+"""
 
 from __future__ import annotations
 
@@ -50,7 +53,7 @@ def links() -> list[str]:
 
 
 def marked() -> list[Path]:
-    """The processes of native trials."""
+    """Return the processes of native trials, as folders in /proc."""
     found = []
     for folder in Path("/proc").glob("[0-9]*"):
         try:
@@ -84,10 +87,10 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
     assert "native: in real time on this machine" in page
     again = lab("verify", str(run))
     assert "cannot come out the same to the byte" in again.stderr
-    # Goodput of both cells; whether it agrees is the machine's business.
+    # Goodput is compared for both cells.  Whether it agrees depends on what else the machine does.
     assert again.stdout.splitlines()[-1] in ("2/2 agree", "1/2 agree", "0/2 agree")
     assert again.returncode == (0 if "2/2" in again.stdout else 1)
-    # A second run is another sample, not the first one from a cache.
+    # In real time, a second run is another sample and must not come from the cache.
     more = lab("run", str(experiment), "--engine", "native", "--set", "repeat=1", "-o", str(tmp_path / "results"))
     assert "from the cache" not in more.stderr
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lab trace`` on this machine's kernel: an event is caused on purpose, and exactly that is found."""
+"""Test ``lab trace`` on this machine's kernel: cause events on purpose and check that exactly these are printed."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class Tracer:
         assert "tracing" in first, first + self._process.stderr.read()
 
     def stop(self, number: int = signal.SIGINT) -> tuple[str, str]:
-        """(standard output, standard error), after all that was under way has arrived."""
+        """Wait until outstanding events have arrived, stop the trace, and return (standard output, standard error)."""
         time.sleep(0.5)
         self._process.send_signal(number)
         output, errors = self._process.communicate(timeout=30)
@@ -69,7 +69,7 @@ def listening(address: str = "127.0.0.1") -> Iterator[socket.socket]:
 
 
 def transfer(server: socket.socket, count: int = BYTES) -> None:
-    """Send so many bytes over one connection; the client closes first."""
+    """Send *count* bytes over one connection; the client closes first."""
 
     def serve() -> None:
         connection, _peer = server.accept()
@@ -108,7 +108,7 @@ def test_life_counts_every_byte() -> None:
         tracer = Tracer("life", "--json", "--port", str(server.getsockname()[1]))
         transfer(server)
         client, accepted = sorted(tracer.rows(), key=lambda row: -row["tx_bytes"])
-    # The kernel counts SYN and FIN for one each in what is acknowledged, and FIN in what is received.
+    # The kernel counts SYN and FIN as one acknowledged byte each, and FIN as one received byte.
     assert client["tx_bytes"] - BYTES in (0, 1, 2)
     assert accepted["rx_bytes"] - BYTES in (0, 1)
     assert client["rx_bytes"] <= 1 >= accepted["tx_bytes"]
@@ -120,7 +120,8 @@ def test_a_socket_that_is_taken_down() -> None:
         tracer = Tracer("destroy", "--json", "--port", str(server.getsockname()[1]))
         transfer(server)
         rows = tracer.rows()
-    assert len(rows) == 2  # both ends; the one in TIME_WAIT has been replaced by a smaller kind
+    # Both ends are destroyed.  The one in TIME_WAIT has been replaced by a smaller kind of socket.
+    assert len(rows) == 2
 
 
 def test_one_reset_that_is_sent_and_received() -> None:
@@ -140,7 +141,7 @@ def test_one_reset_that_is_sent_and_received() -> None:
 
 @pytest.fixture
 def namespace() -> Iterator[str]:
-    """A network namespace whose only way out is a veth pair to nowhere: ``inside`` 10.99.0.1/24."""
+    """A network namespace with the interface ``inside`` (10.99.0.1/24), one end of a veth pair that leads nowhere."""
     name = f"labtest{os.getpid()}"
     subprocess.run(["ip", "netns", "add", name], check=True)
     try:
@@ -150,7 +151,7 @@ def namespace() -> Iterator[str]:
             "link set inside up",
             "link set outside up",
             "link set lo up",
-            # Packets to this neighbour leave, and nobody answers.
+            # Packets to this neighbour are sent, but nobody answers.
             "neighbour replace 10.99.0.2 lladdr 02:00:00:00:00:99 dev inside nud permanent",
         ):
             subprocess.run(["ip", "-n", name, *command.split()], check=True)
@@ -207,8 +208,8 @@ def test_drops_and_backlog_of_a_queue_are_tc_s(namespace: str) -> None:
         "import socket; s = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)\n"
         "for _ in range(50): s.sendto(bytes(1000), ('10.99.0.2', 9))",
     )
-    time.sleep(0.5)  # 10 kB at 1 Mbit/s take 80 ms
-    # What passes the queue dies on the other side, where nobody has its address.
+    time.sleep(0.5)  # Sending 10 kB at 1 Mbit/s takes 80 ms.
+    # Packets that pass the queue are dropped at the other end, where nobody has their destination address.
     dropped = [row for row in drops.rows() if row["cause"] != "other"]
     samples = queue.rows()
     tbf = tbf_of(namespace)
@@ -237,7 +238,7 @@ def test_drops_are_switched_from_another_terminal(namespace: str) -> None:
             f"for _ in range({count}): s.sendto(bytes(1000), ('10.99.0.2', 9))",
         )
 
-    # 500 bytes: every packet is refused.
+    # With a limit of 500 bytes, tbf drops all packets.
     tbf = f"-n {namespace} qdisc replace dev inside root tbf rate 1mbit burst 1600 limit 500"
     subprocess.run(["tc", *tbf.split()], check=True)
     tracer = Tracer("drops", "--json", "--host", "10.99.0.2", "--start-off")
@@ -249,7 +250,7 @@ def test_drops_are_switched_from_another_terminal(namespace: str) -> None:
     assert "off" in told("--off")
     send(3)
     output, errors = tracer.stop()
-    assert len(output.splitlines()) in (19, 20)  # the bucket may let one pass
+    assert len(output.splitlines()) in (19, 20)  # The bucket may let one packet pass.
     assert "switched on" in errors
     assert "switched off" in errors
     done = subprocess.run([str(lab_command()), "trace", "drops", "--off"], capture_output=True, text=True, check=False)
@@ -259,7 +260,7 @@ def test_drops_are_switched_from_another_terminal(namespace: str) -> None:
 
 @pytest.fixture
 def kernel_trace() -> Iterator[Path]:
-    """An instance of the kernel's own tracer."""
+    """An instance of the kernel's own tracer (ftrace)."""
     tracefs = Path("/sys/kernel/tracing")
     if not (tracefs / "instances").exists():
         subprocess.run(["mount", "-t", "tracefs", "tracefs", str(tracefs)], check=True)
@@ -290,12 +291,12 @@ def test_the_probe_is_the_kernels_own_tracepoint(kernel_trace: Path) -> None:
     }  # fmt: skip
     kernels = Counter(
         (
-            int(one["snd_nxt"], 16),
-            int(one["snd_una"], 16),
-            int(one["sock_cookie"], 16),
-            *(int(one[name]) for name in fields),
+            int(event_fields["snd_nxt"], 16),
+            int(event_fields["snd_una"], 16),
+            int(event_fields["sock_cookie"], 16),
+            *(int(event_fields[name]) for name in fields),
         )
-        for one in told
+        for event_fields in told
     )
     ours = Counter(
         (row["snd_nxt"], row["snd_una"], row["sock_cookie"], *(row[column] for column in fields.values()))
@@ -329,7 +330,7 @@ def test_the_classic_line() -> None:
         output, _errors = tracer.stop()
     line = re.compile(r"\d+\.\d{9} 127\.0\.0\.1:\d+ 127\.0\.0\.1:\d+ \d+ 0x[0-9a-f]+ 0x[0-9a-f]+ \d+ \d+ \d+ \d+ \d+")
     assert output
-    assert [one for one in output.splitlines() if not line.fullmatch(one)] == []
+    assert [text for text in output.splitlines() if not line.fullmatch(text)] == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -371,7 +372,7 @@ def test_the_list_is_true(tmp_path: Path) -> None:
         (["tcp_probe", "--port", "70000"], "expected a port from 1 to 65535"),
         (["probe", "--port", "5201"], "'probe' has been renamed: write lab trace tcp_probe"),
         (["tcp_probe", "--host", "nowhere"], "expected an IPv4 or IPv6 address"),
-        (["states", "--duration", "-1"], "expected seconds"),
+        (["states", "--duration", "-1"], "expected a time in seconds"),
         (["nosuch"], "invalid choice: 'nosuch'"),
         ([], "the following arguments are required: NAME"),
     ],

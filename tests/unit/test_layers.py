@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Who may know whom: read from the imports of the source, those inside functions too."""
+"""Which module may import which other, checked with all imports in the source, including those inside functions."""
 
 from __future__ import annotations
 
@@ -40,17 +40,17 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "cli": {"engine", "errors", "experiment", "job", "plan", "report", "run", "store", "units"},
     },
 )
-"""The parts of ``lab``, from the ground floor up, and which others each of them may import."""
+"""The parts of ``lab`` from the lowest layer to the highest, and the other parts that each of them may import."""
 
 ALLOWED = {part: others for floor in FLOORS for part, others in floor.items()}
 
 EXPERIMENT = ("schema", "resolve", "check", "read")
-"""The parts of ``lab.experiment``; each may import those before it."""
+"""The parts of ``lab.experiment``; each of them may import only those before it."""
 
 
 @cache
 def sources() -> dict[str, ast.Module]:
-    """Module name → its syntax tree."""
+    """Return the syntax tree of each module, by the module's name."""
     found = {}
     for path in sorted((ROOT / "lab").rglob("*.py")):
         name = ".".join(path.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
@@ -60,16 +60,20 @@ def sources() -> dict[str, ast.Module]:
 
 @cache
 def imports(module: str, *, at_once: bool = False) -> frozenset[str]:
-    """What ``module`` imports, as written out; with ``at_once`` only what is imported when it is."""
+    """Return the names of all modules that *module* imports, directly and anywhere in its source.
+
+    With *at_once*, imports inside functions and under ``TYPE_CHECKING`` are left out: they do not take place when
+    *module* itself is imported.
+    """
     tree = sources()[module]
     found = set()
     for node in _outside_functions(tree) if at_once else ast.walk(tree):
         if isinstance(node, ast.Import):
             found |= {alias.name for alias in node.names}
         elif isinstance(node, ast.ImportFrom):
-            assert node.level == 0, f"{module}: a relative import"
+            assert node.level == 0, f"{module} has a relative import"
             assert node.module is not None
-            # `from lab.engine.vm import qemu` imports lab.engine.vm.qemu, and nothing else of lab.engine.vm.
+            # ``from lab.engine.vm import qemu`` imports the module lab.engine.vm.qemu, so do not count lab.engine.vm.
             full = {f"{node.module}.{alias.name}" for alias in node.names}
             found |= {name for name in full if name in sources()} or {node.module}
     return frozenset(found)
@@ -85,12 +89,14 @@ def _outside_functions(node: ast.AST) -> Iterator[ast.AST]:
 
 
 def within(name: str, packages: Iterable[str]) -> bool:
+    """Return whether the module *name* is one of *packages*, or inside one of them."""
     return any(name == package or name.startswith(package + ".") for package in packages)
 
 
 def modules_of(*packages: str) -> list[str]:
+    """Return the names of all modules in *packages*."""
     found = [module for module in sources() if within(module, packages)]
-    assert found, f"no module in {packages}"
+    assert found, f"there is no module in {packages}"
     return found
 
 
@@ -167,7 +173,7 @@ def test_there_is_no_cycle() -> None:
 
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
-    # `lab check` and every error message should come at once.
+    # ``lab check`` and error messages should appear without delay.
     heavy = {"matplotlib", "pyarrow", "numpy", "qemu.qmp", "pandas"}
     seen: set[str] = set()
     waiting = ["lab.cli"]
@@ -182,13 +188,15 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
 
 
 def uses(module: str, name: str) -> bool:
+    """Return whether the source of *module* contains the identifier *name*."""
     return any(isinstance(node, ast.Name) and node.id == name for node in ast.walk(sources()[module]))
 
 
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
-    # lab.agent's own command lines are those that other engines and `lab trace` start.
+    # These modules are programs of their own, started by the engines, by the agent, or by ``lab trace``.
     command_lines = {"lab.agent.__main__", "lab.live.__main__", "lab.agent.traffic.latency_probe_ends"}
-    command_lines |= {"lab.agent.traffic.short_flow_ends", "lab.agent.shell"}  # and the console of `lab shell`
+    # lab.agent.shell is the console of ``lab shell``.
+    command_lines |= {"lab.agent.traffic.short_flow_ends", "lab.agent.shell"}
     printing = {module for module in sources() if uses(module, "print")}
     assert {module for module in printing if not within(module, ["lab.cli"])} <= command_lines
     exits = {
@@ -200,6 +208,7 @@ def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
 
 
 def _names(module: str) -> Iterator[str]:
+    """Yield all identifiers, attributes and imported names in the source of *module*."""
     for node in ast.walk(sources()[module]):
         if isinstance(node, ast.Name):
             yield node.id
@@ -207,6 +216,15 @@ def _names(module: str) -> Iterator[str]:
             yield node.attr
         elif isinstance(node, ast.alias):
             yield node.name.rpartition(".")[2]
+
+
+def test_no_function_is_longer_than_a_screen() -> None:
+    for folder in ("lab", "tests", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
+                    assert node.end_lineno is not None
+                    assert node.end_lineno - node.lineno < 60, f"{path}: {node.name}"
 
 
 def test_every_file_says_whose_licence_it_has_and_stays_short() -> None:

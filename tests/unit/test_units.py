@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Quantities: what is read, what is refused, and that what is written can be read back."""
+"""Quantities with units: which texts are accepted or refused, and that formatted quantities can be parsed again."""
 
 import re
 from collections.abc import Callable
@@ -158,7 +158,7 @@ def test_formats(shown: str, text: str) -> None:
 _INT63 = st.integers(min_value=0, max_value=2**63 - 1)
 
 
-# The parsers take at most 18 digits before the point.
+# The parsers accept at most 18 digits before the decimal point.
 @given(st.integers(min_value=0, max_value=10**18))
 def test_a_formatted_rate_reads_back(rate_bps: int) -> None:
     assert units.parse_rate(units.format_rate(rate_bps)) == rate_bps

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Load the collectors' BPF programs: bcc compiles them and makes their maps, libbpf hands them to the kernel.
+"""Load the collectors' BPF programs: bcc compiles them and creates their maps, libbpf loads them into the kernel.
 
-Programs are attached by the kernel's types (BTF): tracepoints with their arguments as pointers, functions through
-fentry and fexit.  That needs no tracefs and no kprobes, and what the verifier says can be shown.
+Programs are attached through the kernel's type information (BTF): to tracepoints, whose arguments they get as typed
+pointers, and to functions through fentry and fexit.  This needs neither tracefs nor kprobes, and the messages of the
+verifier are available for error messages.
 """
 
 from __future__ import annotations
@@ -30,7 +31,7 @@ _ATTACH_TYPES = {"tracepoint": 23, "function": 24, "return": 25}  # BPF_TRACE_RA
 
 
 class _LoadOptions(ctypes.Structure):
-    """``struct bpf_prog_load_opts`` of libbpf 1.0; a later one knows our size and ignores the rest."""
+    """``struct bpf_prog_load_opts`` of libbpf 1.0; later versions of libbpf read only the first ``size`` bytes."""
 
     _fields_ = (
         ("size", ctypes.c_size_t),
@@ -57,12 +58,16 @@ class _LoadOptions(ctypes.Structure):
 
 
 class BccPrograms:
-    """All collectors in one module: bcc's headers are then parsed once."""
+    """The BPF programs of several collectors, compiled as one bcc module so that its headers are parsed only once.
+
+    Implements :class:`~lab.agent.collectors.loader.Programs`.
+    """
 
     def __init__(self, sources: Path, collectors: Sequence[str], types: KernelTypes | None = None) -> None:
-        """Compile ``collectors`` from ``sources/<collector>.bpf.c`` and have them verified.
+        """Compile ``collectors`` from ``sources/<collector>.bpf.c`` and load them into the kernel, which verifies them.
 
-        Raises :class:`~lab.agent.collectors.loader.LoaderError`.
+        Raises:
+            LoaderError: A program cannot be compiled, or the kernel does not accept it.
         """
         try:
             self._types = types or KernelTypes(PRIVATE_TYPES)
@@ -74,6 +79,11 @@ class BccPrograms:
         for name in collectors:
             self._loaded[name] = list(self._load(name))
 
+    @property
+    def warnings(self) -> str:
+        """What the compiler warned of; empty for programs as they should be."""
+        return str(self._bpf.warnings)
+
     def attach(self, collector: str, options: Collection[str] = ()) -> None:
         for hook, program in sorted(self._loaded[collector], key=_attached_when):
             if hook.option is None or hook.option in options:
@@ -83,7 +93,9 @@ class BccPrograms:
                 link = libbpf().bpf_raw_tracepoint_open(None, program)
                 if link < 0:
                     self.detach(collector)
-                    raise LoaderError(f"{collector} cannot be attached to {_place(hook)}: {os.strerror(-link)}")
+                    raise LoaderError(
+                        f"the collector {collector} cannot be attached to the {_place(hook)}: {os.strerror(-link)}"
+                    )
                 self._links[collector].append(link)
 
     def detach(self, collector: str) -> None:
@@ -122,12 +134,13 @@ class BccPrograms:
             if isinstance(program, int) and hook.is_sample == are_samples and not hook.is_second
         )
         if not are_samples:
-            # What interrupts a second program that has nothing to do is no loss.
+            # The kernel counts a miss of the first program even if the second program then recorded the event.  Misses
+            # of a second program (not counted above) are no losses: the first program has recorded those events.
             missed -= sum(self._nested(hook) for hook in COLLECTORS[collector].hooks if hook.is_interruptible)
         return max(0, missed)
 
     def _nested(self, hook: Hook) -> int:
-        """How often the second program recorded what the first one missed."""
+        """Return how often the second program of *hook* recorded an event that the first one missed."""
         return int(self._bpf["places_nested"].sum(ctypes.c_int(PLACES.index(hook.program))).value)
 
     def ring(self, collector: str) -> tuple[int, int]:
@@ -135,7 +148,7 @@ class BccPrograms:
 
     def layout(self, collector: str) -> tuple[int, list[Field]]:
         table = self._bpf[f"{collector}_events"]
-        # bcc derives this ctypes class from the C struct's debug information.
+        # bcc generates this ctypes class from the debug information of the C struct.
         event = type(table.event(ctypes.cast(ctypes.create_string_buffer(4096), ctypes.c_void_p)))
         fields: list[Field] = []
         for name, kind in event._fields_:
@@ -143,17 +156,17 @@ class BccPrograms:
         return ctypes.sizeof(event), fields
 
     def _load(self, collector: str) -> Iterator[tuple[Hook, int | LoaderError]]:
-        for hook in (one for first in COLLECTORS[collector].hooks for one in first.programs):
+        for hook in (hook for declared in COLLECTORS[collector].hooks for hook in declared.programs):
             try:
                 place = find_hook(self._types, hook)
                 if place is None:
-                    raise LoaderError(f"{collector}: this kernel has no {_place(hook)}")
+                    raise LoaderError(f"the collector {collector} cannot run: this kernel has no {_place(hook)}")
                 yield hook, self._program(hook, place)
             except LoaderError as exc:
                 if hook.required and hook.option is None:
                     raise
                 if hook.required:
-                    yield hook, exc  # for whoever asks for the option
+                    yield hook, exc  # attach() raises this error when the option is asked for.
 
     def _program(self, hook: Hook, place: int) -> int:
         from bcc.libbcc import lib as libbcc
@@ -176,39 +189,43 @@ class BccPrograms:
 
         program = attempt()
         if program < 0:
-            # Again, with the verifier's words: it writes them only when asked, and asking takes time.
+            # Load again with the verifier's log switched on.  The log takes time, so the first attempt is without it.
             options.log_level, options.log_size, options.log_buf = 1, _LOG_BYTES, ctypes.addressof(log)
             program = attempt()
         if program < 0:
             raise LoaderError(
-                f"the kernel refuses {hook.program} at {_place(hook)}: {_why(hook, -program)}"
+                f"the kernel rejects the BPF program {hook.program} for the {_place(hook)}: {_why(hook, -program)}"
                 f"\n{log.value.decode(errors='replace')}".rstrip()
             )
         return program
 
 
 def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes) -> Any:
-    """Return bcc's module of ``sources/<program>.bpf.c``; its functions are not loaded.
+    """Compile ``sources/<program>.bpf.c`` of all *programs* into one bcc module, without loading its functions.
 
-    Raises :class:`~lab.agent.collectors.loader.LoaderError`.
+    The attribute ``warnings`` of the module contains the warnings of the compiler.
+
+    Raises:
+        LoaderError: bcc is not installed or cannot compile the programs.
     """
-    # bcc wants a kernel's headers; ours need nothing of them (bpf/kernel/README.md).
+    # bcc insists on kernel headers.  The programs do not use any, so stand-ins are enough (bpf/kernel/README.md).
     os.environ["BCC_KERNEL_SOURCE"] = str(sources / "kernel")
-    # bcc takes a moment to import, and hosts without it must still be able to say so.
+    # bcc is imported only here because the import is slow and because this module must also work, up to this error
+    # message, on hosts without bcc.
     try:
         from bcc import BPF
     except ImportError as exc:
-        raise LoaderError(f"bcc is not installed; it is in the package python3-bpfcc ({exc})") from exc
+        raise LoaderError(f"bcc is not installed; install the package python3-bpfcc ({exc})") from exc
 
     class Module(BPF):  # type: ignore[misc]
         def _trace_autoload(self) -> None:
-            """bcc would attach what it knows by the programs' names."""
+            """Do nothing, where bcc's own method would attach programs by the prefix of their names."""
 
     headers = "".join(path.read_text(encoding="utf-8") for path in sorted(sources.glob("*.h")))
     text = "".join((sources / f"{name}.bpf.c").read_text(encoding="utf-8") for name in programs)
     # fmt: off
     flags = [
-        f"-I{sources}", "-Wno-everything",
+        f"-I{sources}", "-Wall", "-Wextra",
         *(
             f"-D{name.upper()}_RING_PAGES={COLLECTORS[name].ring_bytes // _PAGE}"
             for name in programs if name in COLLECTORS
@@ -217,21 +234,26 @@ def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes)
     ]
     # fmt: on
     macros = kernel_macros(headers + text, types)
-    with _captured_stderr() as said:
+    with _captured_stderr() as captured:
         try:
-            return Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
+            module = Module(text=f'{macros}#include "{_HEADERS}"\n{text}'.encode(), cflags=flags)
         except Exception as exc:  # bcc raises bare Exception
-            raise LoaderError(f"bcc cannot compile {', '.join(programs)}: {exc}\n{said()}".strip()) from exc
+            raise LoaderError(f"bcc cannot compile {', '.join(programs)}: {exc}\n{captured()}".strip()) from exc
+        module.warnings = captured()
+    return module
 
 
 class _ProgramInfo(ctypes.Structure):
-    """``struct bpf_prog_info``, include/uapi/linux/bpf.h, as far as we read it."""
+    """The beginning of ``struct bpf_prog_info`` (include/uapi/linux/bpf.h), up to the field that is read."""
 
     _fields_ = (("before", ctypes.c_uint8 * 208), ("recursion_misses", ctypes.c_uint64))
 
 
 def _misses(program: int) -> int:
-    """How often the kernel did not run the program because it was running: an interrupt came meanwhile (since 5.12)."""
+    """Return how often the kernel skipped the program because an interrupt arrived while the program was running.
+
+    The kernel counts this since 5.12.
+    """
     info = _ProgramInfo()
     size = ctypes.c_uint32(ctypes.sizeof(info))
     if libbpf().bpf_obj_get_info_by_fd(program, ctypes.byref(info), ctypes.byref(size)) != 0:
@@ -240,14 +262,18 @@ def _misses(program: int) -> int:
 
 
 def _attached_when(loaded: tuple[Hook, object]) -> int:
-    """Second programs must run after the first ones: at tracepoints the kernel runs them in the order in which they
-    came (tracepoint.c, func_add()), at functions in the opposite one (trampoline.c, __bpf_trampoline_link_prog())."""
+    """Return a sort key that puts hooks in the order in which they must be attached.
+
+    The second program of a hook must run after the first one.  At tracepoints the kernel runs programs in the order in
+    which they were attached (tracepoint.c, func_add()), at functions in the reverse order (trampoline.c,
+    __bpf_trampoline_link_prog()).
+    """
     hook, _program = loaded
     return int(hook.is_second if hook.kind == "tracepoint" else not hook.is_second)
 
 
 def find_hook(types: KernelTypes, hook: Hook) -> int | None:
-    """The id of the first of the hook's targets that the kernel has."""
+    """Return the BTF id of the first of the hook's targets that the kernel has; None if it has none of them."""
     find = types.tracepoint if hook.kind == "tracepoint" else types.function
     return next((place for place in map(find, hook.targets) if place is not None), None)
 
@@ -258,27 +284,27 @@ def _place(hook: Hook) -> str:
 
 
 def _why(hook: Hook, number: int) -> str:
-    said = os.strerror(number)
+    reason = os.strerror(number)
     if number == errno.EPERM and os.geteuid() != 0:
-        return f"{said}: BPF needs root"
+        return f"{reason} (loading BPF programs requires root)"
     if number in (errno.EPERM, errno.ENOTSUP) and hook.kind != "tracepoint":
-        return f"{said}: it allows tracepoints only, no fentry"
-    return said
+        return f"{reason} (this kernel allows BPF programs at tracepoints only, not at functions through fentry)"
+    return reason
 
 
 @contextlib.contextmanager
 def _captured_stderr() -> Iterator[Any]:
-    """What C code writes to standard error meanwhile; call the yielded function for it."""
+    """Capture what C code writes to standard error inside the block; the yielded function returns the text."""
     with tempfile.TemporaryFile() as file:
         saved = os.dup(2)
         os.dup2(file.fileno(), 2)
 
-        def said() -> str:
+        def captured() -> str:
             file.seek(0)
             return file.read().decode(errors="replace").strip()
 
         try:
-            yield said
+            yield captured
         finally:
             os.dup2(saved, 2)
             os.close(saved)

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The running kernel's own types (BTF): where a field is, what an enumerator is called, what can be hooked.
+"""Look up the running kernel's own type information (BTF): offsets of fields, names of enumerators, hook targets.
 
-So a collector needs no kernel headers, compiles in a moment, and is right for the kernel it runs on, whichever that is.
-libbpf does the parsing; format: Documentation/bpf/btf.rst.
+With it, a collector needs no kernel headers, compiles in a fraction of a second, and matches whichever kernel it runs
+on.  libbpf parses the data; Documentation/bpf/btf.rst describes the format.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class _Enumerator(ctypes.Structure):
 
 @dataclass(frozen=True)
 class Place:
-    """Where a field lies in its structure, and how long it is, in bits."""
+    """The position of a field in its structure and its size, both in bits."""
 
     bit: int
     bits: int
@@ -50,19 +50,27 @@ class Place:
 
 
 class TypesError(Exception):
-    """The kernel has no type information, or it cannot be read."""
+    """The kernel's type information is missing or unreadable, or lacks a field that a program needs."""
 
 
 class KernelTypes:
-    """Type information of the kernel and of the modules named; raises :class:`TypesError`."""
+    """The type information of the running kernel and of some of its modules."""
 
     def __init__(self, modules: tuple[str, ...] = ()) -> None:
+        """Read the type information; *modules* that are not loaded, or have none, are skipped.
+
+        Raises:
+            TypesError: libbpf or the kernel's type information is missing or unreadable.
+        """
         self._libbpf = libbpf()
         if not VMLINUX.exists():
-            raise TypesError(f"this kernel has no type information: {VMLINUX} is missing (CONFIG_DEBUG_INFO_BTF)")
+            raise TypesError(
+                f"this kernel has no type information: {VMLINUX} is missing; "
+                "use a kernel built with CONFIG_DEBUG_INFO_BTF"
+            )
         self._kernel = self._libbpf.btf__parse(bytes(VMLINUX), None)
         if not self._kernel:
-            raise TypesError(f"{VMLINUX} cannot be read")
+            raise TypesError(f"cannot read the kernel's type information in {VMLINUX}")
         self._all = [self._kernel]
         for module in modules:
             path = VMLINUX.with_name(module)
@@ -70,7 +78,10 @@ class KernelTypes:
                 self._all.append(self._libbpf.btf__parse_split(bytes(path), self._kernel))
 
     def place(self, structure: str, field: str) -> Place | None:
-        """Where ``structure`` has ``field``, looking into unnamed structures and unions as C does; None: nowhere."""
+        """Return the position of ``field`` in ``structure``, or None if the structure or the field does not exist.
+
+        As in C, the fields of unnamed inner structures and unions count as fields of the structure.
+        """
         for types in self._all:
             found = self._libbpf.btf__find_by_name_kind(types, structure.encode(), _STRUCT)
             if found > 0:
@@ -78,7 +89,7 @@ class KernelTypes:
         return None
 
     def enumerators(self, enum: str) -> dict[int, str]:
-        """Value → name; empty when there is no such enum."""
+        """Return value → name of the enum's members; empty if the kernel has no such enum."""
         found = self._libbpf.btf__find_by_name_kind(self._kernel, enum.encode(), _ENUM)
         if found <= 0:
             return {}
@@ -87,23 +98,23 @@ class KernelTypes:
         return {entry.value: self._name(self._kernel, entry.name) for entry in entries}
 
     def function(self, name: str) -> int | None:
-        """The id of a function that fentry can be attached to."""
+        """Return the BTF id of a function to which fentry can be attached; None if there is none of this name."""
         return self._find(name, _FUNC)
 
     def tracepoint(self, name: str) -> int | None:
-        """The id of a tracepoint's prototype, by the name it has without its subsystem."""
+        """Return the BTF id of a tracepoint's prototype, or None; *name* is given without the subsystem."""
         return self._find(f"btf_trace_{name}", _TYPEDEF)
 
     def tracepoint_arguments(self, name: str) -> int:
-        """How many arguments the tracepoint hands to a program; 0 when there is none of that name."""
+        """Return how many arguments the tracepoint passes to a program; 0 if there is no tracepoint of this name."""
         found = self.tracepoint(name)
         if found is None:
             return 0
         pointer = self._type(self._kernel, self._type(self._kernel, found).size_or_type)
-        # The first is the tracepoint's own, which programs do not see.
+        # The first argument of the prototype is the tracepoint's private data, which programs do not get.
         return self._type(self._kernel, pointer.size_or_type).length - 1
 
-    @functools.cache  # noqa: B019 - one instance in a process
+    @functools.cache  # noqa: B019 - a process has only one instance, so the cache keeps nothing alive needlessly
     def _find(self, name: str, kind: int) -> int | None:
         found = int(self._libbpf.btf__find_by_name_kind(self._kernel, name.encode(), kind))
         return found if found > 0 else None
@@ -135,11 +146,15 @@ class KernelTypes:
 
 @functools.cache
 def libbpf() -> Any:
-    """libbpf 1.x, which every bcc of Debian 12 and later brings along.  Raises :class:`TypesError`."""
+    """Return libbpf 1.x, on which the bcc packages of Debian 12 and later depend.
+
+    Raises:
+        TypesError: libbpf is not installed.
+    """
     try:
         library = ctypes.CDLL(_LIBRARY, use_errno=True)
     except OSError as exc:
-        raise TypesError(f"{_LIBRARY} is missing; it comes with the package python3-bpfcc ({exc})") from exc
+        raise TypesError(f"{_LIBRARY} is missing; the package python3-bpfcc installs it ({exc})") from exc
     pointer, text, number = ctypes.c_void_p, ctypes.c_char_p, ctypes.c_uint32
     signatures = {
         "btf__parse": (pointer, (text, pointer)),

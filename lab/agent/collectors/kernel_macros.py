@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The macros behind ``bpf/kernel.h``: what the collectors' C names, looked up in the running kernel's types."""
+"""Generate the macros that ``bpf/kernel.h`` builds on: the offset and size of each kernel field that the C code names.
+
+The values come from the running kernel's type information.
+"""
 
 from __future__ import annotations
 
@@ -14,11 +17,15 @@ _DEFINITION = re.compile(r"^[ \t]*#[ \t]*define\b(?:.*\\\n)*.*$", re.MULTILINE)
 
 
 def kernel_macros(source: str, types: KernelTypes) -> str:
-    """``#define`` lines for all that ``source`` names.  Raises :class:`~lab.agent.collectors.btf.TypesError`."""
+    """Return a ``#define`` line for each property of each structure field and tracepoint that ``source`` names.
+
+    Raises:
+        TypesError: The kernel lacks a field, and the source does not test with ``HAVE`` whether it exists.
+    """
     code = _DEFINITION.sub("", _COMMENT.sub("", source))
     named: dict[tuple[str, str], set[str]] = {}
     for use in _MACRO.finditer(code):
-        # All of them end with a structure and a field.
+        # The last two arguments of each of these macros are a structure and a field.
         *_rest, structure, field = _arguments(code, use.end())
         named.setdefault((structure, field), set()).add(use[1])
     lines = []
@@ -27,11 +34,11 @@ def kernel_macros(source: str, types: KernelTypes) -> str:
         suffix = f"{structure}__{field}"
         optional = "HAVE" in macros or any("HAVE" in named[other] for other in named if other[0] == structure)
         if place is None and not optional:
-            raise TypesError(f"this kernel's struct {structure} has no {field}")
+            raise TypesError(f"this kernel's struct {structure} has no field {field}")
         lines.append(f"#define KERNEL_HAVE_{suffix} {int(place is not None)}")
         if place is None:
             continue
-        # A bit field is read with the aligned word of 32 bits that it lies in.
+        # A bit field is read as part of the aligned 32-bit word that contains it.
         byte = place.bit // 32 * 4 if place.is_bitfield else place.bit // 8
         lines.append(f"#define KERNEL_OFFSET_{suffix} {byte}")
         lines.append(f"#define KERNEL_BYTES_{suffix} {place.bits // 8}")
@@ -43,7 +50,7 @@ def kernel_macros(source: str, types: KernelTypes) -> str:
 
 
 def _arguments(code: str, start: int) -> list[str]:
-    """The arguments of a macro's use, from behind its opening parenthesis to the closing one."""
+    """Return the arguments of a macro call in *code*; *start* is the position after its opening parenthesis."""
     depth, begin, found = 0, start, []
     for position in range(start, len(code)):
         character = code[position]
@@ -53,4 +60,4 @@ def _arguments(code: str, start: int) -> list[str]:
             if character == ")":
                 return found
         depth += (character == "(") - (character == ")")
-    raise TypesError(f"no closing parenthesis behind {code[start : start + 40]!r}")
+    raise TypesError(f"the macro call has no closing parenthesis: {code[start : start + 40]!r}")

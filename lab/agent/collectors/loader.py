@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a collector needs of whatever puts BPF programs into the kernel.
+"""The interface between the collectors and the library that loads their BPF programs into the kernel.
 
-bcc is one implementation (:mod:`lab.agent.collectors.bcc_loader`); another (libbpf, bpftrace, ftrace) can take its
-place without collectors, experiments, storage or analysis noticing.
+The implementation is :mod:`lab.agent.collectors.bcc_loader`.  It can be replaced (by one that uses libbpf, bpftrace or
+ftrace) without a change to collectors, experiments, storage or analysis.
 """
 
 from __future__ import annotations
@@ -14,42 +14,50 @@ from typing import Any, Protocol
 from lab.job.protocol import Field
 
 BPF_SOURCES = Path(__file__).resolve().parents[3] / "bpf"
-"""Beside the package, in a checkout as in the guest."""
+"""The directory of the C sources: next to the ``lab`` package, both in a checkout and in the guest."""
+
+
+BPF_WARNINGS = "lab: the compiler warns of the BPF programs:"
+"""What the guest's console says before such warnings."""
 
 
 class LoaderError(Exception):
-    """The programs cannot be compiled, verified or attached; the message says what the kernel or compiler said."""
+    """The programs cannot be compiled, verified or attached; the message includes that of the kernel or compiler."""
 
 
 class Programs(Protocol):
-    """Compiled and verified programs, not attached yet."""
+    """Compiled and verified BPF programs of some collectors, which can be attached and detached."""
 
     def attach(self, collector: str, options: Collection[str] = ()) -> None:
-        """Attach the collector's hooks, those that belong to an option only if it is among ``options``."""
+        """Attach the collector's programs to their hooks; skip hooks of options that are not among ``options``.
+
+        Raises:
+            LoaderError: A program that is required cannot be attached.
+        """
 
     def detach(self, collector: str) -> None:
-        """Detach them; nothing of the collector runs in the kernel afterwards."""
+        """Detach the collector's programs; none of them runs in the kernel afterwards."""
 
     def write(self, table: str, values: dict[str, Any]) -> None:
-        """Fill the only entry of a collector's ``<collector>_filter`` or ``_config``, by field name."""
+        """Write the single entry of a map (``<collector>_filter`` or ``<collector>_config``), given by field name."""
 
     def table(self, name: str) -> Any:
-        """A map, as bcc gives it."""
+        """Return a map as bcc's table object."""
 
     def clear(self, collector: str) -> None:
-        """Empty the maps in which the collector remembers."""
+        """Empty the maps in which the collector keeps state between events."""
 
     def enumerators(self, enum: str) -> dict[int, str]:
-        """Value → name of an enum of the kernel's; empty when it has none of that name."""
+        """Return value → name of a kernel enum's members; empty if the kernel has no such enum."""
 
     def lost(self, collector: str) -> int:
-        """Events that found no room, or met their program running, since loading."""
+        """Return how many events were lost since loading: no room in the buffer, or the program already running."""
 
     def missed_samples(self, collector: str) -> int:
-        """Runs of the collector's sampling programs that the kernel skipped, since loading."""
+        """Return how many runs of the collector's sampling programs the kernel has skipped since loading."""
 
     def ring(self, collector: str) -> tuple[int, int]:
-        """(file descriptor, data bytes) of the collector's BPF ring buffer."""
+        """Return (file descriptor, size in bytes) of the collector's BPF ring buffer."""
 
     def layout(self, collector: str) -> tuple[int, list[Field]]:
-        """(size in bytes, fields) of the collector's event struct."""
+        """Return (size in bytes, fields) of the collector's event struct."""

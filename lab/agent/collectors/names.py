@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the numbers in events are called: the kernel's own names, and those of ``bpf/events.h``."""
+"""Map the numbers in events to names: those of the kernel's enums and functions, and those of ``bpf/events.h``."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ _PREFIXES = {"skb_drop_reason": ("SKB_DROP_REASON_", "SKB_"), "sk_rst_reason": (
 
 
 def names_of(enum: str, kernel: Callable[[str], dict[int, str]]) -> dict[int, str]:
-    """Value → name; ``kernel`` knows the enums of the running kernel."""
+    """Return value → name for *enum*; ``kernel`` looks up enums that are not in :data:`ENUMS` in the running kernel."""
     if enum in ENUMS:
         return ENUMS[enum]
     return {value: _short(enum, name) for value, name in kernel(enum).items()}
@@ -61,7 +61,10 @@ def _short(enum: str, name: str) -> str:
 
 
 def symbols(addresses: Iterable[int]) -> dict[int, str]:
-    """Address in the kernel → function, with ``[module]`` behind it where it is in one; unknown ones in hexadecimal."""
+    """Return address → name of the kernel function that contains it; unknown addresses are given in hexadecimal.
+
+    The name of a function in a module is followed by ``[module]``.
+    """
     wanted = set(addresses)
     if not wanted:
         return {}
@@ -69,7 +72,7 @@ def symbols(addresses: Iterable[int]) -> dict[int, str]:
     found = {}
     for address in wanted:
         position = bisect.bisect_right(starts, address) - 1
-        # Without the privilege to see them, all addresses read as 0.
+        # To an unprivileged process, the kernel shows all addresses as 0.
         found[address] = names[position] if position >= 0 and starts[position] else f"{address:#x}"
     return found
 
@@ -77,14 +80,18 @@ def symbols(addresses: Iterable[int]) -> dict[int, str]:
 def _modules() -> frozenset[str]:
     try:
         lines = Path("/proc/modules").read_text(encoding="ascii").splitlines()
-    except FileNotFoundError:  # a kernel without modules
+    except FileNotFoundError:  # The kernel is built without support for modules.
         return frozenset()
     return frozenset(line.split(" ", 1)[0] for line in lines)
 
 
 @functools.lru_cache(maxsize=1)
 def _functions(_loaded: frozenset[str]) -> tuple[list[int], list[str]]:
-    """Start and name of all functions, in order: they change only with the modules loaded, and take time to read."""
+    """Return the start addresses and the names of all kernel functions, sorted by address.
+
+    Reading them is slow, and they change only when a module is loaded or removed, so the result is cached by the set
+    of loaded modules.
+    """
     functions = []
     with Path("/proc/kallsyms").open(encoding="ascii") as file:
         for line in file:

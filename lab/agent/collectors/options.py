@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A collector's options, in an experiment or on a command line → what its maps in the kernel are given."""
+"""Translate a collector's options, from an experiment or a command line, into the contents of its BPF maps."""
 
 from __future__ import annotations
 
@@ -14,21 +14,24 @@ from lab.agent.collectors.registry import COLLECTORS
 _TWO_WORDS = struct.Struct("<2Q")
 
 Resolve = Callable[[str], str]
-"""Name of a node, or an address → an address."""
+"""A function that turns the name of a node into its address, and leaves an address as it is."""
 
 
 @dataclass(frozen=True)
 class Settings:
-    """What a collector is started with."""
+    """The configuration with which a collector is started."""
 
     tables: dict[str, dict[str, Any]]
-    """Map → the fields of its only entry."""
+    """Name of a map → the fields of its single entry."""
     hooks: frozenset[str] = field(default_factory=frozenset)
-    """The options among :class:`~lab.agent.collectors.registry.Hook`'s that are asked for."""
+    """The enabled options that need additional hooks (see :attr:`lab.agent.collectors.registry.Hook.option`)."""
 
 
 def settings(name: str, options: Mapping[str, Any], ports: tuple[int, int], resolve: Resolve = str) -> Settings:
-    """``ports``: lowest and highest of those that are recorded unless ``options`` has a ``port``."""
+    """Return the settings of the collector *name* for the given options.
+
+    ``ports`` is the range of ports (lowest, highest) that is recorded if ``options`` has no ``port``.
+    """
     tables: dict[str, dict[str, Any]] = {}
     if name != "queue":
         tables[f"{name}_filter"] = _filter(options, ports, resolve)
@@ -51,7 +54,7 @@ def _filter(options: Mapping[str, Any], ports: tuple[int, int], resolve: Resolve
     values: dict[str, Any] = {
         "port_low": low,
         "port_high": high,
-        # A sender's socket has the flow's port, which is the server's, at its remote end.
+        # The flow's port is that of its server, which is the remote port for the socket that sends.
         "ports_local": int(ends in ("receivers", "both")),
         "ports_remote": int(ends in ("senders", "both")),
     }
@@ -63,7 +66,10 @@ def _filter(options: Mapping[str, Any], ports: tuple[int, int], resolve: Resolve
 
 
 def _words(address: str) -> tuple[int, int]:
-    """An address as the BPF programs compare it: IPv6, IPv4 mapped into it, as two words in memory's order."""
+    """Return an address in the form that the BPF programs compare: the bytes of the IPv6 address as two 64-bit words.
+
+    An IPv4 address becomes an IPv4-mapped IPv6 address.
+    """
     parsed = ipaddress.ip_address(address)
     packed = parsed.packed if parsed.version == 6 else bytes(10) + b"\xff\xff" + parsed.packed
     first, second = _TWO_WORDS.unpack(packed)

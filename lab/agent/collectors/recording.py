@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Collectors during a trial: start, drain several times a second, stop; the rows go to files of the record."""
+"""Run a collector during a trial: start it, drain it several times a second, stop it; write its rows to files."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from lab.job.protocol import CollectorResult, Field
 Results = dict[str, CollectorResult]
 
 FlowKey = tuple[bytes, bytes, bytes, int, int, int, int, int]
-"""saddr, daddr, comm, pid, netns, sport, dport, family: a ``struct flow_key``."""
+"""The fields of ``struct flow_key``: saddr, daddr, comm, pid, netns, sport, dport, family."""
 
 STAGES = 7
 BUCKETS = 64
-"""``STAGES`` and ``DROPS_BUCKETS`` of ``bpf/drops.bpf.c``."""
+"""``STAGES`` and ``BUCKETS`` must equal ``STAGES`` and ``DROPS_BUCKETS`` of ``bpf/drops.bpf.c``."""
 
 
 def recorder(name: str, programs: Programs, directory: Path, settings: Settings, interval_ns: int = 0) -> Recorder:
-    """The recorder of a collector; ``interval_ns`` is for those that are read at intervals."""
+    """Return the recorder of the collector *name*; ``interval_ns`` is used only by collectors read at intervals."""
     if name == "flow":
         return FlowRecorder(programs, directory, settings, interval_ns)
     if name == "drops":
@@ -35,7 +35,7 @@ def recorder(name: str, programs: Programs, directory: Path, settings: Settings,
 
 
 class Recorder:
-    """What all collectors have in common."""
+    """The base class of all recorders, each of which runs one collector during a trial."""
 
     def __init__(self, name: str, programs: Programs, directory: Path, settings: Settings) -> None:
         self.name = name
@@ -46,7 +46,10 @@ class Recorder:
         (directory / "collect").mkdir(exist_ok=True)
 
     def start(self, *, on: bool = True) -> None:
-        """Forget what was; attach, or leave that to :meth:`switch_on`."""
+        """Write the collector's settings and discard its state; then attach it, or with ``on=False`` leave it detached.
+
+        A collector that was started with ``on=False`` records nothing until :meth:`switch_on` is called.
+        """
         for table, values in self._settings.tables.items():
             self._programs.write(table, values)
         self._programs.clear(self.name)
@@ -55,18 +58,18 @@ class Recorder:
             self.switch_on()
 
     def switch_on(self) -> None:
-        """Attach the hooks."""
+        """Attach the collector's programs to their hooks."""
         self._programs.attach(self.name, self._settings.hooks)
 
     def switch_off(self) -> None:
-        """Detach them: nothing of the collector is left in the kernel's paths."""
+        """Detach the collector's programs, so that it costs the kernel nothing."""
         self._programs.detach(self.name)
 
     def drain(self, now_ns: int) -> None:
-        """Move what the kernel has so far to the record; ``now_ns`` counts from the start of traffic."""
+        """Move the events that the kernel has buffered to the record; ``now_ns`` is the time since traffic started."""
 
     def stop(self, now_ns: int) -> Results:
-        """Detach, drain, and say what there is."""
+        """Detach the collector, drain it for the last time, and return a description of the files it has written."""
         raise NotImplementedError
 
     def _open(self, part: str) -> tuple[str, BinaryIO]:
@@ -84,7 +87,7 @@ class Recorder:
 
 
 class RingRecorder(Recorder):
-    """A collector whose program writes fixed-size events to a ring buffer."""
+    """The recorder of a collector whose programs write fixed-size events to a ring buffer."""
 
     def __init__(self, name: str, programs: Programs, directory: Path, settings: Settings) -> None:
         super().__init__(name, programs, directory, settings)
@@ -113,14 +116,18 @@ class RingRecorder(Recorder):
         return {self.name: result}
 
     def _values_of(self, field: str) -> set[int]:
-        """The distinct values of a field of 64 bits."""
-        (offset,) = (one["offset"] + HEADER_BYTES for one in self._fields if one["name"] == field)
+        """Return the distinct values of a 64-bit field in the rows recorded so far."""
+        (offset,) = (known["offset"] + HEADER_BYTES for known in self._fields if known["name"] == field)
         words = memoryview((self._directory / self._relative).read_bytes()).cast("Q")
         return set(words[offset // 8 :: self._ring.row_bytes // 8])
 
 
 class DropsRecorder(RingRecorder):
-    """Drops, the functions they happened in by name, and how long packets took between places in the stack."""
+    """The recorder of dropped packets.
+
+    It resolves the addresses at which packets were dropped to function names and, with the option ``latency``, adds a
+    histogram of the times that packets took between places in the network stack.
+    """
 
     def __init__(self, programs: Programs, directory: Path, settings: Settings) -> None:
         super().__init__("drops", programs, directory, settings)
@@ -150,7 +157,7 @@ class DropsRecorder(RingRecorder):
 
 
 def latencies(programs: Programs) -> list[tuple[int, int, int, int]]:
-    """(stage before, stage, least nanoseconds, packets) of every bucket that is not empty."""
+    """Return every non-empty bucket of the histogram as (previous stage, stage, lower bound in ns, packets)."""
     found = []
     for index, count in enumerate(programs.table("drops_latency").values()):
         if count.value:
@@ -160,7 +167,7 @@ def latencies(programs: Programs) -> list[tuple[int, int, int, int]]:
 
 
 class FlowRecorder(Recorder):
-    """Bytes sent and received by process and connection, read at intervals."""
+    """The recorder of bytes sent and received per process and connection, which are read at intervals."""
 
     def __init__(self, programs: Programs, directory: Path, settings: Settings, interval_ns: int) -> None:
         super().__init__("flow", programs, directory, settings)
@@ -207,17 +214,21 @@ class FlowRecorder(Recorder):
 
 
 class FlowTotals:
-    """What has changed in the kernel's totals since they were last read."""
+    """Finds the changes in the kernel's byte totals since they were last read."""
 
     def __init__(self, programs: Programs) -> None:
         self._programs = programs
         self._known: dict[FlowKey, tuple[int, int]] = {}
 
     def forget(self) -> None:
+        """Forget the totals read so far, as after the kernel's totals have been cleared."""
         self._known = {}
 
     def changes(self) -> Iterable[tuple[FlowKey, int, int, int, int]]:
-        """(key, bytes sent and received since, bytes sent and received in all), in the order of keys."""
+        """Read the totals and yield those that have changed since the last reading, in the order of their keys.
+
+        Each is given as (key, bytes sent and bytes received since then, bytes sent and bytes received in total).
+        """
         now: dict[FlowKey, tuple[int, int]] = {}
         for key, total in self._programs.table("flow_totals").items():
             ends = bytes(key.saddr), bytes(key.daddr), bytes(key.comm)
@@ -239,7 +250,10 @@ def write_rows(
     names: dict[str, dict[str, str]] | None = None,
     lost: int = 0,
 ) -> CollectorResult:
-    """Write rows that were made here, not in the kernel, in the form that all rows have."""
+    """Write rows that the agent has made in the same binary format as the rows that come from the kernel.
+
+    ``fields`` are pairs of a name and a numpy type.  Closes ``file``, and returns its description for the record.
+    """
     codes = {"<u8": "Q", "<u4": "I", "<u2": "H", "V16": "16s"}
     described: list[Field] = []
     layout = "<"

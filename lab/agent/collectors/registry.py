@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every collector there is: where it hooks in, and how much room its events get."""
+"""The list of all collectors: their hooks in the kernel and the sizes of their buffers."""
 
 from __future__ import annotations
 
@@ -12,27 +12,30 @@ HookKind = Literal["tracepoint", "function", "return"]
 
 @dataclass(frozen=True)
 class Hook:
-    """A place in the kernel, and the program of ``bpf/<collector>.bpf.c`` that runs there."""
+    """A tracepoint or function in the kernel, and the program of ``bpf/<collector>.bpf.c`` that runs there."""
 
     program: str
     kind: HookKind
-    """``function``: when it is entered (fentry); ``return``: when it returns (fexit)."""
+    """Where the program runs: at a tracepoint, when a function is entered (``function``, attached with fentry) or when
+    it returns (``return``, attached with fexit)."""
     targets: tuple[str, ...]
-    """The names it has had, newest last; the first that the running kernel has is taken."""
+    """The names of the tracepoint or function in different kernel versions, newest last; the first one that the running
+    kernel has is used."""
     option: str | None = None
-    """Only attached when the collector is asked for this."""
+    """The collector's option that needs this hook; None if the hook is always attached."""
     is_sample: bool = False
-    """It takes measurements, of which some may be missing, rather than events."""
+    """Whether the program takes sample measurements, some of which may be missed, rather than recording every event."""
     is_interruptible: bool = False
-    """An interrupt may come to this place while a process is there: a second program records it (interrupted.bpf.c)."""
+    """Whether an interrupt handler may reach the hook while its program is running for a process.  The kernel does not
+    run the program within itself, so a second program records such events (bpf/interrupted.bpf.c)."""
     is_second: bool = False
-    """It is that second program."""
+    """Whether this is the hook of such a second program."""
     required: bool = True
-    """Without it, the collector cannot work; otherwise it only knows less."""
+    """Whether the collector (or its option) cannot work without this hook; if not, it only records less."""
 
     @property
     def programs(self) -> tuple[Hook, ...]:
-        """The hook, and that of its second program if it needs one."""
+        """The hook itself and, if it is interruptible, the hook of its second program."""
         if not self.is_interruptible:
             return (self,)
         return self, replace(self, program=f"{self.program}_within", is_second=True)
@@ -40,14 +43,18 @@ class Hook:
 
 @dataclass(frozen=True)
 class Collector:
+    """The hooks, buffer and maps of one collector."""
+
     name: str
     hooks: tuple[Hook, ...]
     ring_bytes: int
-    """Room for events between two readings, which happen several times a second; 0: it has no events."""
+    """Size of the ring buffer, which must hold the events between two readings (the buffer is read several times a
+    second); 0 if the collector writes no events."""
     memory: tuple[str, ...] = ()
-    """Maps in which it remembers; emptied before it starts."""
+    """Maps in which the collector keeps state between events; they are emptied before it starts."""
     names: tuple[tuple[str, str], ...] = ()
-    """Field → the enum whose enumerators its values are: one of :mod:`names`'s, or of the kernel's types."""
+    """Pairs of a field and the enum that names its values: one of :data:`lab.agent.collectors.names.ENUMS`, or an enum
+    of the kernel."""
 
 
 def _tracepoint(program: str, name: str, *, is_interruptible: bool = True) -> Hook:
@@ -133,7 +140,8 @@ _ALL = (
     ),
     Collector(
         "queue",
-        # Under the queue's lock, with interrupts of the network off.
+        # The kernel holds the qdisc's lock here, with network interrupts (softirqs) disabled, so that none can arrive
+        # while one of these programs runs.
         (
             _tracepoint("queue_enqueue", "qdisc_enqueue", is_interruptible=False),
             _tracepoint("queue_dequeue", "qdisc_dequeue", is_interruptible=False),
@@ -147,12 +155,13 @@ _ALL = (
 COLLECTORS = {collector.name: collector for collector in _ALL}
 
 PRIVATE_TYPES = ("tcp_bbr", "tcp_cubic", "tcp_vegas")
-"""Modules whose own structures ``probe`` looks into, where the kernel describes them."""
+"""Modules whose private structures ``tcp_probe`` reads, if the kernel has type information about them."""
 
 
-PLACES = [hook.program for one in _ALL for hook in one.hooks if hook.is_interruptible]
-"""The first programs at places where an interrupt may come, by number."""
+PLACES = [hook.program for collector in _ALL for hook in collector.hooks if hook.is_interruptible]
+"""The programs of all interruptible hooks.  The index of a program is its number in the BPF programs."""
 
 
 def hooks_of(collectors: Sequence[str]) -> list[Hook]:
+    """Return the hooks of all *collectors*."""
     return [hook for name in collectors for hook in COLLECTORS[name].hooks]

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Drain a BPF ring buffer in bulk: bytes are copied, never parsed, where the trial runs.
+"""Drain a BPF ring buffer in bulk: while a trial runs, events are copied as bytes and never parsed.
 
-Layout: kernel/bpf/ringbuf.c.  The consumer's position is the first page, the producer's the second, the data
-follow and are mapped twice in a row, so that a stretch that wraps reads on without a seam.
+The layout is that of kernel/bpf/ringbuf.c: the first page holds the consumer's position, the second page the
+producer's, and the data follow.  The data pages are mapped twice in a row, so that a range that wraps around the end of
+the buffer can be read as one piece.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import struct
 from typing import BinaryIO
 
 HEADER_BYTES = 8
-"""In front of every record: its length with the busy and discard bits, and a page offset."""
+"""Size of the header in front of each record: the record's length with the busy and discard bits, and a page offset."""
 
 _BUSY = 1 << 31
 _DISCARDED = 1 << 30
@@ -20,7 +21,7 @@ _POSITION = struct.Struct("=Q")
 
 
 class RingBuffer:
-    """Reads fixed-size records from the ring buffer map ``fd`` with ``data_bytes`` of room."""
+    """A reader of fixed-size records of ``event_bytes`` from the ring buffer map ``fd``, which holds ``data_bytes``."""
 
     def __init__(self, fd: int, data_bytes: int, event_bytes: int) -> None:
         page = mmap.PAGESIZE
@@ -33,7 +34,7 @@ class RingBuffer:
         self._view = memoryview(self._producer)
 
     def drain(self, out: BinaryIO) -> int:
-        """Append every finished record, header included, to ``out``; returns how many."""
+        """Append every finished record, including its header, to ``out`` and return how many there were."""
         (consumed,) = _POSITION.unpack_from(self._consumer)
         (produced,) = _POSITION.unpack_from(self._producer)
         count = (produced - consumed) // self.row_bytes
@@ -54,7 +55,9 @@ class RingBuffer:
             if header & _BUSY:
                 return index
             if header != self._event_bytes:
-                raise ValueError(f"ring buffer record of {header & ~_DISCARDED} bytes, expected {self._event_bytes}")
+                raise ValueError(
+                    f"the ring buffer has a record of {header & ~_DISCARDED} bytes; expected {self._event_bytes} bytes"
+                )
         return count
 
     def close(self) -> None:

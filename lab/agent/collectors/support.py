@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Which collectors work on this kernel, and why not the others: by trying."""
+"""Find out which collectors work on this kernel, and why others do not, by trying them out."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import COLLECTORS, Collector
 
-NEEDS_ROOT = "BPF needs root: run it with sudo"
+NEEDS_ROOT = "loading BPF programs requires root: run the command with sudo"
 
 
 @dataclass(frozen=True)
@@ -20,16 +20,19 @@ class Support:
 
     collector: str
     hooks: str
+    """The tracepoints and functions to which the collector is always attached, separated by commas."""
     works: bool
     why: str
-    """Why it does not, or which of its options do not; else empty."""
+    """The reason why the collector does not work, or which of its options do not work and why; otherwise empty."""
 
 
 def try_all(sources: Path) -> Iterator[Support]:
+    """Try each collector in turn and yield the result."""
     return (try_one(collector, sources) for collector in COLLECTORS.values())
 
 
 def try_one(collector: Collector, sources: Path) -> Support:
+    """Compile, load, attach and detach one collector, and return whether this worked."""
     hooks = ", ".join(dict.fromkeys(hook.targets[0] for hook in collector.hooks if hook.option is None))
     if os.geteuid() != 0:
         return Support(collector.name, hooks, False, NEEDS_ROOT)
@@ -41,12 +44,13 @@ def try_one(collector: Collector, sources: Path) -> Support:
 
 
 def first_line(error: Exception) -> str:
+    """Return the first line of an error's message; further lines hold the output of the compiler or verifier."""
     return str(error).partition("\n")[0]
 
 
 def _try(collector: Collector, sources: Path) -> list[str]:
-    """Load, attach and detach; returns the options that do not work, with the reason."""
-    # Not before it is needed: it takes bcc, and half a second.
+    """Load, attach and detach the collector; return the options that do not work, with the reasons."""
+    # bcc is imported only when it is needed, because it may be missing and the import takes half a second.
     from lab.agent.collectors.bcc_loader import BccPrograms
 
     programs = BccPrograms(sources, [collector.name])
@@ -57,7 +61,7 @@ def _try(collector: Collector, sources: Path) -> list[str]:
         try:
             programs.attach(collector.name, {option})
         except LoaderError as exc:
-            missing.append(f"not with --{option.replace('_', '-')}: {first_line(exc)}")
+            missing.append(f"--{option.replace('_', '-')} does not work: {first_line(exc)}")
         finally:
             programs.detach(collector.name)
     return missing

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Nodes, links and their shaping, built with Mininet and ``tc``; and what is measured on them before traffic."""
+"""Build the topology of a trial with Mininet and ``tc`` (nodes, links, shaping), and calibrate it before traffic."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Addresses and routes of a topology: pure functions of the job.
+"""Compute the addresses and routes of a topology, as pure functions of the job.
 
-Every broadcast domain (a link between hosts and routers, or links that switches join) is one subnet.
+Each broadcast domain is one subnet.  A broadcast domain is a single link between hosts or routers, or several links
+that are joined by switches.
 """
 
 from __future__ import annotations
@@ -17,13 +18,14 @@ _SUBNETS_V4 = ipaddress.IPv4Network("10.0.0.0/8")
 _SUBNETS_V6 = ipaddress.IPv6Network("fd00:1ab::/32")
 
 MOST_IN_A_SEGMENT = 254
+"""The maximum number of addresses in one broadcast domain (that of an IPv4 /24 subnet)."""
 
 Address = ipaddress.IPv4Interface | ipaddress.IPv6Interface
 
 
 @dataclass(frozen=True)
 class Port:
-    """One end of a link: where it is, and what it is called."""
+    """One end of a link: its node, its interface and its addresses."""
 
     link: str
     node: str
@@ -32,22 +34,22 @@ class Port:
     mac: str
     segment: int
     address: Address | None
-    """None: the port of a switch."""
+    """The IP address with its prefix length; None for the port of a switch."""
     direction: Way
-    """The direction of the link that leaves through this port."""
+    """The direction of the link whose packets leave the node through this port."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """An entry of a node's routing table."""
+    """One entry of a node's routing table."""
 
     destination: str
-    """A prefix, an address, or ``default``."""
+    """A prefix, a single address, or ``default``."""
     gateway: str
 
 
 def ports(job: Job) -> list[Port]:
-    """Both ports of every link, in the order of the links: ``a``'s first."""
+    """Return both ports of every link, in the order of the links; the port at node ``a`` comes first."""
     domain = segments(job["nodes"], job["links"])
     bridging = switches(job["nodes"])
     interfaces: dict[str, int] = {}
@@ -79,25 +81,31 @@ def ports(job: Job) -> list[Port]:
 
 def _address(segment: int, number: int, ip: str) -> Address:
     if number > MOST_IN_A_SEGMENT:
-        raise ValueError(f"more than {MOST_IN_A_SEGMENT} hosts and routers in one broadcast domain")
+        raise ValueError(
+            f"one broadcast domain has more than {MOST_IN_A_SEGMENT} ports of hosts and routers; "
+            f"{MOST_IN_A_SEGMENT} is the maximum"
+        )
     if ip == "ipv6":
         return ipaddress.IPv6Interface((int(_SUBNETS_V6.network_address) + ((segment + 1) << 64) + number, 64))
     return ipaddress.IPv4Interface((int(_SUBNETS_V4.network_address) + ((segment + 1) << 8) + number, 24))
 
 
 def neighbours(all_ports: list[Port], port: Port) -> list[Port]:
-    """Return the other ports with an address in *port*'s broadcast domain."""
+    """Return all other ports in the broadcast domain of *port* that have an address."""
     return [other for other in all_ports if other.segment == port.segment and other.address and other != port]
 
 
 def forwarding(job: Job, all_ports: list[Port], switch: str) -> list[tuple[str, str]]:
-    """Return (MAC, interface of *switch* towards it) for every port with an address that the switch may meet."""
+    """Return the static forwarding table of *switch* as (MAC address, interface through which it is reached).
+
+    The table has an entry for every port with an address in the broadcast domains of the switch.
+    """
     bridging = switches(job["nodes"])
     at = {(port.node, port.link): port for port in all_ports}
     own = [port for port in all_ports if port.node == switch]
     found = []
     for target in (port for port in all_ports if port.address and port.segment in {mine.segment for mine in own}):
-        # Only through switches: a frame does not cross a router.
+        # Only links between switches, and that of the target port, are considered: frames do not cross routers.
         fabric = [node for node in job["nodes"] if node["name"] in bridging or node["name"] == target.node]
         names = {node["name"] for node in fabric}
         links = [link for link in job["links"] if {link["a"], link["b"]} <= names]
@@ -109,10 +117,10 @@ def forwarding(job: Job, all_ports: list[Port], switch: str) -> list[tuple[str, 
 
 
 def routes(job: Job, all_ports: list[Port]) -> dict[str, list[Route]]:
-    """Static routes of every host and router to every host: the ways of :func:`lab.job.network.route`.
+    """Return node → static routes to all hosts, along the same paths as :func:`lab.job.network.route`.
 
-    A node with one gateway for everything gets a default route, any other one route per subnet, or per host where
-    those of a subnet are reached in different ways.
+    A node on a single subnet that reaches everything through one gateway gets a default route.  Any other node gets
+    one route per subnet, or one per host if the hosts of a subnet are reached through different gateways.
     """
     by_node: dict[str, list[Port]] = {node["name"]: [] for node in job["nodes"]}
     at = {(port.node, port.link): port for port in all_ports}
@@ -159,6 +167,6 @@ def _table(node: str, gateways: Mapping[str, str], by_node: Mapping[str, list[Po
 
 
 def path(job: Job, all_ports: list[Port], source: str, destination: str) -> list[Port]:
-    """The ports through which a packet from ``source`` leaves each node on its way to ``destination``."""
+    """Return the ports through which a packet from ``source`` to ``destination`` leaves each node, in order."""
     at = {(port.node, port.link): port for port in all_ports}
     return [at[hop.sender, hop.link] for hop in route(job, source, destination)]

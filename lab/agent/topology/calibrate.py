@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure the built path before the traffic: round-trip time by ping, rate by the bottleneck's own counters."""
+"""Measure each path before the traffic: the round-trip time with ping, the rate from the bottleneck's byte counter."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.agent.topology.network import Network
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Job, PathCalibration, Queue
 
 _TRAIN_NS = 40_000_000
-"""How long the bottleneck is kept busy, where its queue is deep enough for that."""
+"""How long a train of packets keeps the bottleneck busy, in nanoseconds, if the queue has room for such a train."""
 _FEWEST_TRAIN_PACKETS, _MOST_TRAIN_PACKETS = 64, 1000
 _FEWEST_PACKETS = 8
 _DISCARD_PORT = 9
@@ -24,7 +24,7 @@ _REPLY = re.compile(r"icmp_seq=\d+ .*time=([0-9.]+) ms")
 
 
 def calibrate(network: Network) -> list[PathCalibration]:
-    """One entry per pair of hosts that a flow connects, each pair once."""
+    """Calibrate the path of each (source, destination) pair of the job's flows, each pair once."""
     pairs = dict.fromkeys((flow["source"], flow["destination"]) for flow in network.job["flows"])
     return [_calibrate_path(network, source, destination) for source, destination in pairs]
 
@@ -46,18 +46,19 @@ def _calibrate_path(network: Network, source: str, destination: str) -> PathCali
 
 def _ping(network: Network, source: str, destination: str, count: int) -> list[int]:
     with network_namespace(network.pid(source)):
-        # With random loss some, or all, of a few echo requests may get lost: that is no error here.
+        # On a path with random loss, some or even all echo requests may be lost.  This is not an error, although ping
+        # then exits with a status other than 0.
         try:
-            shown = run(["ping", "-n", "-c", str(count), "-i", "0.01", "-W", "2", network.address_of(destination)])
+            output = run(["ping", "-n", "-c", str(count), "-i", "0.01", "-W", "2", network.address_of(destination)])
         except CommandError as exc:
-            shown = str(exc)
-            if "packet loss" not in shown:
+            output = str(exc)
+            if "packet loss" not in output:
                 raise
-    return [round(float(found) * 1_000_000) for found in _REPLY.findall(shown)]
+    return [round(float(found) * 1_000_000) for found in _REPLY.findall(output)]
 
 
 def _bottleneck(network: Network, source: str, destination: str) -> tuple[Port, int, Queue] | None:
-    """The slowest shaped hop of the path: (port, rate in bit/s, queue)."""
+    """Return the hop with the lowest rate limit as (port, rate in bit/s, queue); None if no hop has a rate limit."""
     shaped = []
     for port in network.path(source, destination):
         direction = leaving(network.job, port)
@@ -70,7 +71,7 @@ def _bottleneck(network: Network, source: str, destination: str) -> tuple[Port, 
 
 
 def _train_length(queue: Queue, rate_bps: int, packet_bytes: int) -> int:
-    """Packets that keep the rate busy for :data:`_TRAIN_NS`, or as many as the queue surely holds."""
+    """Return how many packets keep the bottleneck busy for :data:`_TRAIN_NS`, but no more than the queue can hold."""
     wanted = rate_bps * _TRAIN_NS // (8_000_000_000 * packet_bytes)
     room = min(max(wanted, _FEWEST_TRAIN_PACKETS), _MOST_TRAIN_PACKETS)
     if queue["limit_bytes"] is not None:
@@ -81,10 +82,11 @@ def _train_length(queue: Queue, rate_bps: int, packet_bytes: int) -> int:
 
 
 def _measure_rate(network: Network, source: str, destination: str, bottleneck: tuple[Port, int, Queue]) -> int | None:
-    """Send a back-to-back train of full-size packets and watch the bottleneck's byte counter.
+    """Send a back-to-back train of full-size packets and derive the rate in bit/s from the bottleneck's byte counter.
 
-    The rate is taken between the first and the last packet that is seen to leave, so neither the wait for the
-    first nor the bucket's initial fill counts.  None where the queue is too short for a train that means anything.
+    The rate is measured from the departure of an early packet of the train to that of the last one.  The delay before
+    the first packet and the initial fill of the token bucket therefore do not count.  Returns None if the queue is too
+    short for a meaningful train, or if too few departures were observed.
     """
     job: Job = network.job
     port, rate, queue = bottleneck
@@ -109,13 +111,13 @@ def _measure_rate(network: Network, source: str, destination: str, bottleneck: t
         sender.close()
     if len(changes) < _FEWEST_PACKETS // 2:
         return None
-    # The first two packets may leave on the bucket's fill.
+    # The first two packets may leave at once, with the tokens that are already in the bucket.
     (first_time, first_bytes), (last_time, last_bytes) = changes[2], changes[-1]
     return round((last_bytes - first_bytes) * 8 * 1_000_000_000 / (last_time - first_time))
 
 
 def _watch(interface: str, before: int, expected: int, deadline: int) -> list[tuple[int, int]]:
-    """(time in ns, bytes sent) at each change of the interface's counter."""
+    """Return (time in ns, total bytes sent) for each observed change of the interface's byte counter."""
     changes: list[tuple[int, int]] = []
     last = before
     while last - before < expected and time.monotonic_ns() < deadline:
@@ -132,4 +134,4 @@ def _transmitted(interface: str) -> int:
             name, _, counters = line.partition(":")
             if name.strip() == interface:
                 return int(counters.split()[8])
-    raise CommandError(f"/proc/net/dev does not show {interface}")
+    raise CommandError(f"/proc/net/dev does not list the interface {interface}")

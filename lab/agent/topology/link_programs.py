@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Links that tc has no qdisc for, by classifiers in BPF: listed packets are lost, a capacity file drives a link.
+"""Emulate link properties for which tc has no qdisc, with BPF classifiers: listed losses and capacity files.
 
-``bpf/links.bpf.c`` has the programs.  They are compiled when a job first needs them.
+With listed losses, a link loses the packets whose numbers are given.  With a capacity file, a link sends packets at the
+times that the file gives.  The programs are in ``bpf/links.bpf.c``; they are compiled when a job needs them.
 """
 
 from __future__ import annotations
@@ -31,23 +32,34 @@ _NEVER_BINDS = 1_000_000
 
 
 class TooManyError(Exception):
-    """More than the maps have room for."""
+    """The job has more such links, or longer capacity files, than the BPF maps have room for."""
 
 
 def opportunities_ms(capacity: Capacity) -> list[int]:
-    """Return the times at which a packet may leave, in ms from the start of the period."""
+    """Return the times at which packets may leave, in ms from the start of the period, one for each opportunity."""
     counts = zlib.decompress(base64.b64decode(capacity["counts"]))
     return [ms for ms, count in enumerate(counts) for _ in range(count)]
 
 
 def needs_programs(job: Job) -> bool:
-    return any(way["capacity"] or way["lost_packets"] for link in job["links"] for way in (link["ab"], link["ba"]))
+    """Return whether any link of the job has a capacity file or listed losses."""
+    directions = (direction for link in job["links"] for direction in (link["ab"], link["ba"]))
+    return any(direction["capacity"] or direction["lost_packets"] for direction in directions)
 
 
 class LinkPrograms:
-    """The programs and what each link has in their maps.  A slot is a link's number, which its packets' mark is."""
+    """The loaded BPF programs of a job's links, with one slot in their maps for each emulated property of a link.
+
+    The number of the slot is also the mark (``skb->mark``) by which the programs tell the packets of links apart.
+    """
 
     def __init__(self, sources: Path, job: Job, ports: Sequence[Port]) -> None:
+        """Compile, load and pin the programs, and fill their maps.
+
+        Raises:
+            LoaderError: The programs cannot be compiled, loaded or pinned.
+            TooManyError: The maps do not have enough room for the job.
+        """
         self._job = job
         self._pins: list[Path] = []
         self._bpf = compile_programs(sources, ["links"], KernelTypes(PRIVATE_TYPES))
@@ -58,21 +70,27 @@ class LinkPrograms:
             )
         }
         if len(self._slots) >= MAX_SLOTS:
-            raise TooManyError(f"more than {MAX_SLOTS - 1} links with listed losses or capacity files")
+            raise TooManyError(
+                f"the topology has more than {MAX_SLOTS - 1} link directions with listed losses or a capacity file; "
+                f"{MAX_SLOTS - 1} is the maximum"
+            )
         for name in {"lost": "links_lose_listed", "capacity": "links_follow_capacity"}.values():
             self._pin(name)
         self._fill(ports)
 
     def commands(self, port: Port) -> tuple[list[str], list[str]]:
-        """``tc -batch`` lines for what leaves through *port*, and for what arrives there; none where nothing is asked.
+        """Return ``tc -batch`` lines for the packets that leave through *port* and for those that arrive there.
 
-        What arrives must be caught before it is redirected: the lines go between clsact and its filter.
+        Both lists are empty if the port needs no program.  The lines for arriving packets must be placed between the
+        line that adds clsact and the filter that redirects packets to the ifb, because redirected packets would no
+        longer reach the program.
         """
         leaves, arrives = [], []
         if (slot := self._slots.get((port.node, port.interface, "capacity"))) is not None:
             device = f"dev {port.interface}"
             leaves = [
-                # Holds each packet until its time, which the classifier above it sets; neither reorders nor drops.
+                # The classifier sets the departure time of each packet, and fq holds the packet until then.  The limits
+                # are so high that fq itself never drops a packet.
                 f"qdisc add {device} root handle 1: fq limit {_NEVER_BINDS} flow_limit {_NEVER_BINDS} nopacing "
                 "horizon 1000s timer_slack 1us",
                 ingress_command(port.interface),
@@ -83,7 +101,7 @@ class LinkPrograms:
         return leaves, arrives
 
     def begin(self) -> None:
-        """Traces and the counts of packets start now."""
+        """Start all capacity files, and the counting of packets for listed losses, now."""
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for (_node, _interface, kind), slot in self._slots.items():
             if kind == "capacity":
@@ -97,6 +115,7 @@ class LinkPrograms:
             table[ctypes.c_int(slot)] = entry
 
     def close(self) -> None:
+        """Remove the pins of the programs from the BPF file system."""
         for pin in self._pins:
             pin.unlink(missing_ok=True)
         self._pins.clear()
@@ -121,7 +140,9 @@ class LinkPrograms:
         path = _PINS / self._pin_name(program)
         path.unlink(missing_ok=True)
         if libbpf().bpf_obj_pin(function.fd, str(path).encode()) != 0:
-            raise LoaderError(f"cannot pin {program} at {path}; is a BPF file system mounted at {_PINS}?")
+            raise LoaderError(
+                f"cannot pin the BPF program {program} at {path}; is a BPF file system mounted at {_PINS}?"
+            )
         self._pins.append(path)
 
     def _fill(self, ports: Sequence[Port]) -> None:
@@ -144,7 +165,10 @@ class LinkPrograms:
         capacity: Capacity = direction["capacity"]
         times = opportunities_ms(capacity)
         if place + len(times) > MAX_OPPORTUNITIES:
-            raise TooManyError(f"more than {MAX_OPPORTUNITIES} opportunities in all capacity files")
+            raise TooManyError(
+                f"the capacity files have more than {MAX_OPPORTUNITIES} opportunities in total; "
+                f"{MAX_OPPORTUNITIES} is the maximum"
+            )
         opportunities, capacities = self._bpf["links_opportunities"], self._bpf["links_capacities"]
         count = len(times)
         keys = (ctypes.c_int * count)(*range(place, place + count))

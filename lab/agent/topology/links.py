@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Shape links with ``tc``: what is built, and nothing about running it.
+"""Generate the ``tc`` commands that shape links.  This module only builds commands and never runs them.
 
-One direction of a link is two stages.  The rate and its queue sit on the interface where packets *leave* (tbf
-over the queue discipline).  Delay and loss sit where they *arrive*: an ifb with netem on the receiving
-interface's ingress.  So a host's own TCP never feels netem's queue through TSQ, the queue in front of the rate holds
-only waiting packets and not those in flight, and no qdisc tree mixes the two (``man tc-netem``, LIMITATIONS;
+One direction of a link is emulated in two stages.  The rate limit and its queue are on the interface where packets
+*leave* (tbf with the queue discipline as its child).  Delay and loss are applied where packets *arrive*, by netem on an
+ifb device to which the receiving interface's ingress is redirected.  This has three advantages: TCP small queues (TSQ)
+on the sending host do not count packets in netem's queue; the queue in front of the rate limit holds only waiting
+packets, not packets in flight; and no qdisc tree combines rate limiting with netem (``man tc-netem``, LIMITATIONS; see
 ``docs/architecture.md``).
 """
 
@@ -16,23 +17,22 @@ from lab.agent.topology.addressing import Port
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Change, Direction, Job, Link, Netem, Queue
 
 TBF_SLACK_NS = 100_000
-"""The bucket holds one packet and what the rate carries in this time.
+"""The extra size of tbf's bucket beyond one packet, in nanoseconds at the rate limit.
 
-With room for exactly one packet, every late timer would lose rate for good: tokens beyond the bucket are thrown
-away.  With this slack a timer may be late by up to 100 µs and the long-term rate stays exact.
+With room for exactly one packet, every timer that fires late would reduce the rate for good, because tokens that do not
+fit into the bucket are discarded.  With this slack, a timer may be up to 100 µs late, and the long-term rate is exact.
 """
-
 
 _UNLIMITED = "1tbit"
 
 
 def burst_bytes(rate_bps: int, mtu: int) -> int:
-    """tbf's ``burst``: one full packet as ``tc`` counts it, plus :data:`TBF_SLACK_NS` at ``rate_bps``."""
+    """Return tbf's ``burst``: one full-size packet as ``tc`` counts it, plus :data:`TBF_SLACK_NS` at ``rate_bps``."""
     return mtu + ETHERNET_HEADER_BYTES + rate_bps * TBF_SLACK_NS // 8_000_000_000
 
 
 def queue_arguments(queue: Queue) -> list[str]:
-    """The queue discipline with its limit and parameters, as ``tc`` reads them."""
+    """Return the ``tc`` arguments of a queue discipline: its name, limit and parameters."""
     arguments = [queue["discipline"]]
     limit = queue["limit_packets"] if queue["limit_bytes"] is None else queue["limit_bytes"]
     if limit is not None:
@@ -46,7 +46,7 @@ def queue_arguments(queue: Queue) -> list[str]:
 
 
 def rate_commands(interface: str, direction: Direction, mtu: int) -> list[str]:
-    """``tc -batch`` lines for the leaving side; empty without a rate."""
+    """Return ``tc -batch`` lines for the rate limit and its queue at the sending interface; none without a rate."""
     rate, queue = direction["rate_bps"], direction["queue"]
     if rate is None or queue is None:
         return []
@@ -57,24 +57,27 @@ def rate_commands(interface: str, direction: Direction, mtu: int) -> list[str]:
 
 
 def _tbf(rate: int, mtu: int) -> str:
-    # tbf's own limit is that of a queue it makes itself; the child set right after takes its place.
+    # tbf requires a limit, but it is that of tbf's default child, which the caller replaces at once.
     burst = burst_bytes(rate, mtu)
     return f"tbf rate {rate}bit burst {burst} limit {10 * burst}"
 
 
 def host_queue_commands(job: Job, own: Sequence[Port], queue: Queue) -> list[str]:
-    """``tc -batch`` lines for a node's own queue discipline, on its interfaces that have no rate."""
+    """Return ``tc -batch`` lines that set a node's own queue discipline on its interfaces without a rate limit."""
     plain = [port for port in own if leaving(job, port)["rate_bps"] is None]
     return [f"qdisc add dev {port.interface} root {' '.join(queue_arguments(queue))}" for port in plain]
 
 
 def change_commands(interface: str, ifb: str | None, change: Change, mtu: int) -> tuple[list[str], list[str]]:
-    """``tc -batch`` lines for the leaving side and for the arriving side, whose netem is on ``ifb``."""
+    """Return ``tc -batch`` lines for a scheduled change of a link, for its sending and for its receiving side.
+
+    ``interface`` is the sending interface; ``ifb`` is the device that carries netem on the receiving side.
+    """
     leaving, arriving = [], []
     if change["rate_bps"] is not None and change["queue"] is not None:
         leaving = [
             f"qdisc change dev {interface} root handle 1: {_tbf(change['rate_bps'], mtu)}",
-            # tbf_change() hands its own limit on to a FIFO below it.
+            # tbf_change() applies its own limit to a child that is a FIFO, so the child's limit must be set again.
             f"qdisc change dev {interface} parent 1:1 handle 2: {' '.join(queue_arguments(change['queue']))}",
         ]
     if change["netem"] is not None:
@@ -83,14 +86,18 @@ def change_commands(interface: str, ifb: str | None, change: Change, mtu: int) -
 
 
 def percent(fraction: float) -> str:
-    """As iproute2 reads it: scaled to 32 bits, so 10 digits keep it exact to that grain."""
+    """Format a fraction as a percentage for ``tc``.
+
+    iproute2 scales the number to 32 bits, and 10 digits after the point preserve that precision.
+    """
     return f"{fraction * 100:.10f}%"
 
 
 def netem_arguments(netem: Netem, *, change: bool = False) -> list[str]:
-    """netem's parameters; the seed only where something is drawn at random.
+    """Return the ``tc`` arguments of netem; the seed is included only if netem draws something at random.
 
-    ``change``: what netem_change() would leave as it was is said too, and the seed always: without one it takes any.
+    With ``change``, the arguments are for ``tc qdisc change``.  They then also include parameters that are off, because
+    netem_change() would otherwise keep their old values, and always the seed, because netem would otherwise choose one.
     """
     arguments = ["netem", "limit", str(netem["limit_packets"]), "delay", f"{netem['delay_ns']}ns"]
     jitter, loss, reorder = netem["jitter"], netem["loss"], netem["reorder"]
@@ -113,7 +120,7 @@ def netem_arguments(netem: Netem, *, change: bool = False) -> list[str]:
         if reorder["gap"]:
             arguments += ["gap", str(reorder["gap"])]
     if jitter is not None and jitter["keep_order"]:
-        # With a rate, however high, netem sends in the order in which packets came (tfifo_enqueue()).
+        # If netem has a rate, even one that never limits anything, it keeps packets in order (tfifo_enqueue()).
         arguments += ["rate", _UNLIMITED]
     elif change:
         arguments += ["rate", "0bit"]
@@ -123,16 +130,18 @@ def netem_arguments(netem: Netem, *, change: bool = False) -> list[str]:
 
 
 def ifb_name(interface_index: int) -> str:
+    """Return the name of a node's ifb device with this number."""
     return f"ifb{interface_index}"
 
 
 def ingress_command(interface: str) -> str:
-    # What a capacity file needs on the way out is on the same qdisc.
+    """Return the ``tc -batch`` line that gives an interface clsact, the qdisc for filters on ingress and egress."""
+    # "replace" is used because clsact may be there already: a capacity file needs it for its egress filters.
     return f"qdisc replace dev {interface} clsact"
 
 
 def netem_commands(interface: str, ifb: str, netem: Netem) -> list[str]:
-    """``tc -batch`` lines for the arriving side: redirect everything through ``ifb``'s netem."""
+    """Return ``tc -batch`` lines for the receiving side, which redirect all arriving packets to netem on ``ifb``."""
     return [
         ingress_command(interface),
         f"filter add dev {interface} ingress protocol all prio 9 matchall action mirred egress redirect dev {ifb}",
@@ -141,16 +150,17 @@ def netem_commands(interface: str, ifb: str, netem: Netem) -> list[str]:
 
 
 def arriving(job: Job, port: Port) -> Direction:
-    """The direction whose packets arrive at ``port``."""
+    """Return the direction of the link whose packets arrive at ``port``."""
     link = link_of(job, port)
     return link["ba"] if port.direction == "ab" else link["ab"]
 
 
 def leaving(job: Job, port: Port) -> Direction:
-    """The direction whose packets leave through ``port``."""
+    """Return the direction of the link whose packets leave through ``port``."""
     link = link_of(job, port)
     return link["ab"] if port.direction == "ab" else link["ba"]
 
 
 def link_of(job: Job, port: Port) -> Link:
+    """Return the link to which ``port`` belongs."""
     return next(link for link in job["links"] if link["name"] == port.link)

@@ -13,7 +13,7 @@ _libc = ctypes.CDLL(None, use_errno=True)
 
 
 def _setns(fd: int) -> None:
-    # os.setns came with Python 3.12; the agent also runs on Debian 12's 3.11.
+    # os.setns exists since Python 3.12, but the agent also runs on Python 3.11 of Debian 12.
     if _libc.setns(fd, _CLONE_NEWNET) != 0:
         number = ctypes.get_errno()
         raise OSError(number, f"setns: {os.strerror(number)}")
@@ -21,10 +21,10 @@ def _setns(fd: int) -> None:
 
 @contextmanager
 def network_namespace(pid: int) -> Iterator[None]:
-    """The calling thread is in process ``pid``'s network namespace inside the block.
+    """Move the calling thread into the network namespace of process ``pid`` for the duration of the block.
 
-    Sockets opened inside stay in that namespace for good; ``/proc/sys/net`` and ``/proc/thread-self/net``
-    show that namespace's values while inside.
+    Sockets that are opened inside the block stay in that namespace for good.  Inside the block, ``/proc/sys/net`` and
+    ``/proc/thread-self/net`` show the values of that namespace.
     """
     own = os.open("/proc/thread-self/ns/net", os.O_RDONLY | os.O_CLOEXEC)
     try:
@@ -42,16 +42,16 @@ def network_namespace(pid: int) -> Iterator[None]:
 
 
 def write_sysctl(name: str, value: str) -> None:
-    """Set a ``net.*`` sysctl of the calling thread's namespace."""
+    """Set a ``net.*`` sysctl in the calling thread's network namespace."""
     path = "/proc/sys/" + name.replace(".", "/")
     try:
         with open(path, "w", encoding="ascii") as file:
             file.write(value)
     except OSError as exc:
-        raise OSError(exc.errno, f"sysctl {name}={value}: {exc.strerror}") from exc
+        raise OSError(exc.errno, f"cannot set the sysctl {name}={value}: {exc.strerror}") from exc
 
 
 def read_sysctl(name: str) -> str:
-    """Read a sysctl back, fields separated by single blanks."""
+    """Return the value of a sysctl in the calling thread's namespace, with single spaces between its fields."""
     with open("/proc/sys/" + name.replace(".", "/"), encoding="ascii") as file:
         return " ".join(file.read().split())

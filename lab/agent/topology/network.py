@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Bring a job's topology up with Mininet, shape its links and read back what came of it."""
+"""Build a job's topology with Mininet, shape its links, and read the resulting state back from the kernel."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ RECORDED_SYSCTLS = (
 
 
 class LabInterface(Intf):  # type: ignore[misc]
-    """A Mininet interface that leaves addresses to :class:`Network`: Mininet's own knows no IPv6."""
+    """A Mininet interface without addresses: :class:`Network` sets them, because Mininet does not support IPv6."""
 
     def config(self, **_params: Any) -> dict[str, Any]:
         return {}
@@ -63,7 +63,10 @@ class LabInterface(Intf):  # type: ignore[misc]
 
 
 class LabLink(Link):  # type: ignore[misc]
-    """A veth pair.  :mod:`lab.agent.topology.links` shapes it, not Mininet's TCLink (see the architecture page)."""
+    """A veth pair that is shaped by :mod:`lab.agent.topology.links` rather than by Mininet's TCLink.
+
+    The page ``docs/architecture.md`` explains why.
+    """
 
     def __init__(self, *args: Any, **params: Any) -> None:
         params["intf"] = LabInterface
@@ -76,8 +79,8 @@ class LabNode(Node):  # type: ignore[misc]
     def config(self, role: str = "host", protocol: str = "ipv4", **params: Any) -> dict[str, Any]:
         result: dict[str, Any] = super().config(**params)
         with network_namespace(self.pid):
-            # Nodes speak the experiment's protocol and nothing else: no router solicitations, no address
-            # detection, no multicast reports of a protocol that nobody uses.
+            # The other IP version, router solicitations, autoconfiguration and duplicate address detection are
+            # switched off, so that nodes send no packets of their own besides the experiment's traffic.
             write_sysctl("net.ipv4.ip_forward", "1" if role == "router" else "0")
             write_sysctl("net.ipv6.conf.all.forwarding", "1" if role == "router" else "0")
             for where in ("all", "default"):
@@ -89,21 +92,22 @@ class LabNode(Node):  # type: ignore[misc]
 
 
 class LabSwitch(LinuxBridge):  # type: ignore[misc]
-    """A Linux bridge in a namespace of its own, without Mininet's brctl and without a spanning tree."""
+    """A Linux bridge in its own namespace, without a spanning tree, and without brctl, which Mininet's bridge needs."""
 
     def __init__(self, name: str, **params: Any) -> None:
         super().__init__(name, **{**params, "inNamespace": True})
         with network_namespace(self.pid):
-            # Before it has interfaces: a bridge forwards frames, and says nothing itself.
+            # A bridge must only forward frames.  IPv6 is switched off before the bridge has interfaces, so that it
+            # never sends packets of its own.
             for where in ("all", "default"):
                 write_sysctl(f"net.ipv6.conf.{where}.disable_ipv6", "1")
 
     @classmethod
     def setup(cls) -> None:
-        """Mininet's asks for brctl."""
+        """Do nothing, where Mininet's own method would check that brctl is installed."""
 
     def start(self, _controllers: Any) -> None:
-        """:class:`Network` builds the bridge, with all else of the node."""
+        """Do nothing: :class:`Network` builds the bridge together with the rest of the node."""
 
     def stop(self, deleteIntfs: bool = True) -> None:  # noqa: N803 - Mininet's name
         Node.stop(self, deleteIntfs)
@@ -115,7 +119,7 @@ class JobTopo(Topo):  # type: ignore[misc]
     def build(self, job: Job, ports: list[Port]) -> None:
         for number, node in enumerate(job["nodes"], 1):
             if node["role"] == "switch":
-                # Mininet would take the number from the name, and refuse names without one.
+                # Without a given number, Mininet would derive one from the name and reject names without digits.
                 self.addSwitch(node["name"], dpid=f"{number:016x}")
             else:
                 self.addHost(node["name"], role=node["role"], protocol=job["ip"], ip=None)
@@ -124,10 +128,14 @@ class JobTopo(Topo):  # type: ignore[misc]
 
 
 class Network:
-    """A running topology.  Use as a context manager, or call :meth:`stop`."""
+    """The topology of a job.  :meth:`start` builds it and :meth:`stop` takes it down."""
 
     def __init__(self, job: Job, programs: LinkPrograms | None = None) -> None:
-        """``programs`` is needed for jobs with capacity files or listed losses: see ``needs_programs()``."""
+        """Prepare the topology without building it.
+
+        ``programs`` is required for jobs with capacity files or listed losses: see
+        :func:`lab.agent.topology.link_programs.needs_programs`.
+        """
         self.job = job
         self.ports = addressing.ports(job)
         self.programs = programs
@@ -143,10 +151,11 @@ class Network:
             build=False,
             waitConnected=False,
         )
-        self._set_global_sysctls()  # after Mininet, which sets some of its own
+        # Mininet's constructor sets some sysctls itself, so these must be set after it.
+        self._set_global_sysctls()
 
     def start(self) -> None:
-        """Build nodes and links, then addresses, routes, offloads and shaping, node by node."""
+        """Build nodes and links, then configure addresses, routes, offloads and shaping of each node."""
         self.mininet.build()
         table = addressing.routes(self.job, self.ports)
         for node in self.job["nodes"]:
@@ -184,30 +193,33 @@ class Network:
                     run(["tc", "-batch", "-"], stdin="\n".join(batch))
 
     def stop(self) -> None:
+        """Take the topology down."""
         self.mininet.stop()
 
     def pid(self, node: str) -> int:
-        """The process whose namespaces are the node's."""
+        """Return the id of the process that holds the node's namespaces."""
         return int(self.mininet[node].pid)
 
     def address_of(self, node: str) -> str:
-        """The address by which others reach the node: its first interface's."""
+        """Return the address by which other nodes reach the node, which is that of its first interface."""
         address = self._ports_of(node)[0].address
         assert address is not None, f"{node} is a switch"
         return str(address.ip)
 
     def path(self, source: str, destination: str) -> list[Port]:
+        """Return the ports through which a packet from *source* to *destination* leaves each node, in order."""
         return addressing.path(self.job, self.ports, source, destination)
 
     def _ports_of(self, node: str) -> list[Port]:
         return [port for port in self.ports if port.node == node]
 
     def _set_global_sysctls(self) -> None:
-        # These two are not per namespace: children cannot raise them.
+        # These two sysctls are global: they cannot be raised inside a node's namespace.
         limit = str(self.job["socket_buffer_bytes"])
         for name in ("net.core.rmem_max", "net.core.wmem_max"):
             if int(read_sysctl(name)) < int(limit):
-                # Not ours to change where the agent has a namespace of its own; TCP's tcp_rmem and tcp_wmem are.
+                # An agent that runs in a namespace of its own may not change them, but it can always set tcp_rmem and
+                # tcp_wmem, which are per namespace.
                 with contextlib.suppress(PermissionError):
                     write_sysctl(name, limit)
 
@@ -230,7 +242,7 @@ class Network:
                 continue
             nodad = " nodad" if self._family == "-6" else ""
             commands.append(f"address add {port.address} dev {port.interface}{nodad}")
-            # Address resolution is not what is being studied, and its packets would be counted as traffic.
+            # Static neighbour entries avoid address resolution, whose packets would be counted as traffic.
             for other in addressing.neighbours(self.ports, port):
                 assert other.address is not None
                 commands.append(
@@ -246,7 +258,7 @@ class Network:
         ]
 
     def _fdb_commands(self, node: str) -> list[str]:
-        """Where each address is: nothing is flooded, and nothing has to be learnt."""
+        """Return ``bridge -batch`` lines for a static forwarding table, so that the switch never floods or learns."""
         return [
             f"fdb replace {mac} dev {interface} master static"
             for mac, interface in addressing.forwarding(self.job, self.ports, node)
@@ -270,7 +282,10 @@ class Network:
         return batch
 
     def changes(self) -> list[tuple[int, Callable[[], None]]]:
-        """(when, in ns from the start of traffic, what) for every change that the links' schedules declare."""
+        """Return (time in ns from the start of traffic, function that applies it) for each scheduled change of a link.
+
+        The list is sorted by time.  Changes of the same node at the same time are combined.
+        """
         batches: dict[tuple[int, str], list[str]] = {}
         for port in self.ports:
             receiver = next(other for other in self.ports if other.link == port.link and other != port)
@@ -290,7 +305,7 @@ class Network:
         return [(at_ns, changer(node, batch)) for (at_ns, node), batch in sorted(batches.items()) if batch]
 
     def lose_nothing(self) -> None:
-        """Switch off what netem does at random, for good."""
+        """Switch off random loss, corruption and duplication on all links, permanently."""
         for port in self.ports:
             netem = at_end(links.arriving(self.job, port))["netem"]
             if netem is None or not (netem["loss"] or netem["corrupt"] or netem["duplicate"]):
@@ -304,7 +319,7 @@ class Network:
                 )
 
     def read_qdiscs(self) -> dict[str, list[dict[str, Any]]]:
-        """``tc -j -s qdisc show`` of every node."""
+        """Return node → output of ``tc -j -s qdisc show``."""
         result = {}
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
@@ -312,7 +327,7 @@ class Network:
         return result
 
     def read_counters(self) -> dict[str, dict[str, int]]:
-        """The kernel's counters of every node."""
+        """Return node → the kernel's protocol counters of the node's namespace."""
         result = {}
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
@@ -322,7 +337,7 @@ class Network:
     def interfaces(
         self, before: dict[str, list[dict[str, Any]]], after: dict[str, list[dict[str, Any]]]
     ) -> list[InterfaceResult]:
-        """What every interface was, read back from the kernel."""
+        """Return the state of every interface, read back from the kernel, with its qdiscs before and after traffic."""
         result: list[InterfaceResult] = []
         for port in self.ports:
             with network_namespace(self.pid(port.node)):
@@ -334,30 +349,31 @@ class Network:
         return result
 
     def namespaces(self) -> list[Namespace]:
-        """How the kernel numbers nodes and interfaces."""
+        """Return the numbers by which kernel events identify each node's namespace and its interfaces."""
         found: list[Namespace] = []
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
-                shown = json.loads(run(["ip", "-j", "link", "show"]))
+                interfaces = json.loads(run(["ip", "-j", "link", "show"]))
             found.append(
                 {
                     "node": node["name"],
                     "number": os.stat(f"/proc/{self.pid(node['name'])}/ns/net").st_ino,
-                    "interfaces": {str(link["ifindex"]): link["ifname"] for link in shown},
+                    "interfaces": {str(link["ifindex"]): link["ifname"] for link in interfaces},
                 }
             )
         return found
 
     def read_sysctls(self, node: str) -> dict[str, str]:
+        """Return the values of :data:`RECORDED_SYSCTLS` on *node*; sysctls that cannot be read are left out."""
         with network_namespace(self.pid(node)):
             values = {}
             for name in RECORDED_SYSCTLS:
                 try:
                     values[name] = read_sysctl(name)
                 except OSError:
-                    continue  # not in this kernel, or (net.core.*) not shown inside a namespace
+                    continue  # The kernel does not have it, or (net.core.*) does not show it inside a namespace.
         for name in ("net.core.rmem_max", "net.core.wmem_max", "net.core.default_qdisc"):
-            # In a namespace of its own the agent does not see all of them.
+            # An agent that runs in a namespace of its own cannot see all of these global sysctls either.
             with contextlib.suppress(OSError):
                 values.setdefault(name, read_sysctl(name))
         return values
@@ -385,16 +401,16 @@ def _interface(
 
 
 def _read_offloads(interface: str) -> dict[str, bool]:
-    shown = run(["ethtool", "-k", interface])
+    output = run(["ethtool", "-k", interface])
     result = {}
     for short, name in _OFFLOADS.items():
-        found = re.search(rf"^{name}: (on|off)", shown, re.MULTILINE)
+        found = re.search(rf"^{name}: (on|off)", output, re.MULTILINE)
         if found is None:
-            raise CommandError(f"ethtool -k {interface} says nothing about {name}")
+            raise CommandError(f"the output of ethtool -k {interface} does not mention {name}")
         result[short] = found[1] == "on"
     return result
 
 
 def _read_mtu(interface: str) -> int:
-    shown = json.loads(run(["ip", "-j", "link", "show", "dev", interface]))
-    return int(shown[0]["mtu"])
+    links_shown = json.loads(run(["ip", "-j", "link", "show", "dev", interface]))
+    return int(links_shown[0]["mtu"])

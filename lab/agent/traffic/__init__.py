@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What sends: iperf3, short flows and latency probes, and the sockets that they leave in the kernel."""
+"""Generate traffic with iperf3, short flows and latency probes, and read the state of the sockets that send it."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One iperf3 server and client, and their data socket's state near the end."""
+"""Run one iperf3 server and client, and read the state of their data socket shortly before the flow ends."""
 
 from __future__ import annotations
 
@@ -16,22 +16,24 @@ from lab.agent.traffic.transfer import TransferError
 from lab.job.protocol import Flow, FlowResult
 
 INFO_BEFORE_END_NS = 50_000_000
-"""When the data socket is read, before the flow's end."""
+"""How long before the flow's end the data socket is read, in nanoseconds."""
 
 _LISTEN_DEADLINE_S = 10.0
 
 
 def ends(flow: Flow) -> tuple[str, str]:
     """Return the nodes of iperf3's client, which opens the connection, and of its server."""
-    there, here = flow["destination"], flow["source"]
-    return (there, here) if flow["initiator"] == "destination" else (here, there)
+    source, destination = flow["source"], flow["destination"]
+    return (destination, source) if flow["initiator"] == "destination" else (source, destination)
 
 
 def server_arguments(flow: Flow, address: str) -> list[str]:
+    """Return the command line of the flow's iperf3 server, which listens on *address*."""
     return ["iperf3", "--server", "--one-off", "--bind", address, "--port", str(flow["port"]), "--json"]
 
 
 def client_arguments(flow: Flow, address: str) -> list[str]:
+    """Return the command line of the flow's iperf3 client, which connects to *address*."""
     arguments = ["iperf3", "--client", address, "--port", str(flow["port"])]
     arguments += ["--udp"] if flow["protocol"] == "udp" else ["--congestion", flow["congestion_control"]]
     arguments += ["--interval", "1", "--json"]
@@ -53,10 +55,10 @@ def client_arguments(flow: Flow, address: str) -> list[str]:
 
 
 class Iperf3Flow:
-    """A flow that iperf3 sends: see :class:`lab.agent.traffic.transfer.Transfer`."""
+    """A flow that iperf3 sends.  Implements :class:`lab.agent.traffic.transfer.Transfer`."""
 
     def __init__(self, network: Network, flow: Flow, directory: Path, diagnostics: SocketDiagnostics) -> None:
-        """``diagnostics`` are those of the node that sends."""
+        """Start the flow's server; ``diagnostics`` must be those of the node that sends."""
         self.flow = flow
         self._network = network
         self._directory = directory
@@ -83,8 +85,10 @@ class Iperf3Flow:
         diagnostics = SocketDiagnostics(self._network.pid(self._server_node), self._network.job["ip"])
         while self.flow["port"] not in diagnostics.listening_ports():
             if self._server.poll() is not None or time.monotonic() > deadline:
-                said = (self._directory / self._server_json).read_text(errors="replace").strip()
-                raise TransferError(f"flow {self.flow['name']}: iperf3 server does not listen: {said}")
+                output = (self._directory / self._server_json).read_text(errors="replace").strip()
+                raise TransferError(
+                    f"flow {self.flow['name']}: the iperf3 server does not listen on its port; it printed: {output}"
+                )
             time.sleep(0.005)
         diagnostics.close()
 
@@ -97,7 +101,8 @@ class Iperf3Flow:
         return self._client is not None and self._client.poll() is None
 
     def tick(self, now_ns: int) -> None:
-        # Nobody knows when these end: the last time that they are seen is what counts.
+        # A flow with a byte limit ends at an unknown time, so its socket is read at each tick and the last reading is
+        # kept.
         if self.flow["limit_bytes"] is not None and self.is_running():
             self._read_sockets(now_ns)
 
@@ -109,19 +114,23 @@ class Iperf3Flow:
         if self.flow["protocol"] == "udp":
             return
         port = self.flow["port"]
-        every = self._diagnostics.connections()
-        found = [one for one in every if (one.local_port if self._is_reverse else one.remote_port) == port]
-        # Data is on its way for as long as there are two: the other one is iperf3's control connection.
+        connections = self._diagnostics.connections()
+        found = [
+            connection
+            for connection in connections
+            if (connection.local_port if self._is_reverse else connection.remote_port) == port
+        ]
+        # iperf3 has a control connection besides the one for data.  As long as both exist, the flow is still sending.
         if len(found) > 1 or self.flow["limit_bytes"] is None:
             self._sockets, self._sockets_at_ns = found, now_ns
 
     def finish(self, *, is_late: bool) -> None:
         if is_late:
-            raise TransferError(f"flow {self.flow['name']}: iperf3 does not end")
+            raise TransferError(f"flow {self.flow['name']}: the iperf3 client has not ended in time")
         try:
             self._server.wait(timeout=10)
         except subprocess.TimeoutExpired:
-            raise TransferError(f"flow {self.flow['name']}: the iperf3 server does not end") from None
+            raise TransferError(f"flow {self.flow['name']}: the iperf3 server has not ended in time") from None
 
     def result(self) -> FlowResult:
         name = self.flow["name"]
@@ -148,28 +157,40 @@ class Iperf3Flow:
         }
 
     def _report(self) -> dict[str, Any]:
-        """Return what the client printed.  Raises :class:`TransferError` where it is no result."""
+        """Return the JSON report that the client printed.
+
+        Raises:
+            TransferError: The client printed no JSON, reported an error or failed.
+        """
         assert self._client is not None
         name = self.flow["name"]
         text = (self._directory / self._client_json).read_text(errors="replace")
         try:
             report: dict[str, Any] = json.loads(text)
         except ValueError:
-            raise TransferError(f"flow {name}: iperf3 printed no JSON: {text.strip()[:500]}") from None
+            raise TransferError(f"flow {name}: iperf3 printed no JSON but: {text.strip()[:500]}") from None
         if self._client.returncode != 0 or "error" in report:
-            raise TransferError(f"flow {name}: iperf3: {report.get('error', f'exit {self._client.returncode}')}")
+            error = report.get("error", f"exit status {self._client.returncode}")
+            raise TransferError(f"flow {name}: iperf3 failed: {error}")
         return report
 
     def _socket_info(self, ports: tuple[int, int]) -> tuple[dict[str, int], str]:
-        """(tcp_info, congestion control) of the data socket."""
+        """Return (tcp_info, congestion control) of the data socket with these ports, as it was last read.
+
+        Raises:
+            TransferError: The socket was never seen.
+        """
         if self.flow["protocol"] == "udp":
             return {}, "udp"
-        data = next((one for one in self._sockets if (one.local_port, one.remote_port) == ports), None)
+        data = next((found for found in self._sockets if (found.local_port, found.remote_port) == ports), None)
         if data is None:
+            if self.flow["limit_bytes"] is not None:
+                when = "while it was sending; the flow is too short to be observed: let it send more"
+            else:
+                when = f"{INFO_BEFORE_END_NS // 1_000_000} ms before its end"
             raise TransferError(
-                f"flow {self.flow['name']}: its data socket (local port {ports[0]}) was not seen "
-                + ("at any tick; let it send more " if self.flow["limit_bytes"] is not None else "")
-                + f"({INFO_BEFORE_END_NS // 1_000_000} ms before its end); these were: {self._sockets}"
+                f"flow {self.flow['name']}: its data socket (local port {ports[0]}) was not found {when}; "
+                f"found these sockets: {self._sockets}"
             )
         return data.info, data.congestion_control
 

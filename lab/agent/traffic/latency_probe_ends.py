@@ -1,10 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency probes: small packets at intervals, and how long each answer took.
+"""The client and server of a latency probe, which sends small packets at intervals and measures the time to the answer.
 
-``python3 -m lab.agent.traffic.latency_probe_ends server KIND ADDRESS PORT RESPONSE_BYTES`` answers requests;
-``… client KIND ADDRESS PORT INTERVAL_NS REQUEST_BYTES RESPONSE_BYTES OUTPUT`` waits for a line: the time of the first
-request and the end (``CLOCK_MONOTONIC``, ns) on its standard input, and leaves rows of :data:`ROW` (when a request was
-sent, how long its answer took; 0 if it never came).  Processes of their own: nothing that the agent does delays them.
+``python3 -m lab.agent.traffic.latency_probe_ends server KIND ADDRESS PORT RESPONSE_BYTES`` answers requests.
+
+``… client KIND ADDRESS PORT INTERVAL_NS REQUEST_BYTES RESPONSE_BYTES OUTPUT`` waits for a line on its standard input
+with the time of the first request and the end time (``CLOCK_MONOTONIC``, in ns).  It then sends requests and writes a
+row of :data:`ROW` for each to OUTPUT.
+
+KIND is ``ping``, ``tcp`` or ``udp``; ``ping`` needs no server.  Client and server are separate processes, so that
+nothing that the agent does delays them.
 """
 
 from __future__ import annotations
@@ -19,6 +23,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROW = struct.Struct("<QQ")
+"""When a request was sent (CLOCK_MONOTONIC) and how long its answer took, both in ns; 0 if no answer came."""
 SEQUENCE = struct.Struct("!Q")
 MIN_BYTES = SEQUENCE.size
 
@@ -33,7 +38,7 @@ def family_of(address: str) -> socket.AddressFamily:
 
 
 def serve(kind: str, address: str, port: int, response_bytes: int) -> None:
-    """Answer every request, for ever."""
+    """Answer requests until the process is killed."""
     filler = bytes(response_bytes)
     if kind == "udp":
         with socket.socket(family_of(address), socket.SOCK_DGRAM) as inbox:
@@ -50,7 +55,7 @@ def serve(kind: str, address: str, port: int, response_bytes: int) -> None:
 
 
 def _answer(connection: socket.socket, filler: bytes) -> None:
-    """Each request begins with its length."""
+    """Answer the requests of one connection until it is closed; each request begins with its length."""
     while header := _receive(connection, MIN_BYTES):
         length = SEQUENCE.unpack(header)[0]
         if length > MIN_BYTES and not _receive(connection, length - MIN_BYTES):
@@ -59,7 +64,7 @@ def _answer(connection: socket.socket, filler: bytes) -> None:
 
 
 def _receive(connection: socket.socket, count: int) -> bytes:
-    """Return so many bytes, or none if the other end has closed."""
+    """Return exactly *count* bytes, or none if the other end closes the connection first."""
     found = b""
     while len(found) < count:
         part = connection.recv(count - len(found))
@@ -78,7 +83,10 @@ def _until(when_ns: int) -> None:
 def ask_tcp(
     address: str, port: int, interval_ns: int, request_bytes: int, response_bytes: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield (sent at, answered after) over one connection; a request is sent once the one before has been answered."""
+    """Send requests over one TCP connection and yield (time of sending, time until the answer), both in ns.
+
+    A request is sent only after the previous one has been answered.
+    """
     with socket.create_connection((address, port)) as connection:
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         request = SEQUENCE.pack(request_bytes) + bytes(request_bytes - MIN_BYTES)
@@ -92,14 +100,19 @@ def ask_tcp(
                 return
             now = time.monotonic_ns()
             yield sent, now - sent
-            # On the grid of intervals, whatever was missed.
+            # The next request is sent at a whole number of intervals after the first one, even if a slow answer has
+            # made the probe skip some.
             due = begin + max((now - begin) // interval_ns + 1, (due - begin) // interval_ns + 1) * interval_ns
 
 
 def ask_datagrams(
     kind: str, address: str, port: int, interval_ns: int, request_bytes: int
 ) -> Iterator[tuple[int, int]]:
-    """Yield (sent at, answered after or 0): one each interval, answered or not."""
+    """Send one ping or UDP request each interval and yield (time of sending, time until the answer), both in ns.
+
+    A request is sent whether or not earlier ones have been answered.  For a request that is never answered, the second
+    number is 0.
+    """
     family = family_of(address)
     if kind == "ping":
         protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
@@ -140,16 +153,17 @@ def _request(kind: str, family: socket.AddressFamily, identity: int, number: int
         return data
     kind_number = _ECHO_REQUEST[family]
     checksum = 0
-    if family == socket.AF_INET:  # of ICMPv6 the kernel computes it
+    if family == socket.AF_INET:  # The kernel itself computes the checksum of ICMPv6.
         checksum = _checksum(_ICMP.pack(kind_number, 0, 0, identity, number & 0xFFFF) + data)
     return _ICMP.pack(kind_number, 0, checksum, identity, number & 0xFFFF) + data
 
 
 def _number(kind: str, family: socket.AddressFamily, identity: int, packet: bytes) -> int | None:
-    """Return which request an answer belongs to; None for whatever else comes by."""
+    """Return the number of the request that *packet* answers; None if it is any other packet."""
     if kind == "udp":
         return int(SEQUENCE.unpack_from(packet)[0]) if len(packet) >= MIN_BYTES else None
-    offset = (packet[0] & 15) * 4 if family == socket.AF_INET else 0  # raw IPv4 sockets show the IP header
+    # What raw IPv4 sockets receive begins with the IP header; with IPv6 it does not.
+    offset = (packet[0] & 15) * 4 if family == socket.AF_INET else 0
     if len(packet) < offset + _ICMP.size + MIN_BYTES:
         return None
     what, _code, _sum, identifier, _sequence = _ICMP.unpack_from(packet, offset)
@@ -159,7 +173,7 @@ def _number(kind: str, family: socket.AddressFamily, identity: int, packet: byte
 
 
 def _checksum(data: bytes) -> int:
-    """RFC 1071."""
+    """Return the Internet checksum of *data* (RFC 1071)."""
     total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2]))
     if len(data) % 2:
         total += data[-1] << 8
@@ -169,7 +183,7 @@ def _checksum(data: bytes) -> int:
 
 
 def _times() -> tuple[int, int]:
-    """(first request, end), as the agent says."""
+    """Report to the agent that the client is ready, and return (time of the first request, end time) from it."""
     print("ready", flush=True)
     begin, end = sys.stdin.readline().split()
     return int(begin), int(end)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run a job's latency probes beside its traffic, and put what they measured into the record."""
+"""Run a job's latency probes at the same time as its traffic, and add their measurements to the record."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from lab.agent.traffic.latency_probe_ends import ROW
 from lab.job.protocol import CollectorResult, Probe
 
 COLLECTOR = "latency"
-"""Under which its rows are in the record."""
+"""The name under which the rows of the probes are in the record's ``collectors``."""
 
 _FIELDS = (("ts_ns", "<u8"), ("rtt_ns", "<u8"), ("probe", "<u4"))
 _READY_S = 10.0
@@ -23,10 +23,12 @@ _GRACE_NS = 10_000_000_000
 
 
 class ProbeError(Exception):
-    """A probe did not start, or did not end."""
+    """A latency probe did not start or failed."""
 
 
 class _Probe:
+    """The client and the server process of one probe."""
+
     def __init__(self, network: Network, probe: Probe, directory: Path) -> None:
         self.probe = probe
         self._network = network
@@ -37,7 +39,7 @@ class _Probe:
         self._server = None
         if probe["kind"] != "ping":
             self._server = self._start(probe["destination"], ["server", *common, str(probe["response_bytes"])])
-            # Its first line would come from the client only.
+            # Only clients report that they are ready.  The pause gives the server time to open its socket.
             time.sleep(0.1)
         sizes = [str(probe[name]) for name in ("interval_ns", "request_bytes", "response_bytes")]
         self._client = self._start(probe["source"], ["client", *common, *sizes, str(self._output)])
@@ -49,23 +51,23 @@ class _Probe:
 
     def wait_until_ready(self) -> None:
         if not is_ready(self._client):
-            raise ProbeError(f"probe {self.probe['name']} does not start: {last_line(self._errors)}")
+            raise ProbeError(f"the probe {self.probe['name']} did not start: {last_line(self._errors)}")
 
     def begin(self, start_ns: int) -> None:
-        """``start_ns``: the start of traffic (CLOCK_MONOTONIC)."""
+        """Tell the client when to send; ``start_ns`` is the start of traffic (CLOCK_MONOTONIC)."""
         begin = start_ns + self.probe["start_ns"]
         tell(self._client, begin, begin + self.probe["duration_ns"])
 
     def end(self, deadline_ns: int) -> bytes:
-        """Wait for the last answers; returns the rows."""
+        """Wait for the last answers, until ``deadline_ns`` (CLOCK_MONOTONIC) at most, and return the rows."""
         try:
             status = self._client.wait(max(1.0, (deadline_ns - time.monotonic_ns()) / 1e9))
         except subprocess.TimeoutExpired:
-            # The answer to its last request may never come.
+            # The client may wait for ever if the last request was not answered.
             self._client.send_signal(signal.SIGTERM)
             status = self._client.wait()
         if status not in (0, -signal.SIGTERM):
-            raise ProbeError(f"probe {self.probe['name']} failed: {last_line(self._errors)}")
+            raise ProbeError(f"the probe {self.probe['name']} failed: {last_line(self._errors)}")
         rows = self._output.read_bytes() if self._output.exists() else b""
         return rows[: len(rows) // ROW.size * ROW.size]
 
@@ -84,31 +86,33 @@ class Latency:
         try:
             for probe in network.job["probes"]:
                 self._probes.append(_Probe(network, probe, directory))
-            for one in self._probes:
-                one.wait_until_ready()
+            for started in self._probes:
+                started.wait_until_ready()
         except BaseException:
             self.stop()
             raise
 
     def begin(self, start_ns: int) -> None:
-        for one in self._probes:
-            one.begin(start_ns)
+        """Tell all probes the start of traffic (CLOCK_MONOTONIC, in ns)."""
+        for probe in self._probes:
+            probe.begin(start_ns)
 
     def results(self) -> dict[str, CollectorResult]:
-        """Collector's name → its rows; nothing where there are no probes."""
+        """Return :data:`COLLECTOR` → the rows of all probes; an empty dictionary if the job has no probes."""
         if not self._probes:
             return {}
         deadline = time.monotonic_ns() + _GRACE_NS
         rows = [
             (sent, answered, number)
-            for number, one in enumerate(self._probes)
-            for sent, answered in ROW.iter_unpack(one.end(deadline))
+            for number, probe in enumerate(self._probes)
+            for sent, answered in ROW.iter_unpack(probe.end(deadline))
         ]
-        names = {str(number): one.probe["name"] for number, one in enumerate(self._probes)}
+        names = {str(number): probe.probe["name"] for number, probe in enumerate(self._probes)}
         file = f"{COLLECTOR}.rows"
         output = open(self._directory / file, "wb")  # noqa: SIM115 - write_rows() closes it
         return {COLLECTOR: write_rows(file, output, sorted(rows), _FIELDS, names={"probe": names})}
 
     def stop(self) -> None:
-        for one in self._probes:
-            one.stop()
+        """Kill the processes of all probes and delete their temporary files."""
+        for probe in self._probes:
+            probe.stop()

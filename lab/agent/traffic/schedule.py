@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The flows of a trial, each started at its time."""
+"""Run the flows of a trial, each of which is started at its own time."""
 
 from __future__ import annotations
 
@@ -16,19 +16,25 @@ from lab.agent.traffic.transfer import Transfer
 from lab.job.protocol import CollectorResult, Flow, FlowResult, Job
 
 TICK_NS = 250_000_000
-"""How often collectors are drained while traffic runs."""
+"""The interval at which the collectors are drained while traffic runs, in nanoseconds."""
 
 _STUCK_NS = 3_000_000_000
-"""After the last flow's end: by then iperf3 has exchanged results, unless their packets are lost again and again."""
+"""Time after the end of the last flow, in nanoseconds, by which iperf3 normally has exchanged its results.  An iperf3
+that takes longer is stuck because the packets with its results are lost repeatedly."""
 
 _GRACE_NS = 60_000_000_000
-"""After a flow's declared end: its last data drain, and iperf3 exchanges results over the loaded path."""
+"""Time after the declared end of the last flow, in nanoseconds, after which flows that still run are given up.  Until
+then, the last data leave the queues and iperf3 exchanges its results over the loaded path."""
 
 
 class Traffic:
-    """All flows of a job.  ``on_tick`` is called every :data:`TICK_NS` with the time since the start of traffic."""
+    """All flows of a job."""
 
     def __init__(self, network: Network, directory: Path, on_tick: Callable[[int], None]) -> None:
+        """Start the servers of all flows.
+
+        While traffic runs, ``on_tick`` is called every :data:`TICK_NS` with the time since the start of traffic in ns.
+        """
         self._network = network
         self._job: Job = network.job
         self._on_tick = on_tick
@@ -46,6 +52,7 @@ class Traffic:
         return Iperf3Flow(self._network, flow, self._directory, self._diagnostics[flow["source"]])
 
     def wait_until_ready(self) -> None:
+        """Wait until every flow can be started."""
         for flow in self._flows:
             flow.wait_until_ready()
 
@@ -55,11 +62,17 @@ class Traffic:
         on_stuck: Callable[[], None] = lambda: None,
         on_start: Callable[[int], None] = lambda _start_ns: None,
     ) -> None:
-        """Run every flow from its start to its end; sets ``start_ns`` (monotonic) and ``end_ns`` (relative).
+        """Run every flow from its start to its end.
 
-        ``changes``: what else is to be done at a time, in ns; before a flow that starts at the same time.
-        ``on_stuck`` is called if all flows have ended and iperf3 cannot exchange their results: it gives up after 10 s,
-        in which TCP backs off to few attempts.  ``on_start`` is called with the time at which traffic starts.
+        This sets ``start_ns``, the start of traffic on CLOCK_MONOTONIC, and ``end_ns``, the end of traffic relative to
+        the start.
+
+        Args:
+            changes: Pairs of a time in ns since the start of traffic and a function to call then.  If a flow starts at
+                the same time, the change comes first.
+            on_stuck: Called once if all flows have ended but iperf3 cannot exchange its results.  iperf3 gives up
+                after 10 s, and during this time TCP's exponential backoff leaves it only a few attempts.
+            on_start: Called at the start of traffic with its time on CLOCK_MONOTONIC, in ns.
         """
         schedule = [(at_ns, number - len(changes), change) for number, (at_ns, change) in enumerate(changes)]
         self.start_ns = time.monotonic_ns()
@@ -88,11 +101,12 @@ class Traffic:
             flow.finish(is_late=flow.is_running())
 
     def now(self) -> int:
+        """Return the time since the start of traffic in ns."""
         return time.monotonic_ns() - self.start_ns
 
     def _sleep_until(self, when_ns: int) -> None:
         while (now := self.now()) < when_ns:
-            # Ticks fall on multiples of the tick, whatever else is due.
+            # Ticks are at multiples of TICK_NS, regardless of what else is scheduled.
             tick = (now // TICK_NS + 1) * TICK_NS
             time.sleep((min(when_ns, tick) - now) / 1e9)
             if self.now() >= tick:
@@ -101,14 +115,16 @@ class Traffic:
                     flow.tick(self.now())
 
     def results(self) -> list[FlowResult]:
+        """Return the results of all flows, in the order of the job."""
         return [flow.result() for flow in self._flows]
 
     def completions(self) -> dict[str, CollectorResult]:
-        """Collector's name → the rows of all short flows; nothing where there are none."""
+        """Return collector name → the rows of all short flows; an empty dictionary if the job has no short flows."""
         short = [flow for flow in self._flows if isinstance(flow, ShortFlows)]
         return completions_result(short, self._directory)
 
     def stop(self) -> None:
+        """Kill the processes of all flows that are still running."""
         for flow in self._flows:
             flow.stop()
         for diagnostics in self._diagnostics.values():

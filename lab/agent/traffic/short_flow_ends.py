@@ -1,15 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Both ends of short flows: the client opens connections at given times, the server notes when their last byte arrives.
+"""The client and server of short flows.
 
-``python3 -m lab.agent.traffic.short_flow_ends server ADDRESS PORT OUTPUT`` receives, and writes rows of
-:data:`RECEIVED` to ``OUTPUT`` when it is told to end (SIGTERM).
+The client opens connections at given times, and the server records when the last byte of each arrives.
+
+``python3 -m lab.agent.traffic.short_flow_ends server ADDRESS PORT OUTPUT`` receives data until it gets a SIGTERM, and
+then writes rows of :data:`RECEIVED` to ``OUTPUT``.
 
 ``… client ADDRESS PORT CONGESTION MSS PACING PLAN OUTPUT`` waits for a line with the start of traffic
-(``CLOCK_MONOTONIC``, ns) on its standard input and opens the connections of ``PLAN`` (JSON: ``at_ns``, ``bytes``).  It
-ends once the server has closed each of them, or with a SIGTERM, and writes rows of :data:`SENT`.  ``MSS`` (bytes) and
-``PACING`` (bytes per second) are 0 for the kernel's own choice.
+(``CLOCK_MONOTONIC``, in ns) on its standard input and then opens the connections of ``PLAN`` (JSON with the lists
+``at_ns`` and ``bytes``).  It ends when the server has closed all connections or when it gets a SIGTERM, and then writes
+rows of :data:`SENT` to ``OUTPUT``.  ``MSS`` (in bytes) and ``PACING`` (in bytes per second) are 0 if the kernel is to
+choose.
 
-Both ends are processes of their own, so that nothing that the agent does delays them.
+Client and server are separate processes, so that nothing that the agent does delays them.
 """
 
 from __future__ import annotations
@@ -30,10 +33,12 @@ from lab.agent.traffic.latency_probe_ends import family_of
 from lab.agent.traffic.sockdiag import parse_tcp_info
 
 SENT = struct.Struct("<QQQIIIH16sxx")
-"""When it was begun, when it was connected (0: never), bytes, number, retransmitted segments, is_closed, the client's
-port, the congestion control read back from the socket."""
+"""One flow as the client saw it: when it began, when its connection was established (0 if never), bytes sent, number,
+retransmitted segments, whether the server closed the connection, the client's port, and the congestion control read
+back from the socket.  Times are in ns on CLOCK_MONOTONIC."""
 RECEIVED = struct.Struct("<QQHxxxxxx")
-"""When its last byte was read, bytes, the client's port."""
+"""One flow as the server saw it: when its last byte was read (in ns on CLOCK_MONOTONIC), bytes received, and the
+client's port."""
 
 _BACKLOG = 4096
 _SO_MAX_PACING_RATE = 47
@@ -42,7 +47,7 @@ _READ_BYTES = 1 << 18
 
 
 class _EndedError(Exception):
-    """SIGTERM."""
+    """The process has received a SIGTERM."""
 
 
 def _end(_signal: int, _frame: object) -> None:
@@ -50,7 +55,7 @@ def _end(_signal: int, _frame: object) -> None:
 
 
 def serve(address: str, port: int, output: Path) -> None:
-    """Receive until told to end."""
+    """Receive the data of all connections until a SIGTERM, then write a row for each to *output*."""
     rows = bytearray()
     ready = select.epoll()
     listening = socket.create_server((address, port), family=family_of(address), backlog=_BACKLOG)
@@ -79,16 +84,16 @@ def serve(address: str, port: int, output: Path) -> None:
 
 @dataclass
 class _Receiver:
-    """The other end of one short flow."""
+    """The server's end of one short flow."""
 
     connection: socket.socket
     port: int
-    """The client's."""
+    """The client's port."""
     last_ns: int = 0
     total_bytes: int = 0
 
     def has_ended(self) -> bool:
-        """Read what there is; returns whether it was the end, that of a reset included."""
+        """Read the data that have arrived, and return whether the connection has been closed or reset."""
         try:
             data = self.connection.recv(_READ_BYTES)
         except BlockingIOError:
@@ -105,7 +110,7 @@ class _Receiver:
 
 
 class _Sender:
-    """One short flow."""
+    """The client's end of one short flow, which sends *amount* bytes."""
 
     def __init__(self, number: int, amount: int) -> None:
         self.number = number
@@ -119,6 +124,7 @@ class _Sender:
         self.socket: socket.socket | None = None
 
     def begin(self, address: str, port: int, congestion: str, mss: int, pacing: int) -> socket.socket:
+        """Begin to open the connection, without waiting for it, and return its socket."""
         connection = socket.socket(family_of(address), socket.SOCK_STREAM)
         self.socket = connection
         connection.setblocking(False)
@@ -130,12 +136,15 @@ class _Sender:
         self.began_ns = time.monotonic_ns()
         status = connection.connect_ex((address, port))
         if status not in (0, errno.EINPROGRESS):
-            raise OSError(status, f"short flow {self.number} cannot connect")
+            raise OSError(status, f"the short flow number {self.number} cannot connect")
         self.port = connection.getsockname()[1]
         return connection
 
     def proceed(self) -> int:
-        """Do what can be done now; returns the events to wait for, 0 once there are no more."""
+        """Do as much as is possible without waiting, and return the epoll events to wait for.
+
+        Returns 0 when the flow has ended.
+        """
         assert self.socket is not None
         if not self.connected_ns:
             if self.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR):
@@ -145,7 +154,8 @@ class _Sender:
             while self.left:
                 self.left -= self.socket.send(_BLOCK[: min(self.left, len(_BLOCK))])
                 if not self.left:
-                    # The receiver learns of the end; its own close is what ends the flow here.
+                    # This tells the receiver that all data have been sent.  The flow ends when the receiver, too,
+                    # has closed the connection.
                     self.socket.shutdown(socket.SHUT_WR)
             if self.socket.recv(1) == b"":
                 self.is_closed = True
@@ -157,6 +167,7 @@ class _Sender:
         return select.EPOLLIN
 
     def close(self) -> int:
+        """Close the socket and return 0, the events to wait for from then on."""
         if self.socket is not None:
             self._read_back()
             self.socket.close()
@@ -184,7 +195,7 @@ class _Sender:
 
 
 def send(address: str, port: int, congestion: str, mss: int, pacing: int, plan: Path, output: Path) -> None:
-    """Begin every flow at its time and see all of them to their end."""
+    """Begin every flow of *plan* at its time, wait until all have ended, and write their rows to *output*."""
     planned = json.loads(plan.read_text(encoding="ascii"))
     print("ready", flush=True)
     start_ns = int(sys.stdin.readline())
@@ -205,14 +216,14 @@ def send(address: str, port: int, congestion: str, mss: int, pacing: int, plan: 
                     begun += 1
                     continue
                 wait_s = wait_ns / 1e9
-            # epoll's own timeout counts in whole milliseconds.
+            # select() is used for waiting because the timeout of epoll has a resolution of 1 ms only.
             select.select([ready], [], [], wait_s)
             for fd, _events in ready.poll(0):
                 events = busy[fd].proceed()
                 if events:
                     ready.modify(fd, events)
                 else:
-                    # The kernel has forgotten a descriptor that is closed.
+                    # The kernel removes a closed descriptor from the epoll set by itself.
                     del busy[fd]
     for flow in busy.values():
         flow.close()

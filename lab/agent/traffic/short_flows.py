@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short flows of a job: their two processes, and what became of each flow."""
+"""Run the short flows of a job in a client and a server process, and collect the outcome of each flow."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from lab.agent.traffic.transfer import TransferError
 from lab.job.protocol import CollectorResult, Flow, FlowResult
 
 COLLECTOR = "completions"
-"""Under which the rows of all short flows are in the record."""
+"""The name under which the rows of all short flows are in the record's ``collectors``."""
 
 _FIELDS = (
     ("ts_ns", "<u8"),
@@ -35,22 +35,27 @@ _MODULE = "lab.agent.traffic.short_flow_ends"
 
 @dataclass(frozen=True)
 class Completion:
-    """One short flow; times in ns."""
+    """The outcome of one short flow."""
 
     began_ns: int
-    """CLOCK_MONOTONIC."""
+    """When the client began to connect, in ns on CLOCK_MONOTONIC."""
     fct_ns: int
-    """From there until its last byte was read; 0 if that never was."""
+    """Flow completion time: from ``began_ns`` until the server read the last byte, in ns; 0 if the flow did not
+    complete."""
     connect_ns: int
-    """From there until the connection was established; 0 if it never was."""
+    """Time from ``began_ns`` until the connection was established, in ns; 0 if it never was."""
     bytes: int
+    """Bytes that the server received."""
     number: int
     retransmissions: int
     port: int
 
 
 class ShortFlows:
-    """A flow with ``arrivals``: see :class:`lab.agent.traffic.transfer.Transfer`."""
+    """A flow with ``arrivals``, which consists of many short flows.
+
+    Implements :class:`lab.agent.traffic.transfer.Transfer`.
+    """
 
     def __init__(self, network: Network, flow: Flow, directory: Path) -> None:
         self.flow = flow
@@ -86,14 +91,14 @@ class ShortFlows:
 
     def _need(self, process: subprocess.Popen[bytes]) -> None:
         if not is_ready(process):
-            raise TransferError(f"flow {self.flow['name']} does not start: {last_line(self._errors)}")
+            raise TransferError(f"flow {self.flow['name']}: a process did not start: {last_line(self._errors)}")
 
     def begin(self, start_ns: int) -> None:
         assert self._client is not None
         tell(self._client, start_ns)
 
     def start(self) -> None:
-        """Its processes know the times themselves."""
+        """Do nothing: the client process knows the times of all its flows."""
 
     def tick(self, now_ns: int) -> None: ...
 
@@ -103,21 +108,21 @@ class ShortFlows:
         return self._client is not None and self._client.poll() is None
 
     def finish(self, *, is_late: bool) -> None:
-        """End both processes and read what they have measured.  Flows that are not done yet never will be."""
+        """End both processes and read what they have measured; short flows that are still running are not completed."""
         assert self._client is not None
         if is_late and self._client.poll() is None:
             self._client.send_signal(signal.SIGTERM)
         status = self._client.wait(timeout=60)
         self._server.send_signal(signal.SIGTERM)
         if status != 0 or self._server.wait(timeout=60) != 0:
-            raise TransferError(f"flow {self.flow['name']} failed: {last_line(self._errors)}")
+            raise TransferError(f"flow {self.flow['name']}: a process failed: {last_line(self._errors)}")
         received: dict[int, deque[tuple[int, int]]] = defaultdict(deque)
         for last_ns, amount, port in RECEIVED.iter_unpack(self._file("received").read_bytes()):
             received[port].append((last_ns, amount))
         for began, connected, _sent, number, retransmissions, is_closed, port, congestion in SENT.iter_unpack(
             self._file("sent").read_bytes()
         ):
-            # Of a port that was used again, the connections ended in the order in which they began.
+            # If a port was used by several connections, they ended in the order in which they began.
             last_ns, amount = received[port].popleft() if connected and received[port] else (0, 0)
             is_whole = is_closed and amount == self._planned(number)
             self._completions.append(
@@ -148,7 +153,7 @@ class ShortFlows:
             "source_port": 0,
             "destination_address": self._address,
             "destination_port": self.flow["port"],
-            # Of none that was connected, nothing could be read back.
+            # If no flow connected, there was no socket from which the algorithm could be read back.
             "congestion_control": ",".join(sorted(self._congestion)) or self.flow["congestion_control"],
             "tcp_info": {},
             "tcp_info_at_ns": 0,
@@ -164,13 +169,13 @@ class ShortFlows:
 
 
 def completions_result(flows: list[ShortFlows], directory: Path) -> dict[str, CollectorResult]:
-    """Collector's name → the rows of all *flows*; nothing where there are none."""
+    """Return :data:`COLLECTOR` → the rows of all *flows*; an empty dictionary if there are no flows."""
     if not flows:
         return {}
     rows = sorted(
-        (one.began_ns, one.fct_ns, one.connect_ns, one.bytes, group, one.number, one.retransmissions, one.port)
+        (done.began_ns, done.fct_ns, done.connect_ns, done.bytes, group, done.number, done.retransmissions, done.port)
         for group, flow in enumerate(flows)
-        for one in flow.completions()
+        for done in flow.completions()
     )
     names = {str(group): flow.flow["name"] for group, flow in enumerate(flows)}
     file = f"{COLLECTOR}.rows"

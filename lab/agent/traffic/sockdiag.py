@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read TCP sockets' state from the kernel with NETLINK_SOCK_DIAG, as ``ss -ti`` does, without starting ``ss``.
+"""Read the state of TCP sockets from the kernel with NETLINK_SOCK_DIAG, as ``ss -ti`` does.
 
-Starting a process costs some ten million instructions, which a trial's one virtual processor would feel.
+``ss`` itself is not used.
+Starting a process takes about ten million instructions, which would disturb a trial on its single virtual processor.
 Sources: include/uapi/linux/inet_diag.h, include/uapi/linux/tcp.h, include/uapi/linux/sock_diag.h.
 """
 
@@ -27,7 +28,7 @@ _REQUEST = struct.Struct("=BBBxI48s")
 _MESSAGE = struct.Struct("=BBBB48sIIIII")
 _ATTRIBUTE = struct.Struct("=HH")
 
-# struct tcp_info up to tcpi_rcv_wnd; a kernel that knows fewer fields sends fewer bytes.
+# These are the fields of struct tcp_info up to tcpi_rcv_wnd.  An older kernel that has fewer fields sends fewer bytes.
 _TCP_INFO: tuple[tuple[str, str], ...] = (
     *((name, "B") for name in ("state", "ca_state", "retransmits", "probes", "backoff", "options", "wscale", "flags")),
     *(
@@ -49,7 +50,7 @@ _TCP_INFO: tuple[tuple[str, str], ...] = (
 
 @dataclass(frozen=True)
 class Socket:
-    """One TCP socket; ``info`` is ``struct tcp_info`` by field name: times in µs, rates in bytes/s."""
+    """One TCP socket and its state."""
 
     local_address: str
     local_port: int
@@ -57,10 +58,12 @@ class Socket:
     remote_port: int
     congestion_control: str
     info: dict[str, int]
+    """``struct tcp_info`` by field name, without the prefix ``tcpi_``; times in µs (``last_*`` in ms), rates in
+    bytes/s."""
 
 
 class SocketDiagnostics:
-    """A netlink socket inside the network namespace of process ``pid``."""
+    """A netlink socket that lists the TCP sockets in the network namespace of process ``pid``."""
 
     def __init__(self, pid: int, ip: str) -> None:
         self._family = socket.AF_INET6 if ip == "ipv6" else socket.AF_INET
@@ -72,11 +75,14 @@ class SocketDiagnostics:
         self._socket.close()
 
     def connections(self) -> list[Socket]:
-        """All TCP sockets of the namespace that do not listen."""
+        """Return all TCP sockets of the namespace that are not listening."""
         return self._dump(_ALL_BUT_LISTEN)
 
     def listening_ports(self) -> set[int]:
-        """Ports with a listening TCP socket; of both families, for a dual-stack server listens on ``::``."""
+        """Return the ports on which a TCP socket listens.
+
+        IPv6 sockets are included even in an IPv4 network, because a dual-stack server listens on ``::``.
+        """
         ports = {found.local_port for found in self._dump(_LISTEN_BIT, socket.AF_INET)}
         return ports | {found.local_port for found in self._dump(_LISTEN_BIT, socket.AF_INET6)}
 
@@ -128,7 +134,7 @@ def _attributes(data: bytes) -> dict[int, bytes]:
 
 
 def parse_tcp_info(data: bytes) -> dict[str, int]:
-    """``struct tcp_info`` → field name → value; fields that a shorter struct lacks are left out."""
+    """Return field name → value of a ``struct tcp_info``; fields that a shorter struct lacks are left out."""
     result, offset = {}, 0
     for name, code in _TCP_INFO:
         size = struct.calcsize(code)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all kinds of flows have in common while they run."""
+"""The interface that all kinds of flows implement."""
 
 from __future__ import annotations
 
@@ -9,36 +9,52 @@ from lab.job.protocol import Flow, FlowResult
 
 
 class TransferError(Exception):
-    """A flow did not start, or did not end."""
+    """A flow did not start, did not end, or failed."""
 
 
 class Transfer(Protocol):
-    """One flow of a job.  Times are from the start of traffic unless said otherwise; in ns."""
+    """One flow of a job while it runs.
+
+    Times are in nanoseconds since the start of traffic unless noted otherwise.
+    """
 
     flow: Flow
 
     def wait_until_ready(self) -> None:
-        """Return once it could start.  Raises :class:`TransferError`."""
+        """Wait until the flow can be started.
+
+        Raises:
+            TransferError: The flow cannot be started.
+        """
 
     def begin(self, start_ns: int) -> None:
-        """Traffic starts now, ``start_ns`` on CLOCK_MONOTONIC."""
+        """Tell the flow that traffic starts at ``start_ns`` on CLOCK_MONOTONIC."""
 
     def start(self) -> None:
-        """Its own time has come."""
+        """Start the flow; called at the flow's own start time."""
 
     def tick(self, now_ns: int) -> None:
-        """Called several times a second."""
+        """Do periodic work; called several times a second while traffic runs."""
 
     def before_end(self, now_ns: int) -> None:
-        """Called shortly before its declared end."""
+        """Do work that must be done before the flow ends; called shortly before the flow's declared end."""
 
-    def is_running(self) -> bool: ...
+    def is_running(self) -> bool:
+        """Return whether the flow has been started and has not ended yet."""
 
     def finish(self, *, is_late: bool) -> None:
-        """Traffic has ended; ``is_late``: it was given all the time there is.  Raises :class:`TransferError`."""
+        """Complete the flow after the end of traffic; ``is_late`` means that it is still running after its deadline.
+
+        Raises:
+            TransferError: The flow has not ended or has failed.
+        """
 
     def result(self) -> FlowResult:
-        """What it came to.  Raises :class:`TransferError`."""
+        """Return the flow's result for the record.
+
+        Raises:
+            TransferError: The flow has no valid result.
+        """
 
     def stop(self) -> None:
-        """End its processes, whatever they are doing."""
+        """Kill the flow's processes that are still running."""

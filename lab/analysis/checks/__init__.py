@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of a trial: was what was asked for what was so?"""
+"""Checks that compare what a trial was asked to do with what it did."""

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Do independent instruments agree?  The trace in the kernel, iperf3's own counts, and the socket's tcp_info."""
+"""Compare independent instruments: the kernel's trace, iperf3's own counts and the socket's tcp_info."""
 
 from __future__ import annotations
 
@@ -14,29 +14,32 @@ from lab.analysis.measured import MeasuredFlow
 
 @dataclass(frozen=True)
 class Agreement:
-    """Two readings of one quantity."""
+    """Two readings of one quantity by different instruments."""
 
     quantity: str
+    """What was read, in words."""
     first: float
     second: float
     tolerance: float
-    """In the unit of the readings."""
+    """Largest difference at which the readings agree, in their unit."""
 
     @property
     def agrees(self) -> bool:
+        """Whether the readings differ by no more than the tolerance."""
         return abs(self.first - self.second) <= self.tolerance
 
     @property
     def excess(self) -> float:
-        """By how many tolerances the readings differ; at most 1 when they agree."""
+        """The difference between the readings as a multiple of the tolerance: at most 1 if they agree."""
         return abs(self.first - self.second) / self.tolerance if self.tolerance else float("inf")
 
 
 def delivered_bytes(flow: MeasuredFlow, mss: int) -> Agreement | None:
-    """Compare the trace's acknowledged bytes with the bytes that the receiver's iperf3 read.
+    """Compare the bytes acknowledged in the trace with the bytes that the receiving iperf3 read.
 
-    At the flow's end they may differ by what was in flight or out of order in the receiver's buffer, and by a block
-    that iperf3 had not read to its end: the tolerance is 1 %, the largest congestion window and two blocks.
+    At the end of the flow they may differ by the data that was in flight or out of order in the receiver's buffer, and
+    by a block that iperf3 had not read completely.  The tolerance is therefore 1 %, the largest congestion window and
+    two blocks.  The result is None if there is no trace.
     """
     if flow.samples is None or not len(flow.samples):
         return None
@@ -47,9 +50,10 @@ def delivered_bytes(flow: MeasuredFlow, mss: int) -> Agreement | None:
 
 
 def retransmissions(flow: MeasuredFlow) -> Agreement | None:
-    """Compare iperf3's retransmissions with those of the socket.
+    """Compare the retransmissions that iperf3 reports with those in the socket's tcp_info.
 
-    iperf3 reads the counter at the end of the test and tcp_info a moment before: the tolerance is 10 segments and 5 %.
+    iperf3 reads the counter at the end of the test, and the agent reads tcp_info a moment before.  The tolerance is
+    therefore 10 segments and 5 %.  The result is None if one of the two is missing.
     """
     reported = iperf.sender_statistics(flow.client).retransmits
     counted = flow.result["tcp_info"].get("total_retrans")
@@ -59,10 +63,11 @@ def retransmissions(flow: MeasuredFlow) -> Agreement | None:
 
 
 def smoothed_rtt(flow: MeasuredFlow) -> Agreement | None:
-    """Compare iperf3's mean RTT with the mean of the traced srtt at the same moments, the ends of its intervals.
+    """Compare iperf3's mean RTT with the mean of the traced srtt at the same moments: the ends of iperf3's intervals.
 
-    The moments are known to about a round trip only (:attr:`MeasuredFlow.sending`), and srtt moves by as much as the
-    queue in that time: the tolerance is 10 % and 1 ms.
+    These moments are known only to about one round trip (see :attr:`MeasuredFlow.sending`), and in that time srtt
+    changes with the queue.  The tolerance is therefore 10 % and 1 ms.  The result is None if there is nothing to
+    compare.
     """
     if flow.samples is None:
         return None

@@ -14,24 +14,26 @@ _SEVERITY: dict[Verdict, int] = {"ok": 0, "warn": 1, "invalid": 2}
 
 @dataclass(frozen=True)
 class Check:
-    """One question about a trial and its answer, in words for a reader."""
+    """The outcome of one check of one trial, in words for the reader of the report."""
 
     id: str
+    """Short name of the check, such as ``base-rtt``."""
     title: str
+    """Name of the check in the report."""
     verdict: Verdict
     asked: str
-    """What should be."""
+    """What the check expects."""
     found: str
-    """What was."""
+    """What was read back or measured."""
     threshold: str
-    """Where ``warn`` and ``invalid`` begin."""
+    """What makes the verdict ``warn`` and what makes it ``invalid``."""
     meaning: str
-    """One sentence: why it matters."""
+    """Why the check matters, in one or two sentences."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What a check found at one place (an interface, a flow)."""
+    """What a check found in one place, such as an interface or a flow."""
 
     verdict: Verdict
     asked: str
@@ -39,19 +41,19 @@ class Finding:
 
 
 def worst(verdicts: Iterable[Verdict]) -> Verdict:
-    """Return the most severe verdict; ``ok`` when there is none."""
+    """Return the most severe of the verdicts; ``ok`` if there are none."""
     return max(verdicts, key=_SEVERITY.__getitem__, default="ok")
 
 
 def graded(value: float, warn: float, invalid: float) -> Verdict:
-    """Return the verdict on a *value* that must not be above *warn*, and still less above *invalid*."""
+    """Return ``invalid`` if *value* is above *invalid*, else ``warn`` if it is above *warn*, else ``ok``."""
     if value > invalid:
         return "invalid"
     return "warn" if value > warn else "ok"
 
 
 def combine(id: str, title: str, findings: Sequence[Finding], *, threshold: str, meaning: str) -> Check:
-    """Make one check of many findings: the worst verdict, and the distinct findings that have it."""
+    """Combine the findings of a check: the result has the worst verdict and lists the distinct findings with it."""
     verdict = worst(finding.verdict for finding in findings)
     shown = [finding for finding in findings if finding.verdict == verdict]
     return Check(

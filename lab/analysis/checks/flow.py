@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the flows: did each run as asked, and did congestion control set its rate?"""
+"""Checks of the flows: whether each ran as the experiment asks, and whether congestion control set its rate."""
 
 from __future__ import annotations
 
@@ -13,10 +13,11 @@ from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded, 
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 
 MIN_ROUND_TRIPS = 100
+"""A flow that lasts for fewer base RTTs than this gets a warning."""
 
 
 def flow_checks(trial: MeasuredTrial) -> list[Check]:
-    """Return the checks of traffic and sockets."""
+    """Return the checks of the flows and their sockets."""
     return [
         congestion_control(trial),
         iperf_finished(trial),
@@ -31,7 +32,11 @@ def flow_checks(trial: MeasuredTrial) -> list[Check]:
 
 
 def congestion_control(trial: MeasuredTrial) -> Check:
-    """Pitfall 11."""
+    """Check that each socket used the congestion control that the experiment asks for.
+
+    A program that ignores a failed ``setsockopt()`` leaves its socket with the default algorithm.  See pitfall 11 in
+    docs/explanation/pitfalls.md.
+    """
     findings = []
     for flow in trial.flows:
         asked, found = flow.asked["congestion_control"], flow.result["congestion_control"]
@@ -40,33 +45,42 @@ def congestion_control(trial: MeasuredTrial) -> Check:
         "congestion-control",
         "Congestion control of the socket",
         findings,
-        threshold="invalid: another algorithm than asked",
-        meaning="The algorithm is read back from the socket in the kernel; with another one, the comparison is void.",
+        threshold="invalid: another algorithm than the experiment asks for",
+        meaning="The algorithm is read back from the socket in the kernel. If it is another one, the comparison is "
+        "void.",
     )
 
 
 def iperf_finished(trial: MeasuredTrial) -> Check:
-    """Pitfall 9."""
+    """Check that iperf3 finished without an error and received data at the receiver.
+
+    iperf3 may end early and leave a partial result.  See pitfall 9 in docs/explanation/pitfalls.md.
+    """
     findings = []
     for flow in trial.iperf_flows:
         status, failure = flow.result["exit_status"], iperf.error(flow.client) or iperf.error(flow.server)
         if status or failure:
-            findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {status}, {failure or 'no message'}"))
+            reason = f"exit status {status}, {failure or 'no message'}"
+            findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {reason}"))
         elif flow.received.bytes == 0:
-            findings.append(Finding("invalid", "data received", f"{flow.name}: nothing arrived"))
+            findings.append(Finding("invalid", "data received", f"{flow.name}: no data received"))
         else:
-            findings.append(Finding("ok", "exit status 0", "0"))
+            findings.append(Finding("ok", "exit status 0", "exit status 0"))
     return combine(
         "iperf3-finished",
         "iperf3 finished",
         findings,
-        threshold="invalid: an exit status other than 0, an error, or no data",
-        meaning="A flow that ended early or never started has no goodput to compare.",
+        threshold="invalid: an exit status other than 0, an error message, or no data received",
+        meaning="A flow that ended early or never started has no goodput that can be compared.",
     )
 
 
 def short_flows(trial: MeasuredTrial) -> Check:
-    """Completion times mean something only where flows do complete: those that do not would be the longest."""
+    """Check that the short flows completed.
+
+    Flows that did not complete would have the longest completion times.  Without them, the distribution of completion
+    times looks better than it is.
+    """
     findings = []
     for flow in trial.flows:
         if flow.completions is None:
@@ -74,33 +88,37 @@ def short_flows(trial: MeasuredTrial) -> Check:
         number, done = len(flow.completions), int(flow.completions.is_complete.sum())
         unfinished = 1 - done / number if number else 1.0
         who = f"{flow.name}: " if done < number else ""
-        findings.append(Finding(graded(unfinished, 0, 0.05), "all complete", f"{who}{done} of {number} complete"))
+        findings.append(Finding(graded(unfinished, 0, 0.05), "all completed", f"{who}{done} of {number} completed"))
     return combine(
         "short-flows",
         "Short flows completed",
         findings,
-        threshold="warn: any that did not; invalid: more than 5 %",
-        meaning="A flow that was still under way at the end has no completion time: the longest ones are left out.",
+        threshold="warn: a flow did not complete; invalid: more than 5 % of the flows did not complete",
+        meaning="A flow that had not completed at the end of the trial has no completion time, so the longest "
+        "completion times are missing.",
     )
 
 
 def iperf_intervals(trial: MeasuredTrial) -> Check:
-    """Pitfall 9: no interval is missing."""
+    """Check that iperf3 reported all its intervals, without gaps.
+
+    iperf3 may stall or end early and still print a result.  See pitfall 9 in docs/explanation/pitfalls.md.
+    """
     findings = []
     for flow in trial.iperf_flows:
         seconds, length = flow.asked["duration_ns"] / 1e9, iperf.asked_interval_seconds(flow.client)
         reported = iperf.intervals(flow.client)
         if length is None or not reported:
-            findings.append(Finding("invalid", "one or more", f"{flow.name}: none"))
+            findings.append(Finding("invalid", "one interval or more", f"{flow.name}: none"))
             continue
         expected = max(1, int(min(seconds, flow.sent.seconds) / length))
         gap = max((b.start_s - a.end_s for a, b in itertools.pairwise(reported)), default=0.0)
         complete = len(reported) >= expected and gap < 0.1 * length
-        found = f"{len(reported)} of {length:g} s"
+        found = f"{len(reported)} intervals of {length:g} s"
         findings.append(
             Finding(
                 "ok" if complete else "invalid",
-                f"{expected} of {length:g} s",
+                f"{expected} intervals of {length:g} s",
                 found if complete else f"{flow.name}: {found}",
             )
         )
@@ -108,15 +126,15 @@ def iperf_intervals(trial: MeasuredTrial) -> Check:
         "iperf3-intervals",
         "iperf3's intervals are complete",
         findings,
-        threshold="invalid: fewer than asked, or a gap of a tenth of an interval",
-        meaning="Missing intervals show a client that stalled or was cut off.",
+        threshold="invalid: fewer intervals than expected, or a gap of at least a tenth of an interval",
+        meaning="Missing intervals show that iperf3 stalled or was cut off.",
     )
 
 
 def flow_duration(trial: MeasuredTrial) -> Check:
-    """Both ends took the time that was asked for.
+    """Check that both ends took the time, or transferred the amount of data, that the experiment asks for.
 
-    iperf3 reads ``--time`` as a whole number and drops a fraction without a word.
+    iperf3 reads ``--time`` as a whole number and silently drops a fraction.
     """
     findings = []
     for flow in trial.iperf_flows:
@@ -126,7 +144,7 @@ def flow_duration(trial: MeasuredTrial) -> Check:
         asked = flow.asked["duration_ns"] / 1e9
         sender, receiver = flow.sent.seconds, flow.received.seconds
         off = abs(sender - asked) / asked
-        # The receiver stops when it hears of the end, about a (queued) round trip after it.
+        # The receiver stops when it learns that the sender has finished: about one round trip through the queue later.
         drained = receiver - sender > max(0.05 * asked, 0.5)
         verdict: Verdict = worst([graded(off, 0.02, 0.10), "warn" if drained else "ok"])
         who = f"{flow.name}: " if verdict != "ok" else ""
@@ -135,54 +153,68 @@ def flow_duration(trial: MeasuredTrial) -> Check:
         "flow-duration",
         "Duration of the flows",
         findings,
-        threshold="warn: sending time off by 2 %, or receiving 5 % and 0.5 s longer than sending; invalid: off by 10 %",
-        meaning="Goodput is bytes over the receiver's own time; a flow cut short or drawn out is not comparable.",
+        threshold="warn: the sending time is off by more than 2 %, or receiving took longer than sending by more than "
+        "0.5 s and more than 5 % of the duration; invalid: the sending time is off by more than 10 %, or a flow with "
+        "an amount of data delivered less than that, or over two blocks more",
+        meaning="Goodput is the number of bytes divided by the receiver's own time. A flow that was cut short or took "
+        "too long cannot be compared with others.",
     )
 
 
 def _amount(flow: MeasuredFlow, limit_bytes: int) -> Finding:
-    """iperf3 writes whole blocks, the last of which may go beyond."""
+    """Return the finding for a flow that sends an amount of data instead of sending for some time.
+
+    iperf3 writes whole blocks, so the last block may exceed the amount; up to two blocks more are accepted.
+    """
     done = flow.received.bytes
     verdict: Verdict = "ok" if limit_bytes <= done <= limit_bytes + 2 * iperf.block_bytes(flow.client) else "invalid"
     return Finding(verdict, f"{limit_bytes} B", f"{done} B" if verdict == "ok" else f"{flow.name}: {done} B")
 
 
 def long_enough(trial: MeasuredTrial) -> Check:
-    """Are there enough round trips to speak of more than slow start?"""
+    """Check that each flow lasts for enough round trips, so that slow start is only a small part of it."""
     findings = []
     for flow in trial.bulk_flows:
         base = flow.base_rtt_us
         trips = flow.asked["duration_ns"] / 1000 / base if base else float("inf")
-        shown = f"{trips:.0f} round trips" if trips != float("inf") else "no delay declared"
-        findings.append(Finding("ok" if trips >= MIN_ROUND_TRIPS else "warn", f"{MIN_ROUND_TRIPS} or more", shown))
+        found = f"{trips:.0f} round trips" if trips != float("inf") else "no delay declared"
+        asked = f"{MIN_ROUND_TRIPS} round trips or more"
+        findings.append(Finding("ok" if trips >= MIN_ROUND_TRIPS else "warn", asked, found))
     return combine(
         "long-enough",
-        "Length in round trips",
+        "Duration in round trips",
         findings,
-        threshold=f"warn: fewer than {MIN_ROUND_TRIPS} base round trips",
-        meaning="In a short flow slow start weighs much, and algorithms have not reached their steady state.",
+        threshold=f"warn: the flow lasts for fewer than {MIN_ROUND_TRIPS} base RTTs",
+        meaning="Slow start is a large part of a short flow, and the algorithms do not reach their steady state in it.",
     )
 
 
 def receive_window(trial: MeasuredTrial) -> Check:
-    """Pitfall 10, the receiver's side."""
+    """Check that the receiver's window did not limit the flows, in place of congestion control.
+
+    See pitfall 10 in docs/explanation/pitfalls.md.
+    """
     return _limited(
         trial,
         "rwnd_limited",
         "receive-window",
         "Not limited by the receive window",
-        "Part of the time the receiver's window, not congestion control, set the rate; it also misleads BBR.",
+        "While the receiver's window is the limit, it sets the rate in place of congestion control. It also misleads "
+        "BBR.",
     )
 
 
 def send_buffer(trial: MeasuredTrial) -> Check:
-    """Pitfall 10, the sender's side."""
+    """Check that the send buffer did not limit the flows, in place of congestion control.
+
+    See pitfall 10 in docs/explanation/pitfalls.md.
+    """
     return _limited(
         trial,
         "sndbuf_limited",
         "send-buffer",
         "Not limited by the send buffer",
-        "Part of the time the send buffer, not congestion control, set the rate.",
+        "While the send buffer is the limit, it sets the rate in place of congestion control.",
     )
 
 
@@ -192,37 +224,49 @@ def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str
         info = flow.result["tcp_info"]
         busy, limited = info.get("busy_time"), info.get(field)
         if not busy or limited is None:
-            findings.append(Finding("warn", "0 %", f"{flow.name}: not read back"))
+            findings.append(Finding("warn", "0 % of the busy time", f"{flow.name}: not read back"))
             continue
         share = limited / busy
         findings.append(Finding(graded(share, 0.01, 0.10), "0 % of the busy time", f"{share:.1%} ({flow.name})"))
-    return combine(id, title, findings, threshold="warn: above 1 %; invalid: above 10 %", meaning=meaning)
+    return combine(
+        id,
+        title,
+        findings,
+        threshold="warn: limited for more than 1 % of the busy time; invalid: more than 10 %",
+        meaning=meaning,
+    )
 
 
 def instruments(trial: MeasuredTrial) -> Check:
-    """Pitfalls 9 and 12: the samples, iperf3 and tcp_info tell the same story."""
+    """Check that the trace, iperf3 and tcp_info agree on bytes, retransmissions and smoothed RTT.
+
+    iperf3 does not report everything, and a trace can lose events.  See pitfalls 9 and 12 in
+    docs/explanation/pitfalls.md.
+    """
     findings = [finding for flow in trial.bulk_flows for finding in _instruments_of(trial, flow)]
     return combine(
         "instruments-agree",
         "Trace, iperf3 and tcp_info agree",
         findings,
-        threshold="delivered bytes: warn above 1 % + one window, invalid above four times that; "
-        "retransmissions: warn above 5 % + 10; smoothed RTT: warn above 10 % + 1 ms",
-        meaning="Independent instruments that disagree mean that one of them misses or mixes up events.",
+        threshold="delivered bytes: warn if they differ by more than 1 % + one window + two blocks of iperf3, invalid "
+        "if by more than four times that; retransmissions: warn if they differ by more than 5 % + 10; smoothed RTT: "
+        "warn if it differs by more than 10 % + 1 ms; invalid: a trace with fewer than two rows",
+        meaning="If independent instruments disagree, one of them misses events or mixes them up.",
     )
 
 
 def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
     if flow.samples is not None and len(flow.samples) < 2:
-        return [Finding("invalid", "rows of every flow", f"{flow.name}: {len(flow.samples)} rows in the trace")]
-    # A trace of changes of the window ends with the last one, and not with the flow.
+        found = f"{flow.name}: {len(flow.samples)} rows in the trace"
+        return [Finding("invalid", "two or more rows of each flow", found)]
+    # A trace that records only changes of the window ends with the last change, which may be long before the flow.
     is_whole = trial.job["collectors"].get("tcp_probe", {}).get("record") != "cwnd_change"
     readings: list[tuple[Agreement | None, Callable[[Agreement], Verdict]]] = [
         (
             agreement.delivered_bytes(flow, trial.mss) if is_whole else None,
             lambda reading: graded(reading.excess, 1, 4),
         ),
-        # Of a flow with an amount, tcp_info is some time older than its end.
+        # A flow that sends an amount of data may end some time after tcp_info was read.
         (
             None if flow.asked["limit_bytes"] else agreement.retransmissions(flow),
             lambda reading: "ok" if reading.agrees else "warn",
@@ -239,6 +283,6 @@ def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
             f"equal within ±{reading.tolerance:.6g}",
             f"{reading.quantity}: {reading.first:.6g} and {reading.second:.6g} ({flow.name})",
         )
-        for reading, found in done
-        if found == verdict
+        for reading, judged in done
+        if judged == verdict
     ]

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Did a trial measure what its experiment says?
+"""Judge whether a trial measured what its experiment asks for.
 
-Each check asks one question that has made a published result wrong, and compares what was asked for with what was
-read back from the kernel or measured.  A trial is as good as its worst check.
+Each check looks for one mistake that has made published results wrong.  It compares what the experiment asks for with
+what was read back from the kernel or measured.  The verdict on a trial is that of its worst check.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ __all__ = ["Check", "Verdict", "judge", "verdict", "worst"]
 
 
 def judge(trial: MeasuredTrial) -> list[Check]:
-    """Return all checks of *trial*, in an order that reads well.
+    """Return all checks of *trial*: those of the network, then of the flows, then of the machine.
 
     Raises:
-        ValueError: A flow has no result at all, so there is nothing to judge.
+        ValueError: A flow has no result, so there is nothing to judge.
     """
     return [*network_checks(trial), *flow_checks(trial), *machine_checks(trial)]
 
 
 def verdict(checks: Sequence[Check]) -> Verdict:
-    """Return the verdict on the whole trial: that of its worst check."""
+    """Return the verdict on the whole trial, which is that of its worst check."""
     return worst(check.verdict for check in checks)

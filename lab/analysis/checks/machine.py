@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the machine that ran the trial and of its kernel's settings."""
+"""Checks of the machine that ran the trial, and of the settings of its kernel."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ _TCP_ECN = {"off": 0, "on": 1, "passive": 2}
 
 
 def machine_checks(trial: MeasuredTrial) -> list[Check]:
-    """Return the checks of processor, collectors and sysctls."""
+    """Return the checks of the processor, the collectors and the sysctls."""
     return [
         cpu(trial),
         *quiet_machine(trial),
@@ -22,24 +22,33 @@ def machine_checks(trial: MeasuredTrial) -> list[Check]:
 
 
 def cpu(trial: MeasuredTrial) -> Check:
-    """Pitfalls 8 and 14."""
+    """Check that the processor was not busy all the time, and so not the bottleneck.
+
+    Hosts, routers and instruments share the processor.  See pitfalls 8 and 14 in docs/explanation/pitfalls.md.
+    """
     used = trial.record["cpu"]
     if used["total_ns"] <= 0:
-        findings = [Finding("warn", "below 70 %", "not measured")]
+        findings = [Finding("warn", "busy for less than 70 % of the time", "not measured")]
     else:
         share = used["busy_ns"] / used["total_ns"]
-        findings = [Finding(graded(share, 0.70, 0.90), "below 70 %", f"{share:.0%} busy")]
+        verdict = graded(share, 0.70, 0.90)
+        findings = [Finding(verdict, "busy for less than 70 % of the time", f"busy for {share:.0%} of the time")]
     return combine(
         "cpu",
         "Processor had time to spare",
         findings,
-        threshold="warn: above 70 %; invalid: above 90 %",
-        meaning="The same processors run hosts, routers and instruments; when they are busy, they are the bottleneck.",
+        threshold="warn: busy for more than 70 % of the time; invalid: more than 90 %",
+        meaning="The same processors run the hosts, the routers and the instruments. If they are always busy, they are "
+        "the bottleneck.",
     )
 
 
 def quiet_machine(trial: MeasuredTrial) -> list[Check]:
-    """Did anything else on the machine disturb a trial in real time?  In virtual time nothing can."""
+    """Check that no other work on the machine disturbed a trial in real time.
+
+    The list is empty for a trial in virtual time, because no other work can disturb it.  See pitfall 8 in
+    docs/explanation/pitfalls.md.
+    """
     found = trial.record["pressure"]
     if found is None:
         return []
@@ -48,41 +57,47 @@ def quiet_machine(trial: MeasuredTrial) -> list[Check]:
     findings = [
         Finding(
             "invalid" if found["softnet_dropped"] else "ok",
-            "no packet dropped before the stack",
+            "no packet dropped before the network stack",
             f"{found['softnet_dropped']} dropped (softnet)",
         ),
         _share("stolen by a hypervisor", found["steal_ns"] / max(1, used["total_ns"]), 0.01, 0.05),
         Finding(
             "warn" if found["load_before"] > processors else "ok",
-            f"a load of {processors} or less before",
-            f"{found['load_before']:.2f}",
+            f"a load average of {processors} or less before the trial",
+            f"a load average of {found['load_before']:.2f}",
         ),
     ]
     if found["stall_ns"] is not None:
-        findings.append(_share("some task waited for a processor", found["stall_ns"] / passed_ns, 0.2, 0.5))
+        findings.append(_share("with a task waiting for a processor", found["stall_ns"] / passed_ns, 0.2, 0.5))
     return [
         combine(
             "quiet-machine",
-            "The machine did nothing else",
+            "No other work on the machine",
             findings,
-            threshold="invalid: packets dropped before the stack saw them, 5 % of the time stolen, or tasks waiting "
-            "for a processor half of the time; warn: 1 % stolen, waiting a fifth of the time, or a load above the "
-            "number of processors before",
-            meaning="In real time, whatever else the machine does delays packets and timers, and nothing shows it.",
+            threshold="invalid: a packet dropped before the network stack saw it, more than 5 % of the time stolen by "
+            "a hypervisor, or a task waiting for a processor for more than 50 % of the time; warn: more than 1 % "
+            "stolen, a task waiting for more than 20 % of the time, or a load average before the trial above the "
+            "number of processors",
+            meaning="In real time, all other work of the machine delays packets and timers, and the results do not "
+            "show it.",
         )
     ]
 
 
 def _share(what: str, share: float, warn: float, invalid: float) -> Finding:
-    return Finding(graded(share, warn, invalid), f"below {warn:.0%} of the time {what}", f"{share:.1%} {what}")
+    asked, found = f"less than {warn:.0%} of the time {what}", f"{share:.1%} of the time {what}"
+    return Finding(graded(share, warn, invalid), asked, found)
 
 
 HISTOGRAMS = ("drops_latency",)
-"""Results whose rows are no events: that a few of many samples are missing changes nothing that they say."""
+"""Collectors whose rows are histograms instead of events: a few missing samples do not change what they show."""
 
 
 def lost_events(trial: MeasuredTrial) -> Check:
-    """Pitfall 12."""
+    """Check that the collectors recorded all events.
+
+    Events get lost if they come faster than they are read.  See pitfall 12 in docs/explanation/pitfalls.md.
+    """
     findings = []
     for name, result in trial.record["collectors"].items():
         if name in HISTOGRAMS:
@@ -95,39 +110,46 @@ def lost_events(trial: MeasuredTrial) -> Check:
         "lost-events",
         "No lost events",
         findings,
-        threshold="warn: any; invalid: more than 0.1 %",
-        meaning="Events that found no room are missing from traces, most likely where the most happened.",
+        threshold="warn: any lost event; invalid: more than 0.1 % of the events of a collector",
+        meaning="Events for which there was no room are missing from the traces, most likely from the busiest moments.",
     )
 
 
 def metrics_cache(trial: MeasuredTrial) -> Check:
-    """Pitfall 6."""
+    """Check that TCP did not start connections with metrics that it remembered from earlier ones.
+
+    See pitfall 6 in docs/explanation/pitfalls.md.
+    """
     found = sysctl(trial, "tcp_no_metrics_save")
     verdict: Verdict = "ok" if found == "1" else "warn" if found is None else "invalid"
     return combine(
         "metrics-cache",
         "No memory of earlier connections",
         [Finding(verdict, "tcp_no_metrics_save = 1", "not read back" if found is None else found)],
-        threshold="invalid: 0; warn: not read back",
+        threshold="invalid: tcp_no_metrics_save is not 1; warn: it was not read back",
         meaning="A cached ssthresh or RTT of an earlier connection changes how the next one starts.",
     )
 
 
 def ecn(trial: MeasuredTrial) -> Check:
-    """Is ECN negotiated as asked?"""
+    """Check that the kernel negotiates ECN as the experiment asks."""
     asked, found = _TCP_ECN[trial.job["ecn"]], sysctl(trial, "tcp_ecn")
     verdict: Verdict = "ok" if found == str(asked) else "warn" if found is None else "invalid"
     return combine(
         "ecn",
         "ECN setting",
         [Finding(verdict, f"tcp_ecn = {asked}", "not read back" if found is None else found)],
-        threshold="invalid: another value; warn: not read back",
-        meaning="With ECN a queue marks instead of dropping, which some algorithms treat differently.",
+        threshold="invalid: another value than the experiment asks for; warn: it was not read back",
+        meaning="With ECN, a queue marks packets instead of dropping them, and some algorithms react differently to "
+        "marks.",
     )
 
 
 def socket_buffers(trial: MeasuredTrial) -> Check:
-    """Pitfall 10, from the settings: buffers hold twice the path's BDP and the queue."""
+    """Check that socket buffers may grow to twice the sum of the path's BDP and its queue.
+
+    Smaller buffers would limit the flow.  See pitfall 10 in docs/explanation/pitfalls.md.
+    """
     needs = []
     for flow in trial.flows:
         if flow.path.bdp_bytes is not None:
@@ -146,13 +168,17 @@ def socket_buffers(trial: MeasuredTrial) -> Check:
         "socket-buffers",
         "Socket buffers are large enough",
         findings,
-        threshold="warn: below 2 × (BDP + queue); invalid: below BDP + queue",
-        meaning="Buffers smaller than what the path and its queue hold limit the flow before congestion control does.",
+        threshold="warn: less than 2 × (BDP + queue); invalid: less than BDP + queue",
+        meaning="Buffers that are smaller than what the path and its queue hold limit the flow before congestion "
+        "control does.",
     )
 
 
 def sysctl(trial: MeasuredTrial, name: str) -> str | None:
-    """Return the sysctl whose last component is *name*, with single spaces; None when it was not recorded."""
+    """Return the value of the sysctl whose last component is *name*; None if it was not recorded.
+
+    Whitespace in the value is reduced to single spaces.
+    """
     for key, value in sorted(trial.record["sysctls"].items()):
         if key.replace("/", ".").rsplit(".", 1)[-1] == name:
             return " ".join(str(value).split())

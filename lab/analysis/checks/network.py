@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of the emulated network: was it built as asked, and did it behave so?"""
+"""Checks of the emulated network: whether it was built as the experiment asks, and behaved accordingly."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from lab.job.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, NodeSettings, Q
 
 
 def network_checks(trial: MeasuredTrial) -> list[Check]:
-    """Return the checks of interfaces, qdiscs and paths."""
+    """Return the checks of the interfaces, the qdiscs and the paths."""
     sides = qdisc.sides(trial.job, trial.record["interfaces"])
     return [
         offloads(trial, sides),
@@ -35,13 +35,16 @@ def network_checks(trial: MeasuredTrial) -> list[Check]:
 
 
 def offloads(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Pitfall 2."""
+    """Check that the segmentation offloads (TSO, GSO, GRO) are off unless the experiment leaves them on.
+
+    With offloads, queues hold packets of several segments.  See pitfall 2 in docs/explanation/pitfalls.md.
+    """
     asked = "off"
     findings = []
     for side in (side for side in sides if side.result["role"] == "egress"):
         on = sorted(name.upper() for name, enabled in side.result["offloads"].items() if enabled)
         if _offloads_asked(trial, side.result["node"]):
-            findings.append(Finding("ok", "as the kernel sets them", f"on: {', '.join(on) or 'none'}"))
+            findings.append(Finding("ok", "the kernel's defaults", f"on: {', '.join(on) or 'none'}"))
         elif not side.result["offloads"]:
             findings.append(Finding("warn", asked, f"not read back on {side.label}"))
         else:
@@ -52,8 +55,9 @@ def offloads(trial: MeasuredTrial, sides: list[Side]) -> Check:
         "offloads",
         "Segmentation offloads",
         findings,
-        threshold="invalid: any of TSO, GSO, GRO on though asked to be off",
-        meaning="With offloads on, a “packet” in a queue is up to 64 kB: limits and loss mean something else.",
+        threshold="invalid: TSO, GSO or GRO is on although it should be off; warn: the settings were not read back",
+        meaning="With offloads on, a “packet” in a queue can be up to 64 kB, so queue limits and loss probabilities "
+        "mean something else.",
     )
 
 
@@ -68,7 +72,10 @@ def _settings(trial: MeasuredTrial, node: str) -> NodeSettings | None:
 
 
 def mtu(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Part of pitfall 13."""
+    """Check that each interface has the MTU that the experiment asks for.
+
+    See pitfall 13 in docs/explanation/pitfalls.md.
+    """
     asked = trial.job["mtu"]
     findings = [
         Finding(
@@ -83,22 +90,25 @@ def mtu(trial: MeasuredTrial, sides: list[Side]) -> Check:
         "mtu",
         "MTU",
         findings,
-        threshold="invalid: any difference",
-        meaning="The MTU sets the segment size, in which congestion windows and packet limits are counted.",
+        threshold="invalid: another MTU than the experiment asks for",
+        meaning="The MTU determines the segment size, and congestion windows and packet limits count segments.",
     )
 
 
 def bottleneck_queue(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Pitfalls 4 and 5."""
+    """Check that rate limit, queueing discipline, queue limit and burst are what the experiment asks for.
+
+    Delay, rate and AQM in one qdisc tree disturb each other, and a large burst lets a flow exceed the rate.  See
+    pitfalls 4 and 5 in docs/explanation/pitfalls.md.
+    """
     findings = []
     for side in (side for side in sides if side.result["role"] == "egress"):
         last = at_end(side.direction)
         rate, queue = last["rate_bps"], last["queue"]
         if side.direction["capacity"] is not None:
             fq = qdisc.find(side.result["qdiscs_after"], "fq")
-            findings.append(
-                Finding("ok" if fq else "invalid", "fq that follows the capacity file", "fq" if fq else "no fq")
-            )
+            asked, found = "an fq qdisc that follows the capacity file", "fq" if fq else "no fq qdisc"
+            findings.append(Finding("ok" if fq else "invalid", asked, found))
         elif rate is not None and queue is not None:
             findings.append(_rate_and_queue(side, rate, queue, trial.job["mtu"] + ETHERNET_HEADER_BYTES))
         elif qdisc.find(side.result["qdiscs_after"], "tbf"):
@@ -107,9 +117,9 @@ def bottleneck_queue(trial: MeasuredTrial, sides: list[Side]) -> Check:
         "rate-and-queue",
         "Rate limit and queue as built",
         findings,
-        threshold="invalid: other qdisc or limit, rate off by 0.1 %, or a burst of more than a packet and 2 ms; "
-        "warn: of more than a packet and 0.2 ms",
-        meaning="Rate and queue define the bottleneck; a large burst lets a flow exceed the rate for a while.",
+        threshold="invalid: another qdisc or limit, a rate that is off by more than 0.1 %, or a burst larger than one "
+        "packet plus 2 ms at the rate; warn: a burst larger than one packet plus 0.2 ms at the rate",
+        meaning="Rate and queue define the bottleneck. A large burst lets a flow exceed the rate for a while.",
     )
 
 
@@ -120,7 +130,7 @@ def _rate_and_queue(side: Side, rate_bps: int, queue: Queue, frame: int) -> Find
     shaper = qdisc.find(side.result["qdiscs_after"], "tbf")
     child = qdisc.find(side.result["qdiscs_after"], queue["discipline"])
     if shaper is None or child is None:
-        kinds = ", ".join(str(item.get("kind")) for item in side.result["qdiscs_after"]) or "nothing"
+        kinds = ", ".join(str(item.get("kind")) for item in side.result["qdiscs_after"]) or "no qdisc"
         return Finding("invalid", asked, f"{kinds} on {side.label}")
     found_rate = int(qdisc.options(shaper).get("rate", 0)) * 8
     name = qdisc.LIMIT_IN.get(queue["discipline"], "limit")
@@ -133,7 +143,10 @@ def _rate_and_queue(side: Side, rate_bps: int, queue: Queue, frame: int) -> Find
 
 
 def propagation(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Pitfall 13: what tc understood, seeds included."""
+    """Check that netem's delay, jitter, loss, limit and seed are what the experiment asks for, as tc shows them.
+
+    Versions of tc have misread options without an error.  See pitfall 13 in docs/explanation/pitfalls.md.
+    """
     findings = []
     for side in (side for side in sides if side.result["role"] == "ingress"):
         netem = at_end(side.direction)["netem"]
@@ -148,22 +161,24 @@ def propagation(trial: MeasuredTrial, sides: list[Side]) -> Check:
         for receiver, direction in ((link["b"], link["ab"]), (link["a"], link["ba"])):
             if direction["netem"] and (link["name"], receiver) not in recorded:
                 findings.append(
-                    Finding("invalid", f"netem where {link['name']} arrives at {receiver}", "none recorded")
+                    Finding("invalid", f"netem at {receiver} for packets from {link['name']}", "none recorded")
                 )
     return combine(
         "delay-and-loss",
         "Delay and loss as built",
         findings,
-        threshold="invalid: a time off by more than 1 µs, a probability by more than 0.1 %, another limit or seed; "
-        "warn: a kernel in real time whose netem has no seeds",
-        meaning="netem makes delay and random loss; if tc understood something else, this is another network.",
+        threshold="invalid: a delay or jitter that is off by more than 1 µs, a probability that is off by more than "
+        "0.1 % of its value, or another limit or seed; warn: a trial in real time on a kernel whose netem has no seeds",
+        meaning="netem adds the delay and the random loss. If tc understood something else, the trial ran on another "
+        "network than the experiment declares.",
     )
 
 
 def _seeding(trial: MeasuredTrial) -> Verdict | None:
-    """Return the verdict on a netem without its seed: None where it must have it.
+    """Return the verdict on a netem that has no seed; None if the kernel supports seeds, so that it must have one.
 
-    Older kernels have no seeds: in a virtual machine the kernel's own generator is the trial's instead.
+    Older kernels do not support seeds.  In a virtual machine, the kernel's own random generator is seeded by the trial
+    instead, so a missing seed does no harm there.
     """
     if netem_takes_seeds(trial.record["kernel"]):
         return None
@@ -179,7 +194,7 @@ def _netem_as_asked(side: Side, netem: Netem, found: dict[str, object] | None, w
     text = f"{_netem_text(values, limit)} on {side.label}"
     wrong = values.keys() != asked.keys() or limit != netem["limit_packets"]
     for name in asked.keys() & values.keys():
-        # tc shows times rounded to ns as seconds, and probabilities as they fit into 32 bits.
+        # tc prints times in seconds, rounded to nanoseconds, and the kernel keeps probabilities in 32 bits.
         allowed = 1000 if name in ("delay", "jitter") else 0.001 * asked[name] + 1e-9
         wrong = wrong or abs(values[name] - asked[name]) > allowed
     wanted = _netem_text(asked, netem["limit_packets"])
@@ -198,7 +213,10 @@ def _netem_text(values: dict[str, float], limit: object) -> str:
 
 
 def netem_limit(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Pitfall 3, from the declaration: the delay line must hold what can be in flight."""
+    """Check that netem's limit exceeds what can be in flight at the declared rate and delay.
+
+    Otherwise netem drops packets that nobody asked it to drop.  See pitfall 3 in docs/explanation/pitfalls.md.
+    """
     rates = [flow.path.rate_bps for flow in trial.flows if flow.path.rate_bps]
     fastest = max(rates, default=0)
     findings = []
@@ -214,15 +232,21 @@ def netem_limit(trial: MeasuredTrial, sides: list[Side]) -> Check:
         )
     return combine(
         "netem-limit",
-        "Delay line is long enough",
+        "netem's limit is large enough",
         findings,
-        threshold="invalid: the limit is no more than rate × delay, in full packets",
-        meaning="A delay line that is too short drops packets unseen, or becomes the queue itself.",
+        threshold="invalid: the limit does not exceed rate × delay in full-sized packets, or the packets that netem "
+        "held after the traffic",
+        meaning="If netem's limit is too small, it drops packets although no loss was declared, or acts as the "
+        "bottleneck's queue.",
     )
 
 
 def netem_drops(sides: list[Side]) -> Check:
-    """Pitfalls 3 and 13, from the counters: netem dropped what was declared, no more and no less."""
+    """Check that netem's counters show about as many drops as the declared loss predicts.
+
+    Too many drops show that netem's limit was too small, or that tc misread the loss; too few, that tc misread it.  See
+    pitfalls 3 and 13 in docs/explanation/pitfalls.md.
+    """
     findings = []
     for side in (side for side in sides if side.result["role"] == "ingress" and side.direction["netem"]):
         netem = side.direction["netem"]
@@ -235,44 +259,48 @@ def netem_drops(sides: list[Side]) -> Check:
         "netem-drops",
         "Random loss as declared",
         findings,
-        threshold="invalid: any drop where no loss was declared; elsewhere outside of 5 standard deviations",
-        meaning="Other drops come from a delay line that overflows, and would be taken for congestion.",
+        threshold="invalid: any drop on a link without declared loss; on a link with loss, a number of drops that is "
+        "more than 5 standard deviations from the expected one; warn: correlated loss",
+        meaning="Other drops come from a netem that is full, and would be mistaken for congestion.",
     )
 
 
 def _drops_finding(side: Side, netem: Netem, drops: int, packets: int) -> Finding:
     losses = [netem["loss"], *(change["netem"]["loss"] for change in side.direction["changes"] if change["netem"])]
-    found = f"{drops} dropped on {side.label}" if drops else "no drops"
+    found = f"{drops} drops on {side.label}" if drops else "no drops"
     if not any(losses):
         return Finding("ok" if not drops else "invalid", "no drops", found)
     loss = losses[0]
     if loss is None or any(other != loss for other in losses):
-        return Finding("ok", "loss that changes with time", found)
+        return Finding("ok", "loss that changes over time (not compared)", found)
     if loss["model"] == "random" and len(loss["values"]) > 1:
-        return Finding("warn", "correlated loss, of which the kernel loses less than declared", found)
+        return Finding("warn", "correlated loss, with which the kernel drops less than declared", found)
     if netem["duplicate"]:
-        # Copies are counted among the packets that left, but never offered.
+        # The counter of packets that left includes copies, which were never exposed to loss.
         packets = round(packets / (1 + netem["duplicate"]))
     share = mean_loss(netem)
-    # Five standard deviations: one false alarm in a million.
+    # With five standard deviations, one check in a million raises a false alarm.
     band = 5 * math.sqrt(packets * share * (1 - share) * _clumping(loss)) + 1
     verdict: Verdict = "ok" if abs(drops - packets * share) <= band else "invalid"
-    return Finding(verdict, f"{packets * share:.0f} ± {band:.0f} of {packets}", found)
+    return Finding(verdict, f"{packets * share:.0f} ± {band:.0f} drops of {packets} packets", found)
 
 
 def _clumping(loss: Loss) -> float:
-    """By how much bursts widen the spread of a count beyond the binomial's."""
+    """Return the factor by which bursts of losses increase the variance of their number, relative to a binomial."""
     if loss["model"] == "random":
         return 1.0
     if loss["model"] == "gemodel":
-        # Draws k apart are correlated as (1 - p - r)^k, where the states decide.
+        # The states of two packets that are k packets apart have the correlation (1 - p - r)^k.
         memory = 1 - loss["values"][0] - loss["values"][1]
         return max(1.0, (1 + memory) / (1 - memory))
     return max(1.0, 2 * mean_burst(loss))
 
 
 def sender_netem(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Pitfall 1."""
+    """Check that no host sends through netem.
+
+    TCP small queues and pacing would react to netem's queue.  See pitfall 1 in docs/explanation/pitfalls.md.
+    """
     hosts = {node["name"] for node in trial.job["nodes"] if node["role"] == "host"}
     findings = []
     for side in (side for side in sides if side.result["role"] == "egress" and side.result["node"] in hosts):
@@ -283,12 +311,17 @@ def sender_netem(trial: MeasuredTrial, sides: list[Side]) -> Check:
         "No netem on a sending host",
         findings,
         threshold="invalid: netem on an interface through which a host sends",
-        meaning="TCP small queues and pacing react to a qdisc on their own host, so netem there changes the sender.",
+        meaning="TCP small queues and pacing react to a qdisc on their own host, so netem there changes how the host "
+        "sends.",
     )
 
 
 def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Pitfall 7: the sender's own qdisc is part of the experiment."""
+    """Check that each sending host has the declared qdisc.
+
+    Without a declared qdisc, all sending hosts should have the same one, and none should have fq, which paces, or a
+    rate limit of its own.  Pacing depends on the sender's qdisc.  See pitfall 7 in docs/explanation/pitfalls.md.
+    """
     sources = {flow.asked["source"] for flow in trial.flows}
     senders = [side for side in sides if side.result["role"] == "egress" and side.result["node"] in sources]
     kinds = {side.label: qdisc.root_kind(side.result["qdiscs_after"]) for side in senders}
@@ -297,30 +330,36 @@ def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
         declared = _settings(trial, side.result["node"])
         if declared and declared["queue"] and side.direction["rate_bps"] is None:
             asked = declared["queue"]["discipline"]
-            found = kinds[side.label] or "nothing"
+            found = kinds[side.label] or "no qdisc"
             verdict: Verdict = "ok" if found == asked else "invalid"
-            findings.append(Finding(verdict, f"{asked}, as declared", found if verdict == "ok" else side.label))
+            where = "" if verdict == "ok" else f" on {side.label}"
+            findings.append(Finding(verdict, f"{asked}, as declared", found + where))
             continue
         kind = kinds[side.label] or ("noqueue" if not side.result["qdiscs_after"] else None)
         if kind == "tbf":
-            findings.append(Finding("warn", "no queue of its own", f"the bottleneck is on {side.label}"))
+            findings.append(Finding("warn", "no rate limit on the sending host", f"a rate limit on {side.label}"))
         elif kind == "fq":
-            findings.append(Finding("warn", "no queue of its own", f"fq on {side.label}: it paces every algorithm"))
+            found = f"fq on {side.label}, which paces every algorithm"
+            findings.append(Finding("warn", "no pacing qdisc on the sending host", found))
         else:
             same = len(set(kinds.values()) - {"tbf", "fq"}) <= 1
-            findings.append(Finding("ok" if same else "warn", "the same for all senders", f"{kind or 'unknown'}"))
+            findings.append(Finding("ok" if same else "warn", "the same qdisc on all senders", f"{kind or 'unknown'}"))
     return combine(
         "sender-qdisc",
-        "Qdisc of the senders",
+        "Qdisc of the sending hosts",
         findings,
-        threshold="invalid: another than declared; of those not declared, warn: fq, a rate limit on the sending host "
-        "itself, or different qdiscs",
-        meaning="fq paces CUBIC too, and TCP small queues feel a queue on their host; compare under equal qdiscs only.",
+        threshold="invalid: another qdisc than the experiment declares; warn, if it declares none: fq, a rate limit on "
+        "the sending host itself, or different qdiscs",
+        meaning="fq paces CUBIC too, and TCP small queues react to a queue on their own host. Compare algorithms only "
+        "under the same qdisc.",
     )
 
 
 def base_rtt(trial: MeasuredTrial) -> Check:
-    """Pitfall 14: the path without traffic has the declared round-trip time."""
+    """Check that the path has the declared round-trip time before the traffic starts.
+
+    Otherwise the emulator itself adds delay.  See pitfall 14 in docs/explanation/pitfalls.md.
+    """
     findings = []
     for flow in trial.flows:
         declared = flow.path.rtt_ns / 1e6
@@ -342,32 +381,38 @@ def base_rtt(trial: MeasuredTrial) -> Check:
         "base-rtt",
         "Round-trip time before the traffic",
         findings,
-        threshold="invalid: off by more than 1 % + 0.2 ms + the echo's own sending time; warn: not measured",
-        meaning="If the empty path is not as declared, every delay and every bandwidth-delay product is off.",
+        threshold="invalid: off by more than 1 % + 0.2 ms + the time to send the echo packets + what jitter and "
+        "reordering explain, or an echo lost on a path without loss; warn: not measured",
+        meaning="If the path without traffic does not have the declared RTT, every delay and every bandwidth-delay "
+        "product is wrong.",
     )
 
 
 def _variation_ms(flow: MeasuredFlow) -> float:
-    """Return by how much the smallest of a few round-trip times may be off where packets are not delayed alike."""
+    """Return by how many milliseconds jitter and reordering may shift the smallest of a few round-trip times."""
     netems = [hop.direction["netem"] for hop in flow.path.forward + flow.path.backward if hop.direction["netem"]]
     jitter = sum(4 * netem["jitter"]["spread_ns"] for netem in netems if netem["jitter"])
-    # Those that overtake are not delayed at all.
+    # Packets that netem sends ahead of others are not delayed at all.
     return (jitter + sum(netem["delay_ns"] for netem in netems if netem["reorder"])) / 1e6
 
 
 def _ping_milliseconds(flow: MeasuredFlow) -> float:
-    """Return the time to send an echo request of 98 bytes, and its answer, at the declared rates."""
+    """Return the time to send an echo request and its answer, of 98 bytes each, at the declared rates."""
     hops = flow.path.forward + flow.path.backward
     return sum(98 * 8e3 / hop.direction["rate_bps"] for hop in hops if hop.direction["rate_bps"])
 
 
 def calibrated_rate(trial: MeasuredTrial) -> Check:
-    """Pitfalls 5 and 14: the bottleneck, kept busy, runs at the declared rate."""
+    """Check that the bottleneck runs at its declared rate when it is kept busy before the traffic.
+
+    A rate limiter may lose rate, and the emulator itself may be too slow.  See pitfalls 5 and 14 in
+    docs/explanation/pitfalls.md.
+    """
     findings = []
     for flow in trial.flows:
         rate = flow.path.rate_bps
         if flow.path.bottleneck and flow.path.bottleneck.direction["capacity"]:
-            continue  # it has no rate of its own
+            continue  # a link that follows a capacity file has no constant rate
         measured = flow.calibration["rate_bps"] if flow.calibration else None
         if rate is None or measured is None:
             continue
@@ -383,13 +428,16 @@ def calibrated_rate(trial: MeasuredTrial) -> Check:
         "calibrated-rate",
         "Bottleneck rate before the traffic",
         findings,
-        threshold="warn: off by more than 1 %; invalid: 5 %",
-        meaning="If a busy bottleneck does not carry its declared rate, shares of the link mean nothing.",
+        threshold="warn: off by more than 1 %; invalid: off by more than 5 %",
+        meaning="If a busy bottleneck does not run at its declared rate, shares of the link's rate mean nothing.",
     )
 
 
 def achieved_rate(trial: MeasuredTrial) -> Check:
-    """Pitfall 5: nothing went faster than its link."""
+    """Check that no traffic was faster than the links on its path.
+
+    A large burst lets a flow exceed the rate.  See pitfall 5 in docs/explanation/pitfalls.md.
+    """
     per_hop: dict[tuple[str, str], tuple[Hop, list[MeasuredFlow]]] = {}
     for flow in trial.flows:
         for hop in flow.path.forward:
@@ -398,36 +446,37 @@ def achieved_rate(trial: MeasuredTrial) -> Check:
     findings = [_hop_load(trial, hop, flows) for hop, flows in per_hop.values()]
     return combine(
         "achieved-rate",
-        "Nothing faster than its link",
+        "No traffic faster than its link",
         findings,
         threshold="invalid: more than 1 % above the link's rate",
-        meaning="More than the link can carry means that the rate limit or a clock was wrong.",
+        meaning="Traffic that exceeds the link's rate shows that the rate limit or a clock was wrong.",
     )
 
 
 def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Finding:
-    """Compare the least rate the hop must have carried with its limit."""
+    """Compare the rate limit of a hop with the rate that it must at least have carried."""
     transfers = [flow.received for flow in flows]
     starts = [flow.asked["start_ns"] / 1e9 for flow in flows]
     ends = [start + transfer.seconds for start, transfer in zip(starts, transfers, strict=True)]
     span = max(ends) - min(starts)
     framing = [_framing(trial, flow) for flow in flows]
-    whole = sum(transfer.bytes * more for transfer, more in zip(transfers, framing, strict=True))
+    whole = sum(transfer.bytes * factor for transfer, factor in zip(transfers, framing, strict=True))
     together = whole * 8 / span if span > 0 else 0.0
-    one_by_one = [transfer.bps * more for transfer, more in zip(transfers, framing, strict=True)]
+    one_by_one = [transfer.bps * factor for transfer, factor in zip(transfers, framing, strict=True)]
     single = [] if hop.direction["changes"] else one_by_one
-    # A rate that changes is judged by its mean over all the time.
+    # If the rate changes, only its mean over the whole time can be compared with what the flows sent together.
     rate = mean_rate_bps(hop.direction, round(min(starts) * 1e9), round(max(ends) * 1e9)) or 0
     wire = max([together, *single])
+    found = f"{wire / 1e6:.2f} Mbit/s over {hop.link}, headers included"
     if hop.direction["capacity"]:
-        # Only over whole periods is it the mean.
-        return Finding("ok", "as the capacity file allows", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
+        # The rate of a capacity file is a mean over whole periods, so it is no limit for any other time.
+        return Finding("ok", "as the capacity file allows", found)
     verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
-    return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", f"{wire / 1e6:.2f} Mbit/s with headers over {hop.link}")
+    return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", found)
 
 
 def _framing(trial: MeasuredTrial, flow: MeasuredFlow) -> float:
-    """Return how many bytes of frames a byte of payload takes at least."""
+    """Return how many bytes of Ethernet frames at least are needed to carry one byte of payload."""
     if flow.asked["protocol"] == "udp":
         payload = iperf.block_bytes(flow.client)
         return 1 + (UDP_HEADER_BYTES + IP_HEADER_BYTES[trial.job["ip"]] + ETHERNET_HEADER_BYTES) / payload

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest image, built from Debian's packages."""
+"""Build the guest image from Debian packages."""

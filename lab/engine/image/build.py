@@ -1,15 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Build a guest image: a Debian root, a kernel, and what the kernel needs to find that root.
+"""Build a guest image, which consists of a Debian root file system, a kernel and an initramfs that mounts the root.
 
-Images of different kernels differ in nothing but the kernel: the root's packages are the same.
+Images for different kernels differ only in the kernel: the packages of the root file system are the same.
 
-An image is a folder named by the digest of its content::
+An image is a folder whose name is the digest of its content::
 
-    vmlinuz      the kernel, as Debian ships it
-    boot.cpio    initramfs: busybox, the modules that mount the image, init
-    root.erofs   the root; the guest sees it as persistent memory, so reading it never waits for a device
-    packages     every package and its version
-    info.json    what, when, from what
+    vmlinuz      the kernel, as its package has it
+    boot.cpio    the initramfs: busybox, the modules that are needed to mount the root, and init.sh
+    root.erofs   the root file system; the guest sees it as persistent memory, so reading it never waits for a device
+    packages     all packages with their versions
+    info.json    the recipe, the kernel, and when the image was built
 """
 
 from __future__ import annotations
@@ -45,50 +45,56 @@ PACKAGES = (
 )  # fmt: skip
 BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 ROOT_ALIGNMENT = 2 << 20
-"""QEMU maps the root in whole huge pages."""
+"""The size of the root file system is rounded up to this multiple, because QEMU maps it in whole huge pages."""
 
 _NO_ADDED_TIME = "1735689600"
 TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
 _POLL_S = 0.1
 _STOP_LIMIT_S = 20.0
-"""mmdebstrap removes what it has unpacked."""
+"""Time that mmdebstrap is given to remove its unpacked files after it has been told to stop."""
 
 Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
 class Image:
-    """A finished image in the places."""
+    """A finished image in the cache."""
 
     digest: str
     path: Path
     suite: str
     kernel: str
-    """The release that the kernel calls itself."""
+    """The kernel's release, as ``uname -r`` prints it."""
     built: str
+    """Date and time of the build, in ISO 8601 format and UTC."""
     recipe: str
+    """The digest of the recipe from which the image was built: see :func:`recipe_digest`."""
     kernel_name: str = kernels.DEFAULT
-    """As :mod:`lab.job.kernels` has it."""
+    """The kernel's name in the form of :mod:`lab.job.kernels`."""
 
     @property
     def kernel_file(self) -> Path:
+        """The path of the kernel."""
         return self.path / "vmlinuz"
 
     @property
     def boot_archive(self) -> Path:
+        """The path of the initramfs."""
         return self.path / "boot.cpio"
 
     @property
     def root_file(self) -> Path:
+        """The path of the root file system."""
         return self.path / "root.erofs"
 
     def bytes_on_disk(self) -> int:
+        """Return the disk space that the image occupies, in bytes."""
         return sum(file.stat().st_blocks * 512 for file in self.path.iterdir())
 
 
 def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
-    """Identifies what :func:`build_image` would build, short of the packages' versions."""
+    """Return a digest of everything that determines what :func:`build_image` builds, except package versions."""
     recipe = {
         "suite": SUITE,
         "kernel": kernel,
@@ -102,7 +108,7 @@ def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
 
 
 def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
-    """The image with this kernel that was last built from today's recipe, if it is in the places."""
+    """Return the image with this kernel that was last built from the current recipe; None if it is not in the cache."""
     try:
         digest = (places.recipes() / recipe_digest(kernel)).read_text(encoding="ascii").strip()
     except FileNotFoundError:
@@ -111,17 +117,26 @@ def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
 
 
 def open_image(digest: str) -> Image | None:
+    """Return the image with this digest; None if it is not in the cache.
+
+    Raises:
+        ImageError: The description of the image is damaged.
+    """
     path = places.images() / digest
     try:
         info = json.loads((path / "info.json").read_text(encoding="utf-8"))
     except FileNotFoundError:
         return None
     except ValueError as exc:
-        raise ImageError(f"{path / 'info.json'} is damaged ({exc}); remove the folder and build again") from exc
+        raise ImageError(
+            f"{path / 'info.json'} is damaged ({exc}); "
+            "remove the folder and build the image again with `lab image build`"
+        ) from exc
     return Image(path=path, digest=digest, **info)
 
 
 def list_images() -> list[Image]:
+    """Return all images in the cache, oldest first."""
     found = (open_image(path.name) for path in finished_folders(places.images()))
     return sorted((image for image in found if image is not None), key=lambda image: image.built)
 
@@ -133,11 +148,17 @@ def build_image(
     package: Path | None = None,
     mirror: str | None = None,
 ) -> Image:
-    """Build the image from Debian's packages; a minute and some 150 MB of downloads.
+    """Build an image from Debian packages, which takes about a minute and downloads about 150 MB.
 
-    ``package`` is the file of a kernel that is not Debian's; ``kernel`` is then :func:`lab.job.kernels.of_package`.
+    Args:
+        progress: Called with a description of each step.
+        kernel: The name of the kernel.  For a kernel of the user's own, this is the result of
+            :func:`lab.job.kernels.of_package`.
+        package: The file of the user's own kernel package; None for Debian's kernels.
+        mirror: The Debian mirror to use; None for mmdebstrap's default.
 
-    Raises :class:`ImageError`, with the builder's log, when a tool is missing or fails.
+    Raises:
+        ImageError: A tool is missing or fails.  The message names the builder's log.
     """
     for tool, providing in TOOLS.items():
         if shutil.which(tool) is None:
@@ -156,7 +177,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     work.mkdir()
     log = places.cache_root() / "image-build.log"
     if package is not None:
-        # The builder may run as another user, who cannot read everything that we can.
+        # mmdebstrap may run as another user, who may not be able to read the original file.
         copy = work / "kernel.deb"
         shutil.copyfile(package, copy)
         copy.chmod(0o644)
@@ -167,13 +188,13 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     progress("unpacking")
     root = work / "root"
     root.mkdir()
-    # Permissions as they are: without this, tar takes the user's umask off them, unless the user is root.
+    # Permissions must be those in the archive.  By default, tar applies the umask to them unless the user is root.
     keep = ["--no-same-owner", "--same-permissions"]
     _run(["tar", "-xf", str(work / "root.tar"), "-C", str(root), *keep, "--exclude=./dev/*"], log)
     kernel = (root / "usr/share/lab/kernel-release").read_text(encoding="ascii").strip()
     check_configuration(root, kernel)
     progress("writing the root file system")
-    # Everything belongs to root and has time 0: two builds from the same packages are the same bytes.
+    # All files belong to root and have time 0, so that two builds from the same packages give the same bytes.
     uuid = "00000000-0000-0000-0000-000000000000"
     _run(["mkfs.erofs", "-T0", f"-U{uuid}", "--all-root", str(partial / "root.erofs"), str(root)], log)
     size = (partial / "root.erofs").stat().st_size
@@ -225,8 +246,9 @@ def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mir
         "LC_ALL": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
     }
-    # To a file, not a pipe: when lab is gone, mmdebstrap can still say that it is cleaning up, and does.
-    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as said:
+    # The output goes to a file rather than a pipe, because mmdebstrap also prints while it cleans up after lab has been
+    # killed, and with a closed pipe it could not finish.
+    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as printed:
         process = subprocess.Popen(
             command,
             stdin=subprocess.DEVNULL,
@@ -236,23 +258,23 @@ def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mir
             start_new_session=True,
         )
         try:
-            _follow(process, said, progress)
+            _follow(process, printed, progress)
         except BaseException:
             _stop(process)
             raise
     if process.returncode != 0:
-        raise ImageError(f"mmdebstrap failed (exit {process.returncode}); {_last_errors(log)} (log: {log})")
+        raise ImageError(f"mmdebstrap failed (exit status {process.returncode}); {_last_errors(log)} (log: {log})")
 
 
-def _follow(process: subprocess.Popen[bytes], said: TextIO, progress: Progress) -> None:
-    """Tell ``progress`` of every step, until the process has ended."""
+def _follow(process: subprocess.Popen[bytes], printed: TextIO, progress: Progress) -> None:
+    """Call ``progress`` with each step that the process prints, until the process has ended."""
     rest = ""
     running = True
     while running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_S)
         running = process.returncode is None
-        *lines, rest = (rest + said.read()).split("\n")
+        *lines, rest = (rest + printed.read()).split("\n")
         for line in lines:
             if line.startswith("I: ") and line.endswith("..."):
                 progress(line[3:].rstrip("."))
@@ -299,4 +321,4 @@ def _run(command: list[str], log: Path) -> None:
     with open(log, "ab") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
-        raise ImageError(f"{command[0]} failed (exit {done.returncode}); {_last_errors(log)} (log: {log})")
+        raise ImageError(f"{command[0]} failed (exit status {done.returncode}); {_last_errors(log)} (log: {log})")

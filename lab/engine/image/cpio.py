@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the "newc" cpio archives that Linux takes as an initramfs.
+"""Write cpio archives in the "newc" format, which Linux accepts as an initramfs.
 
 Source: Documentation/driver-api/early-userspace/buffer-format.rst.
 """
@@ -15,9 +15,9 @@ _TRAILER = "TRAILER!!!"
 def archive(
     files: Mapping[str, bytes], *, executable: frozenset[str] = frozenset(), directories: tuple[str, ...] = ()
 ) -> bytes:
-    """An archive of ``files`` (path → content), with the directories they need and the empty ``directories``.
+    """Return an archive of ``files`` (path → content), their parent directories and the empty ``directories``.
 
-    The same input gives the same bytes: everything belongs to root, at time 0, in sorted order.
+    The same input always gives the same bytes: all entries belong to root, have time 0 and are sorted.
     """
     needed = set(directories)
     for path in (*files, *directories):

@@ -1,15 +1,17 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
-# mmdebstrap customize hook: $1 is the guest's root, $2 the kernel: a Debian release's code name, or a package's path.
-# Adds the kernel, then drops what no trial needs.
+# This is mmdebstrap's customize hook.  It adds the kernel to the guest's root file system and then removes what no
+# trial needs.  $1 is the root file system.  $2 is the kernel: the code name of a Debian release, or the path of a
+# package.
 #
-# The kernel's package is unpacked rather than installed: installing it would pull in an initramfs generator and a boot
-# loader, neither of which the guest uses.
+# The kernel's package is unpacked rather than installed, because installing it would also install an initramfs
+# generator and a boot loader, neither of which the guest uses.
 set -eu
 root=$1
 kernel=$2
 
-# Prints the package that the newest cloud kernel of the release $1 is in.  What the root knows of its own release goes.
+# Prints the name of the package with the newest cloud kernel of the release $1.  To find it, the APT sources of the
+# root file system are changed to that release.
 newest_of() {
 	own=$(. "$root/etc/os-release" && echo "$VERSION_CODENAME")
 	for file in "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*; do
@@ -35,7 +37,7 @@ deb=$(basename "$root"/var/tmp/debs/*.deb)
 chroot "$root" dpkg-deb -x "/var/tmp/debs/$deb" /var/tmp/unpacked
 chroot "$root" dpkg-deb -f "/var/tmp/debs/$deb" Package Version >"$root/var/tmp/kernel-packages"
 unpacked="$root/var/tmp/unpacked"
-# Older packages, and those of the kernel's own bindeb-pkg, have what is now in /usr/lib in /lib.
+# Older packages, and those built with the kernel's own bindeb-pkg target, put into /lib what is now in /usr/lib.
 if [ -d "$unpacked/lib" ]; then
 	mkdir -p "$unpacked/usr"
 	cp -a "$unpacked/lib" "$unpacked/usr/"
@@ -43,7 +45,7 @@ if [ -d "$unpacked/lib" ]; then
 fi
 release=$(ls "$unpacked/usr/lib/modules" 2>/dev/null || true)
 if [ "$(echo "$release" | wc -w)" != 1 ] || [ ! -f "$unpacked/boot/vmlinuz-$release" ]; then
-	echo "E: $deb has no kernel (boot/vmlinuz-RELEASE) with its modules (lib/modules/RELEASE)"
+	echo "E: $deb does not contain one kernel (boot/vmlinuz-RELEASE) with its modules (lib/modules/RELEASE)"
 	exit 1
 fi
 (cd "$unpacked" && cp -a . "$root/")
@@ -70,5 +72,5 @@ rm -rf "$root"/var/tmp/* "$root"/var/cache/* "$root"/var/lib/apt "$root"/var/lib
 	"$root"/usr/lib/apt "$root"/boot/initrd* "$root"/boot/System.map* \
 	"$root"/usr/lib/python3*/test "$root"/usr/lib/python3*/pydoc_data "$root"/usr/lib/python3*/idlelib
 
-# Compiled modules that are valid whatever their source's time stamp says: the image sets them all to 0.
+# The Python modules are compiled in a form that stays valid although the image sets the time stamps of all files to 0.
 chroot "$root" python3 -m compileall -q -f --invalidation-mode unchecked-hash /usr/lib/python3.13 /usr/lib/python3/dist-packages || true

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What an image takes from a kernel's package: the modules that mount the root; and whether it can run trials."""
+"""Check whether a kernel can run trials, and collect the modules that it needs to mount the root file system."""
 
 from __future__ import annotations
 
@@ -15,33 +15,36 @@ from lab.errors import ImageError
 NEEDED = {
     "SERIAL_8250_CONSOLE": "the console",
     "DEVMEM": "the mailbox",
-    "ACPI_NFIT": "the root in persistent memory",
-    "BLK_DEV_PMEM": "the root in persistent memory",
-    "EROFS_FS": "the root's file system",
-    "EROFS_FS_ZIP": "the root's file system",
+    "ACPI_NFIT": "the root file system in persistent memory",
+    "BLK_DEV_PMEM": "the root file system in persistent memory",
+    "EROFS_FS": "the root file system",
+    "EROFS_FS_ZIP": "the root file system",
     "NET_NS": "nodes",
     "VETH": "links",
     "BRIDGE": "switches",
     "NET_SCH_NETEM": "delay and loss",
-    "NET_SCH_TBF": "rates",
-    "IFB": "delay and loss of what arrives",
-    "NET_ACT_MIRRED": "delay and loss of what arrives",
-    "NET_CLS_BPF": "traces and listed losses",
-    "INET_DIAG": "the sockets' state",
+    "NET_SCH_TBF": "rate limits",
+    "IFB": "delay and loss of arriving packets",
+    "NET_ACT_MIRRED": "delay and loss of arriving packets",
+    "NET_CLS_BPF": "capacity files and listed losses",
+    "INET_DIAG": "the state of sockets",
     "BPF_SYSCALL": "collectors",
     "BPF_EVENTS": "collectors",
     "DEBUG_INFO_BTF": "collectors",
     "FTRACE": "collectors",
 }
-"""Kernel option → what of a trial needs it."""
+"""Kernel configuration option → the part of a trial that needs it."""
 
 _SUFFIXES = (".ko", ".ko.xz", ".ko.zst")
 
 
 def check_configuration(root: Path, release: str) -> None:
-    """Raises :class:`ImageError` if the kernel was built without something that every trial needs.
+    """Check that the kernel was built with all options in :data:`NEEDED`.
 
-    A package without a configuration file is let through: then the template's own test shows what it lacks.
+    A package without a configuration file passes.  If its kernel lacks something, the self-test of the template fails.
+
+    Raises:
+        ImageError: The kernel was built without some of the options.
     """
     try:
         text = (root / f"boot/config-{release}").read_text(encoding="utf-8", errors="replace")
@@ -50,13 +53,18 @@ def check_configuration(root: Path, release: str) -> None:
     on = set(re.findall(r"^CONFIG_(\w+)=[ym]$", text, re.MULTILINE))
     lacking = [f"CONFIG_{option} ({purpose})" for option, purpose in NEEDED.items() if option not in on]
     if lacking:
-        raise ImageError(f"the kernel {release} was built without {', '.join(lacking)}; set these to y or m")
+        raise ImageError(
+            f"the kernel {release} was built without {', '.join(lacking)}; set these to y or m and build it again"
+        )
 
 
 def boot_modules(root: Path, release: str, names: Sequence[str]) -> dict[str, bytes]:
-    """Return file name → content of the modules *names* and all that they depend on, in the order in which they load.
+    """Return file name → content of the modules *names* and of all modules on which they depend, in loading order.
 
-    Those that are built into the kernel are left out.  Raises :class:`ImageError` if the kernel has one in neither way.
+    Modules that are built into the kernel are left out.
+
+    Raises:
+        ImageError: One of *names* is neither a module of the kernel nor built into it.
     """
     folder = root / "usr/lib/modules" / release
     needs = {}
@@ -80,14 +88,16 @@ def boot_modules(root: Path, release: str, names: Sequence[str]) -> dict[str, by
         if name in by_name:
             visit(by_name[name])
         elif name not in inside:
-            raise ImageError(f"the kernel {release} has no module {name}, which its root is mounted with")
+            raise ImageError(
+                f"the kernel {release} has no module {name}, which is needed to mount the root file system"
+            )
     return {f"{_stem(path)}.ko": _content(folder / path) for path in order}
 
 
 def _wanted_first(folder: Path) -> dict[str, list[str]]:
-    """Return module → those that modprobe would load before it (softdep), with aliases resolved.
+    """Return module → the modules that modprobe would load before it (softdep), with aliases resolved.
 
-    Of an algorithm in several modules, the generic one, which every processor can run.
+    If several modules implement an algorithm, the generic one, which works on every processor, is chosen.
     """
     aliases: dict[str, list[str]] = {}
     for line in _lines(folder / "modules.alias"):
@@ -115,13 +125,13 @@ def _lines(path: Path) -> list[str]:
 
 
 def _stem(path: str) -> str:
-    # Files may have a dash where the kernel has an underscore.
+    # A module's file name may have dashes where the kernel's name for the module has underscores.
     return Path(path).name.partition(".")[0].replace("-", "_")
 
 
 def _content(path: Path) -> bytes:
     if not path.name.endswith(_SUFFIXES):
-        raise ImageError(f"{path.name}: expected a module that ends in {', '.join(_SUFFIXES)}")
+        raise ImageError(f"found the module {path.name}; expected a name that ends in {' or '.join(_SUFFIXES)}")
     data = path.read_bytes()
     if path.suffix == ".xz":
         return lzma.decompress(data)
@@ -136,5 +146,5 @@ def _without_zstd(path: Path, data: bytes) -> bytes:
         raise ImageError(f"{path.name} is compressed with zstd, which is not installed; it is in the package zstd")
     done = subprocess.run([program, "-dcq"], input=data, capture_output=True, check=False)
     if done.returncode != 0:
-        raise ImageError(f"{path.name} cannot be unpacked: {done.stderr.decode(errors='replace').strip()}")
+        raise ImageError(f"cannot decompress {path.name}: {done.stderr.decode(errors='replace').strip()}")
     return done.stdout

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The native engine: the same agent on this host's kernel, as root and in real time."""
+"""The native engine, which runs the agent as root on this host's own kernel and in real time."""
 
 from __future__ import annotations
 
@@ -23,19 +23,20 @@ from lab.job.protocol import Job
 
 PACKAGES = {"mininet": "mininet"}
 _BEYOND_S = 180.0
-"""After a trial's traffic: topology, calibration, the last flows' ends."""
+"""Time that a trial may take beyond the duration of its traffic: for building the topology, for calibration and for the
+last flows to end."""
 _TAIL_BYTES = 2000
 
 
 class NativeEngine:
-    """See :class:`lab.engine.base.Engine`."""
+    """Runs trials on this host's kernel, one at a time.  Implements :class:`lab.engine.base.Engine`."""
 
     name = "native"
     is_exact = False
     most_at_a_time: int | None = 1
 
     def __init__(self, jobs: Sequence[Job]) -> None:
-        """``jobs`` are those to come: what they need is looked for before the first of them runs."""
+        """Create an engine for ``jobs``; :meth:`prepare` checks that the machine offers what they need."""
         self._jobs = jobs
         self._interpreter: str | None = None
         self._lock: IO[str] | None = None
@@ -44,10 +45,12 @@ class NativeEngine:
         if sys.platform != "linux":
             raise EngineError(f"the native engine needs Linux; this is {sys.platform}")
         if os.geteuid() != 0:
-            raise EngineError("the native engine needs root, for network namespaces, tc and BPF; run it with sudo")
+            raise EngineError(
+                "the native engine requires root for network namespaces, tc and BPF; run the command with sudo"
+            )
         missing = [name for name in ("setpriv", "unshare") if shutil.which(name) is None]
         if missing:
-            raise EngineError(f"{' and '.join(missing)} not found; install the package util-linux")
+            raise EngineError(f"cannot find {' and '.join(missing)}; install the package util-linux")
         self._interpreter = find_interpreter(PACKAGES)
 
     def identity(self, job: Job) -> dict[str, str]:
@@ -65,22 +68,23 @@ class NativeEngine:
     async def prepare(self, step: Step) -> None:
         removed = isolation.clean()
         if removed:
-            step(f"removed what a killed lab had left: {describe(removed)}")
+            step(f"cleaned up after a lab process that was killed: {describe(removed)}")
         self._lock = isolation.only_one()
-        step("looking for what the experiment needs on this machine")
+        step("checking that this machine offers what the experiment needs")
         capabilities = await self.capabilities(self._jobs)
         lacking = [capability for capability in capabilities if not capability["works"]]
         if lacking:
             lines = [
-                f"  {one['kind']} {one['name']}: {one['why']}" + (f"; {one['fix']}" if one["fix"] else "")
-                for one in lacking
+                f"  {missing['kind']} {missing['name']}: {missing['why']}"
+                + (f"; {missing['fix']}" if missing["fix"] else "")
+                for missing in lacking
             ]
             raise EngineError("this machine lacks what the experiment needs:\n" + "\n".join(lines))
         isolation.note_parameters(self._jobs)
 
     async def capabilities(self, jobs: Sequence[Job] = ()) -> list[dict[str, Any]]:
-        """Return what :mod:`lab.agent.capabilities` finds, of what *jobs* need or of everything."""
-        # Repetitions need the same.
+        """Run :mod:`lab.agent.capabilities` and return the capabilities that *jobs* need; without jobs, return all."""
+        # Repetitions differ only in their seeds and need the same capabilities, so one job stands for all of them.
         different = {json.dumps({**job, "seed": 0}, sort_keys=True): job for job in jobs}
         with tempfile.TemporaryDirectory() as scratch:
             files = [Path(scratch) / f"{number}.json" for number in range(len(different))]
@@ -93,15 +97,16 @@ class NativeEngine:
                 stderr=asyncio.subprocess.PIPE,
                 env=self._environment(),
             )
-            printed, said = await process.communicate()
+            printed, errors = await process.communicate()
         if process.returncode != 0:
-            raise EngineError(f"this machine cannot be examined: {_last_line(said)}")
+            raise EngineError(f"cannot find out what this machine offers: {_last_line(errors)}")
         found: list[dict[str, Any]] = json.loads(printed)
         return found
 
     def interpreter(self) -> str:
+        """Return the path of the Python interpreter that :meth:`locate` found."""
         if self._interpreter is None:
-            raise EngineError("the engine has not been located")
+            raise EngineError("locate() has not been called")
         return self._interpreter
 
     def _environment(self) -> dict[str, str]:
@@ -112,12 +117,12 @@ class NativeEngine:
         log = directory.with_name(directory.name + ".agent.log")
         given = directory.with_name(directory.name + ".job.json")
         given.write_text(json.dumps(job), encoding="utf-8")
-        with log.open("wb") as said:
+        with log.open("wb") as errors:
             process = await asyncio.create_subprocess_exec(
                 *isolation.isolated([self.interpreter(), "-m", "lab.agent", str(given), str(directory)]),
                 stdin=asyncio.subprocess.DEVNULL,
                 stdout=asyncio.subprocess.PIPE,
-                stderr=said,
+                stderr=errors,
                 env=self._environment(),
             )
         limit_s = job["duration_ns"] / 1e9 + _BEYOND_S
@@ -131,7 +136,7 @@ class NativeEngine:
                     process.kill()
                 await process.wait()
         if not (directory / "record.json").exists():
-            raise GuestError(f"the agent left no record: {_last_line(log.read_bytes())}", log=log)
+            raise GuestError(f"the agent wrote no record; its last message: {_last_line(log.read_bytes())}", log=log)
         for leftover in (log, given):
             leftover.unlink(missing_ok=True)
 
@@ -142,8 +147,9 @@ class NativeEngine:
 
 
 def describe(found: isolation.Leftovers) -> str:
+    """Return a list, in words, of the leftovers that have been removed."""
     parts = [f"{len(found.processes)} processes"] if found.processes else []
-    parts += [f"{path} is {value} again" for path, value in found.parameters.items()]
+    parts += [f"{path} (restored to {value})" for path, value in found.parameters.items()]
     return ", ".join(parts)
 
 
@@ -155,6 +161,6 @@ async def _follow(process: asyncio.subprocess.Process, on_time: VirtualTime) -> 
     await process.wait()
 
 
-def _last_line(said: bytes) -> str:
-    lines = said[-_TAIL_BYTES:].decode(errors="replace").strip().splitlines()
-    return lines[-1] if lines else "it said nothing"
+def _last_line(output: bytes) -> str:
+    lines = output[-_TAIL_BYTES:].decode(errors="replace").strip().splitlines()
+    return lines[-1] if lines else "no message"

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Find a Python that has what the agent needs: Debian's packages, which a virtual environment does not see."""
+"""Find a Python interpreter that can import the Debian packages that the agent needs.
+
+A virtual environment does not see these packages.
+"""
 
 from __future__ import annotations
 
@@ -15,10 +18,10 @@ _SYSTEM_PYTHON = "/usr/bin/python3"
 
 
 def find_interpreter(modules: Mapping[str, str]) -> str:
-    """Return a Python that has *modules* (name → the Debian package that it is in).
+    """Return the path of a Python interpreter that can import *modules* (name → the Debian package that has it).
 
     Raises:
-        InputError: There is none; the text says what to install.
+        InputError: There is no such interpreter; the message names the packages to install.
     """
     tried = []
     for candidate in _candidates():
@@ -28,7 +31,8 @@ def find_interpreter(modules: Mapping[str, str]) -> str:
         tried.append(candidate)
     names, packages = " and ".join(modules), " ".join(modules.values())
     raise InputError(
-        f"no Python with {names}: {', '.join(tried)} cannot import it; install the package {packages} (make setup does)"
+        f"no Python with {names}: cannot import it in {', '.join(tried)}; "
+        f"install the package {packages} (make setup installs it)"
     )
 
 

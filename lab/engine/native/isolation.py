@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Namespaces in which a trial can leave nothing behind, and what is left all the same by labs that were killed.
+"""Isolate native trials from the host, and clean up after lab processes that were killed.
 
-The agent runs in network, process and mount namespaces of its own: nodes, interfaces and queue disciplines exist
-nowhere else, and the kernel ends every process in them with the agent.  The agent ends with ``lab``, however that
-ends.  What is not in any namespace, parameters of kernel modules, is noted in a file before it is changed.
+The agent runs in network, process and mount namespaces of its own.  Nodes, interfaces and queue disciplines exist only
+there, and when the agent ends, the kernel kills every process in these namespaces.  The agent itself is killed when its
+``lab`` process ends for whatever reason.  Parameters of kernel modules belong to no namespace, so their values are
+saved in a file before a trial changes them.
 """
 
 from __future__ import annotations
@@ -22,35 +23,43 @@ from lab.job.protocol import Job
 
 STATE = Path("/run/lab")
 MARK = "LAB_NATIVE_OWNER"
-"""In the environment of every process of a trial: the process id of its lab."""
+"""The environment variable that holds, in every process of a trial, the process id of the ``lab`` that started it."""
 
 
 def isolated(command: Sequence[str]) -> list[str]:
-    """Return the command that runs *command* in namespaces of its own, and ends it with whoever starts it."""
+    """Return the command line that runs *command* in its own namespaces and kills it when the calling process ends."""
     return [
         *("setpriv", "--pdeathsig", "KILL"),
         *("unshare", "--net", "--mount", "--pid", "--fork", "--kill-child", "--mount-proc"),
-        # BPF programs that links pin for tc would outlive a killed agent in the host's own file system.
+        # The BPF programs of links are pinned for tc.  In the host's BPF file system, the pins would outlive a killed
+        # agent, so a new one is mounted.
         *("sh", "-c", 'mount -t bpf bpf /sys/fs/bpf 2>/dev/null; exec "$@"', "sh"),
         *command,
     ]
 
 
 def only_one() -> IO[str]:
-    """Return the lock that native trials hold, until it is closed; EngineError if another lab has it."""
+    """Acquire the lock that only one ``lab`` with native trials can hold, and return it; closing it releases it.
+
+    Raises:
+        EngineError: Another ``lab`` holds the lock, or the lock's file cannot be written.
+    """
     try:
         STATE.mkdir(parents=True, exist_ok=True)
-        lock = open(STATE / "native.lock", "w", encoding="ascii")  # noqa: SIM115 - whoever closes it gives it back
+        lock = open(STATE / "native.lock", "w", encoding="ascii")  # noqa: SIM115 - the caller closes it
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
-        raise EngineError("another lab runs native trials here; two at a time would disturb each other") from None
+        raise EngineError(
+            "another lab runs native trials on this machine; wait for it to end, because trials that run at the same "
+            "time would disturb each other"
+        ) from None
     except OSError as exc:
         raise EngineError(f"cannot write {STATE}: {exc.strerror}") from exc
     return lock
 
 
 def note_parameters(jobs: Iterable[Job]) -> None:
-    """Write down what the jobs change of the host's kernel modules, as it is now."""
+    """Save the current values of all kernel module parameters that the jobs change."""
     wanted = {
         Path(f"/sys/module/tcp_{algorithm}/parameters/{name}")
         for job in jobs
@@ -69,18 +78,19 @@ def _note(owner: int) -> Path:
 
 @dataclass(frozen=True)
 class Leftovers:
-    """What a lab that is gone has left."""
+    """What ``lab`` processes that no longer run have left behind."""
 
     processes: tuple[int, ...]
+    """Ids of processes that are still running."""
     parameters: dict[str, str]
-    """Path → what it was before."""
+    """Path of a changed module parameter → its original value."""
 
     def __bool__(self) -> bool:
         return bool(self.processes or self.parameters)
 
 
 def restore(owner: int | None = None) -> None:
-    """Put back the parameters that *owner* (default: this process) has changed."""
+    """Restore the module parameters that the process *owner* (default: this process) has changed."""
     note = _note(os.getpid() if owner is None else owner)
     if not note.exists():
         return
@@ -91,7 +101,7 @@ def restore(owner: int | None = None) -> None:
 
 
 def leftovers() -> Leftovers:
-    """Return what labs that no longer run have left on this machine."""
+    """Return what ``lab`` processes that no longer run have left behind on this machine."""
     parameters: dict[str, str] = {}
     for note in STATE.glob("parameters-*.json"):
         if not _runs(int(note.stem.partition("-")[2])):
@@ -100,7 +110,7 @@ def leftovers() -> Leftovers:
 
 
 def clean() -> Leftovers:
-    """Remove it; returns what was removed."""
+    """Kill leftover processes, restore leftover parameters, and return what was found."""
     found = leftovers()
     for process in found.processes:
         try:
@@ -124,7 +134,7 @@ def _orphans() -> list[int]:
             variables = (folder / "environ").read_bytes().split(b"\0")
         except OSError:
             continue
-        owner = next((one[len(mark) :] for one in variables if one.startswith(mark)), None)
+        owner = next((variable[len(mark) :] for variable in variables if variable.startswith(mark)), None)
         if owner is not None and owner.isdigit() and not _runs(int(owner)):
             found.append(int(folder.name))
     return found

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The VM engine: every trial on an unmodified kernel in deterministic virtual time."""
+"""The VM engine, which runs each trial on an unmodified kernel in deterministic virtual time."""
 
 from __future__ import annotations
 
@@ -33,20 +33,21 @@ _POLL_S = 0.2
 
 @dataclass(frozen=True)
 class Limits:
-    """When a trial is given up, in seconds of wall-clock time."""
+    """How long a trial may take, in seconds of wall-clock time."""
 
     least_wall_s: float = 120.0
+    """The time that every trial may take, whatever the duration of its traffic."""
     wall_per_virtual_s: float = 20.0
-    """On top, for every second of the trial's traffic."""
+    """The time that a trial may take in addition for each second of its traffic."""
     stall_s: float = 120.0
-    """Without any progress of virtual time."""
+    """The time that may pass without any progress of virtual time."""
 
 
 DEFAULT_LIMITS = Limits()
 
 
 class VmEngine:
-    """See :class:`lab.engine.base.Engine`."""
+    """Runs trials in QEMU virtual machines.  Implements :class:`lab.engine.base.Engine`."""
 
     name = "vm"
     is_exact = True
@@ -59,9 +60,10 @@ class VmEngine:
         packages: Mapping[str, Path] = {},
         limits: Limits = DEFAULT_LIMITS,
     ) -> None:
-        """``kernel_names`` are those of the jobs to come; ``packages`` has the files of those that are not Debian's.
+        """Create an engine for jobs with the kernels ``kernel_names``.
 
-        Such a file is needed only where there is no image with its kernel yet.
+        ``packages`` maps the names of kernels that are not Debian's to the files of their packages.  A file is needed
+        only if the cache has no image with that kernel yet.
         """
         self._kernels = tuple(dict.fromkeys(kernel_names))
         self._packages = packages
@@ -81,19 +83,19 @@ class VmEngine:
         package = self._packages.get(kernel)
         if kernels.is_package(kernel) and package is None:
             raise EngineError(
-                f"there is no image with the kernel {kernel}, a package that has this SHA-256; "
-                "`lab image build --kernel FILE.deb` builds it from the package's file"
+                f"there is no guest image with the kernel {kernel} (the name contains the SHA-256 of its package); "
+                "build the image from the package's file with `lab image build --kernel FILE.deb`"
             )
-        shown = package.name if package else kernel
-        what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {shown}"
-        step(f"{what}: building it, once")
+        kernel_text = package.name if package else kernel
+        what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {kernel_text}"
+        step(f"{what}: building it (this is necessary only once)")
         return build_image(lambda doing: step(f"{what}: {doing}"), kernel=kernel, package=package)
 
     def identity(self, job: Job) -> dict[str, str]:
         return self._identity(job["kernel"])
 
     def _identity(self, kernel: str) -> dict[str, str]:
-        # It reads all of the agent: once, not for every trial.
+        # The result is cached because computing it reads all files of the agent.
         if kernel not in self._identities:
             self._identities[kernel] = {"engine": self.name, **identity(*self.machine(kernel))}
         return self._identities[kernel]
@@ -120,19 +122,19 @@ class VmEngine:
         return built
 
     def machine(self, kernel: str = kernels.DEFAULT) -> tuple[Qemu, Image]:
-        """The QEMU and the image that :meth:`locate` found."""
+        """Return the QEMU and the image with *kernel* that :meth:`locate` found."""
         if self._qemu is None or kernel not in self._images:
-            raise EngineError(f"the engine has not been located with the kernel {kernel}")
+            raise EngineError(f"locate() has not been called for the kernel {kernel}")
         return self._qemu, self._images[kernel]
 
     def template(self, kernel: str = kernels.DEFAULT) -> Template:
-        """The template that :meth:`prepare` found or made."""
+        """Return the template with *kernel* that :meth:`prepare` found or built."""
         if kernel not in self._templates:
-            raise EngineError(f"the engine is not prepared with the kernel {kernel}")
+            raise EngineError(f"prepare() has not been called for the kernel {kernel}")
         return self._templates[kernel]
 
     async def time_to_first_sign(self, job: Job) -> float:
-        """Seconds from starting QEMU until the restored agent has written to its mailbox."""
+        """Return the time, in seconds, from the start of QEMU until the restored agent first writes to its mailbox."""
         found, _image = self.machine(job["kernel"])
         template = self.template(job["kernel"])
         arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
@@ -168,7 +170,7 @@ class VmEngine:
             leftover.unlink(missing_ok=True)
 
     def close(self) -> None:
-        """There is nothing to give back."""
+        """Do nothing: :meth:`prepare` acquires nothing that would have to be released."""
 
 
 async def _run_within(limits: Limits, guest: Machine, job: Job, on_time: VirtualTime) -> None:
@@ -191,7 +193,8 @@ async def _run_within(limits: Limits, guest: Machine, job: Job, on_time: Virtual
                 )
             if now - last_change > limits.stall_s:
                 raise TrialTimeoutError(
-                    f"no virtual time has passed for {limits.stall_s:.0f} s (traffic stands at {reached / 1e9:.3f} s)",
+                    f"no virtual time has passed for {limits.stall_s:.0f} s "
+                    f"(the time since the start of traffic stays at {reached / 1e9:.3f} s)",
                     log=guest.console,
                 )
         running.result()
@@ -204,9 +207,10 @@ async def _run_within(limits: Limits, guest: Machine, job: Job, on_time: Virtual
 def _take_record(guest: Machine, directory: Path) -> None:
     state = guest.mailbox.state
     if state is not State.DONE:
-        said = bytes(guest.mailbox.record).decode(errors="replace").strip()
+        message = bytes(guest.mailbox.record).decode(errors="replace").strip()
         raise GuestError(
-            f"the agent failed ({state.name}): {said.splitlines()[-1] if said else 'no message'}", log=guest.console
+            f"the agent failed ({state.name}): {message.splitlines()[-1] if message else 'no message'}",
+            log=guest.console,
         )
     try:
         with tarfile.open(fileobj=io.BytesIO(guest.mailbox.record), mode="r:") as archive:
@@ -219,11 +223,15 @@ def _take_record(guest: Machine, directory: Path) -> None:
 
 
 def _extract(archive: tarfile.TarFile, directory: Path) -> None:
-    """Files and folders only, and none outside ``directory``; Debian 12's tarfile knows no filters yet."""
+    """Extract *archive* into ``directory``.
+
+    Only files and folders inside ``directory`` are accepted.  The filters of newer versions of tarfile would do the
+    same, but Debian 12's version has none yet.
+    """
     for member in archive:
         path = Path(member.name)
         if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name} does not belong in a record")
+            raise tarfile.TarError(f"{member.name!r} does not belong in a record")
         target = directory / path
         if member.isdir():
             target.mkdir(parents=True, exist_ok=True)

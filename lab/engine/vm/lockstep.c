@@ -1,24 +1,27 @@
 // SPDX-License-Identifier: Apache-2.0
 /*
- * Preloaded into QEMU: its main loop and its virtual processor never run at the same time.
+ * This library is preloaded into QEMU.  It prevents QEMU's main loop and its virtual processor from running at the same
+ * time, so that trials are reproducible.
  *
- * With -icount, QEMU's clock counts the guest's instructions, but a processor's thread adds up what it has executed
- * only when it comes back from the guest.  When the guest halts, the main loop moves the clock on to the next timer.
- * It takes a processor for halted as soon as that has executed HLT, which is a moment before its last instructions
- * are added (softmmu/icount.c, icount_start_warp_timer(); accel/tcg/tcg-accel-ops-rr.c).  If the host happens to run
- * the main loop in that moment, the clock goes too far by those instructions: a few nanoseconds, once in some minutes
- * on one host processor, every few seconds on two, and the trial is not the same to the byte any more.
+ * With -icount, QEMU's clock counts the guest's instructions, but the processor's thread adds the instructions that it
+ * has executed to the count only when it returns from guest code.  When the guest halts, the main loop advances the
+ * clock to the next timer.  The main loop considers the processor halted as soon as the processor has executed HLT,
+ * which is a moment before its last instructions are added (softmmu/icount.c, icount_start_warp_timer();
+ * accel/tcg/tcg-accel-ops-rr.c).  If the host happens to run the main loop in that moment, the clock advances too far
+ * by those instructions.  The error is a few nanoseconds and occurs once in some minutes on one host processor and
+ * every few seconds on two, but it means that two runs of the same trial are no longer identical to the byte.
  *
- * So the two threads take turns, and pass the turn only at points that the guest's own instructions determine:
- * the processor when it waits for work, the main loop when it is about to poll and the processor has been given
- * something to do.  Timers that expire while the guest runs do not need the main loop: the processor's thread runs them
- * itself when its budget of instructions, which ends at the next timer, is used up.  That the threads no longer wake each
- * other needlessly is faster, too.
+ * Therefore the two threads take turns.  They pass the turn only at points that the guest's own instructions determine:
+ * the processor passes it when it waits for work, and the main loop passes it when it is about to poll and the
+ * processor has been given something to do.  Timers that expire while the guest runs do not need the main loop: the
+ * processor's thread runs them itself when its instruction budget, which ends at the next timer, is used up.  Taking
+ * turns is also faster, because the threads no longer wake each other needlessly.
  *
- * A timer of the host's clock would need the main loop while the guest is busy, and never get it; the machines here have
- * none (lab/engine/vm/machine.py switches off the one that a restored machine starts).
+ * A timer of the host's clock would need the main loop while the guest is busy, and would not get it.  The machines
+ * here have no such timer (lab/engine/vm/machine.py switches off the one that a restored machine would start).
  *
- * Only libc's functions are replaced, and only how the two threads wait: what QEMU computes is its own.
+ * The library only replaces functions of libc, and only changes how the two threads wait.  It does not change what QEMU
+ * computes.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -39,7 +42,7 @@
 enum turn { MAIN_LOOP, PROCESSOR };
 enum role { UNKNOWN, IS_MAIN_LOOP, IS_PROCESSOR, IS_OTHER };
 
-/* As QEMU names it with -name debug-threads=on. */
+/* The name that QEMU gives to the processor's thread with -name debug-threads=on. */
 static const char processor_thread[] = "ALL CPUs/TCG";
 
 static struct {
@@ -50,15 +53,15 @@ static struct {
 } libc;
 
 static atomic_int turn = MAIN_LOOP;
-static atomic_int has_work;			/* the processor does, since it last gave up its turn */
-static _Atomic(pthread_mutex_t *) big_lock;	/* what the processor holds when it waits */
-static _Atomic(pthread_cond_t *) halted;	/* what it waits for */
+static atomic_int has_work;			/* the processor has been given work since it last passed the turn */
+static _Atomic(pthread_mutex_t *) big_lock;	/* the mutex that the processor holds when it starts to wait */
+static _Atomic(pthread_cond_t *) halted;	/* the condition for which it waits */
 
 static __thread enum role role;
 
 static void *versioned(const char *name)
 {
-	/* Condition variables have an older version with another layout; x86-64 programs use this one. */
+	/* glibc also has an older version of condition variables, with another layout; x86-64 programs use this one. */
 	void *found = dlvsym(RTLD_NEXT, name, "GLIBC_2.3.2");
 
 	return found ? found : dlsym(RTLD_NEXT, name);
@@ -72,7 +75,7 @@ static void resolve(void)
 	libc.ppoll = dlsym(RTLD_NEXT, "ppoll");
 }
 
-/* Other libraries' constructors call these functions before our own has run. */
+/* Constructors of other libraries may call the functions below before this library's own constructor has run. */
 static inline void ready(void)
 {
 	if (!libc.ppoll)
@@ -82,7 +85,7 @@ static inline void ready(void)
 __attribute__((constructor)) static void begin(void)
 {
 	ready();
-	/* The commands that start QEMU, and those it starts, only pass through. */
+	/* The library must have no effect on the commands that start QEMU, nor on those that QEMU starts. */
 	if (strncmp(program_invocation_short_name, "qemu-system-", 12) == 0) {
 		role = IS_MAIN_LOOP;
 		unsetenv("LD_PRELOAD");
@@ -117,7 +120,7 @@ static void await_turn(enum turn mine)
 		syscall(SYS_futex, &turn, FUTEX_WAIT_PRIVATE, now, NULL, NULL, 0);
 }
 
-/* Waiting ends when the turn comes back; the caller looks at its condition again, as after any spurious wake-up. */
+/* Waits until the turn comes back.  The caller then checks its condition again, as after any spurious wake-up. */
 static int wait_for_turn(enum turn mine, enum turn other, pthread_mutex_t *mutex)
 {
 	pthread_mutex_unlock(mutex);
@@ -151,7 +154,7 @@ int pthread_cond_broadcast(pthread_cond_t *cond)
 	return libc.cond_broadcast(cond);
 }
 
-/* QEMU also polls in the middle of something, with the big lock held; the processor could do nothing then. */
+/* QEMU also polls while it holds the big lock.  The processor could do nothing then, so the turn must not be passed. */
 static int big_lock_is_free(void)
 {
 	pthread_mutex_t *mutex = atomic_load(&big_lock);
@@ -188,8 +191,9 @@ int poll(struct pollfd *fds, nfds_t count, int timeout)
 
 	ready();
 	/*
-	 * QMP's own thread is woken whenever the clock moves, with nothing to do.  At the lowest priority these
-	 * wake-ups pile up unseen while the guest runs; a command meets a machine that is stopped.
+	 * The thread that serves QMP is woken whenever the clock advances, although it has nothing to do.  At the
+	 * lowest priority, it ignores these wake-ups while the guest runs.  This does not delay commands, because they
+	 * are given while the machine is stopped.
 	 */
 	if (!yields && role != IS_MAIN_LOOP && atomic_load(&halted)) {
 		const struct sched_param lowest = {0};

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compile ``lockstep.c``, which is preloaded into QEMU: see there what it is for."""
+"""Compile ``lockstep.c``, a library that is preloaded into QEMU; its first comment explains its purpose."""
 
 from __future__ import annotations
 
@@ -18,15 +18,21 @@ _FLAGS = ("-O2", "-Wall", "-Wextra", "-shared", "-fPIC")
 
 
 def source() -> bytes:
+    """Return the source code of the library."""
     return resources.files("lab.engine.vm").joinpath("lockstep.c").read_bytes()
 
 
 def digest() -> str:
+    """Return the SHA-256 digest of the source code, which is also the name of the compiled library."""
     return hashlib.sha256(source()).hexdigest()
 
 
 def library() -> Path:
-    """The compiled library, from the cache or made now.  Raises :class:`~lab.errors.EngineError`."""
+    """Return the path of the compiled library in the cache; compile it if it is not there.
+
+    Raises:
+        EngineError: The compiler is missing or fails.
+    """
     path = places.cache_root() / "lockstep" / f"{digest()}.so"
     if path.exists():
         return path

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One QEMU process, controlled over QMP.  It ends with its owner, however that ends."""
+"""Run one QEMU process and control it over QMP.
+
+The kernel kills the QEMU process when the process that started it ends, for whatever reason.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +30,7 @@ _CONSOLE_TAIL_LINES = 12
 
 
 class Machine:
-    """A running QEMU.  Make one with :func:`start`."""
+    """A running QEMU process; :func:`start` starts one."""
 
     def __init__(self, process: asyncio.subprocess.Process, qmp: QMPClient, mailbox: Mailbox, console: Path) -> None:
         self.process = process
@@ -36,7 +39,11 @@ class Machine:
         self._qmp = qmp
 
     async def run_until_stop(self) -> None:
-        """Let the guest run until it stops itself (``lab.agent.guest``).  Raises :class:`LostVMError`."""
+        """Let the guest run until it stops the machine (see :mod:`lab.agent.guest`).
+
+        Raises:
+            LostVMError: The QEMU process has ended.
+        """
         with self._qmp.listener(("GUEST_PANICKED",)) as events:
             if await self.status() != "running":
                 await self.command("cont")
@@ -51,31 +58,43 @@ class Machine:
                 ended.cancel()
 
     async def ignore_shared_memory(self) -> None:
-        """RAM, root and mailbox are files that outlive the machine: they are not part of its saved state."""
+        """Exclude RAM, root file system and mailbox from the machine's saved state.
+
+        All three are files that outlive the machine.
+        """
         capability = {"capability": "x-ignore-shared", "state": True}
         await self.command("migrate-set-capabilities", {"capabilities": [capability]})
 
     async def restore(self, state_fd: int) -> None:
-        # A restored machine announces itself to the network, by a timer of the host's clock: it has none, so must not.
+        """Restore the machine's state from the file descriptor ``state_fd``; the machine is then stopped."""
+        # By default, QEMU makes a restored machine announce itself to the network, with a timer of the host's clock.
+        # This must be switched off because lockstep.c requires that the machine has no such timers.
         await self.command("migrate-set-parameters", {"announce-rounds": 0})
         await self.command("migrate-incoming", {"uri": f"fd:{state_fd}"})
         while (status := await self.status()) == "inmigrate":
             await asyncio.sleep(0.002)
         if status not in (_STOPPED, "paused", "postmigrate"):
-            raise EngineError(f"the restored machine is {status}")
+            raise EngineError(f"the restored virtual machine has the unexpected status {status!r}")
 
     async def save(self, path: Path) -> None:
-        """Save the stopped machine's state, without its RAM, to ``path``."""
+        """Save the state of the stopped machine, without its RAM, to the file ``path``."""
         await self.command("migrate", {"uri": f"exec:cat > {shlex.quote(str(path))}"})
         while (progress := await self.command("query-migrate")).get("status") != "completed":
             if progress.get("status") in ("failed", "cancelled"):
-                raise EngineError(f"saving the machine failed: {progress.get('error-desc', progress)}")
+                raise EngineError(f"cannot save the virtual machine: {progress.get('error-desc', progress)}")
             await asyncio.sleep(0.01)
 
     async def status(self) -> str:
+        """Return the run state of the machine, as QEMU names it."""
         return str((await self.command("query-status"))["status"])
 
     async def command(self, name: str, parameters: dict[str, object] | None = None) -> Any:
+        """Execute a QMP command and return its result.
+
+        Raises:
+            EngineError: QEMU reports an error.
+            LostVMError: The QEMU process has ended.
+        """
         try:
             return await self._qmp.execute(name, parameters)
         except (QMPError, OSError, EOFError) as exc:
@@ -84,19 +103,20 @@ class Machine:
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(self.process.wait(), 1)
                 raise self.lost() from exc
-            raise EngineError(f"QEMU refused {name}: {exc}") from exc
+            raise EngineError(f"QEMU rejected the command {name}: {exc}") from exc
 
     def lost(self) -> LostVMError:
-        """The error for a machine that is gone, with the end of what it printed."""
+        """Return the error for a machine that has ended, with the last lines of its console."""
         status = self.process.returncode
         tail = console_tail(self.console)
-        said = f"; the console ends with: {tail}" if tail else ""
+        ending = f"; the console ends with: {tail}" if tail else ""
         return LostVMError(
-            f"the virtual machine ended before the trial did (exit status {status}){said}", log=self.console
+            f"the virtual machine ended before the trial did (exit status {status}){ending}", log=self.console
         )
 
 
 def console_tail(console: Path) -> str:
+    """Return the first line of a kernel panic or of a failed boot, or else the last lines of the file *console*."""
     try:
         lines = console.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
@@ -110,12 +130,17 @@ def console_tail(console: Path) -> str:
 async def start(
     qemu: Qemu, machine: Sequence[str], job: bytes, console: Path, *, processor: int | None, state: Path | None = None
 ) -> AsyncIterator[Machine]:
-    """A machine, booting or (with ``state``) restored and stopped; killed when the block ends.
+    """Start a machine with the options ``machine``, and kill it when the block ends.
 
-    ``job`` goes into its mailbox.  ``processor`` is the host CPU it is pinned to.
+    ``job`` is put into the machine's mailbox, and the output of its console goes to the file ``console``.  QEMU is
+    pinned to the host CPU ``processor``, if given.  The machine is restored from ``state``, if given, and otherwise
+    boots; in both cases, it is stopped at first.
+
+    Raises:
+        EngineError: QEMU does not start, or the state cannot be restored.
     """
     with contextlib.ExitStack() as resources:
-        # No name in any file system: nothing is left behind, whoever is killed.
+        # The mailbox has no name in any file system, so nothing is left behind even if this process is killed.
         memory_fd = os.memfd_create("lab-mailbox")
         resources.callback(os.close, memory_fd)
         os.ftruncate(memory_fd, MAILBOX_BYTES)
@@ -173,21 +198,23 @@ async def _spawn(command: list[str], fds: list[int], console: Path) -> asyncio.s
             stderr=errors,
             pass_fds=fds,
             env={**os.environ, "LD_PRELOAD": str(lockstep.library())},
-            # Ctrl-C on the terminal is for us; we end our machines ourselves.
+            # In its own session, QEMU gets no SIGINT when the user presses Ctrl-C: lab itself ends its machines.
             start_new_session=True,
         )
 
 
 def _check_lockstep(pid: int) -> None:
-    # The dynamic linker goes on without a library that it cannot load, and says so in a line nobody reads.
+    # If the dynamic linker cannot preload the library, it only prints a warning and runs QEMU without it.
     if lockstep.digest() not in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace"):
-        raise EngineError(f"QEMU runs without {lockstep.library()}: its trials would not be exact")
+        raise EngineError(
+            f"QEMU runs without the library {lockstep.library()}; without it, trials would not be reproducible"
+        )
 
 
 def _wrapper(processor: int | None) -> list[str]:
-    # The kernel kills QEMU when the process that started it is gone, by kill -9 too.
+    # The kernel kills QEMU when the process that started it ends, even if that process was killed with SIGKILL.
     wrapper = ["setpriv", "--pdeathsig", "KILL"]
     if processor is not None:
-        # Hand-overs between QEMU's threads cost less on one CPU than across two.
+        # QEMU's threads take turns, and switching between them is faster on one CPU than across two.
         wrapper += ["taskset", "--cpu-list", str(processor)]
     return wrapper

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's command line: pure functions.  What each odd option is for, and nothing about running it."""
+"""Build QEMU's command line, with the reason for each unusual option.
+
+The module runs QEMU only to find out its version; running a machine is the task of :mod:`lab.engine.vm.machine`.
+"""
 
 from __future__ import annotations
 
@@ -22,9 +25,11 @@ KERNEL_ARGUMENTS = (
     "console=ttyS0", "quiet", "panic=-1", "unknown_nmi_panic",
     # The agent maps the mailbox through /dev/mem.
     "iomem=relaxed",
-    # The guest's clock is the count of executed instructions; trust it, and take no randomness from elsewhere.
+    # The guest's clock counts executed instructions.  The kernel must trust this clock and must take randomness from no
+    # other source.
     "tsc=reliable", "clocksource=tsc", "nokaslr", "norandmaps", "random.trust_cpu=off",
-    # Every instruction costs virtual time, and the guest runs nothing but the trial.
+    # Every instruction takes virtual time, and the guest runs nothing but the trial, so protections that cost
+    # instructions are switched off.
     "mitigations=off", "init_on_alloc=0", "randomize_kstack_offset=off", "preempt=none", "nowatchdog", "audit=0",
     "apparmor=0", "selinux=0", "cgroup_disable=memory,pressure", "psi=0", "hardened_usercopy=off", "vdso=1",
 )
@@ -34,12 +39,18 @@ CPU = "max,-rdrand,-rdseed,-smap,-erms,-fsrm,-la57"
 
 @dataclass(frozen=True)
 class Qemu:
+    """An installed QEMU."""
+
     binary: str
     version: str
 
 
 def find_qemu() -> Qemu:
-    """The QEMU of this machine.  Raises :class:`~lab.errors.EngineError` when there is none that will do."""
+    """Return the QEMU that is installed on this machine.
+
+    Raises:
+        EngineError: QEMU is not installed or too old.
+    """
     binary = shutil.which(BINARY)
     if binary is None:
         raise EngineError(f"{BINARY} is not installed; it is in the package qemu-system-x86 (make setup installs it)")
@@ -49,39 +60,49 @@ def find_qemu() -> Qemu:
     first = done.stdout.partition("\n")[0]
     found = re.match(r"QEMU emulator version ((\d+)\.(\d+)\S*.*)", first)
     if found is None:
-        raise EngineError(f"{binary} --version printed {first!r}")
+        raise EngineError(f"cannot find out the version of QEMU: {binary} --version printed {first!r}")
     if (int(found[2]), int(found[3])) < OLDEST_VERSION:
-        raise EngineError(f"{binary} is version {found[1]}; {OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or later is needed")
+        raise EngineError(
+            f"{binary} has version {found[1]}; {OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or later is needed"
+        )
     return Qemu(binary=binary, version=found[1])
 
 
 def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
-    """The machine itself, the same for the template and for every trial but for how RAM is mapped."""
+    """Return the options of the machine itself, which are the same for the template and for all trials.
+
+    The only difference is ``share_ram``: the template writes its RAM to the file, and trials map the file
+    copy-on-write.
+    """
     ram_mode = "on" if share_ram else "off"
     # fmt: off
     return [
-        # Thread names tell lockstep.c which is which.
+        # With this option, QEMU names its threads, and lockstep.c recognises them by their names.
         "-name", "lab,debug-threads=on",
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
         "-machine", "pc,nvdimm=on,hpet=off,memory-backend=ram,usb=off,vmport=off,graphics=off",
         "-accel", "tcg,thread=single,tb-size=128",
-        # One instruction is one nanosecond; an idle guest's clock jumps to its next timer.
+        # Each instruction advances the virtual clock by 1 ns.  When the guest is idle, the clock jumps to the next
+        # timer.
         "-icount", "shift=0,sleep=off",
         "-rtc", "base=2026-01-01T00:00:00,clock=vm",
         "-smp", "1",
         "-cpu", CPU,
         "-m", f"{RAM_MIB}M,slots=2,maxmem=4G",
-        # The template writes through to the file; trials share its pages, copy on write.
+        # The template's RAM is written to the file.  Trials share the pages of the file, copy-on-write.
         "-object", f"memory-backend-file,id=ram,size={RAM_MIB}M,mem-path={_quoted(ram)},share={ram_mode}",
         *_root_arguments(image),
-        # The guest stops the machine at an exact instruction by writing to this device's port.
+        # The guest stops the machine, right after a certain instruction, by writing to the port of this device.
         "-device", "pvpanic", "-action", "panic=pause",
     ]
     # fmt: on
 
 
 def _root_arguments(image: Image) -> list[str]:
-    """The root as persistent memory: reads are memory accesses, which finish at once."""
+    """Return the options that give the guest its root file system as persistent memory.
+
+    A read is then a memory access, which completes at once.
+    """
     size, path = image.root_file.stat().st_size, _quoted(image.root_file)
     # fmt: off
     return [
@@ -92,7 +113,10 @@ def _root_arguments(image: Image) -> list[str]:
 
 
 def interactive_arguments(image: Image, initramfs: Path, option: str) -> list[str]:
-    """A machine in real time for somebody at a terminal; ``option`` goes to the kernel's command line."""
+    """Return the options of a machine that runs in real time, for a user at a terminal.
+
+    ``option`` is added to the kernel's command line.
+    """
     # fmt: off
     return [
         "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot",
@@ -100,7 +124,7 @@ def interactive_arguments(image: Image, initramfs: Path, option: str) -> list[st
         "-accel", "tcg",
         "-smp", "1", "-cpu", CPU, "-m", f"{RAM_MIB}M,slots=2,maxmem=4G",
         *_root_arguments(image),
-        # Ctrl-C is for what runs inside.
+        # Ctrl-C must reach the programs in the guest instead of ending QEMU.
         "-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console",
         "-kernel", str(image.kernel_file), "-initrd", str(initramfs),
         "-append", f"console=ttyS0 loglevel=2 panic=-1 mitigations=off {option}",
@@ -109,6 +133,7 @@ def interactive_arguments(image: Image, initramfs: Path, option: str) -> list[st
 
 
 def mailbox_arguments(fd: int) -> list[str]:
+    """Return the options that give the guest the mailbox, a file in memory with the descriptor *fd*."""
     # fmt: off
     return [
         "-object", f"memory-backend-file,id=mailbox,size={MAILBOX_BYTES},mem-path=/proc/self/fd/{fd},share=on",
@@ -118,6 +143,7 @@ def mailbox_arguments(fd: int) -> list[str]:
 
 
 def control_arguments(qmp_fd: int, console: Path) -> list[str]:
+    """Return the options for QMP, over the socket *qmp_fd*, and for the serial console, which is written to a file."""
     # fmt: off
     return [
         "-chardev", f"socket,id=qmp,fd={qmp_fd}", "-mon", "chardev=qmp,mode=control",
@@ -127,8 +153,10 @@ def control_arguments(qmp_fd: int, console: Path) -> list[str]:
 
 
 def boot_arguments(image: Image, initramfs: Path) -> list[str]:
+    """Return the options of a machine that boots the image's kernel."""
     return [
-        # Stopped at first: a guest that is busy booting would leave QMP no time to greet.
+        # The machine starts in the stopped state: a guest that is busy booting would give QMP no time to send its
+        # greeting.
         "-S",
         "-kernel", str(image.kernel_file),
         "-initrd", str(initramfs),
@@ -137,10 +165,10 @@ def boot_arguments(image: Image, initramfs: Path) -> list[str]:
 
 
 def restore_arguments() -> list[str]:
-    """Wait for a saved state, which QMP names once it has been told what to expect."""
+    """Return the options of a machine that waits for a saved state, which is specified later over QMP."""
     return ["-incoming", "defer"]
 
 
 def _quoted(path: Path) -> str:
-    # QEMU's option parser splits at commas; a doubled one is a literal one.
+    # QEMU's option parser splits arguments at commas; two commas stand for a literal one.
     return str(path).replace(",", ",,")

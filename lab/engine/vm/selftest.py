@@ -1,12 +1,15 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The short trial that every template runs before its snapshot: it proves the machine, and warms its page cache."""
+"""The short trial that runs in every template before its snapshot.
+
+It tests that the machine works, and it brings programs and libraries into the page cache.
+"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from lab.job import kernels
-from lab.job.protocol import PROTOCOL_FORMAT, Direction, Job
+from lab.job.protocol import PROTOCOL_FORMAT, Direction, Flow, Job, Probe
 
 _PLAIN: Direction = {
     "rate_bps": None,
@@ -19,7 +22,7 @@ _PLAIN: Direction = {
 
 
 def _everything() -> dict[str, dict[str, Any]]:
-    """Every collector there is, with all that it can do."""
+    """Return all collectors with all their options switched on."""
     return {
         "tcp_probe": {"record": "every_ack", "ends": "both", "transmit": True},
         "flow": {"interval": 250_000_000},
@@ -34,9 +37,9 @@ def _everything() -> dict[str, dict[str, Any]]:
     }
 
 
-def self_test_job() -> Job:
-    """One second of CUBIC over 10 Mbit/s and 10 ms with some loss, everything recorded."""
-    shaped: Direction = {
+def _shaped() -> Direction:
+    """Return a link direction with a rate of 10 Mbit/s, a delay of 5 ms and a random loss of 0.1 %."""
+    return {
         "rate_bps": 10_000_000,
         "queue": {"discipline": "bfifo", "limit_bytes": 60_000, "limit_packets": None, "parameters": {}},
         "netem": {
@@ -53,6 +56,46 @@ def self_test_job() -> Job:
         "capacity": None,
         "lost_packets": [],
     }
+
+
+def _flow() -> Flow:
+    return {
+        "name": "selftest",
+        "group": "selftest",
+        "source": "s1",
+        "destination": "d1",
+        "initiator": "source",
+        "protocol": "tcp",
+        "congestion_control": "cubic",
+        "port": 5201,
+        "start_ns": 0,
+        "duration_ns": 1_000_000_000,
+        "limit_bytes": None,
+        "rate_bps": None,
+        "message_bytes": None,
+        "mss_bytes": None,
+        "pacing_bps": None,
+        "arrivals": None,
+    }
+
+
+def _probe() -> Probe:
+    return {
+        "name": "selftest",
+        "kind": "tcp",
+        "source": "s1",
+        "destination": "d1",
+        "port": 8201,
+        "interval_ns": 100_000_000,
+        "start_ns": 0,
+        "duration_ns": 500_000_000,
+        "request_bytes": 64,
+        "response_bytes": 64,
+    }
+
+
+def self_test_job() -> Job:
+    """Return a job with one CUBIC flow of one second, recorded by all collectors."""
     return {
         "format": PROTOCOL_FORMAT,
         "kernel": kernels.DEFAULT,
@@ -67,43 +110,11 @@ def self_test_job() -> Job:
         ],
         "links": [
             {"name": "access-s1", "a": "s1", "b": "r1", "ab": _PLAIN, "ba": _PLAIN},
-            {"name": "bottleneck", "a": "r1", "b": "r2", "ab": shaped, "ba": shaped},
+            {"name": "bottleneck", "a": "r1", "b": "r2", "ab": _shaped(), "ba": _shaped()},
             {"name": "access-d1", "a": "r2", "b": "d1", "ab": _PLAIN, "ba": _PLAIN},
         ],
-        "flows": [
-            {
-                "name": "selftest",
-                "group": "selftest",
-                "source": "s1",
-                "destination": "d1",
-                "initiator": "source",
-                "protocol": "tcp",
-                "congestion_control": "cubic",
-                "port": 5201,
-                "start_ns": 0,
-                "duration_ns": 1_000_000_000,
-                "limit_bytes": None,
-                "rate_bps": None,
-                "message_bytes": None,
-                "mss_bytes": None,
-                "pacing_bps": None,
-                "arrivals": None,
-            }
-        ],
-        "probes": [
-            {
-                "name": "selftest",
-                "kind": "tcp",
-                "source": "s1",
-                "destination": "d1",
-                "port": 8201,
-                "interval_ns": 100_000_000,
-                "start_ns": 0,
-                "duration_ns": 500_000_000,
-                "request_bytes": 64,
-                "response_bytes": 64,
-            }
-        ],
+        "flows": [_flow()],
+        "probes": [_probe()],
         "mtu": 1500,
         "offloads": False,
         "ecn": "off",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A virtual machine in real time, with its console on this terminal."""
+"""Run a virtual machine in real time, with its console on this terminal."""
 
 from __future__ import annotations
 
@@ -17,9 +17,10 @@ from lab.job.protocol import Job
 
 
 def run_shell(image: Image, job: Job) -> None:
-    """Boot, bring the job's topology up, and return once the user has left it.
+    """Boot a machine that builds the job's topology and opens a shell; return when the user leaves the shell.
 
-    Raises :class:`~lab.errors.EngineError`.
+    Raises:
+        EngineError: QEMU is missing or fails.
     """
     found = qemu.find_qemu()
     size = shutil.get_terminal_size()
@@ -30,4 +31,4 @@ def run_shell(image: Image, job: Job) -> None:
         arguments = qemu.interactive_arguments(image, initramfs, f"lab.shell={size.lines}x{size.columns}")
         done = subprocess.run([found.binary, *arguments], check=False)
     if done.returncode != 0:
-        raise EngineError(f"QEMU ended with exit status {done.returncode}")
+        raise EngineError(f"QEMU failed (exit status {done.returncode})")

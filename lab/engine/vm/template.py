@@ -1,12 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Template snapshots: a machine in which the agent is ready, saved once and restored for every trial.
+"""Build and find templates: snapshots of a virtual machine in which the agent is ready to run a job.
 
-A template is a folder named by the digest of all that went into it::
+A template is saved once and restored for every trial.  It is a folder whose name is the digest of everything that went
+into it::
 
-    ram.img      the guest's memory, sparse; trials map it copy-on-write
-    state        what else makes up the machine (some 300 KB)
-    console.log  what the guest's kernel printed
-    info.json    digests
+    ram.img      the guest's memory, as a sparse file; trials map it copy-on-write
+    state        the rest of the machine's state (about 300 KB)
+    console.log  the output of the guest's kernel
+    info.json    the digests of everything that went into the template
 """
 
 from __future__ import annotations
@@ -32,28 +33,33 @@ from lab.store import places
 from lab.store.folders import by_last_use, mark_used, publish, remove_folder, remove_leftovers, unfinished_folder
 
 BUILD_LIMIT_S = 600.0
+"""The maximum time that building a template may take."""
 _CHUNK = 1 << 20
 
 
 @dataclass(frozen=True)
 class Template:
+    """A finished template in the cache."""
+
     path: Path
     image: Image
     identity: dict[str, str]
 
     @property
     def ram(self) -> Path:
+        """The path of the guest's memory."""
         return self.path / "ram.img"
 
     @property
     def state(self) -> Path:
+        """The path of the rest of the machine's state."""
         return self.path / "state"
 
 
 def identity(found: Qemu, image: Image) -> dict[str, str]:
-    """All that a trial's record depends on besides its job."""
+    """Return the digests and versions of everything besides the job on which a trial's record depends."""
     arguments = qemu.machine_arguments(image, Path("ram"), share_ram=True)
-    # Where the image lies does not matter; QEMU's options have commas doubled.
+    # The path of the image is removed because it has no influence.  In QEMU's options, its commas are doubled.
     place = str(image.path).replace(",", ",,")
     setup = [[argument.replace(place, "") for argument in arguments], qemu.KERNEL_ARGUMENTS, self_test_job()]
     machine_text = json.dumps(setup, sort_keys=True)
@@ -68,10 +74,12 @@ def identity(found: Qemu, image: Image) -> dict[str, str]:
 
 
 def key_of(digests: dict[str, str]) -> str:
+    """Return the name of the folder of a template with this identity."""
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
 def find_template(found: Qemu, image: Image) -> Template | None:
+    """Return the template for this QEMU and image from the cache, or None if there is none."""
     digests = identity(found, image)
     path = places.templates() / key_of(digests)
     if not (path / "info.json").exists():
@@ -81,8 +89,14 @@ def find_template(found: Qemu, image: Image) -> Template | None:
 
 
 async def build_template(found: Qemu, image: Image, step: Step) -> Template:
-    """Boot, let the agent get ready, save.  Raises :class:`~lab.errors.EngineError` with the guest's log."""
-    # The lock may be held for a minute by another lab: wait for it without stopping the event loop.
+    """Build the template for this QEMU and image, unless another process has just built it.
+
+    The machine is booted, runs the self-test, and is saved when the agent is ready.
+
+    Raises:
+        EngineError: The template cannot be built.  The message names the log of the guest's console.
+    """
+    # Another lab may hold the lock for a minute, so waiting for it must not block the event loop.
     lock = places.builder_lock("template")
     await asyncio.to_thread(lock.acquire)
     try:
@@ -96,7 +110,7 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
             try:
                 await asyncio.wait_for(_build(found, image, partial, step), BUILD_LIMIT_S)
                 (partial / "info.json").write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
-                # What is there without info.json is damaged.
+                # A folder of this name can only be one without info.json, which is damaged and may be replaced.
                 publish(partial, final, if_there="replace")
             except TimeoutError:
                 raise EngineError(f"the template is not ready after {BUILD_LIMIT_S:g} s{_kept_log(partial)}") from None
@@ -128,8 +142,8 @@ async def _build(found: Qemu, image: Image, partial: Path, step: Step) -> None:
         step("compiling the collectors and testing the guest")
         await running
         if guest.mailbox.state is not State.READY:
-            said = bytes(guest.mailbox.record).decode(errors="replace").strip()
-            raise EngineError(f"the agent is not ready: {said or guest.mailbox.state.name}")
+            message = bytes(guest.mailbox.record).decode(errors="replace").strip()
+            raise EngineError(f"the agent is not ready: {message or guest.mailbox.state.name}")
         step("saving the template")
         await guest.save(partial / "state")
     await asyncio.to_thread(_dig_holes, ram)
@@ -138,7 +152,7 @@ async def _build(found: Qemu, image: Image, partial: Path, step: Step) -> None:
 
 
 def _dig_holes(path: Path) -> None:
-    """Make a sparse file of one with stretches of zeros: copy only what is not zero."""
+    """Make a file sparse: copy only the pages that are not all zeros, and replace the file by the copy."""
     copy = path.with_suffix(".sparse")
     with open(path, "rb") as source, open(copy, "wb") as target:
         position = 0
@@ -155,7 +169,7 @@ def _dig_holes(path: Path) -> None:
 
 
 def _kept_log(partial: Path) -> str:
-    """The guest's console outlives the failed build; returns the words that say where."""
+    """Copy the guest's console out of the folder of a failed build, and return a text that names the copy."""
     console = partial / "console.log"
     if not console.exists():
         return ""
@@ -165,7 +179,10 @@ def _kept_log(partial: Path) -> str:
 
 
 def drop_old_templates(*, keep: Collection[Path], most: int = 4) -> None:
-    """Keep those of ``keep``, and of the others those that were used last, until there are ``most``."""
+    """Remove old templates from the cache.
+
+    The templates in ``keep`` stay.  Of the others, the most recently used ones stay, up to ``most`` templates in total.
+    """
     others = [path for path in by_last_use([places.templates()]) if path not in keep]
     for path in others[max(0, most - len(keep)) :]:
         remove_folder(path)

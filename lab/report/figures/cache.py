@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures that were drawn before, from the same results by the same code."""
+"""A cache of figures, for reports that the same code builds again from the same results."""
 
 from __future__ import annotations
 
@@ -15,13 +15,14 @@ from lab.store.folders import by_last_use, mark_used, new_folder, remove_folder
 from lab.store.run import Run
 
 KEPT = 20
-"""Sets of figures, those used last."""
+"""Number of runs whose figures are kept: the most recently used ones."""
 
 _DRAWN_BY = ("report", "evaluation", "analysis", "store", "units.py")
+"""The parts of ``lab`` that a figure depends on."""
 
 
 class FigureCache:
-    """The figures of one run, below *root*."""
+    """The figures of one run, in a folder in *root*."""
 
     def __init__(self, root: Path, run: Run) -> None:
         self._root = root
@@ -29,7 +30,7 @@ class FigureCache:
         mark_used(self._entry)
 
     def copy(self, name: str, folder: Path) -> bool:
-        """Copy the figure *name* in all formats into *folder*; False if it is not there."""
+        """Copy the figure *name* in all formats into *folder*; return False if the cache does not have it."""
         files = [self._entry / f"{name}.{suffix}" for suffix in FORMATS]
         if not all(file.is_file() for file in files):
             return False
@@ -38,10 +39,10 @@ class FigureCache:
         return True
 
     def put(self, folder: Path) -> None:
-        """Keep the figures in *folder*, unless they are there already.
+        """Copy the figures in *folder* to the cache, unless it has them already.
 
         Raises:
-            StoreError: The disk cannot take them.
+            StoreError: The cache cannot be written.
         """
         if self._entry.is_dir():
             return
@@ -52,7 +53,7 @@ class FigureCache:
 
 
 def _key(run: Run) -> str:
-    """Digest of the plan, of all results (failed trials too), and of what draws them."""
+    """Return the digest of the plan, of all results (failed trials included), and of the code that draws them."""
     total = hashlib.sha256(f"matplotlib {mpl.__version__} numpy {np.__version__}\n".encode())
     total.update((run.path / "plan.json").read_bytes())
     for trial in run.trials():

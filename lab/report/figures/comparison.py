@@ -1,10 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures that compare cells: goodput against a parameter, goodput by cell, goodput against queueing delay."""
+"""Figures that compare cells: goodput against a parameter, or by cell, and goodput against queueing delay."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,15 +20,18 @@ from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, 
 from lab.report.model import Report, Row
 
 SPREAD = (
-    "Error bars, from three repetitions on: 95 % confidence interval of the mean (Student's t). "
-    "Small marks: single repetitions (beside the mean)."
+    "Error bars: 95 % confidence interval of the mean (Student's t), if there are at least three repetitions. "
+    "Small markers: single repetitions."
 )
+"""The part of the captions that explains error bars and small markers."""
 MAX_TICKS = 8
+"""More values than this are not all labelled on the x-axis."""
 MAX_LEGEND_LINES = 5
+"""A legend with more lines than this is placed beside the axes instead of above them."""
 
 
 def comparison_figures(report: Report) -> list[Drawn]:
-    """Return the figures that compare cells; fewer when there is nothing to compare or to show."""
+    """Return the figures that compare cells: none if there are no results, one if no queueing delay was measured."""
     if not report.rows:
         return []
     with styled():
@@ -37,10 +41,12 @@ def comparison_figures(report: Report) -> list[Drawn]:
 
 
 def goodput_mbps(row: FlowMetrics) -> float | None:
+    """Return the goodput of a flow in Mbit/s."""
     return row.goodput_bps / 1e6
 
 
 def queueing_ms(row: FlowMetrics) -> float | None:
+    """Return the mean queueing delay of a flow in milliseconds; None if it was not measured."""
     return None if row.queueing_delay_mean_us is None else row.queueing_delay_mean_us / 1e3
 
 
@@ -66,8 +72,11 @@ def _against(report: Report, axis: RunAxis, quantity: Quantity) -> Drawn:
     for axes in panels[::columns]:
         axes.set_ylabel("Goodput (Mbit/s)")
     _series_legend(figure, report, ceiling=True)
-    caption = f"Goodput against {quantity.label[0].lower()}{quantity.label[1:]}. Lines join the means. {SPREAD}"
-    return Drawn(f"goodput-vs-{quantity.name}", figure, f"{caption} Dashed: the link's rate less all headers.")
+    caption = (
+        f"Goodput against {quantity.label[0].lower()}{quantity.label[1:]}. Large markers: means, connected by lines. "
+        f"{SPREAD} Dashed grey: link capacity (payload), the link's rate minus all headers."
+    )
+    return Drawn(f"goodput-vs-{quantity.name}", figure, caption)
 
 
 def _without(facet: tuple[str, ...], place: int) -> tuple[str, ...]:
@@ -86,8 +95,8 @@ def _draw_against(axes: Axes, rows: Sequence[Row], quantity: Quantity) -> None:
 
     for series in dict.fromkeys(row.series for row in rows):
         look = series.look
-        own = sorted((row for row in rows if row.series == series), key=lambda row: _number(row, quantity))
-        points = [(x(_number(row, quantity)), row.summary(goodput_mbps), row.values(goodput_mbps)) for row in own]
+        line = sorted((row for row in rows if row.series == series), key=lambda row: _number(row, quantity))
+        points = [(x(_number(row, quantity)), row.summary(goodput_mbps), row.values(goodput_mbps)) for row in line]
         for position, _, values in points:
             beside = axes.transData + ScaledTranslation(6 / 72, 0, axes.figure.dpi_scale_trans)
             x_values = [position] * len(values)
@@ -121,18 +130,21 @@ def _error_bars(axes: Axes, x: list[float], summaries: list[Summary], colour: st
 
 
 def _spread(summary: Summary) -> float:
-    """Return the error bar's half length; none for two repetitions, whose t quantile is 12.7."""
+    """Return half the length of the error bar.
+
+    Two repetitions have none: their t quantile is 12.7, so the bar would say nothing.
+    """
     return summary.ci95 if summary.ci95 is not None and summary.n > 2 else 0.0
 
 
 def _zero_place(numbers: Sequence[float]) -> float:
-    """Return where 0 goes on a logarithmic axis: two thirds of a decade left of the smallest number."""
+    """Return the position of 0 on a logarithmic axis: two thirds of a decade left of the smallest positive number."""
     positive = [number for number in numbers if number > 0]
     return math.log10(min(positive)) - 0.67 if positive else 0.0
 
 
 def _ticks(axes: Axes, numbers: Sequence[float], positions: Sequence[float], *, broken: bool) -> None:
-    """Label the values that were measured, and mark the break between 0 and a logarithmic scale."""
+    """Label the measured values on the x-axis.  If *broken*, mark the break between 0 and the logarithmic scale."""
     step = math.ceil(len(numbers) / MAX_TICKS)
     axes.set_xticks(list(positions)[::step], [f"{number:g}" for number in numbers][::step])
     axes.margins(x=0.06)
@@ -161,7 +173,7 @@ def _flows(row: Row) -> list[FlowMetrics]:
 
 
 def _ceilings(rows: Sequence[Row]) -> list[float]:
-    """Return the most goodput (Mbit/s) that the rows' links can carry; the levels of the first few rates."""
+    """Return the largest goodput that the links of the rows can carry, in Mbit/s, for at most three different rates."""
     flows = [flow for row in rows for flow in _flows(row)]
     return sorted({flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps})[:3]
 
@@ -173,11 +185,11 @@ def _series_legend(figure: Figure, report: Report, *, ceiling: bool) -> None:
     ]
     if ceiling:
         handles.append(
-            Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
+            Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="link capacity (payload)")
         )
     columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
     if len(handles) > MAX_LEGEND_LINES * columns:
-        # Above the axes so many would leave no room for them.
+        # So many entries above the axes would leave no room for the axes.
         figure.legend(handles=handles, loc="outside right upper", handlelength=2.6)
         return
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.6, columnspacing=1.2)
@@ -213,94 +225,89 @@ def _by_cell(report: Report) -> Drawn:
     axes.set_xlim(left=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("Goodput (Mbit/s)")
-    return Drawn("goodput-by-cell", figure, f"Goodput by cell. {SPREAD}")
+    return Drawn("goodput-by-cell", figure, f"Goodput by cell. Large markers: means. {SPREAD}")
 
 
 # --- the power plot ----------------------------------------------------------------------------------------
 
 
 def _power(report: Report) -> Drawn | None:
-    """Draw goodput against queueing delay, the delay growing to the left: up and to the right is better."""
+    """Draw goodput against queueing delay.  The delay grows to the left, so the upper right corner is best.
+
+    The result is None if no queueing delay was measured.
+    """
     rows = [row for row in report.rows if row.values(queueing_ms)]
     if not rows:
         return None
     facets = list(dict.fromkeys(row.facet for row in rows))
+    # If there are not enough colours, markers distinguish the series, and filled and hollow markers up to two cells.
+    by_marker = not has_colours_for(len(report.series)) and len(facets) <= 2
     figure = Figure(figsize=(COLUMN_INCHES * 1.45, 3.0), layout="constrained")
     axes = figure.subplots()
-    # Where colours do not suffice, marks tell series apart, and cells (two at most) are filled or not.
-    by_mark = not has_colours_for(len(report.series)) and len(facets) <= 2
     for row in rows:
         place = facets.index(row.facet)
-        marker = row.series.look.marker if by_mark else MARKERS[place % len(MARKERS)]
-        colour, repetitions = row.series.look.colour, row.used
-        hollow = by_mark and place == 1
-        pairs = [(item.value(queueing_ms), item.value(goodput_mbps)) for item in repetitions]
-        known = [(delay, rate) for delay, rate in pairs if delay is not None and rate is not None]
-        delays, rates = [delay for delay, _ in known], [rate for _, rate in known]
-        axes.plot(delays, rates, marker, color=colour, markersize=3, alpha=0.3, mew=0, linestyle="none")
-        mean_delay, mean_rate = row.summary(queueing_ms), row.summary(goodput_mbps)
-        if mean_delay and mean_rate:
-            axes.plot(
-                [mean_delay.mean],
-                [mean_rate.mean],
-                marker,
-                color=colour,
-                markersize=6,
-                markerfacecolor="white" if hollow else colour,
-                markeredgecolor=colour if hollow else "white",
-                mew=1.0 if hollow else 0.6,
-                zorder=5,
-            )
+        marker = row.series.look.marker if by_marker else MARKERS[place % len(MARKERS)]
+        _draw_power(axes, row, marker, hollow=by_marker and place == 1)
     for level in _ceilings(rows):
         axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08)
     axes.invert_xaxis()
-    axes.set_xlabel("Mean queueing delay (ms), smaller to the right")
+    axes.set_xlabel("Mean queueing delay (ms), decreasing to the right")
     axes.set_ylabel("Goodput (Mbit/s)")
-    handles = [
-        Line2D(
-            *([], []),
-            color=s.look.colour,
-            marker=s.look.marker if by_mark else "o",
-            linestyle="none",
-            markersize=5,
-            label=s.label,
-        )
-        for s in report.series
-    ]
-    if by_mark and len(facets) == 2:
-        handles += [
-            Line2D(
-                *([], []),
-                color=GREY,
-                marker="o",
-                markerfacecolor=face,
-                linestyle="none",
-                markersize=4.5,
-                label=report.facet_title(facet),
-            )
-            for facet, face in zip(facets, (GREY, "white"), strict=True)
-        ]
-    elif len(facets) > 1:
-        handles += [
-            Line2D(
-                [],
-                [],
-                color=GREY,
-                marker=MARKERS[n % len(MARKERS)],
-                linestyle="none",
-                markersize=4.5,
-                label=report.facet_title(facet),
-            )
-            for n, facet in enumerate(facets)
-        ]
+    handles = [*_series_handles(report, by_marker), *_facet_handles(report, facets, by_marker)]
     figure.legend(handles=handles, loc="outside right upper", handletextpad=0.3)
     caption = (
-        "Goodput against mean queueing delay (smoothed RTT less base RTT): the best place is the upper right corner."
+        "Goodput against mean queueing delay (smoothed RTT minus base RTT); the upper right corner is best. Large "
+        "markers: means; small markers: single repetitions. Dashed grey: link capacity (payload)."
     )
-    return Drawn(
-        "goodput-vs-delay",
-        figure,
-        f"{caption} Large marks: means; small marks: single repetitions. Dashed: the most the link can carry.",
-    )
+    return Drawn("goodput-vs-delay", figure, caption)
+
+
+def _draw_power(axes: Axes, row: Row, marker: str, *, hollow: bool) -> None:
+    """Draw each repetition of a row as a small marker, and the mean as a large one."""
+    colour = row.series.look.colour
+    pairs = [(item.value(queueing_ms), item.value(goodput_mbps)) for item in row.used]
+    known = [(delay, rate) for delay, rate in pairs if delay is not None and rate is not None]
+    delays, rates = [delay for delay, _ in known], [rate for _, rate in known]
+    axes.plot(delays, rates, marker, color=colour, markersize=3, alpha=0.3, mew=0, linestyle="none")
+    mean_delay, mean_rate = row.summary(queueing_ms), row.summary(goodput_mbps)
+    if mean_delay and mean_rate:
+        axes.plot(
+            [mean_delay.mean],
+            [mean_rate.mean],
+            marker,
+            color=colour,
+            markersize=6,
+            markerfacecolor="white" if hollow else colour,
+            markeredgecolor=colour if hollow else "white",
+            mew=1.0 if hollow else 0.6,
+            zorder=5,
+        )
+
+
+def _series_handles(report: Report, by_marker: bool) -> list[Line2D]:
+    looks = [(series, series.look.marker if by_marker else "o") for series in report.series]
+    return [_marker_handle(series.label, colour=series.look.colour, marker=marker, size=5) for series, marker in looks]
+
+
+def _facet_handles(report: Report, facets: list[tuple[str, ...]], by_marker: bool) -> list[Line2D]:
+    """Return the legend entries that explain the markers of the cells; none if there is only one cell."""
+    if len(facets) == 1:
+        return []
+    if by_marker:
+        return [
+            _marker_handle(report.facet_title(facet), face=face)
+            for facet, face in zip(facets, (GREY, "white"), strict=True)
+        ]
+    return [
+        _marker_handle(report.facet_title(facet), marker=MARKERS[number % len(MARKERS)])
+        for number, facet in enumerate(facets)
+    ]
+
+
+def _marker_handle(
+    label: str, *, colour: str = GREY, marker: str = "o", size: float = 4.5, face: str | None = None
+) -> Line2D:
+    look: dict[str, Any] = {"markerfacecolor": face} if face else {}
+    return Line2D([], [], color=colour, marker=marker, linestyle="none", markersize=size, label=label, **look)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How long short flows took to complete: quantiles by cell, distributions, and how it depends on their size."""
+"""Figures of the completion times of short flows: their distributions, and how they depend on the flow's size."""
 
 from __future__ import annotations
 
@@ -29,36 +29,42 @@ from lab.report.model import Report
 from lab.report.tables.completions import groups_of, milliseconds, of_cell
 
 SIZE_BINS = 8
+"""Number of bins into which flows are grouped by size."""
 MIN_IN_BIN = 8
-"""Fewer flows than this have no quantile worth drawing."""
+"""Bins with fewer flows than this are not drawn, because their quantiles would mean little."""
 VARIED = 4.0
-"""Sizes are drawn as an axis where the largest is so many times the smallest."""
+"""Completion times are drawn against size only if the largest flow is more than this many times the smallest."""
 
 
 def completion_figures(report: Report) -> Iterator[Drawn]:
-    """Yield the distributions of each group's completion times, and these times over sizes, a line for each cell."""
+    """Yield the distributions of completion times, and completion times against sizes.
+
+    Each has a panel for each group of short flows, and a line for each cell.
+    """
     cells = cells_with(report, [COMPLETIONS])
     groups = list(dict.fromkeys(group for trials in cells.values() for group in groups_of(trials[0])))[:MAX_PANELS]
     if not groups:
         return
     shown = list(cells.items())[:MAX_CELLS]
-    more = f" {len(cells) - len(shown)} more cells are in the table." if len(cells) > len(shown) else ""
+    more = f" The table lists {len(cells) - len(shown)} more cells." if len(cells) > len(shown) else ""
     flows = {group: [(", ".join(where), of_cell(trials, group)) for where, trials in shown] for group in groups}
-    panels = [Panel(group, [(label, milliseconds(own)) for label, own in lines]) for group, lines in flows.items()]
+    panels = [Panel(group, [(label, milliseconds(cell)) for label, cell in lines]) for group, lines in flows.items()]
     with styled():
         figure = distributions(panels, "Flow completion time (ms)", "Share of flows")
     caption = (
-        "Flow completion times of short flows: the share of flows that took no longer, over all repetitions, from "
-        "asking for the connection until the receiver had the last byte. What never completed is missing from the top."
+        "Distribution of the completion times of short flows: the share of flows that took at most that long, over all "
+        "repetitions. The completion time runs from the request for the connection until the receiver has the last "
+        "byte. If some flows never completed, the curve does not reach 1."
     )
     yield Drawn("completions", figure, caption + more)
-    varied = {group: lines for group, lines in flows.items() if any(_varies(own) for _label, own in lines)}
+    varied = {group: lines for group, lines in flows.items() if any(_varies(cell) for _label, cell in lines)}
     if varied:
         with styled():
             figure = _by_size(varied)
         caption = (
-            "Flow completion time over the flow's size: of all flows of about a size (bins of equal width on the axis, "
-            f"of {MIN_IN_BIN} flows or more), the median (solid) and the 95 % quantile (dotted), at their median size."
+            "Flow completion time against flow size: p50 (lines with markers) and p95 (dotted). The flows are grouped "
+            f"by size into bins of equal width on the axis. Each bin with at least {MIN_IN_BIN} flows is drawn at the "
+            "median size of its flows."
         )
         yield Drawn("completions-size", figure, caption + more)
 
@@ -70,10 +76,10 @@ def _varies(flows: Completions) -> bool:
 def _by_size(groups: dict[str, list[tuple[str, Completions]]]) -> Figure:
     figure, panels = grid(len(groups))
     for axes, (group, lines) in zip(panels, groups.items(), strict=True):
-        sizes = np.concatenate([own.bytes for _label, own in lines])
+        sizes = np.concatenate([cell.bytes for _label, cell in lines])
         edges = np.geomspace(max(1, sizes.min()), sizes.max() * 1.0001, SIZE_BINS + 1)
-        for (label, own), look in zip(lines, cycle(len(lines)), strict=True):
-            points = np.array(list(_binned(own, edges)))
+        for (label, cell), look in zip(lines, cycle(len(lines)), strict=True):
+            points = np.array(list(_binned(cell, edges)))
             if len(points):
                 axes.plot(points[:, 0], points[:, 1], label=label, marker=".", linewidth=1.0, **look)
                 axes.plot(points[:, 0], points[:, 2], linewidth=0.8, **{**look, "linestyle": (0, (1, 1.5))})
@@ -89,7 +95,7 @@ def _by_size(groups: dict[str, list[tuple[str, Completions]]]) -> Figure:
 
 
 def _binned(flows: Completions, edges: NDArray[np.float64]) -> Iterator[tuple[float, float, float]]:
-    """Yield (median size in kB, median time, 95 % quantile in ms) of each bin with enough flows."""
+    """Yield the median size in kB, and the p50 and p95 of the completion time in ms, of each bin with enough flows."""
     done = flows.is_complete
     sizes, times = flows.bytes[done], milliseconds(flows)[done]
     place = np.digitize(sizes, edges)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cumulative distributions: one panel for each thing that was measured, one line for each cell."""
+"""Figures of cumulative distributions, with a panel for each quantity and a line for each cell."""
 
 from __future__ import annotations
 
@@ -17,41 +17,45 @@ from numpy.typing import NDArray
 from lab.report.figures.style import PAGE_INCHES, cycle, legend_columns
 
 MAX_CELLS = 14
-"""More lines than this in a panel could not be told apart."""
+"""Largest number of lines in a panel; more could not be distinguished."""
 MAX_PANELS = 6
+"""Largest number of panels in a figure."""
 
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn side by side with others."""
+    """One panel of a figure, with a distribution for each cell."""
 
     title: str
     lines: Sequence[tuple[str, NDArray[np.float64]]]
-    """Label, values in ms; 0: it never came, which keeps the line from the top."""
+    """Label and values (in milliseconds) of each line.
+
+    The value 0 stands for what never arrived, so a line with zeros does not reach 1.
+    """
 
 
 def distributions(panels: Sequence[Panel], x_label: str, y_label: str) -> Figure:
-    """Draw the panels, with one legend and one logarithmic axis for all of them."""
-    figure, axes = grid(len(panels))
-    for here, panel in zip(axes, panels, strict=True):
+    """Draw the panels, with one legend and the same logarithmic x-axis for all of them."""
+    figure, all_axes = grid(len(panels))
+    for axes, panel in zip(all_axes, panels, strict=True):
         for (label, values), look in zip(panel.lines, cycle(len(panel.lines)), strict=True):
-            came = np.sort(values[values > 0])
-            if len(came):
-                share = np.arange(1, len(came) + 1) / len(values)
-                here.plot(came, share, drawstyle="steps-post", label=label, linewidth=1.0, **look)
-        here.set_title(panel.title, loc="left")
-        here.set_ylim(0, 1)
-    # A few that waited for a timeout must not press all others into a corner.
-    axes[0].set_xscale("log")
-    for here in axes:
-        plain_logarithm(here.xaxis)
-    label_outside(axes, x_label, y_label)
-    legend(figure, axes[0])
+            arrived = np.sort(values[values > 0])
+            if len(arrived):
+                share = np.arange(1, len(arrived) + 1) / len(values)
+                axes.plot(arrived, share, drawstyle="steps-post", label=label, linewidth=1.0, **look)
+        axes.set_title(panel.title, loc="left")
+        axes.set_ylim(0, 1)
+    # On a linear axis, a few values that include a timeout would squeeze all others into a corner.
+    all_axes[0].set_xscale("log")
+    for axes in all_axes:
+        plain_logarithm(axes.xaxis)
+    label_outside(all_axes, x_label, y_label)
+    legend(figure, all_axes[0])
     return figure
 
 
 def grid(number: int) -> tuple[Figure, list[Axes]]:
-    """Return a figure of so many panels that share their axes, at most three side by side."""
+    """Return a figure with *number* panels that share their axes, at most three of them side by side."""
     columns = min(3, number)
     lines = math.ceil(number / columns)
     figure = Figure(figsize=(PAGE_INCHES, 2.3 * lines + 0.3), layout="constrained")
@@ -62,14 +66,14 @@ def grid(number: int) -> tuple[Figure, list[Axes]]:
 
 
 def plain_logarithm(axis: Axis) -> None:
-    """Label a logarithmic axis with plain numbers."""
+    """Label a logarithmic axis with plain numbers instead of powers of ten."""
     axis.set_major_formatter(FuncFormatter(lambda value, _place: f"{value:g}"))
     axis.set_major_locator(LogLocator(10, subs=(1, 2, 5)))
     axis.set_minor_formatter(NullFormatter())
 
 
 def label_outside(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
-    """Label the axes at the left and below."""
+    """Label the y-axis of the panels at the left edge, and the x-axis of those at the bottom."""
     columns = min(3, len(panels))
     for place, axes in enumerate(panels):
         if place % columns == 0:
@@ -80,6 +84,7 @@ def label_outside(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
 
 
 def legend(figure: Figure, axes: Axes) -> None:
+    """Add a legend with the lines of *axes* above all panels."""
     handles, labels = axes.get_legend_handles_labels()
     if any(labels):
         columns = legend_columns(labels, figure.get_figwidth())

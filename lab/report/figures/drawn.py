@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A finished figure, and what figures over time have in common."""
+"""A finished figure, and the colours, markers and labels that figures over time have in common."""
 
 from __future__ import annotations
 
@@ -21,20 +21,22 @@ class Drawn:
     """A finished figure."""
 
     name: str
+    """Name of the figure's files, without their suffix."""
     figure: Figure
     caption: str
 
 
 BANDS = {"Startup": "#f4e3d7", "Drain": "#dfe8d8", "ProbeRTT": "#cfcfcf"}
-"""Behind BBR's curve; ProbeBW, the mode of most of the time, has none."""
+"""Colours of the bands behind BBR's curve.  ProbeBW, in which BBR spends most of its time, has no band."""
 
 RETRANSMISSIONS = {
     "fast": "fast retransmit",
     "timeout": "timeout",
-    "tlp": "tail-loss probe",
-    "synack": "SYN-ACK again",
+    "tlp": "tail loss probe",
+    "synack": "SYN-ACK retransmit",
     "other": "other retransmission",
 }
+"""Kind of a retransmission → its label."""
 DROPS = {
     "random_loss": "random loss",
     "queue_overflow": "queue overflow",
@@ -44,27 +46,31 @@ DROPS = {
     "no_route": "no route",
     "firewall": "firewall",
 }
-"""All causes but ``other``, which is mostly what comes for a connection that is closed."""
+"""Cause of a drop → its label.  ``other`` is left out: it is mostly packets for connections that are closed."""
 
 SSTHRESH: Any = (0, (1, 1.5))
+"""Line style of ssthresh."""
 WINDOW_MAX: Any = (0, (5, 2))
+"""Line style of CUBIC's W_max."""
 
 MARKERS: dict[str, dict[str, Any]] = {
     "fast": {"marker": "v", "markersize": 3.4, "markeredgewidth": 0},
     "timeout": {"marker": "x", "markersize": 5, "markeredgewidth": 1.1},
     "tlp": {"marker": "P", "markersize": 4.6, "markeredgewidth": 0},
 }
+"""Kind of a retransmission → its marker."""
 OTHER_MARKER: dict[str, Any] = {"marker": ".", "markersize": 4, "markeredgewidth": 0}
+"""Marker of all other kinds of retransmissions."""
 
 
 def last_moment(report: Report) -> float:
-    """Return where the axis of time ends, in all figures, so that they can be read one below the other."""
+    """Return the end of the time axis in seconds.  All figures have the same, so that they can be compared."""
     traced = [float(curves.cwnd[0][-1]) for row in report.rows for curves in row.median().curves()]
     return max([max(job["duration_ns"] for job in report.jobs) / 1e9, *traced])
 
 
 def draw_bands(axes: Axes, row: Row) -> set[str]:
-    """Shade BBR's modes behind the curve of a row's one flow; return which there were."""
+    """Shade BBR's modes behind the curve of a row with a single flow; return the names of the shaded modes."""
     repetition = row.median()
     if len(repetition.flows) != 1:
         return set()
@@ -77,10 +83,10 @@ def draw_bands(axes: Axes, row: Row) -> set[str]:
 
 
 def band_handles(names: set[str]) -> list[Patch]:
-    """What the bands mean."""
+    """Return the legend entries for the bands of BBR's modes *names*."""
     return [Patch(color=colour, label=f"BBR {mode}") for mode, colour in BANDS.items() if mode in names]
 
 
 def mark(kind: str, colour: str = INK) -> dict[str, Any]:
-    """How a retransmission of *kind* is marked."""
+    """Return the style of the marker for a retransmission of *kind*."""
     return {"color": colour, "linestyle": "none", **MARKERS.get(kind, OTHER_MARKER)}

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The figure that shows why: window, events and the bottleneck's queue, one below the other on one axis of time."""
+"""Figures of events: congestion window, retransmissions, drops and the bottleneck queue on a common time axis."""
 
 from __future__ import annotations
 
@@ -44,13 +44,16 @@ from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 
 MAX_FIGURES = 12
-"""More cells than these figures hold are not drawn."""
+"""Largest number of figures; the remaining cells are not drawn."""
 
 MANY_FLOWS = 8
+"""With more flows than this, the curves are thinner and have fewer points."""
 FAINT_BINS = 150
+"""Number of bins to which the curves of many flows are reduced."""
 TICK_BINS = 400
-"""Of the strip of events: as many ticks as can be told apart."""
+"""Largest number of ticks in a line of the strip of events; more could not be distinguished."""
 MARK_BINS = 60
+"""Largest number of markers of each kind on a curve."""
 
 DROP_MARK: dict[str, Any] = {
     "color": INK,
@@ -60,15 +63,21 @@ DROP_MARK: dict[str, Any] = {
     "markerfacecolor": "white",
     "markeredgewidth": 0.7,
 }
+"""Style of the marker for a dropped packet of the flow."""
 _STRIP_INCHES = 0.125
+"""Height of a line in the strip of events."""
 _QUEUE_DROPS: dict[str, dict[str, Any]] = {
     "queue_overflow": {"marker": "x", "markersize": 4, "markeredgewidth": 0.9},
     "aqm": {"marker": "D", "markersize": 3, "markeredgewidth": 0.8, "markerfacecolor": "white"},
 }
+"""Cause of a drop at the bottleneck queue → the style of its marker."""
 
 
 def event_figures(report: Report) -> Iterator[Drawn]:
-    """Yield the figures of the cells whose retransmissions, drops or queue were recorded; a column for each series."""
+    """Yield the figures of the cells whose retransmissions, drops or queues were recorded.
+
+    A figure has a column for each series.
+    """
     pages = _pages(report)
     for number, rows in enumerate(pages[:MAX_FIGURES], 1):
         with styled():
@@ -78,8 +87,11 @@ def event_figures(report: Report) -> Iterator[Drawn]:
 
 
 def _pages(report: Report) -> list[list[Row]]:
-    """What goes side by side: the series of one cell, or two cells of an experiment with one series."""
-    rows = [row for row in report.rows if row.median().curves() and _worth_it(_trial(row))]
+    """Return the rows of each figure, which are drawn side by side.
+
+    They are series of the same cell, or, if the experiment has only one series, two cells.
+    """
+    rows = [row for row in report.rows if row.median().curves() and _has_events(_trial(row))]
     if not rows:
         return []
     most = max(sum(row.facet == other.facet for other in rows) for row in rows)
@@ -87,13 +99,13 @@ def _pages(report: Report) -> list[list[Row]]:
         return [rows[first : first + 2] for first in range(0, len(rows), 2)]
     pages = []
     for facet in dict.fromkeys(row.facet for row in rows):
-        own = [row for row in rows if row.facet == facet]
-        columns = 3 if len(own) % 3 == 0 or len(own) > 4 else 2
-        pages += [own[first : first + columns] for first in range(0, len(own), columns)]
+        in_facet = [row for row in rows if row.facet == facet]
+        columns = 3 if len(in_facet) % 3 == 0 or len(in_facet) > 4 else 2
+        pages += [in_facet[first : first + columns] for first in range(0, len(in_facet), columns)]
     return pages
 
 
-def _worth_it(trial: TrialResult) -> bool:
+def _has_events(trial: TrialResult) -> bool:
     return any(recorded(trial, collector) for collector in ("retrans", "drops", "queue"))
 
 
@@ -165,17 +177,17 @@ def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
     curves = median.curves()
     if len(curves) > 1:
         many = len(curves) > MANY_FLOWS
-        for one in curves:
-            x, y = decimate(*one.cwnd, FAINT_BINS) if many else one.cwnd
+        for flow in curves:
+            x, y = decimate(*flow.cwnd, FAINT_BINS) if many else flow.cwnd
             axes.plot(x, y, color=colour, linewidth=0.5 if many else 0.8, alpha=0.5 if many else 0.8, zorder=4)
         return
     (only,) = curves
     axes.plot(*only.cwnd, color=colour, linewidth=0.9, zorder=4)
     if only.ssthresh is not None:
         axes.plot(*only.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
-    own = inside(_trial(row), _flows(row)[0])
-    if own.window_max is not None:
-        x, y = decimate(*own.window_max, CURVE_BINS)
+    algorithm = inside(_trial(row), _flows(row)[0])
+    if algorithm.window_max is not None:
+        x, y = decimate(*algorithm.window_max, CURVE_BINS)
         axes.plot(x, y, color=GREY, linewidth=0.8, linestyle=WINDOW_MAX, drawstyle="steps-pre", zorder=3)
     shown = thinned(_lost(row), end_s, MARK_BINS)
     axes.plot(shown, np.interp(shown, *only.cwnd), **DROP_MARK, zorder=5)
@@ -185,7 +197,10 @@ def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
 
 
 def _lost(row: Row) -> Seconds:
-    """When a packet of a row's one flow was dropped on its way; what came too late for its socket is not on its way."""
+    """Return the times at which packets of a row's single flow were dropped for one of the causes in :data:`DROPS`.
+
+    Packets that arrived after their socket was closed are not among them.
+    """
     drops = flow_drops(_trial(row), _flows(row)[0])
     return np.sort(np.concatenate([np.zeros(0), *(times for cause, times in drops.items() if cause in DROPS)]))
 
@@ -194,16 +209,16 @@ def _lost(row: Row) -> Seconds:
 
 
 def _events(row: Row) -> dict[str, Seconds]:
-    """Label → when, of all flows of a row."""
+    """Return the times of all retransmissions and drops of a row's flows, by label."""
     trial, flows = _trial(row), _flows(row)
-    again = merged(*(retransmissions(trial, flow) for flow in flows))
-    lost = merged(*(flow_drops(trial, flow) for flow in flows))
-    named = {label: again[kind] for kind, label in RETRANSMISSIONS.items() if kind in again}
-    return named | {label: lost[cause] for cause, label in DROPS.items() if cause in lost}
+    retransmitted = merged(*(retransmissions(trial, flow) for flow in flows))
+    dropped = merged(*(flow_drops(trial, flow) for flow in flows))
+    times = {label: retransmitted[kind] for kind, label in RETRANSMISSIONS.items() if kind in retransmitted}
+    return times | {label: dropped[cause] for cause, label in DROPS.items() if cause in dropped}
 
 
 def _strip_rows(rows: Sequence[Row]) -> list[str]:
-    """The lines of the strip: what there is in any of the columns, retransmissions before drops."""
+    """Return the labels of the strip's lines: all kinds of events in any column, retransmissions before drops."""
     found = {label for row in rows for label in _events(row)}
     return [label for label in (*RETRANSMISSIONS.values(), *DROPS.values()) if label in found]
 
@@ -246,7 +261,7 @@ def _queue(row: Row) -> QueueOccupancy | None:
 def _draw_queue(axes: Axes, row: Row, queue: QueueOccupancy, end_s: float, *, labels: bool) -> None:
     seconds, packets = np.insert(queue.seconds, 0, 0.0), np.insert(queue.packets, 0, 0.0)
     x, y = decimate(seconds, packets, CURVE_BINS)
-    # Whose packets they are it does not say, so it has no algorithm's colour.
+    # The queue holds the packets of all flows, so it does not have the colour of an algorithm.
     axes.fill_between(x, y, step="post", color="#b9b9b9", linewidth=0, zorder=2)
     axes.plot(x, y, color="#777777", linewidth=0.5, drawstyle="steps-post", zorder=3)
     if queue.limit_packets and queue.limit_packets < 3 * max(packets.max(), 1):
@@ -273,7 +288,7 @@ def _draw_queue(axes: Axes, row: Row, queue: QueueOccupancy, end_s: float, *, la
         other.set_ylabel("Delay (ms)")
 
 
-# --- what it means -----------------------------------------------------------------------------------------
+# --- legend and caption ------------------------------------------------------------------------------------
 
 
 def _handles(rows: Sequence[Row], queues: Sequence[QueueOccupancy | None]) -> list[Artist]:
@@ -281,8 +296,8 @@ def _handles(rows: Sequence[Row], queues: Sequence[QueueOccupancy | None]) -> li
     alone = [row for row in rows if len(row.median().curves()) == 1]
     if any(row.median().curves()[0].ssthresh is not None for row in alone):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=SSTHRESH, label="ssthresh"))
-    own = [inside(_trial(row), _flows(row)[0]) for row in alone]
-    if any(item.window_max is not None for item in own):
+    algorithms = [inside(_trial(row), _flows(row)[0]) for row in alone]
+    if any(algorithm.window_max is not None for algorithm in algorithms):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=WINDOW_MAX, label="CUBIC's W_max"))
     kinds = {kind for row in alone for kind in retransmissions(_trial(row), _flows(row)[0])}
     handles += [Line2D([], [], **mark(kind), label=label) for kind, label in RETRANSMISSIONS.items() if kind in kinds]
@@ -298,25 +313,26 @@ def _handles(rows: Sequence[Row], queues: Sequence[QueueOccupancy | None]) -> li
         if cause in causes:
             handles.append(Line2D([], [], color=INK, linestyle="none", label=DROPS[cause], **style))
     if any(queue is not None and queue.limit_packets for queue in queues):
-        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="queue's limit"))
-    return [*handles, *band_handles({span.name for item in own for span in item.modes})]
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="queue limit"))
+    return [*handles, *band_handles({span.name for algorithm in algorithms for span in algorithm.modes})]
 
 
 def _caption(rows: Sequence[Row], left_out: int) -> str:
     trials = list(dict.fromkeys(_trial(row).id for row in rows))
-    parts = ["What happened in " + " and ".join(trials) + ", the median by goodput of its cell."]
-    parts.append("Above: congestion window.")
+    which = "each the repetition" if len(trials) > 1 else "the repetition"
+    parts = [f"Events in {' and '.join(trials)}, {which} with the median goodput of its cell."]
+    parts.append("Top: congestion window.")
     if any(_events(row) for row in rows):
         parts.append(
-            "Between: a tick for each retransmission and drop of the flows' packets, as far as they can be told apart, "
-            "and their number at the right."
+            "Middle: a tick for each retransmission and each drop of the flows' packets, and their number at the "
+            "right. Ticks that would overlap are left out."
         )
     if any(_queue(row) for row in rows):
         parts.append(
-            "Below: the bottleneck's queue in the direction of the data, whosever the packets, and the time that the "
-            "link takes to send as many full-sized ones."
+            "Bottom: the bottleneck queue in the direction of the data, with the packets of all flows. The scale at "
+            "the right, for links with a constant rate, is the time to send as many full-sized packets."
         )
-    parts.append(f"Marks on the curves: at most {MARK_BINS} of a kind.")
+    parts.append(f"Markers on the curves: at most {MARK_BINS} of each kind.")
     if left_out > 0:
-        parts.append(f"{left_out} more such figures are left out.")
+        parts.append(f"{left_out} more figures of this kind are left out.")
     return " ".join(parts)

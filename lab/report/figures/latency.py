@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What latency probes have met: quantiles by cell, and distributions."""
+"""Figures of the latency that probes measured: its distribution, by probe and cell."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from lab.report.tables.latency import LATENCY, of_cell
 
 
 def latency_figures(report: Report) -> Iterator[Drawn]:
-    """Yield the distributions of each probe's latency, a line for each cell."""
+    """Yield the distributions of latency, with a panel for each probe and a line for each cell."""
     cells = cells_with(report, [LATENCY])
     probes = list(dict.fromkeys(probe["name"] for trials in cells.values() for probe in trials[0].job["probes"]))
     if not probes:
@@ -27,9 +27,9 @@ def latency_figures(report: Report) -> Iterator[Drawn]:
     with styled():
         figure = distributions(panels, "Round-trip time (ms)", "Share of requests")
     caption = (
-        "Latency that probes met beside the flows: the share of answers that took no longer, over all repetitions. "
-        "What was never answered is missing from the top."
+        "Distribution of the latency that probes measured while the flows ran: the share of requests whose answer took "
+        "at most that long, over all repetitions. If some requests were never answered, the curve does not reach 1."
     )
     if len(cells) > len(shown):
-        caption += f" {len(cells) - len(shown)} more cells are in the table."
+        caption += f" The table lists {len(cells) - len(shown)} more cells."
     yield Drawn("latency", figure, caption)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The states of connections over time: a line for each end, and how long each state lasted."""
+"""Figures of the TCP states of connections over time, with a line for each end of a connection."""
 
 from __future__ import annotations
 
@@ -16,13 +16,15 @@ from lab.report.figures.style import GREY, PAGE_INCHES, styled
 from lab.report.model import Report
 
 MAX_FIGURES = 6
+"""Largest number of figures; the remaining cells are only in the table."""
 MAX_LINES = 32
-"""More connections than these in a trial are in the table alone."""
+"""Largest number of lines in a figure; the remaining ends of connections are only in the table."""
 
 LEAST_SHARE = 0.004
-"""Of the axis: a state that lasted for less is drawn this wide, or nobody would see it."""
+"""Smallest width of a state, as a share of the time axis.  Shorter states would be invisible."""
 
 _LINE_INCHES = 0.17
+"""Height of a line."""
 
 COLOURS = {
     "SYN_SENT": "#E69F00",
@@ -36,7 +38,10 @@ COLOURS = {
     "CLOSE_WAIT": "#CC79A7",
     "LAST_ACK": "#7B3F61",
 }
-"""In the order of a connection's life (RFC 9293, section 3.3.2): who closes first is red, who follows purple."""
+"""Colour of each state, in the order of a connection's life (RFC 9293, section 3.3.2).
+
+The states of the end that closes first are red, and those of the other end purple.
+"""
 
 
 def state_figures(report: Report) -> Iterator[Drawn]:
@@ -47,14 +52,14 @@ def state_figures(report: Report) -> Iterator[Drawn]:
         shown = ends[:MAX_LINES]
         with styled():
             figure = _figure(shown, place, last_moment(report))
-        left = [f"{len(ends) - len(shown)} more ends of connections are in the table."] if len(ends) > MAX_LINES else []
+        more = [f"The table lists {len(ends) - len(shown)} more ends of connections."] if len(ends) > MAX_LINES else []
         if number == MAX_FIGURES and len(trials) > MAX_FIGURES:
-            left.append(f"{len(trials) - MAX_FIGURES} more cells are in the table.")
+            more.append(f"The table lists {len(trials) - MAX_FIGURES} more cells.")
         caption = (
-            f"States of both ends of each connection of {trial.id}. What lasted for less than"
-            f" {LEAST_SHARE:.1%} of the axis is drawn that wide; how long each state lasted is in the table."
+            f"TCP states of both ends of each connection of {trial.id}. A state that lasted for less than"
+            f" {LEAST_SHARE:.1%} of the time axis is drawn with that width; the table says how long each state lasted."
         )
-        yield Drawn(f"states-{number}" if len(trials) > 1 else "states", figure, " ".join([caption, *left]))
+        yield Drawn(f"states-{number}" if len(trials) > 1 else "states", figure, " ".join([caption, *more]))
 
 
 def _figure(ends: Sequence[ConnectionEnd], place: Where, axis_end_s: float) -> Figure:
@@ -81,6 +86,6 @@ def _draw(axes: Axes, line: int, end: ConnectionEnd, end_s: float) -> None:
     for span in end.spans:
         width = max(span.end - span.start, LEAST_SHARE * end_s)
         colour = COLOURS.get(span.name, GREY)
-        # What is open covers nothing: the handshake's last state may have lasted for microseconds.
+        # Draw ESTABLISHED below the other states, so that it does not cover a handshake that took microseconds.
         order = 2 if span.name == "ESTABLISHED" else 3
         axes.barh(line, width, left=span.start, height=0.66, color=colour, linewidth=0, zorder=order)

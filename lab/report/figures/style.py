@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How figures look: colours, line styles, sizes; and saving them so that the bytes never change."""
+"""Colours, line styles and sizes of figures, and a way to save figures that always gives the same bytes."""
 
 from __future__ import annotations
 
@@ -13,16 +13,18 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 
 COLUMN_INCHES = 3.4
-"""One column of a two-column paper; :data:`PAGE_INCHES` is both."""
+"""Width of one column of a two-column paper."""
 PAGE_INCHES = 7.0
+"""Width of both columns of a two-column paper."""
 
 GREY = "#666666"
+"""Colour of reference lines, and of legend entries that apply to all algorithms."""
 INK = "#222222"
-"""Marks that belong to no algorithm."""
+"""Colour of markers that belong to no algorithm."""
 
 _RC: Any = {
     "font.family": "sans-serif",
-    # Only what comes with matplotlib: other fonts would make the bytes depend on the machine.
+    # This font comes with matplotlib.  Other fonts would make the bytes depend on the machine.
     "font.sans-serif": ["DejaVu Sans"],
     "font.size": 8,
     "axes.titlesize": 8,
@@ -49,11 +51,11 @@ _RC: Any = {
     "svg.fonttype": "path",
     "pdf.fonttype": 42,
     "path.simplify_threshold": 0.2,
-    # Labels come from experiment files: a dollar sign in one is a dollar sign.
+    # Labels come from experiment files, in which a dollar sign is no mathematical markup.
     "text.parse_math": False,
 }
 
-# Okabe and Ito's colours, which people with any colour vision can tell apart.
+# The palette of Okabe and Ito, whose colours people with any kind of colour vision can distinguish.
 _BLUE, _RED, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
 _SKY, _ORANGE, _BLACK = "#56B4E9", "#E69F00", "#000000"
 _COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, _BLACK)
@@ -67,7 +69,7 @@ _STYLES = (_SOLID, _DASHED, _DASHDOT, _DOTTED)
 
 @dataclass(frozen=True)
 class Look:
-    """How one algorithm (or flow) is drawn, everywhere."""
+    """Colour, line style and marker of a series, which are the same in all figures."""
 
     colour: str
     dashes: Any
@@ -94,21 +96,25 @@ _KNOWN = {
     "lp": Look(_GREEN, _DOTTED, "s"),
     "cdg": Look(_PURPLE, _DASHED, "^"),
 }
+"""Looks of known algorithms."""
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 
 
 def has_colours_for(number: int) -> bool:
-    """Return whether so many things can be told apart by colour alone."""
+    """Return whether there are enough colours to distinguish *number* series by colour alone."""
     return number <= len(_COLOURS)
 
 
 def styled() -> AbstractContextManager[None]:
-    """Return a context in which figures are made and saved."""
+    """Return the context with matplotlib's settings, in which all figures must be drawn and saved."""
     return mpl.rc_context(_RC)
 
 
 def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Return how to draw each of *names*: known algorithms always alike, others with what is left, by name."""
+    """Return the look of each of *names*.
+
+    Known algorithms always have the same look.  Other names get the remaining looks in alphabetical order.
+    """
     chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
     used = {(look.colour, look.dashes) for look in chosen.values()}
     free = [(colour, dashes) for dashes in _STYLES for colour in _COLOURS if (colour, dashes) not in used]
@@ -119,21 +125,26 @@ def looks(names: Sequence[str]) -> dict[str, Look]:
 
 
 _CHARACTERS_PER_INCH = 11.5
+"""Characters of a legend's text in one inch."""
 _HANDLE_CHARACTERS = 7
-"""A legend's line and the space around it take as much room as so many."""
+"""Width of the line in a legend entry and the space around it, in characters."""
 
 
 def legend_columns(labels: Sequence[str], inches: float, most: int = 4) -> int:
-    """Return in how many columns a legend fits into a figure of this width; matplotlib would cut it off."""
+    """Return the number of columns, at most *most*, with which a legend fits into a figure of this width.
+
+    A legend that is too wide would be cut off by matplotlib.
+    """
     widest = max((len(label) for label in labels), default=0) + _HANDLE_CHARACTERS
     return max(1, min(most, len(labels), int(inches * _CHARACTERS_PER_INCH // widest)))
 
 
 FORMATS = ("svg", "pdf", "png")
+"""File formats in which each figure is saved."""
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
-    """Write *figure* as PNG, SVG and PDF, without dates or versions."""
+    """Save *figure* as SVG, PDF and PNG, without dates or versions, so that the bytes are always the same."""
     folder.mkdir(parents=True, exist_ok=True)
     with styled():
         figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
@@ -142,7 +153,7 @@ def save(figure: Figure, folder: Path, name: str) -> None:
 
 
 def cycle(number: int) -> list[dict[str, Any]]:
-    """Return so many ways to draw a line that can be told apart: colours first, then dashes too."""
+    """Return *number* line styles that can be distinguished.  Once all colours are used, the dashes differ as well."""
     dashes: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
     return [
         {"color": _COLOURS[place % len(_COLOURS)], "linestyle": dashes[place // len(_COLOURS) % len(dashes)]}

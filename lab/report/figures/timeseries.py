@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Figures over time: congestion window, round-trip time, goodput."""
+"""Figures over time: congestion window, smoothed RTT and goodput."""
 
 from __future__ import annotations
 
@@ -36,18 +36,23 @@ from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 
 MAX_PANELS = 6
+"""Largest number of panels in a figure."""
 FAINT_BINS = 150
+"""Number of bins to which faint curves are reduced."""
 MAX_FAINT = 6
-"""More repetitions than this would only make a grey cloud."""
+"""Largest number of repetitions that are drawn faintly; more would only make a grey cloud."""
 
 Kind = Literal["cwnd", "srtt", "goodput"]
+"""The quantity that a figure shows."""
 
 
 MARK_BINS = 90
+"""Largest number of markers of each kind on a curve."""
 MAX_MARKED = 4
-"""Marks on the curves of more flows than this in a panel could not be told apart."""
+"""If a row has more flows than this, their curves have no markers, because they could not be distinguished."""
 
 ESTIMATE: Any = (0, (1, 1.2))
+"""Line style of BBR's bandwidth estimate."""
 
 _Y_LABEL: dict[Kind, str] = {
     "cwnd": "Congestion window (segments)",
@@ -57,7 +62,7 @@ _Y_LABEL: dict[Kind, str] = {
 
 
 def time_figures(report: Report) -> Iterator[Drawn]:
-    """Yield the figures over time, at most :data:`MAX_PANELS` panels each; nothing when no flow was traced."""
+    """Yield the figures over time, with at most :data:`MAX_PANELS` panels each; none if no flow was traced."""
     panels = _panels(report)
     kinds: tuple[Kind, ...] = ("cwnd", "srtt", "goodput")
     for kind in kinds:
@@ -71,14 +76,14 @@ def time_figures(report: Report) -> Iterator[Drawn]:
 
 @dataclass(frozen=True)
 class Panel:
-    """What is drawn on the same axes."""
+    """The rows that are drawn on the same axes."""
 
     title: str
     rows: tuple[Row, ...]
 
 
 def _panels(report: Report) -> list[Panel]:
-    """A panel for each cell but for the algorithm; where a series has several flows, for each series of it."""
+    """Return a panel for each facet, or, if a series has several flows, for each series of each facet."""
     traced = [row for row in report.rows if row.median().curves()]
     many = any(len(row.median().flows) > 1 for row in traced)
     panels = []
@@ -117,7 +122,7 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
         if rows and all(row.verdict == "invalid" for row in rows):
             title += "  (invalid)"
         axes.set_title(title, loc="left")
-    # After all is drawn: it ends autoscaling, of shared axes too.
+    # Setting a limit ends autoscaling, of shared axes too, so it must come after everything is drawn.
     for axes in ordered[: len(facets)]:
         axes.set_ylim(bottom=0)
         axes.set_xlim(0, end_s * 1.01)
@@ -150,7 +155,7 @@ def _draw_row(axes: Axes, kind: Kind, row: Row, *, alone: bool) -> None:
 
 
 def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
-    """Retransmissions, above the curve of the window."""
+    """Mark retransmissions just above the curve of the congestion window."""
     above = axes.transData + ScaledTranslation(0, 3.5 / 72, axes.figure.dpi_scale_trans)
     for flow, curves in _marked(row):
         for kind, times in retransmissions(_trial(row), flow).items():
@@ -160,18 +165,18 @@ def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
 
 
 def _draw_inside(axes: Axes, kind: Kind, row: Row) -> None:
-    """What the algorithm keeps for itself, of a row's one flow."""
+    """Draw BBR's bandwidth estimate beside the goodput, if the row has a single flow."""
     repetition, colour = row.median(), row.series.look.colour
     if len(repetition.flows) != 1:
         return
-    own = inside(repetition.evaluated.trial, repetition.flows[0].flow)
-    if kind == "goodput" and own.bandwidth is not None:
-        x, y = decimate(*own.bandwidth, CURVE_BINS)
+    algorithm = inside(repetition.evaluated.trial, repetition.flows[0].flow)
+    if kind == "goodput" and algorithm.bandwidth is not None:
+        x, y = decimate(*algorithm.bandwidth, CURVE_BINS)
         axes.plot(x, y, color=colour, linewidth=0.8, linestyle=ESTIMATE, alpha=0.9, zorder=3)
 
 
 def _marked(row: Row) -> list[tuple[str, FlowCurves]]:
-    """The flows whose retransmissions are marked on their curves, with the curves."""
+    """Return the flows whose retransmissions are marked on their curves, and these curves."""
     repetition = row.median()
     if len(repetition.flows) > MAX_MARKED:
         return []
@@ -184,7 +189,10 @@ def _trial(row: Row) -> TrialResult:
 
 
 def _dense(dashes: Any, kind: Kind) -> Any:
-    """Return the line style: a curve with a point per pixel must be solid, or its extrema fall into the gaps."""
+    """Return the line style of a curve: *dashes* for goodput, and otherwise solid.
+
+    The other curves have a point for each pixel, so gaps between dashes would hide their extrema.
+    """
     return dashes if kind == "goodput" else "solid"
 
 
@@ -216,10 +224,10 @@ def _reference(axes: Axes, kind: Kind, rows: list[Row]) -> None:
 
 
 def _rates(row: Row) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Of the bottleneck of each flow: from when which rate."""
+    """Yield the steps of the declared rate of each flow's bottleneck: (time in nanoseconds, rate in bit/s)."""
     trial = _trial(row)
     for flow in row.median().flows:
-        asked = next(one for one in trial.job["flows"] if one["name"] == flow.flow)
+        asked = next(item for item in trial.job["flows"] if item["name"] == flow.flow)
         hop = flow_path(trial.job, asked).bottleneck
         yield tuple(rate_steps(hop.direction)) if hop else ()
 
@@ -239,16 +247,16 @@ def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> 
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="base RTT"))
     if kind == "goodput":
         handles.append(
-            Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="most the link can carry")
+            Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="link capacity (payload)")
         )
     if kind == "goodput" and any(_estimated(row) for row in rows):
-        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=ESTIMATE, label="BBR's estimate"))
+        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=ESTIMATE, label="BBR's bandwidth estimate"))
     columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth(), 6)
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.2, columnspacing=1.4)
 
 
 def _mark_handles(rows: list[Row]) -> list[Artist]:
-    """What marks and bands mean, of those that there are."""
+    """Return the legend entries for the markers and bands that appear in the figure."""
     kinds = {kind for row in rows for flow, _curves in _marked(row) for kind in retransmissions(_trial(row), flow)}
     marks: list[Artist] = [
         Line2D([], [], **mark(kind, GREY), label=label) for kind, label in RETRANSMISSIONS.items() if kind in kinds
@@ -263,27 +271,32 @@ def _modes(row: Row) -> tuple[Span, ...]:
 
 def _caption(report: Report, kind: Kind) -> str:
     what = {
-        "cwnd": "Congestion window over time, from the kernel at every ACK. Dotted: slow-start threshold, where it is "
-        f"finite and the algorithm uses it. Panels have their own scales.{_marks_caption(report)}",
-        "srtt": "Smoothed round-trip time over time, from the kernel at every ACK. What is above the dashed line is "
-        "queueing.",
-        "goodput": f"Delivered payload (acknowledged to the sender) in bins of {_bin_seconds(report)} s. Dashed: the "
-        f"link's rate less headers.{_estimate_caption(report)}",
+        "cwnd": "Congestion window over time, read from the kernel at each ACK. Dotted: slow-start threshold "
+        "(ssthresh), while it is finite, for algorithms that use it. Each panel has its own scale."
+        f"{_marks_caption(report)}",
+        "srtt": "Smoothed RTT over time, read from the kernel at each ACK. Dashed grey: base RTT; what is above it is "
+        "queueing delay.",
+        "goodput": f"Goodput over time: payload acknowledged to the sender, in bins of {_bin_seconds(report)} s. "
+        "Dashed grey: link capacity (payload), the link's rate minus all headers."
+        f"{_estimate_caption(report)}",
     }[kind]
     most = max((len(row.used) for row in report.rows), default=1)
-    repeated = " Bold: the repetition with the median goodput; faint: the others." if most > 1 else ""
-    return what + repeated
+    if most == 1:
+        return what
+    faint = "other repetitions" if most - 1 <= MAX_FAINT else f"up to {MAX_FAINT} other repetitions"
+    return f"{what} Strong lines: the repetition with the median goodput; faint lines: {faint}."
 
 
 def _marks_caption(report: Report) -> str:
     marked = any(retransmissions(_trial(row), flow) for row in report.rows for flow, _curves in _marked(row))
-    marks = f" Marks: retransmissions, at most {MARK_BINS} of a kind." if marked else ""
+    marks = f" Markers: retransmissions, at most {MARK_BINS} of each kind on a curve." if marked else ""
     shaded = any(span.name in BANDS for row in report.rows for span in _modes(row))
-    return marks + (" Shaded: BBR's modes but ProbeBW." if shaded else "")
+    return marks + (" Shaded: BBR is in Startup, Drain or ProbeRTT, not in ProbeBW." if shaded else "")
 
 
 def _estimate_caption(report: Report) -> str:
-    return " Dotted: the bandwidth that BBR believes it has." if any(_estimated(row) for row in report.rows) else ""
+    estimated = any(_estimated(row) for row in report.rows)
+    return " Dotted: BBR's own estimate of the bottleneck bandwidth." if estimated else ""
 
 
 def _estimated(row: Row) -> bool:

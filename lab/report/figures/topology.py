@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The topology as a drawing: nodes, links with what shapes them, flows as arrows."""
+"""A drawing of the topology: nodes, links with their rate, delay, loss and queue, and flows as arrows."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from lab.report.figures.style import GREY, PAGE_INCHES, styled
 from lab.units import format_duration, format_percent, format_rate, format_size
 
 MAX_HOSTS = 12
-"""Nodes at one place beyond this are not drawn one by one; the caption says how many there are."""
+"""Largest number of pairs of hosts whose flows are drawn; a text below them says how many more there are."""
 
 _FLOW = "#0072B2"
 
 
 def topology_figure(jobs: Sequence[Job]) -> Figure:
-    """Draw what *jobs* have in common; a parameter that varies between them is shown as a range."""
+    """Draw the topology of *jobs*.  Parameters that differ between them are shown with all values, or as a range."""
     job = jobs[0]
     places = layout(job)
     width = max(x for x, _ in places.values()) - min(x for x, _ in places.values()) + 1
@@ -42,15 +42,16 @@ def topology_figure(jobs: Sequence[Job]) -> Figure:
 
 
 def save_topology(jobs: Sequence[Job], path: Path) -> None:
-    """Draw :func:`topology_figure` into an SVG file."""
+    """Save the figure of :func:`topology_figure` as an SVG file."""
     with styled():
         topology_figure(jobs).savefig(path, format="svg", metadata={"Date": None})
 
 
 def layout(job: Job) -> dict[str, tuple[float, float]]:
-    """Return a place for every node: the first flow's path from left to right, the rest around it.
+    """Return the position (x, y) of each node.
 
-    Sources hang to the left of what they are attached to, destinations to the right.
+    The path of the first flow runs from left to right, and all other nodes are placed around it: sources to the left of
+    the node that they are attached to, destinations to the right.
     """
     first = job["flows"][0]
     spine = [first["source"], *(hop.receiver for hop in flow_path(job, first).forward)]
@@ -126,7 +127,7 @@ def _draw_link(axes: Axes, places: dict[str, tuple[float, float]], link: Link, s
 
 
 def _direction_lines(directions: Sequence[Direction]) -> list[str]:
-    """Return what shapes one direction of a link, as short texts; nothing for a plain wire."""
+    """Return rate, delay, loss and queue of one direction of a link as short texts; none if nothing shapes it."""
     found = []
     rates = [direction["rate_bps"] for direction in directions if direction["rate_bps"] is not None]
     if rates:
@@ -167,7 +168,7 @@ def _range(texts: Sequence[str]) -> str:
 
 
 def _draw_flows(axes: Axes, places: dict[str, tuple[float, float]], jobs: Sequence[Job]) -> None:
-    """Draw an arrow below the nodes for every pair of hosts, with the flows' names and algorithms."""
+    """Draw an arrow below the nodes for each pair of hosts with flows, labelled with their names and algorithms."""
     pairs: dict[tuple[str, str], dict[str, dict[str, None]]] = {}
     for job in jobs:
         for flow in job["flows"]:
@@ -202,7 +203,7 @@ def _draw_flows(axes: Axes, places: dict[str, tuple[float, float]], jobs: Sequen
         )
         depth -= 0.42
     if len(pairs) > MAX_HOSTS:
-        axes.text(0, depth, f"and {len(pairs) - MAX_HOSTS} more flows", fontsize=6.8, color=GREY)
+        axes.text(0, depth, f"and {len(pairs) - MAX_HOSTS} more pairs of hosts", fontsize=6.8, color=GREY)
     axes.set_ylim(depth + 0.1, max(y for _, y in places.values()) + 1.0)
 
 

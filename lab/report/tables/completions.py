@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Flow completion times of short flows: a line for each group of each cell."""
+"""The table of flow completion times of short flows, with a line for each group in each cell."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,20 +15,26 @@ from lab.analysis.statistics import spread
 from lab.evaluation.trial import COMPLETIONS, completions_of
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
 from lab.store.trial import TrialResult
 
 
 @dataclass(frozen=True)
 class CompletionLine:
-    """One group of short flows in all trials of a cell."""
+    """The flows of one group of short flows in all trials of a cell."""
 
     where: Where
     group: str
     trials: int
+    """Number of trials."""
     flows: int
+    """Number of flows."""
     unfinished: int
+    """Number of flows that did not complete; they have no completion time."""
     mean_kb: float
+    """Mean number of bytes that arrived per flow, in kB."""
     retransmissions: int
+    """Number of retransmitted segments of all flows."""
     mean_ms: float | None
     p50_ms: float | None
     p95_ms: float | None
@@ -38,7 +44,7 @@ class CompletionLine:
 
 @lru_cache(maxsize=4)
 def completion_lines(report: Report) -> list[CompletionLine]:
-    """Each group of each cell, over all its trials."""
+    """Return a line for each group of short flows in each cell, over all trials of the cell."""
     found = []
     for where, trials in cells_with(report, [COMPLETIONS]).items():
         for group in groups_of(trials[0]):
@@ -65,19 +71,44 @@ def completion_lines(report: Report) -> list[CompletionLine]:
 
 
 def groups_of(trial: TrialResult) -> list[str]:
+    """Return the names of the groups of short flows in a trial."""
     return [flow["name"] for flow in trial.job["flows"] if flow["arrivals"] is not None]
 
 
 def of_cell(trials: Sequence[TrialResult], group: str) -> Completions:
-    each = [completions_of(trial, group) for trial in trials]
+    """Return the short flows of *group* in all trials of a cell."""
+    parts = [completions_of(trial, group) for trial in trials]
     return Completions(
-        began_ns=np.concatenate([one.began_ns for one in each]),
-        fct_ns=np.concatenate([one.fct_ns for one in each]),
-        bytes=np.concatenate([one.bytes for one in each]),
-        retransmissions=np.concatenate([one.retransmissions for one in each]),
+        began_ns=np.concatenate([part.began_ns for part in parts]),
+        fct_ns=np.concatenate([part.fct_ns for part in parts]),
+        bytes=np.concatenate([part.bytes for part in parts]),
+        retransmissions=np.concatenate([part.retransmissions for part in parts]),
     )
 
 
 def milliseconds(flows: Completions) -> NDArray[np.float64]:
+    """Return the completion time of each flow in milliseconds; 0 if the flow did not complete."""
     found: NDArray[np.float64] = flows.fct_ns / 1e6
     return found
+
+
+def completion_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of completion times, if there were short flows."""
+    if lines := completion_lines(report):
+        yield table(
+            "completions",
+            "Flow completion times",
+            "Completion times of short flows, over all trials of a cell. A flow's time runs from the request for its "
+            "connection until the receiver has the last byte; unfinished flows are left out of the times.",
+            axes_of_cells(report),
+            lines,
+            [
+                text("Flow", "group"),
+                number("Flows", "", "flows"),
+                number("Unfinished", "", "unfinished"),
+                decimal("Mean size", "kB", "mean_kb", 1),
+                number("Retransmissions", "", "retransmissions"),
+                decimal("Mean", "ms", "mean_ms", 1),
+                *quantiles(1),
+            ],
+        )

@@ -1,10 +1,13 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Connections, resets, segments and sockets: what the collectors of that name have recorded."""
+"""Tables of connections, resets, received segments and destroyed sockets.
+
+They come from the collectors ``life`` and ``flow``, ``resets``, ``packets`` and ``destroy``.
+"""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
@@ -15,61 +18,71 @@ from lab.evaluation.collected import recorded
 from lab.evaluation.connections import UNKNOWN
 from lab.report.cells import cells_with, counts
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, Heading, decimal, number, table, text
 from lab.store.trial import TrialResult
 
 FLAGS = ("FIN", "SYN", "RST", "PSH", "ACK", "URG", "ECE", "CWR")
-"""From bit 0."""
+"""TCP flags in the order of their bits, from bit 0."""
 SHOWN_FLAGS = ("SYN", "FIN", "RST", "ECE", "CWR")
+"""The flags that have a column in the table of segments."""
 CONGESTION_EXPERIENCED = 3
+"""Value of the ECN field that a queue sets to mark a packet (CE)."""
 
 
 @dataclass(frozen=True)
 class ConnectionLine:
-    """One end of a connection: who, how much, how long."""
+    """One end of a connection: its flow and process, the bytes that it sent and received, and its duration."""
 
     trial: str
     flow: str
     node: str
     process: str
+    """Name and id of the process."""
     local: str
+    """Address and port of this end."""
     remote: str
+    """Address and port of the other end."""
     sent_bytes: int
     received_bytes: int
     seconds: float | None
-    """None where it had not ended, or nobody looked."""
+    """Duration of the connection; None if it had not ended, or if the collector ``life`` did not run."""
 
 
 @dataclass(frozen=True)
 class ResetLine:
-    """Resets of one kind at one end."""
+    """Resets (segments with RST) at one node with the same direction, state and reason."""
 
     trial: str
     flow: str
     node: str
     way: str
+    """``sent`` or ``received``."""
     state: str
+    """State of the socket."""
     reason: str
+    """The kernel's reason."""
     segments: int
+    """Number of resets."""
 
 
 @dataclass(frozen=True)
 class SegmentLine:
-    """What one node received of one flow."""
+    """The segments of one flow that one node received."""
 
     trial: str
     flow: str
     node: str
     segments: int
     payload_bytes: int
-    flags: tuple[int, ...]
-    """Segments with each of :data:`SHOWN_FLAGS`."""
+    flags: Mapping[str, int]
+    """Number of segments with each of :data:`SHOWN_FLAGS`."""
     marked: int
-    """Segments with Congestion Experienced."""
+    """Number of segments with a CE mark (Congestion Experienced)."""
 
 
 @dataclass(frozen=True)
 class SocketLine:
-    """Sockets of one node that were taken down."""
+    """The number of sockets on one node that were destroyed."""
 
     trial: str
     node: str
@@ -78,20 +91,20 @@ class SocketLine:
 
 @lru_cache(maxsize=4)
 def connection_lines(report: Report) -> list[ConnectionLine]:
-    """Both ends of every connection; the flows' own before iperf3's control connections."""
+    """Return both ends of each connection; those of flows come before iperf3's control connections."""
     found = []
     for trials in cells_with(report, ["life", "flow"]).values():
         for trial in trials:
             ended = _ended(trial) if recorded(trial, "life") else {}
-            # One that the other collector has and that never ended is still a connection.
-            every = {**(_totals(trial) if recorded(trial, "flow") else {}), **ended}
-            found += sorted(every.values(), key=lambda line: (line.flow == UNKNOWN, line.flow, line.node, line.local))
+            # Connections that did not end are only in the rows of the collector ``flow``.
+            ends = {**(_totals(trial) if recorded(trial, "flow") else {}), **ended}
+            found += sorted(ends.values(), key=lambda line: (line.flow == UNKNOWN, line.flow, line.node, line.local))
     return found
 
 
 @lru_cache(maxsize=4)
 def reset_lines(report: Report) -> list[ResetLine]:
-    """Resets by end and reason, most first."""
+    """Return the resets of each trial by flow, node, direction, state and reason, most frequent first."""
     columns = ["flow", "node", "is_sent", "state", "reason"]
     found = []
     for trials in cells_with(report, ["resets"]).values():
@@ -106,7 +119,7 @@ def reset_lines(report: Report) -> list[ResetLine]:
 
 @lru_cache(maxsize=4)
 def segment_lines(report: Report) -> list[SegmentLine]:
-    """Segments received, by flow and node."""
+    """Return the received segments of each trial by flow and node."""
     found = []
     for trials in cells_with(report, ["packets"]).values():
         for trial in trials:
@@ -116,7 +129,7 @@ def segment_lines(report: Report) -> list[SegmentLine]:
 
 @lru_cache(maxsize=4)
 def socket_lines(report: Report) -> list[SocketLine]:
-    """Sockets taken down, by node."""
+    """Return the number of destroyed sockets of each trial by node."""
     found = []
     for trials in cells_with(report, ["destroy"]).values():
         for trial in trials:
@@ -126,6 +139,7 @@ def socket_lines(report: Report) -> list[SocketLine]:
 
 
 def _ended(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
+    """Return the ends of the connections that ended, from the collector ``life``."""
     rows = trial.collected("life").to_pylist()
     return {
         _key(row): _connection(trial, row, row["tx_bytes"], row["rx_bytes"], row["duration_ns"] / 1e9) for row in rows
@@ -133,7 +147,10 @@ def _ended(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
 
 
 def _totals(trial: TrialResult) -> dict[tuple[str, ...], ConnectionLine]:
-    """The last row of each connection, by process, has its total; a connection may be used by several."""
+    """Return the ends of all connections with their byte counts, from the collector ``flow``.
+
+    Several processes may use a connection, and the last row of each has its total, so the last rows are added up.
+    """
     last = {(*_key(row), str(row["pid"])): row for row in trial.collected("flow").to_pylist()}
     by_connection: dict[tuple[str, ...], list[Mapping[str, Any]]] = defaultdict(list)
     for (*key, _pid), row in last.items():
@@ -165,11 +182,11 @@ def _endpoint(address: str, port: int) -> str:
 
 
 def _segments(trial: TrialResult) -> list[SegmentLine]:
-    table = trial.collected("packets", ["flow", "node", "flags", "ecn", "length"])
-    if not table.num_rows:
+    received = trial.collected("packets", ["flow", "node", "flags", "ecn", "length"])
+    if not received.num_rows:
         return []
     summed = (
-        table.group_by(["flow", "node", "flags", "ecn"], use_threads=False)
+        received.group_by(["flow", "node", "flags", "ecn"], use_threads=False)
         .aggregate([([], "count_all"), ("length", "sum")])
         .to_pylist()
     )
@@ -184,8 +201,76 @@ def _segments(trial: TrialResult) -> list[SegmentLine]:
     return [
         SegmentLine(
             *(trial.id, flow, node, total["segments"], total["payload"]),
-            tuple(total[flag] for flag in SHOWN_FLAGS),
+            {flag: total[flag] for flag in SHOWN_FLAGS},
             total["marked"],
         )
         for (flow, node), total in sorted(totals.items(), key=lambda item: (item[0][0] == UNKNOWN, item[0]))
     ]
+
+
+def connection_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of connections, if they were recorded."""
+    if lines := connection_lines(report):
+        yield table(
+            "connections",
+            "Connections",
+            "Both ends of each connection; iperf3's control connections come last.",
+            (),
+            lines,
+            [
+                text("Trial", "trial"),
+                text("Flow", "flow"),
+                text("Node", "node"),
+                text("Process", "process"),
+                text("Local", "local"),
+                text("Remote", "remote"),
+                number("Sent", "bytes", "sent_bytes"),
+                number("Received", "bytes", "received_bytes"),
+                decimal("Duration", "s", "seconds", 3),
+            ],
+        )
+
+
+def socket_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the tables of resets, of received segments and of destroyed sockets, as far as these were recorded."""
+    if resets := reset_lines(report):
+        yield table(
+            "resets",
+            "Resets",
+            "Segments with the RST flag, by the node that sent or received them, and by the kernel's reason.",
+            (),
+            resets,
+            [
+                text("Trial", "trial"),
+                text("Flow", "flow"),
+                text("Node", "node"),
+                text("Direction", "way"),
+                text("State", "state"),
+                text("Reason", "reason"),
+                number("Segments", "", "segments"),
+            ],
+        )
+    if segments := segment_lines(report):
+        yield table(
+            "segments",
+            "Segments received",
+            "Segments that the IP layer passed to TCP, by flow and node. CE: Congestion Experienced, an ECN mark.",
+            (),
+            segments,
+            [
+                text("Trial", "trial"),
+                text("Flow", "flow"),
+                text("Node", "node"),
+                number("Segments", "", "segments"),
+                number("Payload", "bytes", "payload_bytes"),
+                *(_flag(flag) for flag in SHOWN_FLAGS),
+                number("Marked", "CE", "marked"),
+            ],
+        )
+    if sockets := socket_lines(report):
+        headings = [text("Trial", "trial"), text("Node", "node"), number("Sockets", "", "sockets")]
+        yield table("sockets", "Destroyed sockets", "TCP sockets that the kernel destroyed.", (), sockets, headings)
+
+
+def _flag(flag: str) -> Heading:
+    return Heading(flag, "", number=True, cell=lambda line: f"{line.flags[flag]:,}")

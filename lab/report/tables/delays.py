@@ -1,9 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where packets spent their time: in queues, and between places in the kernel's network stack."""
+"""Tables of where packets spent their time: in queues, and between stages of the kernel's network stack."""
 
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -15,14 +16,21 @@ from lab.analysis.events import bucket_quantile, occupancy
 from lab.evaluation.collected import bottleneck_queue, recorded
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
 from lab.store.trial import TrialResult
 
 SOJOURN_QUANTILES = (0.5, 0.95, 0.99)
+"""The quantiles of sojourn times in the table."""
 
 
 @dataclass(frozen=True)
 class QueueLine:
-    """A bottleneck's queue in one trial: how full it was while flows ran, and how long packets were in it."""
+    """A bottleneck queue in one trial: how full it was while flows ran, and how long packets were in it.
+
+    ``*_packets`` is the length of the queue.  ``mean_ms``, ``p95_ms`` and ``max_ms`` are the time that the link needs
+    to send the queued bytes.  All are statistics over time.  ``sojourn_*`` are statistics over packets, of the time
+    that each packet spent in the queue; they are None if that was not recorded.
+    """
 
     where: Where
     trial: str
@@ -34,9 +42,8 @@ class QueueLine:
     mean_ms: float
     p95_ms: float
     max_ms: float
-    """Time that the link's rate takes to send what is queued."""
     packets: int
-    """Whose time in the queue is known; 0 where that was not recorded."""
+    """Number of packets whose sojourn time is known; 0 if it was not recorded."""
     sojourn_p50_ms: float | None
     sojourn_p95_ms: float | None
     sojourn_p99_ms: float | None
@@ -45,28 +52,34 @@ class QueueLine:
 
 @dataclass(frozen=True)
 class StackLine:
-    """How long packets took from one place of the stack to the next, over all trials of a cell."""
+    """How long packets took from one stage of the network stack to another, over all trials of a cell."""
 
     where: Where
     source: str
+    """The stage that packets came from."""
     target: str
+    """The stage that packets came to."""
     packets: int
+    """Number of packets."""
     median_ns: int
+    """Lower bound of the histogram bucket with the median, in nanoseconds; the upper bound is twice as much."""
     p95_ns: int
-    """Lower bounds of the buckets, which are twice as wide each as the one before."""
+    """Lower bound of the histogram bucket with the p95, in nanoseconds; the upper bound is twice as much."""
 
     @property
     def median(self) -> str:
+        """The bucket with the median, as text."""
         return bucket_text(self.median_ns)
 
     @property
     def p95(self) -> str:
+        """The bucket with the p95, as text."""
         return bucket_text(self.p95_ns)
 
 
 @lru_cache(maxsize=4)
 def queue_lines(report: Report) -> list[QueueLine]:
-    """Every trial's bottleneck queues."""
+    """Return the bottleneck queues of all trials that recorded queues."""
     found = []
     for where, trials in cells_with(report, ["queue"]).items():
         for trial in trials:
@@ -76,7 +89,7 @@ def queue_lines(report: Report) -> list[QueueLine]:
 
 @lru_cache(maxsize=4)
 def stack_lines(report: Report) -> list[StackLine]:
-    """Latency between places of the stack, by cell; the pairs that most packets took first."""
+    """Return the latency between stages of the network stack by cell; pairs with the most packets come first."""
     found = []
     for where, trials in cells_with(report, ["drops_latency"]).items():
         histograms: dict[tuple[str, str], Counter[int]] = defaultdict(Counter)
@@ -94,19 +107,22 @@ def stack_lines(report: Report) -> list[StackLine]:
 
 
 def sojourn_ms(trial: TrialResult, node: str, interface: str) -> NDArray[np.float64]:
-    """How long each packet that left an interface's queue had been in it; empty where that was not recorded."""
+    """Return the time that each packet spent in an interface's queue, in milliseconds; empty if it was not recorded."""
     if not recorded(trial, "queue"):
         return np.zeros(0)
     table = trial.collected("queue", ["node", "interface", "kind", "sojourn_ns"])
-    here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
-    left = pc.and_(here, pc.equal(table.column("kind"), "dequeue"))
+    at_interface = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
+    left = pc.and_(at_interface, pc.equal(table.column("kind"), "dequeue"))
     nanoseconds = table.filter(left).column("sojourn_ns").to_numpy()
     milliseconds: NDArray[np.float64] = nanoseconds[nanoseconds > 0] / 1e6
     return milliseconds
 
 
 def bucket_text(at_least_ns: int) -> str:
-    """Return a bucket of the histogram as text: ``1–2 µs``; its bounds are powers of two, rounded here."""
+    """Return the bounds of a histogram bucket as text, such as ``1–2 µs``.
+
+    The exact bounds are powers of two nanoseconds; the text rounds them.
+    """
     for unit, size in (("s", 1e9), ("ms", 1e6), ("µs", 1e3)):
         if at_least_ns * 1.001 >= size:
             return f"{at_least_ns / size:.3g}–{2 * at_least_ns / size:.3g} {unit}"
@@ -129,7 +145,7 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
         times = sojourn_ms(trial, queue.node, queue.interface)
         known: tuple[float | None, ...] = (None, None, None, None)
         if len(times):
-            # A value that some packet had, not one between two.
+            # With this method, each quantile is the time of an actual packet and is not interpolated.
             quantiles = np.quantile(times, SOJOURN_QUANTILES, method="inverted_cdf")
             known = (*map(float, quantiles), float(times.max()))
         lines[queue.node, queue.interface] = QueueLine(
@@ -142,3 +158,63 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
             *known,
         )
     return list(lines.values())
+
+
+def delay_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the tables of bottleneck queues and of latency in the network stack, as far as these were recorded."""
+    if queues := queue_lines(report):
+        yield table(
+            "queues",
+            "Queue at the bottleneck",
+            _queue_note(queues),
+            axes_of_cells(report),
+            queues,
+            [
+                text("Trial", "trial"),
+                text("Interface", "interface"),
+                decimal("Mean", "packets", "mean_packets", 1),
+                decimal("p95", "packets", "p95_packets", 0),
+                decimal("Max", "packets", "max_packets", 0),
+                decimal("Mean", "ms", "mean_ms", 2),
+                decimal("p95", "ms", "p95_ms", 2),
+                *(_SOJOURN if _has_sojourn(queues) else ()),
+            ],
+        )
+    if stack := stack_lines(report):
+        yield table(
+            "stack-latency",
+            "Latency along the network stack",
+            "Time between two stages of the network stack, including the time that packets waited; in virtual time "
+            "with the vm engine. Times are counted in buckets, each twice as wide as the one before, so only the "
+            "bucket of a quantile is known.",
+            axes_of_cells(report),
+            stack,
+            [
+                text("From", "source"),
+                text("To", "target"),
+                number("Packets", "", "packets"),
+                Heading("p50", "bucket", number=True, cell=lambda line: line.median),
+                Heading("p95", "bucket", number=True, cell=lambda line: line.p95),
+            ],
+        )
+
+
+_SOJOURN = (
+    decimal("Sojourn time, p50", "ms", "sojourn_p50_ms", 2),
+    decimal("p95", "ms", "sojourn_p95_ms", 2),
+    decimal("p99", "ms", "sojourn_p99_ms", 2),
+    decimal("Max", "ms", "sojourn_max_ms", 2),
+)
+
+
+def _has_sojourn(lines: Sequence[QueueLine]) -> bool:
+    return any(line.packets for line in lines)
+
+
+def _queue_note(lines: Sequence[QueueLine]) -> str:
+    note = (
+        "The queue in front of each flow's bottleneck link while flows ran. Each sample is weighted by how long it "
+        "held. Milliseconds: the time that the link needs to send the queued bytes."
+    )
+    sojourn = " Sojourn time: from the moment a packet enters the queue until it leaves, over packets."
+    return note + (sojourn if _has_sojourn(lines) else "")

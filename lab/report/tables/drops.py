@@ -1,15 +1,17 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Where packets died: drops by cell, place and cause, and whether ``tc`` counted the same."""
+"""The table of where packets died: drops by cell, interface and cause, compared with the counters of ``tc``."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
 from lab.evaluation.collected import QUEUE_CAUSES
 from lab.report.cells import cells_with, counts
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, Heading, axes_of_cells, number, table, text
 from lab.store.trial import TrialResult
 
 Place = tuple[str, str]
@@ -18,68 +20,80 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class DropLine:
-    """Drops of one cell's trials that died in one place for one reason."""
+    """The packets that were dropped at one interface for one reason, in all trials of a cell."""
 
     where: tuple[str, ...]
     trials: int
+    """Number of trials."""
     node: str
     interface: str
     cause: str
+    """Cause of the drop, one of :data:`lab.job.drop_causes.CAUSES`."""
     reason: str
+    """The kernel's reason (``enum skb_drop_reason``)."""
     function: str
+    """The function in the kernel that dropped the packets."""
     packets: int
+    """Number of packets."""
 
 
 @dataclass(frozen=True)
 class TcLine:
-    """What the queueing disciplines of one interface dropped in one trial: as collected, and as ``tc`` counted it."""
+    """Number of packets that the queueing disciplines of one interface dropped in one trial."""
 
     trial: str
     node: str
     interface: str
     collected: int
+    """Number according to the collector."""
     counted: int
+    """Number according to the counters of ``tc``."""
     lost: int
-    """Events of the whole trial that the collector lost."""
+    """Number of events that the collector lost in the whole trial."""
 
 
 @dataclass(frozen=True)
 class TcAgreement:
-    """The comparison with ``tc``, over all trials in which it is fair."""
+    """The comparison of the collected drops with the counters of ``tc``, in all trials that recorded all drops."""
 
     lines: tuple[TcLine, ...]
+    """One line for each trial and interface with drops."""
     partly: int
-    """Trials in which only some drops were to be recorded: there is nothing to compare."""
+    """Number of trials that were asked to record only some drops (``port``, ``window``), so they are not compared."""
 
     @property
     def differing(self) -> list[TcLine]:
+        """The lines in which the two numbers differ."""
         return [line for line in self.lines if line.collected != line.counted]
 
     @property
     def sentence(self) -> str:
-        """What a reader should know, in a sentence or two; empty when nothing was dropped."""
-        left = f" {self.partly} trials recorded only some drops and were not compared." if self.partly else ""
+        """The outcome in a sentence or two; empty if there is nothing to compare."""
+        left = f" Trials that recorded only some drops and were not compared: {self.partly}." if self.partly else ""
         if not self.lines:
             return left.strip()
         places = len({(line.trial, line.node, line.interface) for line in self.lines})
         total = sum(line.counted for line in self.lines)
         if not self.differing:
             return (
-                f"tc's own counters agree at every interface of every trial: {total} packets"
+                f"The counters of tc agree at every interface of every trial: {total} packets"
                 f" ({places} interface{'s' if places != 1 else ''} with drops).{left}"
             )
         shown = "; ".join(
-            f"{line.trial}, {line.node} {line.interface}: {line.collected} here, {line.counted} by tc"
+            f"{line.trial}, {line.node} {line.interface}: {line.collected} recorded, {line.counted} counted by tc"
             + (f" ({line.lost} events lost)" if line.lost else "")
             for line in self.differing[:4]
         )
         more = f"; and {len(self.differing) - 4} more" if len(self.differing) > 4 else ""
-        return f"tc's own counters differ at {len(self.differing)} of {places} places: {shown}{more}.{left}"
+        return f"The counters of tc differ at {len(self.differing)} of {places} interfaces: {shown}{more}.{left}"
 
 
 @lru_cache(maxsize=4)
 def drop_lines(report: Report) -> list[DropLine]:
-    """Drops by cell, place and cause, most first in each cell; those of the queues before all others."""
+    """Return the drops by cell, interface and cause.
+
+    In each cell, drops by queueing disciplines come first, and then those with the most packets.
+    """
     found = []
     for where, trials in cells_with(report, ["drops"]).items():
         total: Counter[tuple[str, ...]] = Counter()
@@ -93,7 +107,7 @@ def drop_lines(report: Report) -> list[DropLine]:
 
 @lru_cache(maxsize=4)
 def tc_agreement(report: Report) -> TcAgreement:
-    """Compare what was collected with what ``tc`` counted, interface by interface."""
+    """Compare the collected drops with the counters of ``tc`` for each trial and interface."""
     lines, partly = [], 0
     for trials in cells_with(report, ["drops"]).values():
         for trial in trials:
@@ -113,11 +127,15 @@ def tc_agreement(report: Report) -> TcAgreement:
 
 
 def dropped_by_tc(trial: TrialResult) -> Counter[Place]:
-    """What the outermost queueing disciplines of each interface dropped while traffic ran; those that dropped any."""
+    """Return the number of packets that the queueing disciplines of each interface dropped while traffic ran.
+
+    Interfaces without drops are left out.
+    """
     found: Counter[Place] = Counter()
     for port in trial.record["interfaces"]:
         before, after = (
-            # An outer discipline's count includes what those inside it dropped; clsact stands beside them.
+            # The counter of an outer discipline includes the drops of those inside it.  clsact is beside the others
+            # and counts separately.
             sum(int(qdisc.get("drops", 0)) for qdisc in qdiscs if "parent" not in qdisc or qdisc["kind"] == "clsact")
             for qdiscs in (port["qdiscs_before"], port["qdiscs_after"])
         )
@@ -127,6 +145,27 @@ def dropped_by_tc(trial: TrialResult) -> Counter[Place]:
 
 
 def _counts(trial: TrialResult) -> Counter[tuple[str, ...]]:
-    """(node, interface, cause, reason, function) → packets."""
+    """Return the number of dropped packets for each (node, interface, cause, reason, function)."""
     columns = ["node", "interface", "cause", "reason", "location"]
     return counts(trial.collected("drops", columns), columns)
+
+
+def drop_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of dropped packets, if there were any."""
+    if lines := drop_lines(report):
+        note = "All packets that the kernel dropped while traffic ran, over all trials of a cell. "
+        yield table(
+            "drops",
+            "Where packets died",
+            note + tc_agreement(report).sentence,
+            axes_of_cells(report),
+            lines,
+            [
+                text("Node", "node"),
+                text("Interface", "interface"),
+                Heading("Cause", "", number=False, cell=lambda line: line.cause.replace("_", " ")),
+                text("Kernel's reason", "reason"),
+                text("Kernel function", "function"),
+                number("Packets", "", "packets"),
+            ],
+        )

@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Latency that probes met: a line for each probe of each cell."""
+"""The table of the latency that probes measured, with a line for each probe in each cell."""
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -13,20 +14,25 @@ from numpy.typing import NDArray
 from lab.analysis.statistics import Spread, spread
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
+from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
 from lab.store.trial import TrialResult
 
 LATENCY = "latency"
+"""Name of the table of the probes' answers."""
 
 
 @dataclass(frozen=True)
 class LatencyLine:
-    """One probe in all trials of a cell."""
+    """The requests of one probe in all trials of a cell, and the round-trip times of their answers."""
 
     where: Where
     probe: str
     trials: int
+    """Number of trials."""
     asked: int
+    """Number of requests."""
     unanswered: int
+    """Number of requests without an answer; they have no round-trip time."""
     min_ms: float | None
     p50_ms: float | None
     p95_ms: float | None
@@ -36,7 +42,7 @@ class LatencyLine:
 
 @lru_cache(maxsize=4)
 def latency_lines(report: Report) -> list[LatencyLine]:
-    """Each probe of each cell, over all its trials."""
+    """Return a line for each probe in each cell, over all trials of the cell."""
     found = []
     for where, trials in cells_with(report, [LATENCY]).items():
         for probe in (probe["name"] for probe in trials[0].job["probes"]):
@@ -60,7 +66,7 @@ def latency_lines(report: Report) -> list[LatencyLine]:
 
 
 def round_trips_ms(trial: TrialResult, probe: str) -> NDArray[np.float64]:
-    """How long each answer took; 0 where none came."""
+    """Return the round-trip time of each request of *probe* in milliseconds; 0 if no answer came."""
     table = trial.collected(LATENCY, ["probe", "rtt_ns"])
     of_probe = table.filter(pc.equal(table.column("probe"), probe))
     found: NDArray[np.float64] = of_probe.column("rtt_ns").to_numpy() / 1e6
@@ -68,4 +74,25 @@ def round_trips_ms(trial: TrialResult, probe: str) -> NDArray[np.float64]:
 
 
 def of_cell(trials: list[TrialResult], probe: str) -> NDArray[np.float64]:
+    """Return the round-trip times of *probe* in all trials of a cell, as :func:`round_trips_ms` does for one trial."""
     return np.concatenate([round_trips_ms(trial, probe) for trial in trials])
+
+
+def latency_tables(report: Report) -> Iterator[EventTable]:
+    """Yield the table of what latency probes measured, if there were any."""
+    if lines := latency_lines(report):
+        yield table(
+            "latency",
+            "Latency of probes",
+            "Round-trip times of the probes' requests, over all trials of a cell. Unanswered requests are left out of "
+            "the times.",
+            axes_of_cells(report),
+            lines,
+            [
+                text("Probe", "probe"),
+                number("Sent", "", "asked"),
+                number("Unanswered", "", "unanswered"),
+                decimal("Min", "ms", "min_ms", 2),
+                *quantiles(2),
+            ],
+        )

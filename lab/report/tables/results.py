@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Tables: for the page, as Markdown, and as CSV."""
+"""The table of results for the page and the summary, and the CSV files."""
 
 from __future__ import annotations
 
@@ -20,31 +20,34 @@ from lab.report.tables.events import event_tables
 
 @dataclass(frozen=True)
 class Column:
-    """One measure of the results table."""
+    """One column of the results table."""
 
     key: str
+    """Prefix of the columns in ``results.csv``."""
     title: str
     unit: str
     measure: Measure
+    """Function that returns the value of one flow, in the unit of the column."""
     digits: int
-    """Significant digits of the mean."""
+    """Number of significant digits of the mean."""
     decimals: int = 2
-    """At most these: a hundredth of a millisecond, a percent or a Mbit/s is the smallest unit shown."""
+    """Largest number of decimals: hundredths of a millisecond, a percent or a Mbit/s are the smallest unit shown."""
 
 
 COLUMNS = (
     Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: row.goodput_bps / 1e6, 3),
     Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3),
-    Column("retransmits", "Retransmits", "segments", lambda row: row.retransmits, 3, 0),
-    Column("srtt_mean_ms", "Mean srtt", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
-    Column("srtt_p95_ms", "95 % srtt", "ms", lambda row: _scaled(row.srtt_p95_us, 1e-3), 3),
-    Column("queueing_mean_ms", "Mean queueing", "ms", lambda row: _scaled(row.queueing_delay_mean_us, 1e-3), 3),
-    Column("queueing_p95_ms", "95 % queueing", "ms", lambda row: _scaled(row.queueing_delay_p95_us, 1e-3), 3),
-    Column("fct_median_ms", "Median completion", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
-    Column("fct_p95_ms", "95 % completion", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
+    Column("retransmits", "Retransmissions", "segments", lambda row: row.retransmits, 3, 0),
+    Column("srtt_mean_ms", "Mean smoothed RTT", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
+    Column("srtt_p95_ms", "p95 smoothed RTT", "ms", lambda row: _scaled(row.srtt_p95_us, 1e-3), 3),
+    Column("queueing_mean_ms", "Mean queueing delay", "ms", lambda row: _scaled(row.queueing_delay_mean_us, 1e-3), 3),
+    Column("queueing_p95_ms", "p95 queueing delay", "ms", lambda row: _scaled(row.queueing_delay_p95_us, 1e-3), 3),
+    Column("fct_median_ms", "p50 completion time", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
+    Column("fct_p95_ms", "p95 completion time", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
     Column("datagrams_lost", "Datagrams lost", "%", lambda row: _scaled(row.datagrams_lost_share, 100), 3),
-    Column("jain_index", "Jain's index", "", lambda row: row.jain_index, 3),
+    Column("jain_index", "Jain's fairness index", "", lambda row: row.jain_index, 3),
 )
+"""The columns of the results table, in their order."""
 
 
 @dataclass(frozen=True)
@@ -52,21 +55,25 @@ class ResultLine:
     """A row of the results table, as text."""
 
     where: tuple[str, ...]
+    """Values of the cell on the axes of the facets."""
     label: str
+    """Label of the series."""
     n: int
+    """Number of repetitions that are averaged."""
     cells: tuple[tuple[str, str], ...]
-    """(mean, spread) of each column."""
+    """Mean and spread in each column."""
     verdict: str
     note: str
+    """Number of invalid and missing trials; empty if there are none."""
 
 
 def result_columns(report: Report) -> list[Column]:
-    """Return the columns for which there is any value."""
+    """Return the columns in which at least one row has a value."""
     return [column for column in COLUMNS if any(row.values(column.measure) for row in report.rows)]
 
 
 def result_lines(report: Report) -> list[ResultLine]:
-    """Return the results table."""
+    """Return the rows of the results table."""
     columns = result_columns(report)
     return [
         ResultLine(
@@ -82,29 +89,32 @@ def result_lines(report: Report) -> list[ResultLine]:
 
 
 def number(value: float, digits: int, most_decimals: int = 6) -> str:
-    """Return *value* with *digits* significant digits, but at most *most_decimals*, and no exponent."""
+    """Return *value* as text with *digits* significant digits, at most *most_decimals* decimals, and no exponent."""
     if value == 0:
         return "0"
-    # Rounding first: 9.996 has two digits before the point once it is rounded to three.
+    # Round before counting the digits: 9.996, rounded to three digits, has two digits before the decimal point.
     exponent = math.floor(math.log10(abs(float(f"{value:.{digits}g}"))))
     text = f"{value:.{min(max(0, digits - 1 - exponent), most_decimals)}f}"
     return text.replace("-", "\N{MINUS SIGN}") if float(text) else text.lstrip("-")
 
 
 def write_tables(report: Report, folder: Path) -> None:
-    """Write results, trials, validity and what the collectors have seen to *folder*, one CSV file each."""
+    """Write a CSV file to *folder* for each table: the results, the trials, the checks, and the tables of events."""
     folder.mkdir(parents=True, exist_ok=True)
-    own: list[tuple[str, Sequence[str], Sequence[Mapping[str, Any]]]] = [
+    tables: list[tuple[str, Sequence[str], Sequence[Mapping[str, Any]]]] = [
         ("results", *_results(report)),
         ("trials", *_trials(report)),
         ("validity", *_validity(report)),
     ]
-    for name, names, lines in [*own, *((table.name, table.names, table.rows) for table in event_tables(report))]:
+    for name, names, lines in [*tables, *((table.name, table.names, table.rows) for table in event_tables(report))]:
         (folder / f"{name}.csv").write_bytes(_csv(names, lines).encode())
 
 
 def _cell(summary: Summary | None, column: Column) -> tuple[str, str]:
-    """Return mean and spread as text: the range of two repetitions, the confidence interval of more."""
+    """Return mean and spread as text.
+
+    The spread is the range of two repetitions, or half the confidence interval of three or more.
+    """
     if summary is None:
         return "–", ""
     mean = number(summary.mean, column.digits, column.decimals)
@@ -117,14 +127,14 @@ def _cell(summary: Summary | None, column: Column) -> tuple[str, str]:
     spread = f"{summary.ci95:.{decimals}f}"
     if not summary.ci95:
         return mean, ""
-    # A spread that rounds to nothing is not nothing.
+    # A small spread must not be shown as 0, as if all repetitions were equal.
     return mean, f"± {spread}" if float(spread) else f"± <{10**-decimals:.{decimals}f}"
 
 
 def _note(row: Row) -> str:
     notes = []
     if row.left_out:
-        notes.append(f"{row.left_out} invalid left out")
+        notes.append(f"{row.left_out} invalid, not averaged")
     if row.missing:
         notes.append(f"{row.missing} missing")
     return ", ".join(notes)
@@ -159,7 +169,10 @@ def _validity(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
 
 
 def _csv(names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
-    """Return RFC 4180 text, but with plain newlines; floats as Python writes them, so that nothing is rounded."""
+    """Return *lines* as CSV (RFC 4180, but with plain newlines).
+
+    Floats are written with all digits that Python needs to read them back, so nothing is rounded.
+    """
     buffer = io.StringIO()
     writer = csv.DictWriter(buffer, list(names), lineterminator="\n")
     writer.writeheader()

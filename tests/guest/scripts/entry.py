@@ -1,21 +1,22 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest, in place of the agent: call the script, leave what it returned in the mailbox."""
+"""Entry point that replaces the agent in the guest: it calls the test script and puts its result into the mailbox."""
 
 from __future__ import annotations
 
 import json
 import os
 import traceback
-
-from lab.agent.real_guest import (  # type: ignore[import-not-found] # the agent, under another name in the guest
-    _MODULES,
-    _instruction_that_stops_the_machine,
-    _map_mailbox,
-)
-from lab.agent.script import main  # type: ignore[import-not-found] # only in the guest
+from typing import TYPE_CHECKING
 
 from lab.agent.process import run
 from lab.job.mailbox import Mailbox, State
+
+if TYPE_CHECKING:
+    from lab.agent.guest import _MODULES, _instruction_that_stops_the_machine, _map_mailbox
+    from tests.guest.scripts.links import main
+else:  # the agent has another name in the guest, and the script is there only
+    from lab.agent.real_guest import _MODULES, _instruction_that_stops_the_machine, _map_mailbox
+    from lab.agent.script import main
 
 
 def entry() -> None:

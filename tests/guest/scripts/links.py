@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest: build networks as the agent does, send numbered datagrams, and tell what became of each."""
+"""Test script for the guest: build networks as the agent does, send numbered datagrams, and report which arrive."""
 
 from __future__ import annotations
 
@@ -7,14 +7,15 @@ import contextlib
 import socket
 import struct
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
+from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.topology.addressing import ports
 from lab.agent.topology.link_programs import LinkPrograms, needs_programs
 from lab.agent.topology.netns import network_namespace
 from lab.agent.topology.network import Network
-from lab.agent.trial import BPF_SOURCES
+from lab.job.protocol import Job
 
 PORT = 9000
 SO_TIMESTAMPNS = 35
@@ -24,7 +25,7 @@ HEADER = struct.Struct("!IQ")
 
 
 @contextlib.contextmanager
-def running(job: Any) -> Iterator[Network]:
+def running(job: Job) -> Iterator[Network]:
     programs = LinkPrograms(BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
     network = Network(job, programs)
     try:
@@ -61,8 +62,8 @@ def sender(network: Network, node: str, tos: int = 0) -> socket.socket:
 
 
 def drain(inbox: socket.socket) -> list[list[int]]:
-    """[number, sent at, received at, TTL, ECN] of each datagram, in the order in which they came."""
-    found = []
+    """Return [number, time sent, time received, TTL, ECN field] of each datagram, in the order of arrival."""
+    found: list[list[int]] = []
     while True:
         try:
             data, extra, _flags, _source = inbox.recvmsg(2048, 256)
@@ -76,8 +77,11 @@ def drain(inbox: socket.socket) -> list[list[int]]:
         found.append([number, sent_ns, seconds * 10**9 + nanoseconds, struct.unpack("i", ttl)[0], tos[0] & 3])
 
 
-def train(job: Any, packets: int, interval_ns: int, size: int, tos: int = 0) -> dict[str, Any]:
-    """Datagrams of *size* bytes of payload, one each *interval_ns*, from s1 to d1; schedules start with the first."""
+def train(job: Job, packets: int, interval_ns: int, size: int, tos: int = 0) -> dict[str, Any]:
+    """Send datagrams with *size* bytes of payload from s1 to d1, one each *interval_ns*.
+
+    The schedules of links start with the first datagram.
+    """
     with running(job) as network:
         inbox, outbox = receiver(network, "d1"), sender(network, "s1", tos)
         address = (network.address_of("d1"), PORT)
@@ -94,14 +98,14 @@ def train(job: Any, packets: int, interval_ns: int, size: int, tos: int = 0) -> 
             if wait > 0:
                 time.sleep(wait / 1e9)
             outbox.sendto(HEADER.pack(number, time.time_ns()) + filler, address)
-        # What is in the queue is sent, what is on its way arrives.
+        # In this time, packets in queues are sent, and packets in flight arrive.
         time.sleep(3)
         qdiscs = [qdisc for node in network.read_qdiscs().values() for qdisc in node]
         return {"packets": drain(inbox), "qdiscs": qdiscs, "first_ns": time.time_ns() - (time.monotonic_ns() - began)}
 
 
-def everyone_to_everyone(job: Any) -> dict[str, Any]:
-    """One datagram from each host to each other host: (source, destination) → TTL when it arrived."""
+def everyone_to_everyone(job: Job) -> dict[str, Any]:
+    """Send one datagram from each host to each other host; return "source destination" → TTL on arrival."""
     names = [node["name"] for node in job["nodes"] if node["role"] == "host"]
     with running(job) as network:
         inboxes = {name: receiver(network, name) for name in names}
@@ -122,6 +126,6 @@ def everyone_to_everyone(job: Any) -> dict[str, Any]:
         return {"arrived": arrived}
 
 
-def main(asked: Any) -> Any:
-    what = {"train": train, "everyone": everyone_to_everyone}
+def main(asked: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:
+    what: dict[str, Callable[..., dict[str, Any]]] = {"train": train, "everyone": everyone_to_everyone}
     return {name: what[kind](*arguments) for name, (kind, *arguments) in asked.items()}

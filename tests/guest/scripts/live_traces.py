@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest: ``lab trace`` while something is done on purpose.  Returns what was printed, and what was done."""
+"""Test script for the guest: run ``lab trace`` while events are caused; return what was printed and what was done."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ def traced(act: Callable[[], Any], *arguments: str) -> dict[str, Any]:
 
 
 def transfer(count: int = BYTES, address: str = "127.0.0.1") -> dict[str, Any]:
-    """Send so many bytes over one connection; the client closes first."""
+    """Send *count* bytes over one connection; the client closes first."""
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     with socket.socket(family, socket.SOCK_STREAM) as server:
         server.bind((address, 0))
@@ -89,10 +89,13 @@ def counters(namespace: str | None = None) -> dict[str, int]:
 
 
 def network() -> None:
-    """This namespace, 10.9.0.1, is one end of a veth pair; ``peer``, 10.9.0.2, the other; it forwards, to nowhere."""
+    """Create the namespace ``peer`` (10.9.0.2) and connect it to this namespace (10.9.0.1) with a veth pair.
+
+    ``peer`` forwards packets but has no routes for them.
+    """
     command("ip", "netns", "add", "peer")
     command("ip", "link", "add", "veth-a", "type", "veth", "peer", "name", "veth-b", "netns", "peer")
-    # Without addresses of its own, IPv6 says nothing here.
+    # Without link-local addresses, IPv6 sends no packets of its own.
     command("ip", "link", "set", "veth-a", "addrgenmode", "none")
     command("ip", "netns", "exec", "peer", "ip", "link", "set", "veth-b", "addrgenmode", "none")
     command("ip", "address", "add", "10.9.0.1/24", "dev", "veth-a")
@@ -120,7 +123,7 @@ def nowhere() -> dict[str, Any]:
 
 
 def full_buffer() -> dict[str, Any]:
-    """Datagrams to a socket that nobody reads."""
+    """Send datagrams to a socket that nobody reads."""
     before = counters()
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         receiver.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
@@ -139,7 +142,7 @@ def full_buffer() -> dict[str, Any]:
 
 
 def wrong_checksum() -> dict[str, Any]:
-    """Datagrams to an open port whose UDP checksum is wrong."""
+    """Send datagrams with a wrong UDP checksum to an open port."""
     before = counters("peer")
     receiver = subprocess.Popen(
         ["ip", "netns", "exec", "peer", "socat", "-u", "UDP4-RECV:7003", "OPEN:/dev/null"], stderr=subprocess.DEVNULL
@@ -157,7 +160,7 @@ def wrong_checksum() -> dict[str, Any]:
 
 
 def filtered() -> dict[str, Any]:
-    """A socket's filter refuses 6 datagrams, one that tc has on a device's input refuses 4."""
+    """Send 6 datagrams that a socket's filter drops, and 4 that a tc filter on a device's ingress drops."""
     refuse = struct.pack("HBBI", 0x06, 0, 0, 0)  # BPF_RET | BPF_K, 0 bytes
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as receiver:
         instructions = ctypes.create_string_buffer(refuse)
@@ -176,10 +179,10 @@ def filtered() -> dict[str, Any]:
 
 
 def switched() -> dict[str, Any]:
-    """A refused datagram before, while and after the collector is off; and what a second terminal is told."""
-    told = []
+    """Cause a drop before, while and after the collector is off; return the answers to the commands that switch it."""
+    told: list[str] = []
     for word in ("--status", "--off", "--status", "--on"):
-        datagrams("127.0.0.1", 7010 + len(told), 1)  # no socket: NO_SOCKET
+        datagrams("127.0.0.1", 7010 + len(told), 1)  # It is dropped with the reason NO_SOCKET.
         time.sleep(0.3)
         asked = [sys.executable, "-m", "lab.live", "drops", word]
         told.append(subprocess.run(asked, check=True, capture_output=True, text=True).stdout.strip())
@@ -189,7 +192,7 @@ def switched() -> dict[str, Any]:
 
 
 def shaped() -> dict[str, Any]:
-    """100 datagrams through 1 Mbit/s and a queue of 20."""
+    """Send 100 datagrams through a rate limit of 1 Mbit/s with a queue of 20 packets."""
     command("tc", "qdisc", "add", "dev", "veth-a", "root", "handle", "1:", "tbf",
             "rate", "1mbit", "burst", "2000", "limit", "100000")  # fmt: skip
     command("tc", "qdisc", "add", "dev", "veth-a", "parent", "1:", "handle", "2:", "pfifo", "limit", "20")
@@ -208,7 +211,7 @@ def both_families(count: int) -> list[dict[str, Any]]:
 
 
 def every_cause() -> dict[str, Any]:
-    """One after the other, what drops packets: by port (by address, where there is none)."""
+    """Cause drops for each reason in turn; the drops are told apart by their destination ports."""
     return {
         "no_route": nowhere(),
         "receive_buffer": full_buffer(),
@@ -227,7 +230,7 @@ def main(_asked: Any) -> dict[str, Any]:
         "flow of another process": traced(transfer, "flow", "--interval", "0.5", "--pid", "1000000"),
         "packets": traced(lambda: both_families(100), "packets", "--json"),
         "packets table": traced(lambda: transfer(100), "packets"),
-        "transmit": traced(lambda: transfer(5000), "probe", "--transmit", "--json"),
+        "transmit": traced(lambda: transfer(5000), "tcp_probe", "--transmit", "--json"),
         "latency": traced(lambda: transfer(100), "drops", "--latency"),
         "causes": traced(every_cause, "drops", "--json"),
         "switched": traced(switched, "drops", "--json"),

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""In the guest: the native engine's side of things, on a kernel that has everything."""
+"""Test script for the guest: do what the native engine does, on a kernel that has everything that trials may need."""
 
 from __future__ import annotations
 
@@ -14,11 +14,12 @@ from pathlib import Path
 from typing import Any
 
 from lab.engine.native import isolation
+from lab.job.protocol import Job
 
 CUBIC = Path("/sys/module/tcp_cubic/parameters/hystart")
 
 
-def main(asked: Any) -> dict[str, Any]:
+def main(asked: dict[str, Job]) -> dict[str, Any]:
     return {
         "capabilities": json.loads(started("lab.agent.capabilities").communicate()[0]),
         "trial": whole_trial(asked["job"]),
@@ -34,7 +35,7 @@ def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
 
 
 def left() -> dict[str, Any]:
-    """What a trial could leave behind."""
+    """Return everything that a trial could leave behind: processes, namespaces, links and pinned BPF programs."""
     mark = f"{isolation.MARK}=".encode()
     environments = [_environment(path) for path in Path("/proc").glob("[0-9]*")]
     links = json.loads(subprocess.run(["ip", "-j", "link"], capture_output=True, check=True).stdout)
@@ -50,7 +51,7 @@ def _namespace(process: Path) -> str:
     try:
         return os.readlink(process / "ns" / "net")
     except OSError:
-        return ""  # it has ended
+        return ""  # The process has ended.
 
 
 def _environment(process: Path) -> bytes:
@@ -60,13 +61,13 @@ def _environment(process: Path) -> bytes:
         return b""
 
 
-def written(job: Any) -> str:
+def written(job: Job) -> str:
     path = Path("/run/native.json")
     path.write_text(json.dumps(job), encoding="utf-8")
     return str(path)
 
 
-def whole_trial(job: Any) -> dict[str, Any]:
+def whole_trial(job: Job) -> dict[str, Any]:
     before = left()
     process = started("lab.agent", written(job), "/run/record")
     printed = process.communicate()[0]
@@ -81,12 +82,15 @@ def whole_trial(job: Any) -> dict[str, Any]:
     }
 
 
-def killed_trial(job: Any) -> dict[str, Any]:
-    """With kill -9 in the middle of the traffic, to the process that a killed lab's kernel would kill."""
+def killed_trial(job: Job) -> dict[str, Any]:
+    """Run a trial and kill it with SIGKILL during its traffic.
+
+    The killed process is the one that the kernel kills when a ``lab`` process is killed.
+    """
     before = left()
     process = started("lab.agent", written(job), "/run/killed")
     assert process.stdout is not None
-    process.stdout.readline()  # traffic has begun
+    process.stdout.readline()  # The first line is printed when the traffic has begun.
     during = left()
     os.kill(process.pid, signal.SIGKILL)
     process.wait()
@@ -94,7 +98,7 @@ def killed_trial(job: Any) -> dict[str, Any]:
 
 
 def settled(before: dict[str, Any]) -> dict[str, Any]:
-    """What is left after a moment: the kernel takes namespaces down in the background."""
+    """Return what is left after a moment, because the kernel removes namespaces in the background."""
     for _ in range(50):
         if (now := left()) == before:
             break
@@ -102,8 +106,8 @@ def settled(before: dict[str, Any]) -> dict[str, Any]:
     return now
 
 
-def parameters(job: Any) -> dict[str, Any]:
-    """A lab that is killed after it has changed a parameter; the next one puts it back."""
+def parameters(job: Job) -> dict[str, Any]:
+    """Simulate a ``lab`` process that is killed after it has changed a parameter, and let the next one restore it."""
     before = CUBIC.read_text().strip()
 
     def change() -> None:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Options of collectors, as their maps in the kernel get them; and the collectors' names in all places."""
+"""Check how the options of collectors are written to their BPF maps, and that all places list the same collectors."""
 
 from __future__ import annotations
 

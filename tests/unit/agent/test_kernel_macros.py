@@ -1,13 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Macros from a kernel's types: what is looked for, and what comes of it."""
+"""Check which macros are generated from the names in a program and the types of a kernel."""
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
-from lab.agent.collectors.btf import Place, TypesError
+from lab.agent.collectors.btf import KernelTypes, Place, TypesError
 from lab.agent.collectors.kernel_macros import kernel_macros
 
 KNOWN = {
@@ -17,8 +15,11 @@ KNOWN = {
 }
 
 
-class Types:
+class Types(KernelTypes):
     """A kernel with three fields and one tracepoint."""
+
+    def __init__(self) -> None:
+        """Nothing of this machine's kernel is read."""
 
     def place(self, structure: str, field: str) -> Place | None:
         return KNOWN.get((structure, field))
@@ -28,8 +29,7 @@ class Types:
 
 
 def macros(source: str) -> dict[str, int]:
-    types: Any = Types()
-    lines = kernel_macros(source, types).split("\n")
+    lines = kernel_macros(source, Types()).split("\n")
     return {line.split()[1]: int(line.split()[2]) for line in lines if line}
 
 
@@ -55,7 +55,7 @@ def test_nested_uses_are_found_and_comments_are_not() -> None:
 
 
 def test_a_field_that_is_not_there_is_an_error() -> None:
-    with pytest.raises(TypesError, match="struct tcp_sock has no wnd"):
+    with pytest.raises(TypesError, match="struct tcp_sock has no field wnd"):
         macros("READ(u32, sk, tcp_sock, wnd)")
 
 

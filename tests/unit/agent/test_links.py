@@ -1,10 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``tc`` commands of a link, word for word."""
+"""Check the exact text of a link's ``tc`` commands."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from typing import Any
 
 import pytest
 
@@ -32,8 +31,8 @@ def queue(discipline: str, packets: int | None = None, **parameters: str | int |
 @pytest.mark.parametrize(
     ("rate_bps", "mtu", "expected"),
     [
-        (20_000_000, 1500, 1514 + 250),  # 100 µs at 20 Mbit/s are 250 bytes
-        (1_000_000, 1500, 1514 + 12),  # 12.5, rounded down
+        (20_000_000, 1500, 1514 + 250),  # At 20 Mbit/s, 100 µs are 250 bytes.
+        (1_000_000, 1500, 1514 + 12),  # 12.5 bytes are rounded down.
         (10_000_000_000, 9000, 9014 + 125_000),
         (1_000, 1500, 1514),
     ],
@@ -97,7 +96,7 @@ def test_loss_is_a_percentage_that_keeps_its_grain(loss: float, expected: str) -
     assert " ".join(links.netem_arguments(netem)) == (
         f"netem limit 100000 delay 20000000ns loss random {expected} seed 7"
     )
-    # The kernel holds a 32-bit fraction of one.
+    # The kernel stores a probability as a 32-bit fraction.
     assert round(float(expected[:-1]) / 100 * (2**32 - 1)) == pytest.approx(loss * (2**32 - 1), abs=1)
 
 
@@ -112,8 +111,8 @@ def test_what_arrives_goes_through_the_ifb() -> None:
 def test_every_port_knows_what_leaves_and_what_arrives() -> None:
     job: Job = job_with(["s1", "d1"], [("s1", "d1")])
     (link,) = job["links"]
-    changes: dict[str, Any] = {"ab": {**link["ab"], "rate_bps": 1}, "ba": {**link["ba"], "rate_bps": 2}}
-    link.update(changes)  # type: ignore[typeddict-item]
+    link["ab"] = {**link["ab"], "rate_bps": 1}
+    link["ba"] = {**link["ba"], "rate_bps": 2}
     near, far = addressing.ports(job)
     assert (links.leaving(job, near)["rate_bps"], links.arriving(job, near)["rate_bps"]) == (1, 2)
     assert (links.leaving(job, far)["rate_bps"], links.arriving(job, far)["rate_bps"]) == (2, 1)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel's answers about sockets: bytes captured from a real one, and a socket of our own."""
+"""Check how the kernel's answers about sockets are parsed: with captured bytes, and with a socket of this process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ import pytest
 from lab.agent.traffic import sockdiag
 from lab.agent.traffic.sockdiag import Socket, SocketDiagnostics, parse_tcp_info
 
-# One INET_DIAG message of Linux 6.18 without its netlink header: 100,000 bytes sent over 127.0.0.1, all acknowledged.
+# This is an INET_DIAG message of Linux 6.18 without its netlink header, for a connection over 127.0.0.1 that has sent
+# 100,000 bytes, all of which are acknowledged.
 CAPTURED = bytes.fromhex(
     "02010000dca097bf7f0000010000000000000000000000007f00000100000000000000000000000000000000021000000000000000000000"
     "000000000000000000000000e86a0100050008000000000008000f00000000000c001500010000000000000006001600520000001c010200"
@@ -68,7 +69,7 @@ def tcp_info_bytes() -> bytes:
 
 def test_an_older_kernels_shorter_struct_lacks_only_its_end() -> None:
     whole = tcp_info_bytes()
-    short = parse_tcp_info(whole[:104])  # Linux 3.x: up to tcpi_total_retrans
+    short = parse_tcp_info(whole[:104])  # In Linux 3.x, the struct ended with tcpi_total_retrans.
     assert list(short)[-1] == "total_retrans"
     everything = parse_tcp_info(whole)
     assert {name: everything[name] for name in short} == short
@@ -103,7 +104,7 @@ def test_a_socket_of_our_own_is_found(ip: str) -> None:
     try:
         diagnostics = SocketDiagnostics(os.getpid(), ip)
     except PermissionError:
-        pytest.skip("entering a network namespace, even one's own, takes root")
+        pytest.skip("entering a network namespace requires root")
     with (
         socket.create_server((address, 0), family=family) as server,
         socket.create_connection(server.getsockname()[:2]) as client,

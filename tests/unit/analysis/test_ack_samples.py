@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trace arithmetic, against values worked out by hand."""
+"""Computations on traces, compared with results that were calculated by hand."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ MS = 1_000_000
 
 
 def trace(**columns: list[int]) -> AckSamples:
-    """Return a trace of the columns given; the others are 0."""
+    """Return a trace with the given columns; all other columns are 0."""
     rows = len(next(iter(columns.values())))
     names = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us")
     return AckSamples.from_columns({name: np.array(columns.get(name, [0] * rows)) for name in names})
@@ -51,7 +51,7 @@ def test_unwrap32_of_more_than_one_turn() -> None:
 def test_a_value_counts_for_the_time_before_its_row() -> None:
     rows = trace(time_ns=[0, 10, 40], srtt_us=[100, 200, 600])
     assert holding_times(rows).tolist() == [0, 10, 30]
-    # 200 for 10 ns and 600 for 30 ns; the first row's value held for an unknown time.
+    # The value is 200 for 10 ns and 600 for 30 ns.  Nobody knows how long the first row's value was in force.
     assert weighted_mean(rows.srtt_us, holding_times(rows)) == pytest.approx(500.0)
 
 
@@ -61,7 +61,7 @@ def test_weighted_mean_without_weight() -> None:
 
 @pytest.mark.parametrize(("quantile", "expected"), [(0.1, 1.0), (0.5, 2.0), (0.75, 2.0), (0.76, 3.0), (1.0, 3.0)])
 def test_weighted_quantile(quantile: float, expected: float) -> None:
-    # Weights: a quarter on 1, half on 2, a quarter on 3; given out of order.
+    # The weights are a quarter for 1, a half for 2 and a quarter for 3.  The values are not in order.
     assert weighted_quantile(np.array([3, 1, 2]), np.array([10, 10, 20]), quantile) == expected
 
 
@@ -70,8 +70,9 @@ def test_weighted_quantile_of_nothing() -> None:
 
 
 def test_ssthresh_is_told_from_three_quarters_of_the_window() -> None:
-    # From a real CUBIC trace: HyStart at 75; the report follows the window (76 = 3/4 of 102) until a loss at 140
-    # sets 98; recovery ends, and the report follows the window again (99 = 3/4 of 132).
+    # From a real CUBIC trace: HyStart sets ssthresh to 75.  The reported value then follows the window (76 is 3/4 of
+    # 102), until a loss at a window of 140 sets ssthresh to 98.  After recovery, the reported value follows the window
+    # again (99 is 3/4 of 132).
     rows = trace(ssthresh=[INFINITE_SSTHRESH, 75, 76, 105, 98, 98, 99], snd_cwnd=[75, 75, 102, 140, 139, 98, 132])
     assert ssthresh(rows).tolist() == [INFINITE_SSTHRESH, 75, 75, 75, 98, 98, 98]
 
@@ -86,18 +87,18 @@ def test_reductions_are_new_thresholds_below_the_window() -> None:
 
 
 def test_two_reductions_to_the_same_threshold_are_two() -> None:
-    # 3/4 of 132 is reported when the second loss comes and sets 93 again.
+    # Before the second loss sets ssthresh to 93 again, the reported value is 99, which is 3/4 of 133.
     rows = trace(ssthresh=[99, 93, 93, 94, 99, 93], snd_cwnd=[133, 132, 93, 126, 133, 132])
     assert reductions(rows).tolist() == [1, 5]
 
 
 def test_a_window_that_restarts_after_idling_is_no_reduction() -> None:
-    # The report falls back from 3/4 of the window to the threshold, because the window fell.
+    # The window is reduced after an idle period, so the reported value falls from 3/4 of the window to ssthresh.
     assert reductions(trace(ssthresh=[60, 60, 75, 60], snd_cwnd=[80, 80, 100, 10])).tolist() == []
 
 
 def test_an_algorithm_that_keeps_more_than_three_quarters() -> None:
-    # Scalable TCP keeps 7/8: the report rises from 75 (3/4 of 100) to 87.
+    # Scalable TCP reduces the window to 7/8 only, so the reported value increases from 75 (3/4 of 100) to 87.
     assert reductions(trace(ssthresh=[60, 75, 87, 87], snd_cwnd=[80, 100, 99, 87])).tolist() == [2]
 
 
@@ -126,16 +127,16 @@ def test_between_keeps_both_ends() -> None:
 
 
 def test_goodput_series_takes_each_ack_at_its_own_time() -> None:
-    # The ACK at 50 ms acknowledges 500 bytes (seen in the next row), that at 150 ms another 3000.
+    # The ACK at 50 ms acknowledges 500 bytes, which the next row shows, and the ACK at 150 ms another 3000.
     rows = trace(time_ns=[0, 50 * MS, 150 * MS, 250 * MS], snd_una=[0, 0, 500, 3500])
     times, rate = goodput_series(rows, 0, 200 * MS, 100 * MS)
     assert times.tolist() == pytest.approx([0.05, 0.15])
-    # First bin: 500, and half of what was delivered between 50 and 150 ms. Second: the other half.
+    # The first bin has the 500 bytes and half of what was delivered between 50 and 150 ms, the second the other half.
     assert rate.tolist() == pytest.approx([2000 * 8 / 0.1, 1500 * 8 / 0.1])
 
 
 def test_goodput_series_does_not_jump_when_a_hole_is_closed() -> None:
-    # One segment per 10 ms all the time; snd_una stands still from 100 ms to 200 ms and then catches up.
+    # One segment arrives every 10 ms.  snd_una stands still from 100 ms to 200 ms, and then catches up in one step.
     una = [1000 * step for step in range(11)] + [10_000] * 10 + [21_000] + [1000 * step for step in range(22, 32)]
     rows = trace(time_ns=[10 * MS * step for step in range(len(una))], snd_una=una)
     _, rate = goodput_series(rows, 0, 300 * MS, 50 * MS)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Statistics, against published tables and values worked out by hand."""
+"""Statistics, compared with published tables and results that were calculated by hand."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.analysis.statistics import jain_index, median_index, student_t, summari
 @pytest.mark.parametrize(
     ("confidence", "degrees", "expected"),
     [
-        # NIST/SEMATECH e-Handbook, table 1.3.6.7.2, two-sided.
+        # Two-sided quantiles from the NIST/SEMATECH e-Handbook, table 1.3.6.7.2.
         (0.95, 1, 12.706),
         (0.95, 2, 4.303),
         (0.95, 3, 3.182),
@@ -31,7 +31,7 @@ def test_student_t_is_that_of_the_tables(confidence: float, degrees: int, expect
 
 
 def test_student_t_where_it_has_a_closed_form() -> None:
-    # One degree of freedom is Cauchy's distribution; with two, t = p·sqrt(2 / (1 - p²)).
+    # With one degree of freedom this is the Cauchy distribution; with two, t = p·sqrt(2 / (1 - p²)).
     assert student_t(0.95, 1) == pytest.approx(math.tan(math.pi / 2 * 0.95), rel=1e-10)
     assert student_t(0.95, 2) == pytest.approx(0.95 * math.sqrt(2 / (1 - 0.95**2)), rel=1e-10)
 
@@ -49,7 +49,7 @@ def test_student_t_refuses(confidence: float, degrees: int) -> None:
 def test_summary_of_three() -> None:
     summary = summarise([1.0, 2.0, 6.0])
     assert summary is not None
-    # Mean 3; squares 4 + 1 + 9 = 14, over 2 is 7; t(2) = 4.3027.
+    # The mean is 3.  The squared deviations are 4 + 1 + 9 = 14, so the variance is 14 / 2 = 7.  t(2) is 4.3027.
     assert (summary.n, summary.mean, summary.low, summary.high) == (3, 3.0, 1.0, 6.0)
     assert summary.sd == pytest.approx(math.sqrt(7))
     assert summary.ci95 == pytest.approx(4.30265 * math.sqrt(7) / math.sqrt(3), rel=1e-5)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The initramfs archives: read back, by a reader of our own and by the ``cpio`` tool where there is one."""
+"""Check initramfs archives by reading them back, with a reader of this module and with ``cpio`` if it is installed."""
 
 from __future__ import annotations
 
@@ -28,8 +28,8 @@ class Entry:
 
 
 def entries(data: bytes) -> list[Entry]:
-    """Every entry up to the trailer, by the kernel's description of the format."""
-    found = []
+    """Return all entries before the trailer; the format is that of the kernel's documentation."""
+    found: list[Entry] = []
     offset = 0
     while True:
         assert offset % 4 == 0
@@ -60,7 +60,7 @@ def test_files_and_their_directories() -> None:
 
 
 def test_every_directory_comes_before_what_is_in_it() -> None:
-    # The kernel unpacks in order, and silently drops a file whose directory is not there yet.
+    # The kernel unpacks entries in order and silently drops a file whose directory does not exist yet.
     seen = {""}
     for entry in entries(archive({"a/b/c": b"", "a-b": b"", "a.b/c": b"", "z": b""})):
         assert str(entry.name).rpartition("/")[0] in seen
@@ -75,7 +75,7 @@ def test_nothing_of_this_machine_is_in_it() -> None:
 
 
 def test_archives_can_follow_one_another() -> None:
-    # The agent's files are appended to the image's boot archive.
+    # This happens when the agent's files are appended to the image's boot archive.
     assert len(archive(FILES)) % 4 == 0
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The guest image: what is taken for one, and building one without a network."""
+"""Check which folders count as guest images, and how an image is built (without a network)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 @pytest.fixture
 def builder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A bootstrap that needs no network, first in PATH."""
+    """Put an ``mmdebstrap`` that needs no network first in PATH."""
     program = write_bootstrap(tmp_path)
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     return program
@@ -73,7 +73,9 @@ def test_a_tool_that_fails_leaves_no_image(
     write_program(builder.with_name(program), "echo 'E: something is wrong'; exit 7")
     if program == "tar":
         write_program(builder, "exit 0")
-    with pytest.raises(ImageError, match=rf"{program} failed \(exit 7\); E: something is wrong \(log: .*\.log\)"):
+    with pytest.raises(
+        ImageError, match=rf"{program} failed \(exit status 7\); E: something is wrong \(log: .*\.log\)"
+    ):
         build.build_image(ignore)
     assert "something is wrong" in (own_cache / "image-build.log").read_text()
     assert build.find_image() is None
@@ -108,7 +110,7 @@ def test_a_missing_tool_is_named_with_its_package(tool: str, tmp_path: Path, mon
 def test_a_half_built_image_is_no_image() -> None:
     with unfinished_folder(places.images()) as partial:
         (partial / "info.json").write_text("{}")
-        (places.images() / ("0" * 64)).mkdir()  # lacks info.json, which is written last
+        (places.images() / ("0" * 64)).mkdir()  # This folder is unfinished: it has no info.json, which is written last.
         assert build.list_images() == []
         assert build.open_image("0" * 64) is None
 
@@ -117,7 +119,7 @@ def test_a_damaged_image_says_which_file() -> None:
     folder = places.images() / ("0" * 64)
     folder.mkdir(parents=True)
     (folder / "info.json").write_text("{")
-    with pytest.raises(ImageError, match=r"info\.json is damaged .*remove the folder and build again"):
+    with pytest.raises(ImageError, match=r"info\.json is damaged .*remove the folder and build the image again"):
         build.open_image("0" * 64)
 
 
@@ -165,7 +167,9 @@ def test_a_killed_builder_holds_nobody_up() -> None:
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "file" / "cache"))
-    with pytest.raises(StoreError, match=r"cannot write the cache .*: Not a directory; LAB_CACHE names another"):
+    with pytest.raises(
+        StoreError, match=r"cannot write the cache .*: Not a directory; set LAB_CACHE to another folder"
+    ):
         places.builder_lock("image")
 
 

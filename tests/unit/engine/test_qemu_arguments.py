@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""QEMU's command line: what makes a trial exact is there, and what could unmake it is not."""
+"""Check that QEMU's command line has the options that make trials reproducible, and none that would prevent it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def image(tmp_path: Path) -> Image:
 
 
 def options(arguments: list[str], name: str) -> list[str]:
-    """Every value that is given to the option ``name``."""
+    """Return all values that are given to the option ``name``."""
     return [value for option, value in pairwise(arguments) if option == name]
 
 

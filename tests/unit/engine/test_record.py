@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A record as it comes out of a guest, which may have run anybody's code."""
+"""Check how a record is taken from a guest, which may have run untrusted code."""
 
 from __future__ import annotations
 
@@ -8,24 +8,29 @@ import mmap
 import tarfile
 from collections.abc import Iterator
 from pathlib import Path
-from types import SimpleNamespace
-from typing import Any
 
 import pytest
 
 from lab.engine.vm.engine import _take_record
+from lab.engine.vm.machine import Machine
 from lab.errors import GuestError
 from lab.job.mailbox import Mailbox, State
 
 
+class Stopped(Machine):
+    """A machine with only the attributes that :func:`_take_record` uses."""
+
+    def __init__(self, mailbox: Mailbox, console: Path) -> None:
+        self.mailbox, self.console = mailbox, console
+
+
 @pytest.fixture
-def guest(tmp_path: Path) -> Iterator[Any]:
-    """A machine as far as :func:`_take_record` looks at it."""
+def guest(tmp_path: Path) -> Iterator[Stopped]:
     with mmap.mmap(-1, (4 << 20) + (1 << 20)) as memory:
         mailbox = Mailbox(memory)
         mailbox.initialise(b"{}")
         mailbox.state = State.DONE
-        yield SimpleNamespace(mailbox=mailbox, console=tmp_path / "console.log")
+        yield Stopped(mailbox, tmp_path / "console.log")
 
 
 @pytest.fixture
@@ -36,7 +41,7 @@ def record(tmp_path: Path) -> Path:
 
 
 def archive(*members: tuple[str, bytes | None, bytes]) -> bytes:
-    """A tar of (name, content or None, type)."""
+    """Return a tar archive of entries that are given as (name, content or None, type)."""
     out = io.BytesIO()
     with tarfile.open(fileobj=out, mode="w", format=tarfile.USTAR_FORMAT) as tar:
         for name, content, kind in members:
@@ -48,7 +53,7 @@ def archive(*members: tuple[str, bytes | None, bytes]) -> bytes:
     return out.getvalue()
 
 
-def test_files_and_folders_come_out(guest: Any, record: Path) -> None:
+def test_files_and_folders_come_out(guest: Stopped, record: Path) -> None:
     guest.mailbox.write(
         archive(
             ("record.json", b"{}", tarfile.REGTYPE),
@@ -73,7 +78,7 @@ def test_files_and_folders_come_out(guest: Any, record: Path) -> None:
         ("fifo", tarfile.FIFOTYPE),
     ],
 )
-def test_nothing_else_does(guest: Any, record: Path, name: str, kind: bytes) -> None:
+def test_nothing_else_does(guest: Stopped, record: Path, name: str, kind: bytes) -> None:
     guest.mailbox.write(archive((name, b"x" if kind == tarfile.REGTYPE else None, kind)))
     with pytest.raises(GuestError, match=r"record cannot be read: .* does not belong in a record"):
         _take_record(guest, record)
@@ -83,13 +88,13 @@ def test_nothing_else_does(guest: Any, record: Path, name: str, kind: bytes) -> 
 
 
 @pytest.mark.parametrize("content", [b"", b"no tar", archive(("record.json", b"x" * 2000, tarfile.REGTYPE))[:1000]])
-def test_what_is_no_archive(guest: Any, record: Path, content: bytes) -> None:
+def test_what_is_no_archive(guest: Stopped, record: Path, content: bytes) -> None:
     guest.mailbox.write(content)
     with pytest.raises(GuestError, match="the agent's record cannot be read"):
         _take_record(guest, record)
 
 
-def test_an_agent_that_failed_says_why_in_one_line(guest: Any, record: Path) -> None:
+def test_an_agent_that_failed_says_why_in_one_line(guest: Stopped, record: Path) -> None:
     guest.mailbox.write(b"Traceback (most recent call last):\n  File ...\nValueError: something is wrong\n")
     guest.mailbox.state = State.FAILED
     with pytest.raises(GuestError) as caught:
@@ -97,7 +102,7 @@ def test_an_agent_that_failed_says_why_in_one_line(guest: Any, record: Path) -> 
     assert caught.value.reason == "the agent failed (FAILED): ValueError: something is wrong"
 
 
-def test_an_agent_that_stopped_too_early(guest: Any, record: Path) -> None:
+def test_an_agent_that_stopped_too_early(guest: Stopped, record: Path) -> None:
     guest.mailbox.state = State.RUNNING
     with pytest.raises(GuestError, match=r"the agent failed \(RUNNING\): no message"):
         _take_record(guest, record)

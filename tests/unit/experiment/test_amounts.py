@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.experiment.read.load import SpecError, load_experiment
+from lab.errors import SpecError
+from lab.experiment.read.load import load_experiment
 from lab.experiment.schema.amounts import FixedSize, ParetoSizes, draw, parse_sizes
 from lab.job.protocol import Arrivals, Job
 from lab.plan.plan import make_plan

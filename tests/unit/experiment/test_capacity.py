@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 from lab.agent.topology.link_programs import opportunities_ms
-from lab.experiment.read.load import SpecError, load_experiment
+from lab.errors import SpecError
+from lab.experiment.read.load import load_experiment
 from lab.experiment.schema.capacity import parse_capacity
 from lab.plan.plan import make_plan
 from lab.store.run import create_run

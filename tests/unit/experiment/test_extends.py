@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from lab.experiment.read.load import LoadedExperiment, SpecError, load_experiment
+from lab.errors import SpecError
+from lab.experiment.read.load import LoadedExperiment, load_experiment
 
 BASE = """\
 name: base

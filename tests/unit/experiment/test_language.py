@@ -6,13 +6,13 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
-from typing import Any
 
 import pytest
 
-from lab.experiment.read.load import SpecError, load_experiment
+from lab.errors import SpecError
+from lab.experiment.read.load import load_experiment
 from lab.job.network import mean_burst, mean_loss, mean_rate_bps, route
-from lab.job.protocol import Job
+from lab.job.protocol import Direction, Job, Loss, Netem
 from lab.plan.plan import make_plan
 
 FILE = """\
@@ -166,7 +166,7 @@ def test_settings_of_hosts_by_pattern(tmp_path: Path) -> None:
     assert second["sysctls"] == {"net.ipv4.tcp_sack": "0"}
 
 
-def ab(job: Job) -> Any:
+def ab(job: Job) -> Direction:
     return next(link["ab"] for link in job["links"] if link["name"] == "bottleneck")
 
 
@@ -184,8 +184,13 @@ def test_a_step_and_a_ramp_are_laid_out(tmp_path: Path) -> None:
         None, 12_500, 15_000, 17_500, 20_000,
     ]  # fmt: skip
     # Of a queue in BDPs, the limit follows the rate.
-    assert way["changes"][0]["queue"]["limit_bytes"] * 2 == way["queue"]["limit_bytes"]
+    before, after = way["queue"], way["changes"][0]["queue"]
+    assert before is not None
+    assert after is not None
+    assert after["limit_bytes"] is not None
+    assert after["limit_bytes"] * 2 == before["limit_bytes"]
     # No two draw the same random numbers.
+    assert way["netem"] is not None
     seeds = [change["netem"]["seed"] for change in way["changes"] if change["netem"]] + [way["netem"]["seed"]]
     assert len(set(seeds)) == len(seeds)
     # 5 s at 20, 6 at 10, then a second each at 12.5, 15 and 17.5, 6 at 20 Mbit/s.
@@ -207,6 +212,8 @@ def test_a_step_and_a_ramp_are_laid_out(tmp_path: Path) -> None:
 )
 def test_the_mean_loss_and_burst_of_a_model(tmp_path: Path, loss: str, share: float, burst: float) -> None:
     netem = ab(job(tmp_path, f"topology.bottleneck.loss={loss}"))["netem"]
+    assert netem is not None
+    assert netem["loss"] is not None
     assert mean_loss(netem) == pytest.approx(share, rel=1e-3)
     assert mean_burst(netem["loss"]) == pytest.approx(burst, rel=1e-3)
 
@@ -240,6 +247,10 @@ def test_the_four_states_against_a_simulation_of_the_kernel_code() -> None:
         losses.append(lost)
     bursts = [len(list(run)) for lost, run in itertools.groupby(losses) if lost]
     values = [p13, p31, p32, p23, p14]
-    netem: Any = {"loss": {"model": "state", "values": values}}
+    loss: Loss = {"model": "state", "values": values}
+    netem: Netem = {
+        "delay_ns": 0, "jitter": None, "loss": loss, "duplicate": 0.0, "corrupt": 0.0, "reorder": None,
+        "limit_packets": 1000, "seed": 1,
+    }  # fmt: skip
     assert mean_loss(netem) == pytest.approx(sum(losses) / len(losses), rel=0.03)
-    assert mean_burst(netem["loss"]) == pytest.approx(sum(bursts) / len(bursts), rel=0.03)
+    assert mean_burst(loss) == pytest.approx(sum(bursts) / len(bursts), rel=0.03)

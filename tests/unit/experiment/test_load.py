@@ -3,7 +3,7 @@
 
 import copy
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from pydantic import ValidationError
 
 from lab.errors import SpecError
 from lab.experiment.check import validate as validation
+from lab.experiment.check.experiment import check
 from lab.experiment.check.problems import InvalidExperimentError, Problem
 from lab.experiment.check.validate import CheckedExperiment, examine, validate
 from lab.experiment.read.load import LoadedExperiment, load_experiment
@@ -50,6 +51,7 @@ def test_the_shipped_experiment() -> None:
     experiment = loaded.experiment
     assert loaded.path == SHIPPED
     assert loaded.text == SHIPPED.read_bytes()
+    assert isinstance(experiment.topology, Dumbbell)
     assert experiment.topology.bottleneck.rate == 20_000_000
     assert experiment.topology.bottleneck.delay == 20_000_000
     assert experiment.duration == 30 * 10**9
@@ -114,7 +116,10 @@ def test_overrides_replace_and_add(tmp_path: Path) -> None:
         "title=a = b",
     )
     assert loaded.experiment.duration == 5 * 10**9
-    assert str(loaded.experiment.topology.bottleneck.queue.limit) == "2 BDP"
+    topology = loaded.experiment.topology
+    assert isinstance(topology, Dumbbell)
+    assert topology.bottleneck.queue is not None
+    assert str(topology.bottleneck.queue.limit) == "2 BDP"
     assert list(loaded.experiment.flows) == ["bulk", "late"]
     assert loaded.experiment.flows["late"].cc == "bbr"
     assert loaded.experiment.title == "a = b"
@@ -331,13 +336,13 @@ def test_any_values_in_a_good_document(changes: dict[str, Any]) -> None:
 def test_each_cell_is_parsed_and_checked_once(monkeypatch: pytest.MonkeyPatch) -> None:
     parsed: list[str] = []
     checked: list[Experiment] = []
-    parse, check = validation._parse, validation.check
+    parse = validation._parse
 
     def counted_parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:
         parsed.append(json.dumps(document))
         return parse(document, contents)
 
-    def counted_check(experiment: Experiment) -> Iterator[Problem]:
+    def counted_check(experiment: Experiment) -> list[Problem]:
         checked.append(experiment)
         return check(experiment)
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``lab trace`` prints for rows as the kernel writes them."""
+"""Check what ``lab trace`` prints for rows in the form in which the kernel writes them."""
 
 from __future__ import annotations
 

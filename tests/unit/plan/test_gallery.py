@@ -29,8 +29,7 @@ def test_an_experiment_is_what_it_says(path: Path) -> None:
     assert path.read_text().startswith(
         "# yaml-language-server: $schema=../lab/experiment/schema/experiment.schema.json\n"
     )
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert f"| `{path.stem}` |" in readme
+    assert f"| `{path.stem}` |" in PAGE
     assert f"<!-- run of {path.stem} -->\n`lab run experiments/{path.stem}.yaml`: {len(plan.trials)} trials" in PAGE
     # A gallery shows how it is done: nothing in it should be warned of, but for what it is about.
     unexpected = [note for note in notes(plan) if "repetitions" not in note and SHORT_ON_PURPOSE not in note]

@@ -14,8 +14,8 @@ import pytest
 from lab.engine.image.build import find_image, recipe_digest
 from lab.engine.image.kernel import NEEDED, boot_modules, check_configuration
 from lab.engine.vm.engine import VmEngine
-from lab.errors import EngineError, ImageError
-from lab.experiment.read.load import LoadedExperiment, SpecError, load_experiment
+from lab.errors import EngineError, ImageError, SpecError
+from lab.experiment.read.load import LoadedExperiment, load_experiment
 from lab.job import kernels
 from lab.plan.plan import Plan, make_plan
 
@@ -81,7 +81,9 @@ def test_each_kernel_has_an_image_of_its_own(tmp_path: Path, monkeypatch: pytest
 @pytest.mark.vm
 def test_a_package_that_is_gone_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
-    with pytest.raises(EngineError, match=rf"no image with the kernel {NAME}.*lab image build --kernel FILE\.deb"):
+    with pytest.raises(
+        EngineError, match=rf"no guest image with the kernel {NAME}.*lab image build --kernel FILE\.deb"
+    ):
         VmEngine([NAME]).locate(lambda _what: None)
 
 
@@ -148,7 +150,7 @@ def test_modules_may_be_packed_or_built_in(tmp_path: Path) -> None:
     )
     found = boot_modules(root, "6.1", ("nd_pmem", "nfit", "erofs"))
     assert found == {"nfit.ko": b"nfit", "erofs.ko": b"erofs"}
-    with pytest.raises(ImageError, match=r"the kernel 6\.1 has no module ext9, which its root is mounted with"):
+    with pytest.raises(ImageError, match=r"the kernel 6\.1 has no module ext9, which is needed to mount the root"):
         boot_modules(root, "6.1", ("ext9",))
 
 

@@ -15,23 +15,14 @@ from lab.engine.base import Step, VirtualTime
 from lab.errors import EngineError, LabError, LostVMError, StoreError
 from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
-from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
+from lab.job.protocol import Job
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Outcome, Runner, remove_what_killed_runs_left
 from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
+from tests.records import record
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
-
-
-def record() -> Record:
-    return {
-        "format": PROTOCOL_FORMAT, "engine": "vm", "status": "ok", "pressure": None,
-        "traffic_start_ns": 0, "traffic_end_ns": 0, "kernel": "6.12",
-        "versions": {}, "sysctls": {}, "available_congestion_control": [], "flows": [], "interfaces": [],
-        "namespaces": [], "counters": {}, "calibration": [], "cpu": {"total_ns": 1, "busy_ns": 0, "processors": 1},
-        "collectors": {},
-    }  # fmt: skip
 
 
 class ScriptedEngine:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Folders that are whole or not there, whoever is killed and whoever comes at the same time."""
+"""Folders are complete or absent, even if processes are killed or several of them write at the same time."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from lab.store.folders import (
 
 
 def made(final: Path, content: str, if_there: Literal["refuse", "replace", "keep"] = "refuse") -> None:
+    """Create the folder *final* with a file that contains *content*."""
     with new_folder(final, if_there=if_there) as folder:
         (folder / "file").write_text(content)
 
@@ -72,7 +73,7 @@ def test_many_put_the_same_folder_while_others_list_and_remove(
 
     def look(number: int) -> None:
         for folder in by_last_use([tmp_path]):
-            # A reader that comes while the folder is removed finds the whole file, or none.
+            # A reader that opens the file while the folder is removed finds the complete file or no file.
             try:
                 assert (folder / "file").read_text() == "x" * 1000
             except FileNotFoundError:
@@ -113,5 +114,5 @@ def test_the_order_of_last_use(tmp_path: Path) -> None:
 
 def test_a_lock_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match=r"cannot write the cache .*Not a directory; LAB_CACHE names another"):
+    with pytest.raises(StoreError, match=r"cannot write the cache .*Not a directory; set LAB_CACHE to another folder"):
         lock_in(tmp_path / "file" / "locks", "image")

@@ -1,0 +1,129 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The columns of ``metrics.parquet``, from the fields of :class:`lab.analysis.metrics.FlowMetrics`."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import types
+import typing
+
+from lab.analysis.metrics import FlowMetrics
+
+from . import markdown_table, sentences
+
+UNITS = {
+    "_bps": "bit/s",
+    "_bytes": "bytes",
+    "_us": "µs",
+    "_s": "s",
+    "_segments": "segments",
+    "_share": "fraction, 0 to 1",
+}
+"""Suffix of a column's name → its unit."""
+
+OTHER_UNITS = {
+    "declared_loss": "probability",
+    "share_of_link": "fraction, 0 to 1",
+    "ceiling": "fraction, 0 to 1",
+    "retransmits": "segments",
+    "retransmitted_share": "fraction, 0 to 1",
+    "window_reductions": "count",
+    "jain_index": "1/n to 1",
+}
+
+TEXTS = {
+    "flow": "Name of the flow, such as `bulk`, or `bulk-1` where the experiment asks for several (`count`).",
+    "group": "Name of the flow as the experiment declares it. All flows of one `count` share it; the report averages "
+    "over them.",
+    "congestion_control": "Congestion control, read back from the socket; `udp` for a UDP flow.",
+    "source": "Host that sends the data.",
+    "destination": "Host that receives the data.",
+    "start_s": "Start of the flow as the experiment asks for it, from the start of traffic, start jitter included.",
+    "duration_s": "Duration of the flow as the experiment asks for it.",
+    "goodput_bps": "Payload that the receiving application read, divided by the receiver's own time (iperf3 server; "
+    "RFC 5166 calls this goodput). It covers the whole flow, slow start included.",
+    "goodput_interval_s": "The receiver's own time, by which goodput is divided.",
+    "goodput_bytes": "Payload that the receiving application read. iperf3 reads whole blocks of `--length` bytes "
+    "(128 KiB by default) and does not count a partial one.",
+    "acked_bps": "Payload that was acknowledged while iperf3 sent, from the `tcp_probe` trace. Unlike goodput it is "
+    "not rounded to iperf3's blocks.",
+    "sender_bps": "Payload that the sending application wrote (iperf3 client). It includes what only filled the "
+    "socket's send buffer.",
+    "bottleneck_bps": "Declared rate of the slowest link on the flow's path. If the rate changes during the flow, "
+    "this is the mean.",
+    "declared_loss": "Probability that a data packet is lost at random on its way, as the experiment declares it.",
+    "declared_rtt_us": "Sum of the declared propagation delays along the path, both ways.",
+    "queue_bytes": "Limit of the bottleneck's queue. A limit in packets is counted in packets of full size. Null if "
+    "there is no limit or no queue.",
+    "share_of_link": "`goodput_bps` divided by `bottleneck_bps`. Headers keep it below `ceiling`.",
+    "ceiling": "Largest possible `share_of_link`: the payload's share of a full frame, 1448/1514 for IPv4 and an MTU "
+    "of 1500.",
+    "retransmits": "Retransmitted segments (iperf3 client, from the kernel's `tcpi_total_retrans`).",
+    "retransmitted_share": "Retransmitted segments as a fraction of all data segments sent (`tcp_info`: total_retrans "
+    "/ data_segs_out).",
+    "window_reductions": "How often the sender lowered ssthresh below cwnd, from the trace. This is a lower bound. "
+    "Null for BBR, to which ssthresh means nothing.",
+    "base_rtt_us": "Smallest round-trip time of the calibration before the traffic. Without a calibration, the sum of "
+    "the declared delays.",
+    "min_rtt_us": "Smallest round-trip time that the sender's kernel saw (`tcp_info`).",
+    "srtt_mean_us": "Smoothed RTT of the sender (RFC 6298): mean over time.",
+    "srtt_median_us": "Smoothed RTT: median over time.",
+    "srtt_p95_us": "Smoothed RTT: 95th percentile over time.",
+    "srtt_max_us": "Smoothed RTT: largest value.",
+    "queueing_delay_mean_us": "`srtt_mean_us` minus `base_rtt_us`. It includes the time to send one full packet on "
+    "each hop, which a ping does not have.",
+    "queueing_delay_p95_us": "`srtt_p95_us` minus `base_rtt_us`.",
+    "cwnd_mean_segments": "Congestion window: mean over time.",
+    "busy_s": "Time during which the sender had data to send or in flight (`tcp_info`).",
+    "rwnd_limited_share": "Part of the busy time in which the receiver's window was the limit (`tcp_info`).",
+    "sndbuf_limited_share": "Part of the busy time in which the send buffer was the limit (`tcp_info`).",
+    "jain_index": "Jain's fairness index of the goodput of all TCP flows of the trial, short flows excluded. Null if "
+    "there is only one. Every flow of a trial has the same value.",
+    "fct_median_us": "For short flows: median of the completion times. Flows that did not complete are left out.",
+    "fct_p95_us": "For short flows: 95th percentile of the completion times.",
+    "datagrams_lost_share": "For a UDP flow: fraction of its datagrams that were lost, as iperf3's receiver counts.",
+    "cpu_busy_share": "Part of the traffic's time in which the processor that ran the whole topology was busy.",
+}
+"""Column → its meaning, where a reader needs more than the field's docstring."""
+
+
+def table(_what: str) -> str:
+    """The table of all columns that every experiment has."""
+    docstrings = _docstrings(FlowMetrics)
+    hints = typing.get_type_hints(FlowMetrics)
+    rows = []
+    for field in dataclasses.fields(FlowMetrics):
+        text = TEXTS.get(field.name) or sentences(docstrings.get(field.name, ""))
+        if not text:
+            raise SystemExit(
+                f"FlowMetrics.{field.name} has no docstring, and docs/generators/metrics.py no text for it"
+            )
+        rows.append((f"`{field.name}`", _type(hints[field.name]), _unit(field.name), text))
+    return markdown_table(("Column", "Type", "Unit", "Meaning"), rows)
+
+
+def _docstrings(cls: type) -> dict[str, str]:
+    """Field → the text below it in the source."""
+    (definition,) = ast.parse(inspect.getsource(cls)).body
+    assert isinstance(definition, ast.ClassDef)
+    found = {}
+    for field, below in zip(definition.body, definition.body[1:], strict=False):
+        if not (isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name)):
+            continue
+        if isinstance(below, ast.Expr) and isinstance(below.value, ast.Constant):
+            found[field.target.id] = str(below.value.value)
+    return found
+
+
+def _type(hint: object) -> str:
+    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
+    name = {str: "text", int: "integer", float: "float"}[kinds[0]]
+    return f"{name} or null" if types.NoneType in kinds else name
+
+
+def _unit(name: str) -> str:
+    if name in OTHER_UNITS:
+        return OTHER_UNITS[name]
+    return next((unit for suffix, unit in UNITS.items() if name.endswith(suffix)), "")

@@ -1,0 +1,51 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The BPF programs as this machine's clang and kernel see them."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+from lab.agent.collectors.registry import COLLECTORS
+from lab.engine.native.interpreter import find_interpreter
+
+pytestmark = pytest.mark.live
+
+ROOT = Path(__file__).parents[2]
+
+COMPILE = """
+import sys
+from pathlib import Path
+from lab.agent.collectors.bcc_loader import PRIVATE_TYPES, compile_programs
+from lab.agent.collectors.btf import KernelTypes
+
+print(compile_programs(Path(sys.argv[1]), sys.argv[2:], KernelTypes(PRIVATE_TYPES)).warnings)
+"""
+
+
+def warnings(sources: Path, *programs: str) -> str:
+    """Return what the compiler warns of."""
+    done = subprocess.run(
+        [find_interpreter({"bcc": "python3-bpfcc"}), "-c", COMPILE, str(sources), *programs],
+        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    return done.stdout.strip()
+
+
+@pytest.mark.parametrize("programs", [("interrupted", *COLLECTORS), ("links",)], ids=["collectors", "links"])
+def test_the_compiler_warns_of_nothing(programs: tuple[str, ...]) -> None:
+    assert warnings(ROOT / "bpf", *programs) == ""
+
+
+def test_a_warning_is_seen(tmp_path: Path) -> None:
+    shutil.copytree(ROOT / "bpf", tmp_path / "bpf")
+    source = tmp_path / "bpf" / "destroy.bpf.c"
+    source.write_text(source.read_text() + "\nstatic int nobody_calls_this(void) { return 1; }\n")
+    assert "unused function 'nobody_calls_this'" in warnings(tmp_path / "bpf", "interrupted", "destroy")
