@@ -206,7 +206,7 @@ def test_each_cell_has_a_figure(figures: Figures) -> None:
     assert drawn == ["events-1", "events-2", "events-3"]
     titles = [[column[0].get_title("left") for column in columns(figures("loss")[name])] for name in drawn]
     assert titles == [[f"{cc}, loss {loss}" for cc in ALGORITHMS] for loss in ("0%", "0.2%", "2%")]
-    assert "the median by goodput of its cell" in figures("loss")["events-1"].caption
+    assert "cubic-loss-0pct-r" in figures("loss")["events-1"].caption
 
 
 # --- states --------------------------------------------------------------------------------------------------

@@ -84,7 +84,7 @@ def test_of_many_flows_some_are_named(tmp_path: Path) -> None:
     jobs = [trial.job for trial in make_plan(load_experiment(file).checked).trials]
     (axes,) = topology_figure(jobs).axes
     assert len([patch for patch in axes.patches if isinstance(patch, FancyArrowPatch)]) == 12
-    assert "and 3 more flows" in [text.get_text() for text in axes.texts]
+    assert any("3 more" in text.get_text() for text in axes.texts)
     # Sources at the left, destinations at the right, none on another.
     places = layout(jobs[0])
     assert len(set(places.values())) == len(places) == 32

@@ -115,14 +115,14 @@ def test_open_run_says_what_is_wrong(replayed: Callable[[str], Run], tmp_path: P
     shutil.copytree(replayed("failed").path, copy)
     (tmp_path / "e" / "latest").symlink_to("run")
     assert open_run(tmp_path / "e" / "latest").path == copy
-    with pytest.raises(InputError, match=r"has no experiment\.yaml, plan\.json, trials; did you mean .*latest"):
+    with pytest.raises(InputError, match=r"experiment\.yaml.*plan\.json.*trials; did you mean .*latest"):
         open_run(tmp_path / "e")
     (copy / "plan.json").write_text("[]")
     with pytest.raises(InputError, match=r"plan\.json holds no object"):
         open_run(copy)
     (copy / "plan.json").write_text("{")
-    with pytest.raises(InputError, match="is no usable run folder"):
+    with pytest.raises(InputError, match="usable run folder"):
         open_run(copy)
     (copy / "plan.json").unlink()
-    with pytest.raises(InputError, match=r"it has no plan\.json$"):
+    with pytest.raises(InputError, match=r" no plan\.json$"):
         open_run(copy)

@@ -113,9 +113,9 @@ def rows_that_are_not_there(document: dict[str, Any]) -> None:
         (lacks_flows, "record.json lacks cpu, flows"),
         (another_format, "is not a record of format"),
         (evil_flow, "flow '../evil' cannot be used as a file name"),
-        (evil_output, "lies outside of the record"),
+        (evil_output, "lies outside"),
         (evil_collector, "collector '../evil' cannot be used as a file name"),
-        (rows_that_are_not_there, "rows of 104 bytes were announced"),
+        (rows_that_are_not_there, "5 rows of 104 bytes"),
     ],
 )
 def test_a_record_that_cannot_be_trusted(
@@ -130,7 +130,7 @@ def test_a_record_that_cannot_be_trusted(
     ("file", "message"),
     [
         ("record.json", "cannot read"),
-        ("iperf3/bulk.server.json", "iperf3's server output of flow bulk .* is missing"),
+        ("iperf3/bulk.server.json", "server output of flow bulk .* is missing"),
         ("collect/queue.bin", "the file of collector queue .* is missing"),
     ],
 )
@@ -187,7 +187,7 @@ def test_what_is_missing_or_damaged_in_a_stored_trial(stored: Path) -> None:
     with pytest.raises(StoreError, match=r"cannot read .*tcp_probe\.parquet"):
         trial.collected("tcp_probe")
     (stored / "iperf3" / "bulk.client.json").write_text("[]")
-    with pytest.raises(StoreError, match="is not iperf3's output"):
+    with pytest.raises(StoreError, match=r"bulk\.client\.json is not"):
         trial.iperf3("bulk", "client")
     (stored / "log.txt").unlink()
     assert TrialResult(stored).log == ""

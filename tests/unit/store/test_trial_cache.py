@@ -83,9 +83,9 @@ def test_what_is_no_key(key: str, cache: TrialCache) -> None:
 
 def test_a_record_without_files_is_none(cache: TrialCache, tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
-    with pytest.raises(StoreError, match="it has no files"):
+    with pytest.raises(StoreError, match="no files"):
         cache.put(KEYS[0], tmp_path / "empty")
-    with pytest.raises(StoreError, match="it has no files"):
+    with pytest.raises(StoreError, match="no files"):
         record_digest(tmp_path / "empty")
 
 
