@@ -231,7 +231,7 @@ def test_what_iperf3_does_not_say() -> None:
     assert iperf.datagrams_lost_share({}) is None
     assert iperf.datagrams_lost_share({"end": {"sum": {"packets": 8, "lost_packets": 2}}}) == 0.25
     assert iperf.datagrams_lost_share({"end": {"sum_received": {"packets": 0, "lost_packets": 0}}}) is None
-    with pytest.raises(ValueError, match="server.* no result: no route"):
+    with pytest.raises(ValueError, match=r"server.* no result: no route"):
         iperf.received({"error": "no route"})
     with pytest.raises(ValueError, match=r"client.* no result: .*end\.sum_sent"):
         iperf.sent({"end": {"sum_sent": {"bytes": 1}}})
