@@ -222,6 +222,7 @@ def test_no_qemu(lab: Lab, tmp_path: Path) -> None:
     assert not (tmp_path / "results").exists()
 
 
+@pytest.mark.vm
 def test_an_image_that_cannot_be_built(lab: Lab, tmp_path: Path) -> None:
     tools = tmp_path / "bin"
     tools.mkdir()
