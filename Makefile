@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint docs bench lock clean
+.PHONY: help setup demo test coverage lint docs bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -13,6 +13,9 @@ demo: setup ## Set up, then compare CUBIC and BBR; print the path of the report
 
 test: setup ## Set up, then run the whole test suite
 	.venv/bin/pytest -n auto --dist loadscope --durations=25
+
+coverage: setup ## Run the tests that need neither QEMU nor root; show which part of lab they cover, without agent and engines
+	.venv/bin/pytest -n auto --dist loadscope -m "not vm and not live" --cov=lab --cov-branch
 
 lint: setup ## Check formatting, style and types
 	.venv/bin/ruff format --check .

@@ -137,7 +137,8 @@ def reductions(samples: AckSamples) -> Integers:
     for row in _changes(reported):
         new, before = int(held[row]), int(held[row - 1])
         lowered = int(reported[row]) < int(reported[row - 1]) and int(samples.snd_cwnd[row]) > new
-        if found and new > before and new == held[found[-1] - 1]:
+        # An undone reduction's report rises; a later reduction to what the threshold was before falls.
+        if found and new > before and new == held[found[-1] - 1] and reported[row] > reported[row - 1]:
             found.pop()
         elif new == reported[row] < samples.snd_cwnd[row - 1] and (new != before or lowered):
             found.append(row)

@@ -59,10 +59,9 @@ def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
         raise InputError(f"--engine: found {name!r}; expected vm or native")
     from lab.engine.native.engine import NativeEngine
 
-    if plan.kernels != [kernels.DEFAULT]:
-        raise InputError(
-            f"the native engine runs only on this host's kernel, but the experiment asks for {plan.kernels[-1]}"
-        )
+    other = next((kernel for kernel in plan.kernels if kernel != kernels.DEFAULT), None)
+    if other is not None:
+        raise InputError(f"the native engine runs only on this host's kernel, but the experiment asks for {other}")
     return NativeEngine([trial.job for trial in plan.trials])
 
 

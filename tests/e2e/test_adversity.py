@@ -212,6 +212,7 @@ def test_a_qemu_that_does_not_start(lab: Lab, tmp_path: Path) -> None:
     assert "Traceback" not in done.stderr
 
 
+@pytest.mark.vm
 def test_a_cache_that_cannot_be_written(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     done = lab("image", "build", LAB_CACHE=str(tmp_path / "file" / "cache"))

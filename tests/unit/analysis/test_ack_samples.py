@@ -111,6 +111,12 @@ def test_an_undone_reduction_does_not_count() -> None:
     assert reductions(rows).tolist() == []
 
 
+def test_a_reduction_to_an_earlier_threshold_undoes_nothing() -> None:
+    # From a real Reno trace: from 4 to 2; the report follows the window up to 6; then a mark at 8 sets 4 again.
+    rows = trace(ssthresh=[4, 4, 2, 3, 6, 4], snd_cwnd=[5, 4, 4, 4, 8, 8])
+    assert reductions(rows).tolist() == [2, 5]
+
+
 def test_acked_bytes() -> None:
     assert acked_bytes(trace(snd_una=[100, 1548, 2996])) == 2896
     assert acked_bytes(trace(snd_una=[])) == 0

@@ -1,0 +1,201 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Captured records, read by other means than ``lab``'s own: struct, plain loops and the formats' documentation.
+
+What tests compare the store, the analysis and the report with, so nothing here may come from them.
+"""
+
+from __future__ import annotations
+
+import functools
+import ipaddress
+import itertools
+import json
+import struct
+import tarfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class RawTrial:
+    """One captured trial."""
+
+    id: str
+    members: Mapping[str, bytes]
+    """Name in the archive → content."""
+
+    @classmethod
+    def of(cls, archive: Path) -> RawTrial:
+        """Read the archive of a trial."""
+        members = {}
+        with tarfile.open(archive, "r:xz") as packed:
+            for member in packed:
+                file = packed.extractfile(member)
+                assert file is not None
+                members[member.name] = file.read()
+        return cls(archive.name.removesuffix(".tar.xz"), members)
+
+    @cached_property
+    def job(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.members["capture.json"])["job"]
+        return found
+
+    @cached_property
+    def record(self) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads(self.members["record/record.json"])
+        return found
+
+    def iperf3(self, flow: str, end: str) -> dict[str, Any]:
+        """Return what iperf3 printed at the ``client`` or the ``server``."""
+        found: dict[str, Any] = json.loads(self.members[f"record/iperf3/{flow}.{end}.json"])
+        return found
+
+    @cached_property
+    def _rows(self) -> dict[str, list[Row]]:
+        return {}
+
+    def rows(self, collector: str) -> list[Row]:
+        """Return a collector's rows in order of time, with ``t`` (ns since the start of traffic) where they have one,
+        ``flow`` and ``end`` where they have addresses, ``node`` and ``interface`` where they have a namespace."""
+        if collector not in self._rows:
+            self._rows[collector] = self._read(collector)
+        return self._rows[collector]
+
+    def _read(self, collector: str) -> list[Row]:
+        about = self.record["collectors"][collector]
+        data, width = self.members["record/" + about["file"]], about["row_bytes"]
+        assert len(data) == width * about["rows"]
+        rows = []
+        for at in range(0, len(data), width):
+            row: Row = {}
+            for field in about["fields"]:
+                row[field["name"]] = _value(data, at + field["offset"], field["type"], field["name"])
+            for name, names in about["names"].items():
+                row[name] = names.get(str(row[name]), str(row[name]))
+            if "ts_ns" in row:
+                row["t"] = row["ts_ns"] - self.record["traffic_start_ns"]
+            elif "time_ns" in row:
+                row["t"] = row["time_ns"]
+            if "saddr" in row:
+                row["flow"], row["end"] = self._flow(row)
+            if "netns" in row:
+                row["node"], row["interface"] = self._place(row)
+            rows.append(row)
+        # sorted() keeps the order of equals, as does the file.
+        return sorted(rows, key=lambda row: row.get("t", 0))
+
+    def _flow(self, row: Row) -> tuple[str | None, str | None]:
+        found: tuple[str | None, str | None] = (None, None)
+        for flow in self.record["flows"]:
+            source = (flow["source_address"], flow["source_port"])
+            destination = (flow["destination_address"], flow["destination_port"])
+            local, remote = (row["saddr"], row["sport"]), (row["daddr"], row["dport"])
+            for end, one, other in (("source", source, destination), ("destination", destination, source)):
+                if _same_endpoint(local, one) and _same_endpoint(remote, other):
+                    found = (flow["name"], end)
+        return found
+
+    def _place(self, row: Row) -> tuple[str | None, str | None]:
+        for space in self.record["namespaces"]:
+            if space["number"] == row["netns"]:
+                return space["node"], space["interfaces"].get(str(row.get("ifindex")))
+        return None, None
+
+    # --- what the analysis works out, in other words -----------------------------------------------------
+
+    def acks(self, flow: str) -> list[Row]:
+        """Return the rows of ACKs that reached the sender of *flow*, all of them."""
+        rows = self.rows("tcp_probe")
+        return [row for row in rows if (row["flow"], row["end"], row["is_transmit"]) == (flow, "source", "receive")]
+
+    def sending(self, flow: str) -> list[Row]:
+        """Those of the time that iperf3 sent: from the first row on."""
+        rows = self.acks(flow)
+        seconds = self.iperf3(flow, "client")["end"]["sum_sent"]["seconds"]
+        return [row for row in rows if row["t"] <= rows[0]["t"] + round(seconds * 1e9)]
+
+    def goodput_bps(self, flow: str) -> float:
+        """Return the receiver's bytes over its time; of short flows, over first beginning to last end."""
+        if flow in {asked["name"] for asked in self.job["flows"] if asked["arrivals"]}:
+            own = [row for row in self.rows("completions") if row["group"] == flow]
+            ends = [row["t"] + row["fct_ns"] for row in own if row["fct_ns"]]
+            return float(sum(row["bytes"] for row in own) * 8e9 / (max(ends) - own[0]["t"]))
+        total = self.iperf3(flow, "server")["end"]["sum_received"]
+        return float(total["bytes"] * 8 / total["seconds"])
+
+    def base_rtt_us(self, flow: str) -> float:
+        asked = next(one for one in self.job["flows"] if one["name"] == flow)
+        ends = (asked["source"], asked["destination"])
+        paths = [one for one in self.record["calibration"] if (one["source"], one["destination"]) == ends]
+        return float(min(paths[0]["rtt_ns"]) / 1e3)
+
+
+def _same_endpoint(row: tuple[str, int], of_flow: tuple[str, int]) -> bool:
+    """Whether a row's address and port are those of a flow's end; short flows have many ports, and 0 in their stead."""
+    return of_flow[1] in (row[1], 0) and _address(row[0]) == _address(of_flow[0])
+
+
+_address = functools.cache(ipaddress.ip_address)
+
+
+_NUMBERS = {"<u8": "<Q", "<u4": "<I", "<u2": "<H", "<u1": "<B", "|u1": "<B", "<i8": "<q", "<i4": "<i", "<i2": "<h"}
+
+
+def _value(data: bytes, at: int, kind: str, name: str) -> Any:
+    if kind in _NUMBERS:
+        return struct.unpack_from(_NUMBERS[kind], data, at)[0]
+    assert kind.lstrip("|").startswith("V"), kind
+    raw = data[at : at + int(kind.lstrip("|")[1:])]
+    if name in ("saddr", "daddr"):
+        return _address_text(raw)
+    if name in ("comm", "ca_name"):
+        return raw.split(b"\0")[0].decode()
+    return raw
+
+
+@functools.cache
+def _address_text(raw: bytes) -> str:
+    is_mapped = raw[:12] == bytes(10) + b"\xff\xff"
+    return str(ipaddress.IPv4Address(raw[12:]) if is_mapped else ipaddress.IPv6Address(raw))
+
+
+def raw_trials(folder: Path) -> dict[str, RawTrial]:
+    """Return the captured trials of an experiment by their ids."""
+    found = [RawTrial.of(path) for path in sorted(folder.glob("*.tar.xz"))]
+    return {trial.id: trial for trial in found}
+
+
+def weighted(rows: Sequence[Row], field: str) -> list[tuple[float, int]]:
+    """Return (value, ns that it held): a row's value held since the row before; what is 0 was not measured."""
+    return [
+        (row[field], row["t"] - before["t"])
+        for before, row in itertools.pairwise(rows)
+        if row[field] > 0 or field != "srtt_us"
+    ]
+
+
+def mean(pairs: Iterable[tuple[float, float]]) -> float:
+    """Return the mean of (value, weight)."""
+    found = list(pairs)
+    return sum(value * weight for value, weight in found) / sum(weight for _value, weight in found)
+
+
+def quantile(pairs: Iterable[tuple[float, float]], share: float) -> float:
+    """Return the least value that, with those below it, has at least this share of the weight."""
+    found = sorted(pairs)
+    total, seen = sum(weight for _value, weight in found), 0.0
+    for value, weight in found:
+        seen += weight
+        if seen >= share * total - 1e-9 * total:
+            return value
+    return found[-1][0]
+
+
+def rank(values: Iterable[float], share: float) -> float:
+    """Return the least of *values* that at least this share of them do not exceed."""
+    return quantile(((value, 1) for value in values), share)

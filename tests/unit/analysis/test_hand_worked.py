@@ -1,0 +1,276 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Paths, queueing disciplines, iperf3's output and short flows, against values worked out by hand."""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+
+from lab.analysis import iperf
+from lab.analysis.checks import qdisc
+from lab.analysis.checks.judge import judge
+from lab.analysis.completions import Completions
+from lab.analysis.measured import measured_flow
+from lab.analysis.path import flow_path, goodput_ceiling, mss_bytes
+from lab.job.network import mean_loss
+from lab.job.protocol import Netem
+from tests.jobs import job_with
+from tests.unit.analysis.planting import Parts, Replayed, complaints, planted, trial_of
+
+NETEM: Netem = {
+    "delay_ns": 10_000_000, "jitter": None, "loss": None, "duplicate": 0.0, "corrupt": 0.0, "reorder": None,
+    "limit_packets": 1000, "seed": 1,
+}  # fmt: skip
+
+
+def netem(**changes: Any) -> Netem:
+    return {**NETEM, **changes}  # type: ignore[typeddict-item]
+
+
+# --- paths ---------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def job() -> Any:
+    """h1 – r1 – h2: 10 Mbit/s and 5 ms there, then 8 Mbit/s, 15 ms and 10 % loss; nothing on the way back but 2 ms."""
+    found: Any = job_with(["h1", "r1", "h2"], [("h1", "r1"), ("r1", "h2")])
+    first, second = found["links"]
+    queue = {"discipline": "bfifo", "limit_bytes": 30_000, "limit_packets": None, "parameters": {}}
+    first["ab"] |= {"rate_bps": 10_000_000, "queue": queue, "netem": netem(delay_ns=5_000_000)}
+    loss = {"model": "random", "values": [0.1]}
+    second["ab"] |= {"rate_bps": 8_000_000, "queue": {**queue}, "netem": netem(delay_ns=15_000_000, loss=loss)}
+    second["ba"] |= {"netem": netem(delay_ns=2_000_000, loss={"model": "random", "values": [0.2]})}
+    return found
+
+
+def test_a_path_is_as_slow_as_its_slowest_hop(job: Any) -> None:
+    path = flow_path(job, job["flows"][0])
+    assert path.bottleneck is not None
+    assert (path.bottleneck.link, path.rate_bps, path.rtt_ns) == ("r1-h2", 8_000_000, 22_000_000)
+    assert path.loss == pytest.approx(0.1)
+    assert path.round_trip_loss == pytest.approx(1 - 0.9 * 0.8)
+    assert path.bdp_bytes == 22_000
+    assert path.queue_bytes(1500) == 30_000
+    queue = job["links"][1]["ab"]["queue"]
+    queue |= {"limit_bytes": None, "limit_packets": 10}
+    assert flow_path(job, job["flows"][0]).queue_bytes(1500) == 15_140
+    queue |= {"limit_packets": None}
+    assert flow_path(job, job["flows"][0]).queue_bytes(1500) is None
+    for link in job["links"]:
+        link["ab"]["rate_bps"] = None
+    unlimited = flow_path(job, job["flows"][0])
+    assert (unlimited.bottleneck, unlimited.rate_bps, unlimited.queue_bytes(1500), unlimited.bdp_bytes) == (None,) * 4
+    assert unlimited.mean_rate_bps(0, 10**9) is None
+
+
+def test_the_mean_rate_is_that_of_the_hop_that_has_the_least(job: Any) -> None:
+    change = {"at_ns": 500_000_000, "rate_bps": 1_000_000, "queue": None, "netem": None}
+    job["links"][0]["ab"]["changes"] = [change]
+    # 10, then 1 Mbit/s: 5.5 over the second, 10 before, 1 after.
+    path = flow_path(job, job["flows"][0])
+    assert path.mean_rate_bps(0, 1_000_000_000) == 5_500_000
+    assert path.mean_rate_bps(0, 500_000_000) == 8_000_000
+    assert path.mean_rate_bps(600_000_000, 700_000_000) == 1_000_000
+
+
+@pytest.mark.parametrize(("ip", "mss"), [("ipv4", 1448), ("ipv6", 1428)])
+def test_segments_and_frames(ip: str, mss: int, job: Any) -> None:
+    job["ip"] = ip
+    assert mss_bytes(job) == mss
+    assert goodput_ceiling(job) == mss / 1514
+
+
+def test_a_flow_that_is_missing(job: Any) -> None:
+    with pytest.raises(ValueError, match="'other' is missing from the job"):
+        measured_flow(job, {"flows": []}, "other", {}, {}, None)  # type: ignore[typeddict-item]
+    with pytest.raises(ValueError, match="'f0' is missing from the record"):
+        measured_flow(job, {"flows": []}, "f0", {}, {}, None)  # type: ignore[typeddict-item]
+
+
+# --- queueing disciplines ------------------------------------------------------------------------------------
+
+SHOWN: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {"delay": {"delay": 0.01, "jitter": 0, "correlation": 0}}),
+    (
+        {"jitter": {"spread_ns": 2_000_000, "distribution": "normal", "correlation": 0.25, "keep_order": True}},
+        {"delay": {"delay": 0.01, "jitter": 0.002, "correlation": 0.25}},
+    ),
+    (
+        {"loss": {"model": "gemodel", "values": [0.01, 0.2, 1.0, 0.0]}},
+        {"delay": {"delay": 0.01}, "loss-gemodel": {"p": 0.01, "r": 0.2, "1-h": 1.0, "1-k": 0}},
+    ),
+    (
+        {"loss": {"model": "state", "values": [0.01, 0.3, 0.0, 1.0, 0.0]}},
+        {"delay": {"delay": 0.01}, "loss-state": {"p13": 0.01, "p31": 0.3, "p32": 0, "p23": 1.0, "p14": 0}},
+    ),
+    (
+        {"duplicate": 0.02, "corrupt": 0.001},
+        {"delay": {"delay": 0.01}, "duplicate": {"duplicate": 0.02}, "corrupt": {"corrupt": 0.001, "correlation": 0}},
+    ),
+    (
+        {"reorder": {"probability": 0.1, "correlation": 0.5, "gap": 5}},
+        {"delay": {"delay": 0.01}, "reorder": {"reorder": 0.1, "correlation": 0.5}, "gap": 5},
+    ),
+]
+
+
+@pytest.mark.parametrize(("asked", "shown"), SHOWN)
+def test_what_tc_shows_of_netem_is_what_was_asked(asked: dict[str, Any], shown: dict[str, Any]) -> None:
+    wanted, found = qdisc.netem_asked(netem(**asked)), qdisc.netem_values({"kind": "netem", "options": shown})
+    assert wanted.keys() == found.keys()
+    assert list(wanted.values()) == pytest.approx([found[name] for name in wanted])
+    assert qdisc.is_random(netem(**asked)) == bool(asked)
+    # Another value is another netem.
+    for other_asked, other_shown in SHOWN:
+        if other_asked != asked:
+            assert qdisc.netem_values({"options": other_shown}) != found
+
+
+def test_a_gap_without_reordering_means_nothing() -> None:
+    assert qdisc.netem_values({"options": {"gap": 5}}) == {}
+    assert qdisc.netem_values({}) == {}
+    assert qdisc.root_kind([{"kind": "tbf"}, {"kind": "fq", "root": True}]) == "fq"
+    assert qdisc.root_kind([]) is None
+
+
+def loses(model: str, values: list[float], drops: int, duplicate: float = 0.0) -> Any:
+    """Make the bottleneck lose by a model, of 10 000 packets so many."""
+
+    def plant(parts: Parts) -> None:
+        direction = parts.bottleneck()["netem"]
+        direction |= {"loss": {"model": model, "values": values}, "duplicate": duplicate}
+        shown = parts.qdisc("r2", "ingress", "netem")
+        before = next(one for one in parts.port("r2", "ingress")["qdiscs_before"] if one["kind"] == "netem")
+        names = {"gemodel": ("p", "r", "1-h", "1-k"), "state": ("p13", "p31", "p32", "p23", "p14"), "random": ("loss",)}
+        shown["options"].pop("loss-random")
+        shown["options"][f"loss-{model}"] = dict(zip(names[model], values, strict=True))
+        if duplicate:
+            shown["options"]["duplicate"] = {"duplicate": duplicate}
+        shown["drops"] = before["drops"] + drops
+        # Copies leave, too.
+        shown["packets"] = before["packets"] + round((10_000 - drops) * (1 + duplicate))
+
+    return plant
+
+
+@pytest.mark.parametrize(
+    ("model", "values", "share", "clumping"),
+    [
+        ("random", [0.05], 0.05, 1.0),
+        # In the bad state for 5 of 105 packets, 5 in a row; draws k apart are correlated as 0.79 to the k.
+        ("gemodel", [0.01, 0.2, 1.0, 0.0], 1 / 21, 1.79 / 0.21),
+        # One in a hundred begins a burst; 1/0.4 in a row.
+        ("state", [0.01, 0.4, 0.0, 1.0, 0.0], 0.01 / 0.41, 5.0),
+    ],
+)
+def test_random_losses_lie_within_five_standard_deviations(
+    model: str, values: list[float], share: float, clumping: float, replayed: Replayed
+) -> None:
+    trial = trial_of(replayed, "everything", "cubic-r1")
+    assert mean_loss(netem(loss={"model": model, "values": values})) == pytest.approx(share, rel=1e-6)
+    middle = 10_000 * share
+    band = 5 * (10_000 * share * (1 - share) * clumping) ** 0.5 + 1
+    for drops, expected in ((middle, {}), (middle + 0.97 * band, {}), (middle - 0.97 * band, {})):
+        assert complaints(trial, loses(model, values, max(0, round(drops)))) == expected
+    assert complaints(trial, loses(model, values, round(middle + 1.05 * band))) == {"netem-drops": "invalid"}
+
+
+def test_copies_were_never_offered(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "everything", "cubic-r1")
+    for duplicate in (0.1, 0.5):
+        (found,) = (
+            check
+            for check in judge(planted(trial, loses("random", [0.05], 500, duplicate)))
+            if check.id == "netem-drops"
+        )
+        assert found.verdict == "ok"
+    assert complaints(trial, loses("random", [0.05], 700, 0.5))["netem-drops"] == "invalid"
+
+
+def test_where_packets_are_delayed_unequally_the_least_round_trip_may_be_off(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "everything", "cubic-r1")
+
+    def measured(rtt_ms: float, **changes: Any) -> Any:
+        def plant(parts: Parts) -> None:
+            parts.bottleneck()["netem"] |= changes
+            parts.record["calibration"][0]["rtt_ns"] = [round(rtt_ms * 1e6)]
+
+        return plant
+
+    jitter = {"spread_ns": 1_000_000, "distribution": "normal", "correlation": 0.0, "keep_order": False}
+    reorder = {"probability": 0.1, "correlation": 0.0, "gap": 0}
+    # 0.79 ms are allowed as it is; 4 ms more with this jitter; 10 ms more where packets go at once.
+    for rtt, changes, expected in (
+        (19.0, {}, "invalid"),
+        (15.5, {"jitter": jitter}, "ok"),
+        (15.1, {"jitter": jitter}, "invalid"),
+        (10.0, {"reorder": reorder}, "ok"),
+        (9.0, {"reorder": reorder}, "invalid"),
+    ):
+        checks = judge(planted(trial, measured(rtt, **changes)))
+        assert {check.id: check.verdict for check in checks}["base-rtt"] == expected, rtt
+
+
+# --- iperf3 and short flows ----------------------------------------------------------------------------------
+
+
+def test_what_iperf3_does_not_say() -> None:
+    assert iperf.intervals({}) == []
+    assert iperf.asked_interval_seconds({}) is None
+    assert iperf.asked_interval_seconds({"start": {"test_start": {"interval": 2}}}) == 2.0
+    one = {"sum": {"start": 0, "end": 0.5003, "bytes": 9}, "streams": [{"rtt": 7}]}
+    omitted = {"sum": {"start": 0, "end": 1, "bytes": 9, "omitted": True}}
+    assert iperf.asked_interval_seconds({"intervals": [omitted, one]}) == 0.5
+    assert iperf.intervals({"intervals": [omitted, one]}) == [iperf.Interval(0, 0.5003, 9, 7)]
+    assert iperf.block_bytes({}) == 131072
+    assert iperf.block_bytes({"start": {"test_start": {"blksize": 1460}}}) == 1460
+    assert iperf.sender_statistics({}) == iperf.SenderStatistics(None, None, None, None)
+    assert iperf.datagrams_lost_share({}) is None
+    assert iperf.datagrams_lost_share({"end": {"sum": {"packets": 8, "lost_packets": 2}}}) == 0.25
+    assert iperf.datagrams_lost_share({"end": {"sum_received": {"packets": 0, "lost_packets": 0}}}) is None
+    with pytest.raises(ValueError, match=r"server.* no result: no route"):
+        iperf.received({"error": "no route"})
+    with pytest.raises(ValueError, match=r"client.* no result: .*end\.sum_sent"):
+        iperf.sent({"end": {"sum_sent": {"bytes": 1}}})
+
+
+def test_a_rate_is_bits_over_seconds() -> None:
+    server = {"end": {"sum_received": {"bytes": 250_000, "seconds": 2.0}}}
+    assert iperf.received(server).bps == 1_000_000
+    assert iperf.Volume(5, 0.0).bps == 0.0
+
+
+def completions(*flows: tuple[int, int, int]) -> Completions:
+    """(began, took, bytes) of each; times in ms."""
+    columns = np.array(flows, dtype=np.int64).reshape(-1, 3).T
+    return Completions(columns[0] * 10**6, columns[1] * 10**6, columns[2], np.zeros(len(flows), np.int64))
+
+
+def test_short_flows_are_measured_from_the_first_to_the_last_that_completed() -> None:
+    flows = completions((100, 50, 1000), (200, 900, 2000), (300, 0, 500), (400, 20, 1000))
+    transfer = flows.received()
+    assert transfer.bytes == 4500
+    assert transfer.seconds == pytest.approx(1.0)
+    assert flows.quantile_us(0.5) == 50_000
+    assert flows.quantile_us(0.95) == 900_000
+    assert flows.is_complete.tolist() == [True, True, False, True]
+
+
+def test_short_flows_of_which_none_completes() -> None:
+    flows = completions((100, 0, 10), (200, 0, 20))
+    assert (flows.received().bytes, flows.received().bps, flows.quantile_us(0.5)) == (30, 0.0, None)
+
+
+def test_offloads_that_are_wanted(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "everything", "cubic-r1")
+    changed = copy.deepcopy(trial.record)
+    assert changed == trial.record
+
+    def plant(parts: Parts) -> None:
+        parts.job["offloads"] = True
+        parts.port("r1", "egress")["offloads"]["tso"] = True
+
+    assert complaints(trial, plant) == {}

@@ -1,0 +1,224 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Every measure of every captured flow, against the same worked out of the raw record in another way."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from lab.analysis.metrics import FlowMetrics
+from lab.evaluation.trial import evaluate_trial
+from lab.report.model import Report
+from lab.store.run import Run
+from tests.data.capture import EXPERIMENTS, names
+from tests.data.raw import RawTrial, Row, mean, quantile, rank, weighted
+
+Raw = Callable[[str], dict[str, RawTrial]]
+Flows = list[tuple[RawTrial, dict[str, Any], FlowMetrics]]
+
+_MOMENTS = [int(line) for line in (EXPERIMENTS / "capacity" / "steps.mahimahi").read_text().split()]
+CAPACITY_BPS = len(_MOMENTS) * 1514 * 8 * 1000 // _MOMENTS[-1]
+"""At each of its moments, in ms, a full packet may leave; after the last it begins anew."""
+
+DECLARED: dict[str, tuple[set[int], set[float], set[int], set[float]]] = {
+    # bottleneck in bit/s, RTT in µs, queue in bytes, loss
+    "capacity": ({CAPACITY_BPS}, {20_000}, {20 * 1514}, {0}),
+    "crowd": ({4_000_000}, {10_000}, {40 * 1514}, {0}),
+    "everything": ({4_000_000}, {20_000}, {8 * 1514}, {0.01}),
+    "failed": ({4_000_000}, {20_000}, {10_000}, {0}),
+    "fairness": ({4_000_000}, {10_000, 20_000}, {40 * 1514}, {0}),
+    "kernels": ({4_000_000}, {20_000}, {10_000}, {0.01}),
+    "loss": ({4_000_000}, {20_000}, {20_000}, {0, 0.002, 0.02}),
+    "native": ({20_000_000}, {0}, {50 * 1514}, {0}),
+    # A second at 4, one at 2, one at 4 Mbit/s.
+    "schedule": ({3_333_333}, {20_000}, {16 * 1514}, {0}),
+    "short_flows": ({4_000_000}, {10_000}, {20 * 1514}, {0}),
+    "udp": ({2_000_000}, {10_000}, {20 * 1514, 100 * 1514}, {0}),
+}
+
+
+@pytest.fixture(params=names())
+def name(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def flows(name: str, reports: Callable[[str], Report], raw: Raw) -> Flows:
+    """(raw trial, the flow in its job, its metrics)."""
+    found = []
+    for result in reports(name).done:
+        trial = raw(name)[result.trial.id]
+        assert [row.flow for row in result.metrics] == [flow["name"] for flow in trial.job["flows"]]
+        found += [(trial, asked, row) for asked, row in zip(trial.job["flows"], result.metrics, strict=True)]
+    assert found
+    return found
+
+
+def result_of(trial: RawTrial, asked: dict[str, Any]) -> dict[str, Any]:
+    found: dict[str, Any] = next(flow for flow in trial.record["flows"] if flow["name"] == asked["name"])
+    return found
+
+
+def moved(rows: list[Row]) -> int:
+    """Bytes that were acknowledged between the first and the last row: 32-bit numbers that wrap."""
+    steps = ((after["snd_una"] - row["snd_una"]) % 2**32 for row, after in itertools.pairwise(rows))
+    return sum(step - 2**32 if step >= 2**31 else step for step in steps)
+
+
+def test_what_was_asked_and_read_back(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        assert (row.group, row.source, row.destination) == (asked["group"], asked["source"], asked["destination"])
+        assert row.congestion_control == result_of(trial, asked)["congestion_control"]
+        assert (row.start_s, row.duration_s) == (asked["start_ns"] / 1e9, asked["duration_ns"] / 1e9)
+
+
+def test_what_is_declared(name: str, flows: Flows) -> None:
+    rates, rtts, queues, losses = DECLARED[name]
+    assert {row.bottleneck_bps for _, _, row in flows} == rates
+    assert {row.declared_rtt_us for _, _, row in flows} == rtts
+    assert {row.queue_bytes for _, _, row in flows} == queues
+    assert {round(row.declared_loss, 12) for _, _, row in flows} == losses
+    # Of 1500 bytes, headers of IP and TCP with its time stamps are not payload; 14 more are Ethernet's.
+    payload = 1428 if name == "fairness" else 1448
+    assert {row.ceiling for _, _, row in flows} == {payload / 1514}
+
+
+def test_goodput(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        expected = trial.goodput_bps(asked["name"])
+        assert row.goodput_bps == pytest.approx(expected)
+        assert row.goodput_bytes * 8 / row.goodput_interval_s == pytest.approx(expected)
+        assert row.bottleneck_bps is not None
+        assert row.share_of_link == pytest.approx(expected / row.bottleneck_bps)
+        if asked["arrivals"]:
+            assert row.sender_bps == row.goodput_bps
+            continue
+        sent = trial.iperf3(asked["name"], "client")["end"]["sum_sent"]
+        assert row.sender_bps == pytest.approx(8 * sent["bytes"] / sent["seconds"])
+
+
+def test_what_was_sent_again_or_lost(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        info = result_of(trial, asked)["tcp_info"]
+        is_udp = asked["protocol"] == "udp"
+        if asked["arrivals"]:
+            own = [one for one in trial.rows("completions") if one["group"] == asked["name"]]
+            assert row.retransmits == sum(one["retransmissions"] for one in own)
+        elif not is_udp:
+            assert row.retransmits == trial.iperf3(asked["name"], "client")["end"]["sum_sent"]["retransmits"]
+        assert (row.retransmits is None) == is_udp
+        expected = info["total_retrans"] / info["data_segs_out"] if info else None
+        assert row.retransmitted_share == (pytest.approx(expected) if expected is not None else None)
+        if is_udp:
+            total = trial.iperf3(asked["name"], "server")["end"]["sum_received"]
+            assert row.datagrams_lost_share == pytest.approx(total["lost_packets"] / total["packets"])
+        else:
+            assert row.datagrams_lost_share is None
+
+
+def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        is_traced = "tcp_probe" in trial.record["collectors"] and asked["protocol"] == "tcp" and not asked["arrivals"]
+        base = trial.base_rtt_us(asked["name"])
+        assert row.base_rtt_us == base
+        assert row.min_rtt_us == result_of(trial, asked)["tcp_info"].get("min_rtt")
+        if not is_traced:
+            nothing = (row.srtt_mean_us, row.srtt_p95_us, row.queueing_delay_mean_us, row.cwnd_mean_segments)
+            assert (*nothing, row.acked_bps, row.srtt_max_us, row.window_reductions) == (None,) * 7
+            continue
+        rows = trial.sending(asked["name"])
+        srtt = weighted(rows, "srtt_us")
+        assert row.srtt_mean_us == pytest.approx(mean(srtt))
+        assert row.srtt_median_us == quantile(srtt, 0.5)
+        assert row.srtt_p95_us == quantile(srtt, 0.95)
+        assert row.srtt_max_us == max(one["srtt_us"] for one in rows)
+        assert row.queueing_delay_mean_us == pytest.approx(mean(srtt) - base)
+        assert row.queueing_delay_p95_us == pytest.approx(quantile(srtt, 0.95) - base)
+        assert row.cwnd_mean_segments == pytest.approx(mean(weighted(rows, "snd_cwnd")))
+        assert row.acked_bps == pytest.approx(moved(rows) * 8e9 / (rows[-1]["t"] - rows[0]["t"]))
+
+
+def test_the_window_was_reduced_where_the_kernel_says_that_it_was_in_trouble(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        if row.srtt_mean_us is None:
+            continue
+        if row.congestion_control == "bbr":
+            assert row.window_reductions is None
+            continue
+        pairs = list(itertools.pairwise(trial.sending(asked["name"])))
+        entered = sum(
+            before["ca_state"] == "Open"
+            and after["ca_state"] in ("Recovery", "CWR")
+            and before["ssthresh"] != after["ssthresh"] < before["snd_cwnd"]
+            for before, after in pairs
+        )
+        # A recovery may follow another between two rows, and a threshold may rise again.
+        changed = sum(before["ssthresh"] != after["ssthresh"] for before, after in pairs)
+        assert row.window_reductions is not None
+        assert entered <= row.window_reductions <= changed
+
+
+def test_what_the_socket_waited_for(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        info = result_of(trial, asked)["tcp_info"]
+        if not info:
+            assert (row.busy_s, row.rwnd_limited_share, row.sndbuf_limited_share) == (None, None, None)
+            continue
+        assert row.busy_s == pytest.approx(info["busy_time"] * 1e-6)
+        assert row.rwnd_limited_share == pytest.approx(info["rwnd_limited"] / info["busy_time"])
+        assert row.sndbuf_limited_share == pytest.approx(info["sndbuf_limited"] / info["busy_time"])
+
+
+def test_fairness_is_over_the_long_tcp_flows(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        long = [one["name"] for one in trial.job["flows"] if one["protocol"] == "tcp" and not one["arrivals"]]
+        if asked["name"] not in long or len(long) == 1:
+            assert row.jain_index is None
+            continue
+        rates = [trial.goodput_bps(one) for one in long]
+        assert row.jain_index == pytest.approx(sum(rates) ** 2 / len(rates) / sum(rate**2 for rate in rates))
+
+
+def test_completion_times(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        if not asked["arrivals"]:
+            assert (row.fct_median_us, row.fct_p95_us) == (None, None)
+            continue
+        times = [
+            one["fct_ns"] for one in trial.rows("completions") if one["group"] == asked["name"] and one["fct_ns"] > 0
+        ]
+        assert len(times) > 10
+        assert row.fct_median_us == pytest.approx(rank(times, 0.5) / 1e3)
+        assert row.fct_p95_us == pytest.approx(rank(times, 0.95) / 1e3)
+
+
+def test_the_processor(flows: Flows) -> None:
+    for trial, _asked, row in flows:
+        cpu = trial.record["cpu"]
+        assert row.cpu_busy_share == pytest.approx(cpu["busy_ns"] / cpu["total_ns"])
+
+
+def test_curves_hold_what_the_rows_say(name: str, replayed: Callable[[str], Run], raw: Raw) -> None:
+    for trial in replayed(name).trials():
+        result = evaluate_trial(trial)
+        for flow, curves in result.curves.items():
+            rows = raw(name)[trial.id].sending(flow)
+            windows = {(row["t"] / 1e9, row["snd_cwnd"]) for row in rows}
+            assert {(x, y) for x, y in zip(*curves.cwnd, strict=True)} <= windows
+            # What is left out is neither the first, the last, the highest nor the lowest.
+            assert (curves.cwnd[0][0], curves.cwnd[0][-1]) == (rows[0]["t"] / 1e9, rows[-1]["t"] / 1e9)
+            assert max(curves.cwnd[1]) == max(row["snd_cwnd"] for row in rows)
+            assert min(curves.cwnd[1]) == min(row["snd_cwnd"] for row in rows)
+            assert len(curves.cwnd[0]) >= min(len(rows), 500)
+            times = {(row["t"] / 1e9, row["srtt_us"] / 1e3) for row in rows if row["srtt_us"]}
+            assert {(x, y) for x, y in zip(*curves.srtt, strict=True)} <= times
+            assert max(curves.srtt[1]) == max(value for _, value in times)
+            # The bins' goodput is what the whole flow had, less what is beyond the last bin.
+            binned = sum(curves.goodput[1]) * 1e6 / 8 * curves.bin_s
+            lost_at_end = math.ceil(curves.bin_s * 4e6 / 8) * 2
+            assert moved(rows) * 1.02 + 3000 >= binned >= moved(rows) - lost_at_end

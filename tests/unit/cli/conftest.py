@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The ``lab`` command in this process, with an engine that plays captured records back."""
+
+from __future__ import annotations
+
+import signal
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from lab.cli import main
+from lab.engine.base import Engine
+from lab.engine.replay import ReplayEngine
+from lab.plan.plan import Plan
+from tests.data.capture import RECORDS
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command said and how it ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def lines(self) -> list[str]:
+        return self.out.splitlines()
+
+
+Lab = Callable[..., Said]
+
+
+def quick(_figure: Figure, folder: Path, name: str) -> None:
+    """Instead of drawing a figure: how they are drawn is tested elsewhere."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in ("svg", "pdf", "png"):
+        (folder / f"{name}.{suffix}").write_text(name)
+
+
+@pytest.fixture
+def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
+    """The engines that commands take, one after the other, the last of them again and again."""
+    found: list[Engine] = [ReplayEngine(RECORDS)]
+
+    def named(_name: str, _plan: Plan, _packages: Mapping[str, Path]) -> Engine:
+        return found.pop(0) if len(found) > 1 else found[0]
+
+    monkeypatch.setattr("lab.cli.experiments.engine_named", named)
+    monkeypatch.setattr("lab.cli.runs.engine_named", named)
+    return found
+
+
+@pytest.fixture
+def lab_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Lab]:
+    """Runs ``lab`` with a cache of its own, in a folder of its own."""
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("lab.report.build.save", quick)
+    handlers = {number: signal.getsignal(number) for number in (signal.SIGINT, signal.SIGTERM)}
+
+    def run(*arguments: object) -> Said:
+        texts = [str(argument) for argument in arguments]
+        monkeypatch.setattr("sys.argv", ["lab", *texts])
+        capsys.readouterr()
+        code = main(texts)
+        out, err = capsys.readouterr()
+        return Said(code, out, err)
+
+    yield run
+    for number, handler in handlers.items():
+        signal.signal(number, handler)

@@ -1,0 +1,303 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Commands that run trials or take a finished run: exit codes, messages, and what they leave."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import shutil
+import signal
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.engine.base import Engine, VirtualTime
+from lab.engine.replay import ReplayEngine
+from lab.errors import EngineError, LostVMError
+from lab.job.protocol import Job
+from tests.data.capture import EXPERIMENTS, RECORDS
+from tests.data.raw import RawTrial
+from tests.unit.cli.conftest import Lab
+
+UDP = EXPERIMENTS / "udp.yaml"
+FAILED = EXPERIMENTS / "failed.yaml"
+Raw = Callable[[str], dict[str, RawTrial]]
+
+
+def provenance(run: str) -> dict[str, Any]:
+    found: dict[str, Any] = json.loads((Path(run) / "provenance.json").read_text())
+    return found
+
+
+class InRealTime(ReplayEngine):
+    """Says of itself that nothing comes out the same twice."""
+
+    name = "native"
+    is_exact = False
+    most_at_a_time: int | None = 1
+
+
+class Changing(ReplayEngine):
+    """Changes what it plays back."""
+
+    def __init__(self, change: Callable[[Path], None]) -> None:
+        super().__init__(RECORDS)
+        self._change = change
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        await super().run(job, directory, worker, on_time)
+        self._change(directory)
+
+
+def change_log(directory: Path) -> None:
+    if directory.name.endswith("r1"):
+        (directory / "log.txt").write_text("another")
+
+
+def die(directory: Path) -> None:
+    raise LostVMError("the virtual machine ended")
+
+
+# --- run -----------------------------------------------------------------------------------------------------
+
+
+def test_run_ends_with_the_folder(engines: list[Engine], lab_command: Lab, tmp_path: Path) -> None:
+    said = lab_command("run", UDP, "-o", "here", "--jobs", "1")
+    assert said.code == 0
+    (run,) = said.lines
+    assert Path(run).resolve() == (tmp_path / "here" / "udp" / "latest").resolve()
+    assert said.err.count("done in") == 4
+    assert f"report: {run}/report/index.html" in said.err
+    assert (Path(run) / "report" / "index.html").is_file()
+    assert (Path(run) / "experiment.yaml").read_bytes() == UDP.read_bytes()
+    about = provenance(run)
+    assert about["command"] == f"lab run {UDP} -o here --jobs 1"
+    assert (about["status"], about["engine"], about["jobs"]) == ("complete", "replay", 1)
+
+
+def test_the_second_run_takes_all_trials_from_the_cache(engines: list[Engine], lab_command: Lab) -> None:
+    first = lab_command("run", UDP)
+    engines[:] = [Changing(die)]  # which nobody asks for anything
+    again = lab_command("run", UDP)
+    assert (first.code, again.code) == (0, 0)
+    assert first.err.count("from the cache") == 0
+    assert again.err.count(": from the cache") == 4
+    assert first.lines[-1] != again.lines[-1]
+    assert provenance(first.lines[-1])["results_digest"] == provenance(again.lines[-1])["results_digest"]
+    assert all(trial["cached"] for trial in provenance(again.lines[-1])["trials"].values())
+    without = lab_command("run", UDP, "--no-cache")
+    assert without.code == 3
+    assert without.err.count("the virtual machine ended") >= 4
+
+
+def test_a_failed_trial_is_exit_code_3(engines: list[Engine], lab_command: Lab) -> None:
+    said = lab_command("run", FAILED)
+    assert said.code == 3
+    run = Path(said.lines[-1])
+    assert "lab: trial nosuch-r1 failed: the kernel has no congestion control nosuch; it offers bbr" in said.err
+    assert str(run / "trials" / "nosuch-r1" / "log.txt") in said.err
+    assert said.err.endswith("lab: 1 of 2 trials failed\n")
+    assert provenance(str(run))["status"] == "failed"
+    assert (run / "trials" / "cubic-r1" / "validity.json").is_file()
+
+
+def test_a_job_that_was_not_captured_fails(engines: list[Engine], lab_command: Lab) -> None:
+    said = lab_command("run", UDP, "--set", "duration=3s", "--set", "repeat=1")
+    assert said.code == 3
+    assert said.err.count("no record was captured of this job") >= 2
+    assert "2 of 2 trials failed" in said.err
+    assert provenance(said.lines[-1])["overrides"] == ["duration=3s", "repeat=1"]
+
+
+def test_an_engine_that_cannot_start(engines: list[Engine], lab_command: Lab, tmp_path: Path) -> None:
+    engines[:] = [ReplayEngine(tmp_path / "nothing")]
+    said = lab_command("run", UDP)
+    assert said.code == 3
+    assert "there are no captured records" in said.err
+    assert not (tmp_path / "results").exists()
+
+
+def test_bad_input_is_exit_code_2(engines: list[Engine], lab_command: Lab, tmp_path: Path) -> None:
+    (tmp_path / "bad.yaml").write_text("name: bad\n")
+    for arguments in (["run", "bad.yaml"], ["run", "nowhere.yaml"], ["run", UDP, "--set", "duration=5"]):
+        said = lab_command(*arguments)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith("lab: ")
+    assert not (tmp_path / "results").exists()
+
+
+def test_an_interrupted_run_keeps_what_is_finished(engines: list[Engine], lab_command: Lab, tmp_path: Path) -> None:
+    class Interrupted(ReplayEngine):
+        async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+            await super().run(job, directory, worker, on_time)
+            if directory.name == "queue-pfifo-20p-r2":
+                signal.raise_signal(signal.SIGINT)
+                await asyncio.sleep(60)
+
+    engines[:] = [Interrupted(RECORDS)]
+    said = lab_command("run", UDP, "--jobs", "1")
+    assert said.code == 130
+    assert "interrupted; 1 of 4 trials are finished and kept" in said.err
+    (run,) = (tmp_path / "results" / "udp").glob("2*")
+    assert provenance(str(run))["status"] == "interrupted"
+    assert not list(run.rglob(".tmp-*"))
+    engines[:] = [ReplayEngine(RECORDS)]
+    assert lab_command("run", UDP).err.count(": from the cache") == 1
+
+
+# --- report and verify ---------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def run(engines: list[Engine], lab_command: Lab) -> str:
+    """The folder of a finished run."""
+    return lab_command("run", UDP).lines[-1]
+
+
+def test_report_builds_it_again(run: str, lab_command: Lab) -> None:
+    index = Path(run) / "report" / "index.html"
+    before = index.read_bytes()
+    shutil.rmtree(index.parent)
+    said = lab_command("report", run)
+    assert (said.code, said.lines) == (0, [str(index.resolve())])
+    assert index.read_bytes() == before
+    assert lab_command("report", Path(run).parent).code == 2
+
+
+def test_verify_finds_the_same_bytes(run: str, lab_command: Lab) -> None:
+    said = lab_command("verify", run)
+    assert (said.code, said.lines[-1]) == (0, "4/4 byte-identical")
+    assert "not the same machine" not in said.err
+    said = lab_command("verify", run, "--trials", "2")
+    assert (said.code, said.lines[-1]) == (0, "2/2 byte-identical")
+    # Spread over the plan.
+    assert "queue-pfifo-20p-r1" in said.err
+    assert "queue-fq_codel-100p-r1" in said.err
+
+
+def test_verify_names_what_differs(run: str, engines: list[Engine], lab_command: Lab) -> None:
+    engines[:] = [Changing(change_log)]
+    said = lab_command("verify", run)
+    assert said.code == 1
+    assert said.lines == [
+        "queue-pfifo-20p-r1: differs in log.txt",
+        "queue-fq_codel-100p-r1: differs in log.txt",
+        "2/4 byte-identical",
+    ]
+
+
+def test_verify_says_what_failed_this_time(run: str, engines: list[Engine], lab_command: Lab) -> None:
+    engines[:] = [Changing(die)]
+    said = lab_command("verify", run, "--trials", "1")
+    assert said.code == 3
+    assert said.lines == ["queue-pfifo-20p-r1: the virtual machine ended", "0/1 byte-identical"]
+
+
+def test_verify_says_that_the_machine_is_another(run: str, lab_command: Lab) -> None:
+    path = Path(run) / "provenance.json"
+    path.write_text(json.dumps({**provenance(run), "captures_digest": "another"}))
+    said = lab_command("verify", run, "--trials", "1")
+    assert said.code == 0
+    assert (
+        "this machine differs from that of the run: captures_digest: the run had another, but this machine has "
+        in said.err
+    )
+
+
+def test_verify_of_a_run_without_a_finished_trial(run: str, lab_command: Lab) -> None:
+    for trial in (Path(run) / "trials").iterdir():
+        shutil.rmtree(trial)
+    said = lab_command("verify", run)
+    assert said.code == 2
+    assert "has no finished trial" in said.err
+
+
+def test_a_damaged_plan(run: str, lab_command: Lab) -> None:
+    path = Path(run) / "plan.json"
+    plan = json.loads(path.read_text())
+    plan["trials"][0]["job"]["seed"] += 1
+    path.write_text(json.dumps(plan))
+    said = lab_command("verify", run)
+    assert said.code == 2
+    assert "does not match its digest" in said.err
+
+
+def test_runs_in_real_time_are_compared_by_their_means(engines: list[Engine], lab_command: Lab, raw: Raw) -> None:
+    engines[:] = [InRealTime(RECORDS)]
+    run = lab_command("run", EXPERIMENTS / "native.yaml").lines[-1]
+    said = lab_command("verify", run)
+    assert said.code == 0
+    assert said.lines[-1] == "2/2 agree"
+    for algorithm, line in zip(("cubic", "reno"), said.lines, strict=False):
+        rates = [raw("native")[f"{algorithm}-r{number}"].goodput_bps("bulk") / 1e6 for number in (1, 2)]
+        mean = f"{sum(rates) / 2:.4g}"
+        assert line.startswith(f"{algorithm}, bulk: goodput (Mbit/s) {mean} and {mean}: they agree (differences up to ")
+
+
+def test_means_that_differ_are_exit_code_1(engines: list[Engine], lab_command: Lab) -> None:
+    def slower(directory: Path) -> None:
+        path = directory / "iperf3" / "bulk.server.json"
+        document = json.loads(path.read_text())
+        document["end"]["sum_received"]["bytes"] //= 3
+        path.write_text(json.dumps(document))
+
+    class Slower(Changing):
+        name = "native"
+        is_exact = False
+
+    engines[:] = [InRealTime(RECORDS)]
+    run = lab_command("run", EXPERIMENTS / "native.yaml").lines[-1]
+    engines[:] = [Slower(slower)]
+    said = lab_command("verify", run)
+    assert said.code == 1
+    assert "they differ" in said.out
+    assert said.lines[-1] in ("0/2 agree", "1/2 agree")
+    # Of one repetition there is no spread.
+    said = lab_command("verify", run, "--trials", "1")
+    assert "a single repetition cannot be compared" in said.out
+
+
+def test_an_engine_that_cannot_verify(run: str, engines: list[Engine], lab_command: Lab) -> None:
+    class Broken(ReplayEngine):
+        async def prepare(self, step: Callable[[str], None]) -> None:
+            raise EngineError("no template")
+
+    engines[:] = [Broken(RECORDS)]
+    said = lab_command("verify", run)
+    assert (said.code, said.err.splitlines()[-1]) == (3, "lab: no template")
+
+
+# --- export --------------------------------------------------------------------------------------------------
+
+
+def test_export_writes_the_lines_of_tcpprobe(engines: list[Engine], lab_command: Lab, raw: Raw, tmp_path: Path) -> None:
+    run = lab_command("run", FAILED).lines[-1]
+    said = lab_command("export", run, "--format", "tcpprobe", "-o", "out")
+    assert (said.code, said.lines) == (0, ["out/cubic-r1.bulk.tcpprobe"])
+    lines = (tmp_path / said.lines[0]).read_text().splitlines()
+    rows = raw("failed")["cubic-r1"].acks("bulk")
+    assert len(lines) == len(rows)
+    for line, row in zip(lines, rows, strict=True):
+        time, source, destination, *numbers = line.split()
+        assert time == f"{row['t'] // 10**9}.{row['t'] % 10**9:09d}"
+        assert source == f"{row['saddr']}:{row['sport']}"
+        assert destination == f"{row['daddr']}:{row['dport']}"
+        fields = ("data_len", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "snd_wnd", "srtt_us", "rcv_wnd")
+        assert [int(one, 0) for one in numbers] == [row[field] for field in fields]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--format", "csv"], "--format: found 'csv'; expected 'tcpprobe'"),
+        (["--format", "tcpprobe", "--trial", "nosuch"], "has no finished trial nosuch"),
+        (["--format", "tcpprobe"], "ran without the collector tcp_probe"),
+    ],
+)
+def test_what_cannot_be_exported(arguments: list[str], message: str, engines: list[Engine], lab_command: Lab) -> None:
+    run = lab_command("run", EXPERIMENTS / "native.yaml").lines[-1]  # in which no window was recorded
+    said = lab_command("export", run, *arguments)
+    assert (said.code, said.out) == (2, "")
+    assert message in said.err

@@ -1,0 +1,340 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The page and all that is built with it: what it says agrees with the files, and the same run gives the same bytes."""
+
+from __future__ import annotations
+
+import base64
+import csv
+import functools
+import json
+import re
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from html.parser import HTMLParser
+from pathlib import Path
+
+import pytest
+from matplotlib.figure import Figure
+
+from lab.errors import InputError, StoreError
+from lab.report import build_report
+from lab.report.build import PROVENANCE_LABELS
+from lab.report.tables.results import number
+from lab.store.run import Run, open_run
+from tests.data.capture import names
+from tests.unit.report.expected import verdict
+
+VOID = {"meta", "img", "br", "link"}
+
+
+@dataclass
+class Page(HTMLParser):
+    """A page's tables, figures and texts; whatever is not nested as it should be is an error."""
+
+    tables: list[list[list[str]]] = field(default_factory=list)
+    """Of each the rows, of each the cells' texts; what is in a span of its own follows a bar."""
+    figures: dict[str, str] = field(default_factory=dict)
+    """Id → where the picture is."""
+    links: list[str] = field(default_factory=list)
+    ids: set[str] = field(default_factory=set)
+    text: str = ""
+
+    def __post_init__(self) -> None:
+        super().__init__()
+        self._open: list[str] = []
+        self._figure = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        if given.get("id"):
+            self.ids.add(given["id"] or "")
+        if tag == "figure":
+            self._figure = given["id"] or ""
+        if tag == "img":
+            assert given["alt"]
+            self.figures[self._figure] = given["src"] or ""
+        if tag == "a":
+            self.links.append(given["href"] or "")
+        if tag == "table":
+            self.tables.append([])
+        if tag == "tr":
+            self.tables[-1].append([])
+        if tag in ("td", "th"):
+            self.tables[-1][-1].append("")
+        if tag == "span" and "td" in self._open:
+            self.tables[-1][-1][-1] += "|"
+        if tag not in VOID:
+            self._open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if self._open and self._open[-1] in ("style", "script"):
+            return
+        self.text += data
+        if "td" in self._open or "th" in self._open:
+            self.tables[-1][-1][-1] += data.strip()
+
+    @classmethod
+    def of(cls, path: Path) -> Page:
+        page = cls()
+        page.feed(path.read_text(encoding="utf-8"))
+        page.close()
+        assert not page._open
+        page.text = " ".join(page.text.split())
+        return page
+
+
+def quick(figure: Figure, folder: Path, name: str) -> None:
+    """Instead of drawing a figure, which takes most of the time."""
+    folder.mkdir(parents=True, exist_ok=True)
+    for suffix in ("svg", "pdf", "png"):
+        (folder / f"{name}.{suffix}").write_text(f"<svg><!-- {name} {len(figure.axes)} --></svg>")
+
+
+def build(run: Run, into: Path, change: Callable[[Path], None] = lambda _run: None) -> tuple[Path, Page]:
+    """Build the report of a copy of a run, changed before if need be; returns the run's folder and the page."""
+    copy = into / run.experiment / run.path.name
+    shutil.copytree(run.path, copy)
+    change(copy)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("lab.report.build.save", quick)
+        index = build_report(copy)
+    assert index == copy / "report" / "index.html"
+    return copy, Page.of(index)
+
+
+@pytest.fixture(scope="module")
+def pages(
+    replayed: Callable[[str], Run], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[str], tuple[Path, Page]]:
+    """The folder of an experiment's run and the page of its report."""
+    return functools.cache(lambda name: build(replayed(name), tmp_path_factory.mktemp("pages")))
+
+
+@pytest.fixture
+def built(replayed: Callable[[str], Run], tmp_path: Path) -> Callable[..., tuple[Path, Page]]:
+    """The same of a run that something was changed in."""
+    return lambda name, change: build(replayed(name), tmp_path, change)
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+@pytest.mark.parametrize("name", names())
+def test_tables_agree_with_their_files(name: str, pages: Callable[[str], tuple[Path, Page]]) -> None:
+    run, page = pages(name)
+    tables = run / "report" / "tables"
+    rows = read(tables / "results.csv")
+    (results,) = (table for table in page.tables if table[0][:1] != [] and any("Goodput" in cell for cell in table[0]))
+    assert len(results) == len(rows) + 1
+    place = next(at for at, cell in enumerate(results[0]) if cell.startswith("Goodput"))
+    count = results[0].index("n")
+    for shown, row in zip(results[1:], rows, strict=True):
+        assert shown[count] == row["n"]
+        assert shown[place].split("|")[0] == number(float(row["goodput_mbps_mean"]), 3, 2)
+    # Each table of events has as many lines as its file, or as fit on a page.
+    headings = [table[0] for table in page.tables]
+    for path in tables.glob("*.csv"):
+        assert f"tables/{path.name}" in page.links, headings
+    events = {path.stem for path in tables.glob("*.csv")} - {"results", "trials", "validity"}
+    shown_lines = sorted(len(table) - 1 for table in page.tables[2 : 2 + len(events)])
+    assert shown_lines == sorted(min(40, len(read(tables / f"{one}.csv"))) for one in events)
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_check_of_every_trial_is_on_the_page(name: str, pages: Callable[[str], tuple[Path, Page]]) -> None:
+    run, page = pages(name)
+    checks = [table[1:] for table in page.tables if table[0][:1] == ["Check"]]
+    stored: dict[str, list[list[str]]] = {}
+    for row in read(run / "report" / "tables" / "validity.csv"):
+        stored.setdefault(row["trial"], []).append(
+            [row[one] for one in ("title", "verdict", "asked", "found", "threshold")]
+        )
+    squeezed = [[[" ".join(cell.replace("|", "").split()) for cell in row] for row in table] for table in checks]
+    wanted = [[[" ".join(cell.split()) for cell in row] for row in rows] for rows in stored.values()]
+    assert squeezed == wanted
+    counts = {one: sum(verdict(run, trial) == one for trial in stored) for one in ("ok", "warn", "invalid")}
+    if counts["ok"] == len(open_run(run).planned_ids()):
+        assert f"All {counts['ok']} trials " in page.text
+    else:
+        assert f"{counts['ok']} of {len(open_run(run).planned_ids())} trials " in page.text
+
+
+@pytest.mark.parametrize("name", names())
+def test_every_figure_is_on_the_page_and_beside_it(name: str, pages: Callable[[str], tuple[Path, Page]]) -> None:
+    run, page = pages(name)
+    files = {path.stem for path in (run / "report" / "figures").iterdir()}
+    assert page.figures.keys() == files
+    for figure, source in page.figures.items():
+        data = base64.b64decode(source.removeprefix("data:image/svg+xml;base64,"))
+        assert data == (run / "report" / "figures" / f"{figure}.svg").read_bytes()
+        assert {f"figures/{figure}.{suffix}" for suffix in ("svg", "pdf", "png")} <= set(page.links)
+    # It stands alone: links lead to its own places and to what is beside it.
+    for link in page.links:
+        assert link.removeprefix("#") in page.ids if link.startswith("#") else (run / "report" / link).is_file()
+
+
+def test_what_was_run_and_where_results_come_from(pages: Callable[[str], tuple[Path, Page]]) -> None:
+    run, page = pages("loss")
+    settings = {row[0]: row[1] for row in page.tables[0]}
+    assert settings["cc"] == "cubic, bbr"
+    assert settings["loss"] == "0%, 0.2%, 2%"
+    assert settings["Repetitions"] == "3"
+    assert (settings["MTU"], settings["ECN"], settings["IP"]) == ("1500 B", "off", "IPv4")
+    stored = json.loads((run / "provenance.json").read_text())
+    provenance = next(table for table in page.tables if any(row[0] == "Results digest" for row in table))
+    shown = {row[0]: row[1] for row in provenance}
+    for key, label in PROVENANCE_LABELS.items():
+        assert shown.get(label) == (str(stored[key]) if key in stored else None)
+    assert shown["captures_digest"] == stored["captures_digest"]
+    digests = {row[0]: row[1] for row in page.tables[-1]}
+    assert digests == {trial: about["record_digest"] for trial, about in stored["trials"].items()}
+
+
+def test_the_summary_says_the_same(pages: Callable[[str], tuple[Path, Page]]) -> None:
+    run, page = pages("loss")
+    text = (run / "report" / "summary.md").read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| ") and " --- " not in line]
+    results = next(table for table in page.tables if any("Goodput" in cell for cell in table[0]))
+    assert len(lines) == len(results)
+    for line, row in zip(lines[1:], results[1:], strict=True):
+        cells = [cell.strip() for cell in line.strip("|").split("|")]
+        assert cells[:-1] == [" ".join(cell.replace("|", " ").split()) for cell in row[:-1]]
+    # What is written in an experiment is text, whatever it looks like.
+    assert r"Is there \*anything\* to \| see \<here>?" in text
+    assert "Is there *anything* to | see <here>?" in page.text
+
+
+def test_a_failed_trial_is_named_with_its_reason(pages: Callable[[str], tuple[Path, Page]]) -> None:
+    run, page = pages("failed")
+    assert "1 of 2 trials " in page.text
+    assert "1 failed." in page.text
+    reason = json.loads((run / "trials" / "nosuch-r1" / "trial.json").read_text())["error"]
+    assert reason in page.text
+    assert re.search(r"\*\*failed\*\*: nosuch-r1", (run / "report" / "summary.md").read_text())
+
+
+def test_a_trial_that_was_not_run_is_missing(built: Callable[..., tuple[Path, Page]]) -> None:
+    run, page = built("loss", lambda run: shutil.rmtree(run / "trials" / "bbr-loss-2pct-r2"))
+    assert "1 not run." in page.text
+    rows = {(row["loss"], row["congestion_control"]): row for row in read(run / "report" / "tables" / "results.csv")}
+    assert (rows["2%", "bbr"]["n"], rows["2%", "bbr"]["missing"]) == ("2", "1")
+    assert (rows["2%", "cubic"]["n"], rows["2%", "cubic"]["missing"]) == ("3", "0")
+    assert "1 missing" in page.text
+
+
+def plant_offloads(run: Path, trial: str) -> None:
+    path = run / "trials" / trial / "trial.json"
+    document = json.loads(path.read_text())
+    for port in document["record"]["interfaces"]:
+        if port["role"] == "egress":
+            port["offloads"]["gso"] = True
+    path.write_text(json.dumps(document))
+
+
+def test_an_invalid_trial_is_left_out(built: Callable[..., tuple[Path, Page]]) -> None:
+    run, page = built("loss", lambda run: plant_offloads(run, "cubic-loss-0pct-r1"))
+    assert verdict(run, "cubic-loss-0pct-r1") == "invalid"
+    rows = read(run / "report" / "tables" / "results.csv")
+    (row,) = (row for row in rows if (row["loss"], row["congestion_control"]) == ("0%", "cubic"))
+    assert (row["n"], row["left_out"]) == ("2", "1")
+    trials = {row["trial"]: float(row["goodput_bps"]) for row in read(run / "report" / "tables" / "trials.csv")}
+    kept = [trials[f"cubic-loss-0pct-r{repetition}"] / 1e6 for repetition in (2, 3)]
+    assert float(row["goodput_mbps_mean"]) == pytest.approx(sum(kept) / 2)
+    assert "17 of 18 trials " in page.text
+    assert "GSO on: " in page.text
+
+
+def test_where_every_trial_is_invalid_all_are_averaged(built: Callable[..., tuple[Path, Page]]) -> None:
+    def plant(run: Path) -> None:
+        for repetition in (1, 2, 3):
+            plant_offloads(run, f"cubic-loss-0pct-r{repetition}")
+
+    run, _page = built("loss", plant)
+    rows = read(run / "report" / "tables" / "results.csv")
+    (row,) = (row for row in rows if (row["loss"], row["congestion_control"]) == ("0%", "cubic"))
+    assert (row["n"], row["left_out"], row["verdict"]) == ("3", "0", "invalid")
+
+
+def test_no_trial_at_all(built: Callable[..., tuple[Path, Page]]) -> None:
+    def plant(run: Path) -> None:
+        for trial in (run / "trials").iterdir():
+            shutil.rmtree(trial)
+
+    _run, page = built("udp", plant)
+    assert "No trial was carried out." in page.text
+    assert "There are no results." in page.text
+    assert not page.figures
+
+
+def test_a_damaged_trial_is_named(built: Callable[..., tuple[Path, Page]]) -> None:
+    with pytest.raises(StoreError, match=r"bulk\.server\.json"):
+        built("failed", lambda run: (run / "trials/cubic-r1/iperf3/bulk.server.json").unlink())
+    with pytest.raises(InputError, match="/nowhere is "):
+        build_report(Path("/nowhere"))
+
+
+def test_a_trial_whose_iperf3_has_no_result_is_invalid(built: Callable[..., tuple[Path, Page]]) -> None:
+    def plant(run: Path) -> None:
+        path = run / "trials/cubic-r1/iperf3/bulk.server.json"
+        path.write_text(json.dumps({"start": {}, "end": {}, "error": "broken pipe"}))
+
+    run, page = built("failed", plant)
+    assert verdict(run, "cubic-r1") == "invalid"
+    assert "broken pipe" in page.text
+
+
+# --- to the byte ---------------------------------------------------------------------------------------------
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {path.relative_to(folder).as_posix(): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_the_same_run_gives_the_same_bytes(replayed: Callable[[str], Run], tmp_path: Path) -> None:
+    run = tmp_path / "udp" / replayed("udp").path.name
+    shutil.copytree(replayed("udp").path, run)
+    build_report(run)
+    first = contents(run / "report")
+    assert {name.rpartition(".")[2] for name in first} == {"html", "md", "csv", "svg", "pdf", "png"}
+    build_report(run)
+    assert contents(run / "report") == first
+    # From somewhere else, with figures that were drawn before.
+    other = tmp_path / "elsewhere" / "udp" / run.name
+    shutil.copytree(replayed("udp").path, other)
+    build_report(other, tmp_path / "figures")
+    assert contents(other / "report") == first
+    assert len(list((tmp_path / "figures").iterdir())) == 1
+
+
+def test_figures_that_were_drawn_before_are_taken(
+    replayed: Callable[[str], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    drawn: list[str] = []
+
+    def counted(figure: Figure, folder: Path, name: str) -> None:
+        drawn.append(name)
+        quick(figure, folder, name)
+
+    monkeypatch.setattr("lab.report.build.save", counted)
+    run = tmp_path / "failed" / replayed("failed").path.name
+    shutil.copytree(replayed("failed").path, run)
+    build_report(run, tmp_path / "figures")
+    number = len(drawn)
+    assert number > 3
+    before = contents(run / "report")
+    build_report(run, tmp_path / "figures")
+    assert len(drawn) == number
+    assert contents(run / "report") == before
+    # Another result: another figure.
+    document = json.loads((run / "trials" / "cubic-r1" / "trial.json").read_text())
+    document["record_digest"] = "0" * 64
+    (run / "trials" / "cubic-r1" / "trial.json").write_text(json.dumps(document))
+    build_report(run, tmp_path / "figures")
+    assert len(drawn) == 2 * number
+    assert len(list((tmp_path / "figures").iterdir())) == 2

@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The results table: each number of the file against the raw records, and each text of the page against the file."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.report.model import Report
+from lab.report.tables.results import number, result_columns, result_lines, write_tables
+from lab.store.run import Run
+from tests.data.capture import names
+from tests.data.raw import RawTrial
+from tests.unit.report import expected
+
+COLUMNS = (
+    "goodput_mbps", "retransmits", "srtt_mean_ms", "srtt_p95_ms", "queueing_mean_ms", "queueing_p95_ms",
+    "fct_median_ms", "fct_p95_ms", "datagrams_lost", "jain_index",
+)  # fmt: skip
+RATES = {"native": 20e6, "udp": 2e6, "schedule": 3_333_333.0, "capacity": 2_274_040.0}
+"""Of the bottlenecks, in bit/s; 4 Mbit/s elsewhere."""
+PARTS = ("mean", "sd", "ci95", "low", "high")
+
+
+@pytest.fixture(params=names())
+def name(request: pytest.FixtureRequest) -> str:
+    found: str = request.param
+    return found
+
+
+@pytest.fixture
+def tables(name: str, reports: Callable[[str], Report], tmp_path: Path) -> Path:
+    write_tables(reports(name), tmp_path)
+    return tmp_path
+
+
+def read(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def same(text: str, value: float | None) -> bool:
+    return text == "" if value is None else float(text) == pytest.approx(value, rel=1e-9, abs=1e-12)
+
+
+def test_every_number_is_that_of_the_raw_records(
+    name: str,
+    tables: Path,
+    reports: Callable[[str], Report],
+    replayed: Callable[[str], Run],
+    raw: Callable[[str], dict[str, RawTrial]],
+) -> None:
+    report, lines = reports(name), expected.result_lines(replayed(name).path, raw(name))
+    rows = read(tables / "results.csv")
+    assert len(rows) == len(lines)
+    for row in rows:
+        facet = tuple(row[axis.label] for axis in report.facet_axes)
+        line = lines[facet, row["group"], row["congestion_control"], row.get("kernel", "")]
+        assert (int(row["n"]), int(row["left_out"]), row["verdict"]) == (len(line.used), line.left_out, line.verdict)
+        for key in COLUMNS:
+            summary = expected.summary(line.values(key))
+            for part in PARTS:
+                assert same(row[f"{key}_{part}"], summary[part]), (row, key, part, summary)
+        share = expected.summary(line.values("goodput_mbps", share_of=RATES.get(name, 4e6)))
+        assert all(same(row[f"share_of_link_{part}"], share[part]) for part in PARTS), (row, share)
+
+
+def test_missing_trials_are_counted(tables: Path, name: str, replayed: Callable[[str], Run]) -> None:
+    run = replayed(name)
+    for row in read(tables / "results.csv"):
+        # What failed here has a cell of its own.
+        assert int(row["missing"]) == 0
+    assert len(read(tables / "trials.csv")) == sum(len(trial.job["flows"]) for trial in run.trials() if trial.ok)
+
+
+def test_the_page_says_what_the_file_says(name: str, tables: Path, reports: Callable[[str], Report]) -> None:
+    report = reports(name)
+    columns, lines, rows = result_columns(report), result_lines(report), read(tables / "results.csv")
+    assert len(lines) == len(rows)
+    # A column is there if and only if any line has a value.
+    with_values = [
+        key for key in ("goodput_mbps", "share_of_link", *COLUMNS[1:]) if any(r[f"{key}_mean"] for r in rows)
+    ]
+    assert [column.key for column in columns] == with_values
+    for line, row in zip(lines, rows, strict=True):
+        assert (line.n, line.verdict) == (int(row["n"]), row["verdict"])
+        assert line.where == tuple(row[axis.label] for axis in report.facet_axes)
+        assert row["congestion_control"] in line.label
+        for column, (mean, spread) in zip(columns, line.cells, strict=True):
+            value = row[f"{column.key}_mean"]
+            if not value:
+                assert (mean, spread) == ("–", "")
+                continue
+            assert mean == number(float(value), column.digits, column.decimals)
+            assert rounded(mean, float(value))
+            low, high, half = (row[f"{column.key}_{part}"] for part in ("low", "high", "ci95"))
+            if line.n == 1:
+                assert spread == ""
+            elif line.n == 2:
+                shown = [number(float(one), column.digits, column.decimals) for one in (low, high)]
+                assert spread == ("" if shown[0] == shown[1] else "–".join(shown))
+            elif float(half) == 0:
+                assert spread == ""
+            else:
+                decimals = len(mean.partition(".")[2])
+                assert spread.startswith("± ")
+                shown_half = spread.removeprefix("± ")
+                if shown_half.startswith("<"):
+                    assert float(half) < float(shown_half[1:]) == 10**-decimals
+                else:
+                    assert abs(float(shown_half) - float(half)) <= 0.5000001 * 10**-decimals
+
+
+def rounded(text: str, value: float) -> bool:
+    """Whether *text* is *value* to its own last decimal."""
+    shown = float(text.replace("\N{MINUS SIGN}", "-"))
+    return abs(shown - value) <= 0.5000001 * 10.0 ** -len(text.partition(".")[2])
+
+
+@pytest.mark.parametrize(
+    ("value", "digits", "decimals", "text"),
+    [
+        (0, 3, 2, "0"),
+        (9.4766, 3, 2, "9.48"),
+        (9.996, 3, 2, "10.0"),
+        (123.4, 3, 2, "123"),
+        (1234.5, 3, 2, "1234"),
+        (0.0123, 3, 2, "0.01"),
+        (0.0123, 3, 6, "0.0123"),
+        (-1.5, 2, 2, "\N{MINUS SIGN}1.5"),
+        (-0.001, 3, 2, "0.00"),
+        (17.6, 3, 0, "18"),
+    ],
+)
+def test_numbers(value: float, digits: int, decimals: int, text: str) -> None:
+    assert number(value, digits, decimals) == text
+
+
+def test_trials_and_validity(
+    name: str, tables: Path, reports: Callable[[str], Report], replayed: Callable[[str], Run]
+) -> None:
+    run, report = replayed(name), reports(name)
+    metrics = run.metrics()
+    rows = read(tables / "trials.csv")
+    assert len(rows) == len(metrics)
+    for row, stored in zip(rows, metrics, strict=True):
+        assert row.keys() == stored.keys()
+        for column, value in stored.items():
+            text = row[column]
+            if isinstance(value, int):
+                assert int(text) == value, column
+            elif isinstance(value, float):
+                assert float(text) == value, column
+            else:
+                assert text == (value or ""), column
+    checks = read(tables / "validity.csv")
+    assert len(checks) == sum(len(result.checks) for result in report.done)
+    for result in report.done:
+        own = [(check["id"], check["verdict"], check["found"]) for check in checks if check["trial"] == result.trial.id]
+        stored_checks = result.trial.validity
+        assert stored_checks is not None
+        assert own == [(check["id"], check["verdict"], check["found"]) for check in stored_checks]

@@ -1,0 +1,128 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Runs: making, opening and listing them, failures in them, and the digest over their results."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pytest
+
+from lab.errors import InputError, StoreError
+from lab.store.run import Run, create_run, list_runs, open_run
+from lab.store.trial import TrialIdentity
+from tests.data.raw import RawTrial
+
+PLAN = {"trials": [{"id": "b-r1"}, {"id": "a-r1"}, {"id": "c-r1"}]}
+
+
+def identity(trial_id: str) -> TrialIdentity:
+    return TrialIdentity(id=trial_id, cell={}, repetition=1, seed=1, job_digest="0" * 64)
+
+
+def test_a_new_run_and_the_link_to_it(tmp_path: Path) -> None:
+    files = {"sizes/a.txt": b"1", "../evil": b"2", "/evil": b"3", "plan.json": b"4"}
+    run = create_run(tmp_path, "e", b"name: e\n", PLAN, files)
+    assert (run.experiment, run.experiment_text, run.plan) == ("e", b"name: e\n", PLAN)
+    assert (tmp_path / "e" / "latest").resolve() == run.path
+    assert (run.path / "sizes" / "a.txt").read_bytes() == b"1"
+    assert not list(tmp_path.rglob("evil"))
+    assert run.report_dir == run.path / "report"
+    assert run.provenance == {}
+    again = create_run(tmp_path, "e", b"", PLAN)
+    assert (tmp_path / "e" / "latest").resolve() == again.path
+    assert [found.id for found in list_runs(tmp_path, "e")] == sorted([run.id, again.id])
+    assert list_runs(tmp_path, "other") == []
+    (again.path / "plan.json").unlink()
+    assert [found.path for found in list_runs(tmp_path, "e")] == [run.path]
+
+
+@pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a\n", "x" * 201])
+def test_names_that_lead_elsewhere(name: str, tmp_path: Path) -> None:
+    with pytest.raises(StoreError, match="cannot be used as a file name"):
+        create_run(tmp_path, name, b"", PLAN)
+    run = create_run(tmp_path, "e", b"", PLAN)
+    with pytest.raises(StoreError, match="cannot be used as a file name"):
+        run.put_failure(identity(name), "no")
+    with pytest.raises(StoreError, match="cannot be used as a file name"):
+        run.trial(name)
+
+
+def test_trials_are_listed_in_the_order_of_the_plan(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "e", b"", PLAN)
+    for trial_id in ("a-r1", "z-r1", "b-r1", "y-r1"):
+        run.put_failure(identity(trial_id), "no")
+    (run.path / "trials" / ".tmp-1-abc").mkdir()
+    assert [trial.id for trial in run.trials()] == ["b-r1", "a-r1", "y-r1", "z-r1"]
+    assert run.finished_ids() == set()
+
+
+def test_a_failure_keeps_log_and_what_was_printed(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "e", b"", PLAN)
+    (tmp_path / "log").write_text("why\n")
+    (tmp_path / "iperf3").mkdir()
+    (tmp_path / "iperf3" / "bulk.client.json").write_text("{}")
+    failed = run.put_failure(
+        identity("a-r1"), "no", kind="LostVMError", log=tmp_path / "log", printed=tmp_path / "iperf3"
+    )
+    assert failed.log == "why\n"
+    assert (failed.path / "iperf3" / "bulk.client.json").read_text() == "{}"
+    assert json.loads((failed.path / "trial.json").read_text())["error_kind"] == "LostVMError"
+    # One that failed before it left anything replaces it.
+    failed = run.put_failure(identity("a-r1"), "again", log=tmp_path / "nowhere", printed=tmp_path / "nowhere")
+    assert (failed.error, failed.log) == ("again", "")
+
+
+def test_the_digest_over_all_results(replayed: Callable[[str], Run], raw: Callable[[str], dict[str, RawTrial]]) -> None:
+    lines = []
+    for trial_id, trial in raw("failed").items():
+        if trial.record["status"] == "ok":
+            files = {name[7:]: content for name, content in trial.members.items() if name.startswith("record/")}
+            listed = "".join(f"{hashlib.sha256(files[name]).hexdigest()}  {name}\n" for name in sorted(files))
+            lines.append(f"{trial_id} {hashlib.sha256(listed.encode()).hexdigest()}\n")
+    assert len(lines) == 1
+    expected = hashlib.sha256("".join(sorted(lines)).encode()).hexdigest()
+    run = replayed("failed")
+    assert run.results_digest() == expected
+    assert run.provenance["results_digest"] == expected
+    assert run.provenance["status"] == "failed"
+    assert run.provenance["engine"] == "replay"
+    assert run.provenance["recorded_engine"] == "vm, native"
+
+
+def test_metrics_are_read_as_they_were_put(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "e", b"", PLAN)
+    with pytest.raises(StoreError, match=r"cannot read .*metrics\.parquet"):
+        run.metrics()
+    rows: list[dict[str, Any]] = [{"trial": "a-r1", "goodput_bps": 1.5}, {"trial": "b-r1", "goodput_bps": None}]
+    schema = pa.schema([("trial", pa.string()), ("goodput_bps", pa.float64())])
+    run.put_metrics(rows, schema)
+    assert run.metrics() == rows
+    run.put_metrics([], schema)
+    assert run.metrics() == []
+    assert not list(run.path.glob(".tmp-*"))
+
+
+def test_open_run_says_what_is_wrong(replayed: Callable[[str], Run], tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="there is no such folder"):
+        open_run(tmp_path / "nowhere")
+    copy = tmp_path / "e" / "run"
+    shutil.copytree(replayed("failed").path, copy)
+    (tmp_path / "e" / "latest").symlink_to("run")
+    assert open_run(tmp_path / "e" / "latest").path == copy
+    with pytest.raises(InputError, match=r"experiment\.yaml.*plan\.json.*trials; did you mean .*latest"):
+        open_run(tmp_path / "e")
+    (copy / "plan.json").write_text("[]")
+    with pytest.raises(InputError, match=r"plan\.json .* object"):
+        open_run(copy)
+    (copy / "plan.json").write_text("{")
+    with pytest.raises(InputError, match="usable run folder"):
+        open_run(copy)
+    (copy / "plan.json").unlink()
+    with pytest.raises(InputError, match=r" no plan\.json$"):
+        open_run(copy)
