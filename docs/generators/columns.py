@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from lab.agent.collectors.registry import COLLECTORS
-from lab.store.collected import ADDRESS_FIELDS, COLUMN_UNITS, TEXT_FIELDS
+from lab.store.rows import ADDRESS_FIELDS, COLUMN_UNITS, TEXT_FIELDS
 
 from . import markdown_table, require
 

@@ -16,7 +16,6 @@ import pyarrow.parquet as pq
 
 from lab.errors import InputError, StoreError
 from lab.job.protocol import Job
-from lab.store.collected import write_table
 from lab.store.digest import results_digest
 from lab.store.files import (
     check_name,
@@ -29,6 +28,7 @@ from lab.store.files import (
     writing,
 )
 from lab.store.folders import finished_folders, new_folder
+from lab.store.rows import write_table
 from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_document
 
 LATEST = "latest"

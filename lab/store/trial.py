@@ -15,9 +15,9 @@ import pyarrow.parquet as pq
 
 from lab.errors import StoreError
 from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
-from lab.store.collected import Context, read_rows, rows_to_table, write_table
 from lab.store.digest import digest_of_files, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
+from lab.store.rows import Context, read_rows, rows_to_table, write_table
 
 TRIAL_FORMAT = 2
 """Version of the format of ``trial.json`` and ``validity.json``."""

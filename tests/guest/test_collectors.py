@@ -18,7 +18,7 @@ import pytest
 from lab.engine.vm.selftest import self_test_job
 from lab.job.kernels import netem_takes_seeds
 from lab.job.protocol import Job, Record
-from lab.store.collected import Context, read_rows, rows_to_table
+from lab.store.rows import Context, read_rows, rows_to_table
 from tests.conftest import job_of, record_in
 
 pytestmark = pytest.mark.vm

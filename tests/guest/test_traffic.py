@@ -16,7 +16,7 @@ import pytest
 from lab.experiment.check.validate import validate
 from lab.job.protocol import FlowResult, Job
 from lab.plan.plan import make_plan
-from lab.store.collected import Context, read_rows, rows_to_table
+from lab.store.rows import Context, read_rows, rows_to_table
 from tests.conftest import record_in
 
 pytestmark = pytest.mark.vm

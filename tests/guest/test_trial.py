@@ -19,8 +19,8 @@ from lab.agent.collectors.loader import BPF_WARNINGS
 from lab.engine import sources
 from lab.engine.vm.engine import VmEngine
 from lab.job.protocol import Job, Record
-from lab.store.collected import read_rows
 from lab.store.digest import record_digest
+from lab.store.rows import read_rows
 from tests.conftest import job_of, record_in
 
 pytestmark = pytest.mark.vm

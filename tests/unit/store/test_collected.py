@@ -13,7 +13,7 @@ import pytest
 from lab.errors import StoreError
 from lab.job.drop_causes import cause_of
 from lab.job.protocol import CollectorResult
-from lab.store.collected import COLUMN_UNITS, read_rows, write_table
+from lab.store.rows import COLUMN_UNITS, read_rows, write_table
 from lab.store.run import Run
 from tests.data.capture import names
 from tests.data.raw import RawTrial
