@@ -1,19 +1,19 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every error that a user may meet, and the exit code that goes with it.
+"""The errors that users see, and the exit code of each.
 
 ::
 
     LabError
-    ├── InputError          what the user wrote is wrong                           2
-    │   └── SpecError       … in an experiment file, with file, line and column    2
-    ├── MachineryError      this machine or our own tools fell short               3
-    │   ├── ImageError      the guest image cannot be built or found               3
-    │   ├── EngineError     the engine cannot start                                3
-    │   └── StoreError      results cannot be written or read                      3
-    └── TrialError          one trial went wrong; the others go on                 3
-        ├── GuestError      the agent reported a failure                           3
-        ├── LostVMError     the virtual machine died                               3
-        └── TrialTimeoutError a wall-clock or virtual-time limit passed              3
+    ├── InputError             what the user wrote is wrong                              2
+    │   └── SpecError          … in an experiment file, with file, line and column       2
+    ├── MachineryError         this machine lacks something, or one of our tools failed  3
+    │   ├── ImageError         the guest image cannot be built or found                  3
+    │   ├── EngineError        the engine cannot start                                   3
+    │   └── StoreError         results cannot be written or read                         3
+    └── TrialError             one trial failed; the others continue                     3
+        ├── GuestError         the agent reported a failure                              3
+        ├── LostVMError        the virtual machine died                                  3
+        └── TrialTimeoutError  a limit of wall-clock or virtual time was exceeded        3
 """
 
 from __future__ import annotations
@@ -28,19 +28,19 @@ EXIT_INTERRUPTED = 130
 
 
 class LabError(Exception):
-    """Base of all errors that are shown to the user as one message, without a traceback."""
+    """The base class of all errors that are shown to the user as one message, without a traceback."""
 
     exit_code = EXIT_FAILED
 
 
 class InputError(LabError):
-    """The command line, an experiment file or a run folder that was named is not usable."""
+    """The command line, an experiment file or a run folder that the user named cannot be used."""
 
     exit_code = EXIT_BAD_INPUT
 
 
 class SpecError(InputError):
-    """One or more problems in an experiment file; the message names each with its place."""
+    """An experiment file has one or more problems; the message lists each with file, line and column."""
 
 
 class MachineryError(LabError):
@@ -62,7 +62,7 @@ class StoreError(MachineryError):
 class TrialError(LabError):
     """One trial failed.
 
-    ``log`` is the guest's console or the agent's log, where there is one.
+    ``log`` is the path of the guest's console output or of the agent's log, if there is one.
     """
 
     def __init__(self, message: str, *, log: Path | None = None) -> None:
@@ -76,8 +76,8 @@ class GuestError(TrialError):
 
 
 class LostVMError(TrialError):
-    """The virtual machine ended, or its kernel panicked, before the trial did."""
+    """The virtual machine ended, or its kernel panicked, before the trial was finished."""
 
 
 class TrialTimeoutError(TrialError):
-    """The trial passed its limit of wall-clock or virtual time."""
+    """The trial exceeded its limit of wall-clock or virtual time."""

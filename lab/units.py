@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read and write quantities: rates, durations, sizes, queue limits, probabilities.
+"""Parse and format quantities: rates, durations, sizes, queue limits and probabilities.
 
 ===========  =====================================  =============  =================================
 quantity     written                                value          notes
@@ -11,11 +11,11 @@ queue limit  ``1bdp``, ``50ms``, ``100p``, ``64kB`` QueueLimit     see :class:`Q
 probability  ``0.1%``, ``0.001``                    float, 0 to 1
 ===========  =====================================  =============  =================================
 
-What tools read in two ways is refused: a number without its unit, ``bps`` (bytes per second to ``tc``, bits per
-second to everyone else) and ``kb`` (1024 bytes to ``tc``, kilobits to others).  Arithmetic is exact; a quantity that
-is not a whole number of bit/s, nanoseconds or bytes is refused, never rounded.
+Notations that tools interpret differently are refused: a number without a unit, ``bps`` (bytes per second to ``tc``,
+bits per second to other tools) and ``kb`` (1024 bytes to ``tc``, kilobits to other tools).  Arithmetic is exact: a
+quantity that is not a whole number of bit/s, nanoseconds or bytes is refused instead of rounded.
 
-All ``parse_*`` functions raise :class:`ValueError` whose text says what was found and what is allowed.
+All ``parse_*`` functions raise :class:`ValueError` with a text that says what was found and what is allowed.
 """
 
 from __future__ import annotations
@@ -63,19 +63,23 @@ _BINARY_SIZES = {"KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 _RATE_EXPECTED = "a rate such as '20mbit' or '1.5gbit' (units: bit, kbit, mbit, gbit, tbit)"
 _DURATION_EXPECTED = "a duration such as '20ms' or '1.5s' (units: ns, us, ms, s, min, h)"
 _SIZE_EXPECTED = "a size such as '1500B', '64kB' or '16MiB' (units: B, kB, MB, GB of 1000; KiB, MiB, GiB of 1024)"
-_LIMIT_EXPECTED = "a queue limit such as '1bdp', '64kB', '100p' (packets) or '50ms' (at the link's rate)"
+_LIMIT_EXPECTED = "a queue limit such as '1bdp', '64kB', '100p' (packets) or '50ms' (queueing delay at the link's rate)"
 _PROBABILITY_EXPECTED = "a probability such as '0.1%' or 0.001, at most 100%"
 
 _MAX_RESULT = 2**63 - 1
-"""Everything below us (the kernel, Parquet, numpy) counts in signed 64-bit integers."""
+"""The largest integer that a parser returns: the kernel, Parquet and numpy count in signed 64-bit integers."""
 
-# At most 18 digits on either side: enough for every quantity, and no input can make the arithmetic slow.
+# At most 18 digits on each side of the point are enough for every quantity, and no input can make the exact arithmetic
+# slow.
 _NUMBER = r"[0-9]{1,18}(?:\.[0-9]{1,18})?"
 _QUANTITY = re.compile(rf"({_NUMBER}) ?([A-Za-zµ%/]*)")
 
 
 def _any_case(word: str) -> str:
-    """Return a regular expression for ``word`` in any case that also editors' (ECMAScript) engines accept."""
+    """Return a regular expression that matches ``word`` in upper, lower or mixed case.
+
+    The expression has no inline flags, so that the ECMAScript engines of editors accept it too.
+    """
     return "".join(f"[{c.lower()}{c.upper()}]" if c.isascii() and c.isalpha() else c for c in word)
 
 
@@ -92,10 +96,10 @@ QUEUE_LIMIT_PATTERN = _pattern(_any_case("bdp"), "p", *_SIZE_UNITS, *map(_any_ca
 
 @dataclass(frozen=True)
 class QueueLimit:
-    """How much a queue holds, in the terms it was written.
+    """The limit of a queue, in the unit in which the experiment file gives it.
 
-    ``bdp``: multiples of the bandwidth-delay product; ``bytes``; ``packets`` of full size; ``time``: nanoseconds that
-    a full queue takes to drain at the link's rate.
+    The ``amount`` is in multiples of the bandwidth-delay product (``bdp``), in bytes (``bytes``), in full-size packets
+    (``packets``), or in nanoseconds that a full queue takes to drain at the link's rate (``time``).
     """
 
     unit: Literal["bdp", "bytes", "packets", "time"]
@@ -110,7 +114,7 @@ class QueueLimit:
 
 
 def show(value: object, limit: int = 60) -> str:
-    """Return ``value`` as an error message quotes it: short, on one line."""
+    """Return a short, one-line text that stands for ``value`` in an error message."""
     if value is None:
         return "nothing"
     if isinstance(value, bool):
@@ -119,36 +123,36 @@ def show(value: object, limit: int = 60) -> str:
         return "a mapping" if value else "an empty mapping"
     if isinstance(value, list | tuple):
         return "a list" if value else "an empty list"
-    # Cut first: the text of one huge value must not be built only to be thrown away.
+    # A long string is cut before repr(), so that no huge text is built only to be thrown away.
     text = repr(value[: limit + 1] if isinstance(value, str) else value)
     return text if len(text) <= limit else f"{text[: limit - 1]}…"
 
 
 def parse_rate(text: object) -> int:
-    """Return bit/s from ``20mbit``, ``1.5gbit`` or ``20 Mbit/s``."""
+    """Parse a rate such as ``20mbit``, ``1.5gbit`` or ``20 Mbit/s`` and return it in bit/s."""
     number, unit = _split(text, _RATE_EXPECTED)
     lowered = unit.lower()
     if lowered.endswith("bps"):
-        hint = "'bps' is bytes per second to tc and bits per second to others"
+        hint = "'bps' means bytes per second to tc and bits per second to other tools"
         raise ValueError(f"{_found(text, _RATE_EXPECTED)}; {hint}")
     return _whole(text, number, _RATE_UNITS.get(lowered.removesuffix("/s")), "bit/s", _RATE_EXPECTED)
 
 
 def parse_duration(text: object) -> int:
-    """Return nanoseconds from ``100us``, ``20ms``, ``1.5s`` or ``2min``."""
+    """Parse a duration such as ``100us``, ``20ms``, ``1.5s`` or ``2min`` and return it in nanoseconds."""
     number, unit = _split(text, _DURATION_EXPECTED)
     return _whole(text, number, _DURATION_UNITS.get(unit.lower()), "nanoseconds", _DURATION_EXPECTED)
 
 
 def parse_size(text: object) -> int:
-    """Return bytes from ``1500B``, ``64kB`` (1000) or ``16MiB`` (1024²)."""
+    """Parse a size such as ``1500B``, ``64kB`` (1000 bytes each) or ``16MiB`` (1024² bytes each); return bytes."""
     number, unit = _split(text, _SIZE_EXPECTED)
     _refuse_ambiguous_size(text, unit, _SIZE_EXPECTED)
     return _whole(text, number, _SIZE_UNITS.get(unit), "bytes", _SIZE_EXPECTED)
 
 
 def parse_queue_limit(text: object) -> QueueLimit:
-    """Return the limit from ``1bdp``, ``64kB``, ``100p`` or ``50ms``; it is more than 0."""
+    """Parse a queue limit such as ``1bdp``, ``64kB``, ``100p`` or ``50ms``; a limit of 0 is refused."""
     number, unit = _split(text, _LIMIT_EXPECTED)
     if unit.lower() == "bdp":
         limit = QueueLimit("bdp", number)
@@ -165,11 +169,11 @@ def parse_queue_limit(text: object) -> QueueLimit:
 
 
 def parse_probability(value: object) -> float:
-    """Return a fraction in [0, 1] from ``0.1%``, ``0.001`` or a number."""
+    """Parse a probability, a number or a text such as ``0.1%`` or ``0.001``, and return a fraction in [0, 1]."""
     if isinstance(value, bool):
         raise ValueError(_found(value, _PROBABILITY_EXPECTED))
     if isinstance(value, int | float):
-        # NaN fails both comparisons.
+        # This condition also refuses NaN, for which both comparisons are false.
         if not 0 <= value <= 1:
             raise ValueError(_found(value, _PROBABILITY_EXPECTED))
         return float(value)
@@ -183,17 +187,20 @@ def parse_probability(value: object) -> float:
 
 
 def format_rate(rate_bps: float, digits: int | None = None) -> str:
-    """Return ``20 Mbit/s``; exact, or rounded to ``digits`` significant digits."""
+    """Format a rate in bit/s, such as ``20 Mbit/s``: exactly, or rounded to ``digits`` significant digits."""
     return _format(rate_bps, _SHOWN_RATES, digits)
 
 
 def format_duration(duration_ns: float, digits: int | None = None) -> str:
-    """Return ``20 ms``; exact, or rounded to ``digits`` significant digits."""
+    """Format a duration in nanoseconds, such as ``20 ms``: exactly, or rounded to ``digits`` significant digits."""
     return _format(duration_ns, _SHOWN_DURATIONS, digits)
 
 
 def format_size(size_bytes: float, digits: int | None = None) -> str:
-    """Return ``64 kB``, or ``16 MiB`` where that is the round number; exact unless ``digits`` are given."""
+    """Format a size in bytes, such as ``64 kB``: exactly, or rounded to ``digits`` significant digits.
+
+    Without ``digits``, a multiple of 1024 bytes that is no multiple of 1000 bytes is written as in ``16 MiB``.
+    """
     if digits is None and size_bytes % 1024 == 0 and size_bytes % 1000 != 0:
         unit, scale = max(
             ((unit, scale) for unit, scale in _BINARY_SIZES.items() if size_bytes % scale == 0), key=itemgetter(1)
@@ -203,7 +210,11 @@ def format_size(size_bytes: float, digits: int | None = None) -> str:
 
 
 def value_text(value: object) -> str:
-    """Return a value as a file has it, in few words: ``0.1%``, ``fq_codel 1bdp``; of a package, which it is."""
+    """Return a short text for a value of an experiment file, such as ``0.1%`` or ``fq_codel 1bdp``.
+
+    The values of a mapping or list are joined with spaces.  The path of a kernel package is reduced to the kernel's
+    version, or to the name of the file without ``.deb``.
+    """
     if isinstance(value, Mapping):
         return " ".join(map(value_text, value.values())) or "{}"
     if isinstance(value, list | tuple):
@@ -211,29 +222,29 @@ def value_text(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str) and value.endswith(".deb"):
-        # path/linux-image-VERSION_REVISION_ARCHITECTURE.deb
+        # Debian names such a file path/linux-image-VERSION_REVISION_ARCHITECTURE.deb.
         name = value.removesuffix(".deb").rpartition("/")[2]
         return name.removeprefix("linux-image-").partition("_")[0]
     return "none" if value is None else str(value)
 
 
 def format_percent(probability: float, digits: int | None = None) -> str:
-    """Return ``0.1%`` for 0.001."""
+    """Format a fraction in [0, 1] as a percentage: ``0.1%`` for 0.001."""
     return f"{_plain(_rounded(Fraction(repr(float(probability))) * 100, digits))}%"
 
 
 def tc_rate(rate_bps: int) -> str:
-    """Return the rate as ``tc`` reads it."""
+    """Format a rate for the command line of ``tc``."""
     return f"{rate_bps}bit"
 
 
 def tc_duration(duration_ns: int) -> str:
-    """Return the duration as ``tc`` reads it."""
+    """Format a duration for the command line of ``tc``."""
     return f"{duration_ns}ns"
 
 
 def tc_size(size_bytes: int) -> str:
-    """Return the size as ``tc`` reads it: there, ``b`` is bytes."""
+    """Format a size for the command line of ``tc``, in which ``b`` means bytes."""
     return f"{size_bytes}b"
 
 
@@ -271,7 +282,10 @@ def _rounded(value: Fraction, digits: int | None) -> Fraction:
 
 
 def _plain(value: Fraction) -> str:
-    """Return a decimal without exponent or trailing zeros; exact if ``value`` is a finite decimal."""
+    """Return a decimal number without an exponent or trailing zeros.
+
+    The text is exact if ``value`` has a finite decimal expansion.
+    """
     if value.denominator == 1:
         return str(value.numerator)
     text = f"{Decimal(value.numerator) / Decimal(value.denominator):f}"

@@ -1,18 +1,18 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install what lab needs on Debian or Ubuntu: packages (as root, or with sudo), then a .venv from the lock file.
-# Does nothing that has been done already, so it is cheap to run again.
+# The script skips steps that have been done already, so that running it again is cheap.
 set -eu
 cd "$(dirname "$0")/.."
 
-# For trials in virtual machines, and for the report.
+# Packages for trials in virtual machines, and for the report.
 PACKAGES="debian-archive-keyring erofs-utils gcc libc6-dev mmdebstrap qemu-system-x86 uidmap"
-# For the native engine and `lab trace`, on this host's own kernel.
+# Packages for the native engine and `lab trace`, which use this host's own kernel.
 PACKAGES="$PACKAGES ethtool iperf3 iproute2 iputils-ping kmod mininet mount python3-bpfcc util-linux"
 python=${PYTHON:-python3}
 
 if ! command -v apt-get >/dev/null; then
-	echo "setup: this is no Debian or Ubuntu; install QEMU (x86-64), mmdebstrap and erofs-utils yourself" >&2
+	echo "setup: this is neither Debian nor Ubuntu; install QEMU (x86-64), mmdebstrap and erofs-utils yourself" >&2
 	exit 2
 fi
 
@@ -29,21 +29,21 @@ if [ -n "$missing" ]; then
 	if [ "$(id -u)" -ne 0 ]; then
 		as_root=sudo
 		command -v sudo >/dev/null || {
-			echo "setup: these packages are missing, and there is no sudo to install them:$missing" >&2
+			echo "setup: sudo is not available to install these missing packages (run as root instead):$missing" >&2
 			exit 2
 		}
 	fi
 	$as_root apt-get update -q
-	# shellcheck disable=SC2086 # a list of words
+	# shellcheck disable=SC2086 # $missing is a list of words
 	DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing
 fi
 
 "$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' || {
-	echo "setup: $("$python" --version) is too old; lab needs Python 3.11 or later (set PYTHON to one)" >&2
+	echo "setup: $("$python" --version) is too old; lab needs Python 3.11 or later (set PYTHON to its path)" >&2
 	exit 2
 }
 
-# The stamp holds what the environment was made from.
+# The stamp file records the inputs from which the environment was made; if they change, it is made again.
 stamp=.venv/lab-setup
 made_from="$(sha256sum requirements.lock pyproject.toml) $("$python" --version) $(pwd)"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$made_from" ]; then

@@ -64,6 +64,7 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
 
 
+@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the marks
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep tests together that share a boot of the guest, or the kernel of this machine (``--dist loadgroup``)."""
     for item in items:

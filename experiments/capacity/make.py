@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Write the two capacity files beside this script: ``python experiments/capacity/make.py``.
 
-They are synthetic, and the same every time.
-
-A line is the ms at which a packet of full size (1514 bytes) may leave; the last one is the length of the period.
+The files are synthetic, and the script always writes the same files.  Each line is a time in milliseconds at which a
+full-size packet (1514 bytes) may leave the link; the last line is also the length of the period.
 """
 
 from __future__ import annotations
@@ -17,7 +16,10 @@ PACKET_BITS = 1514 * 8
 
 
 def opportunities(rate_bps_at_ms: list[float]) -> list[int]:
-    """Spread packets over time so that at every moment as many have left as the rate up to then carries."""
+    """Return the times at which packets may leave, in milliseconds.
+
+    At any time, the number of packets that have left is what the rate, given for each millisecond, has carried so far.
+    """
     times, bits = [], 0.0
     for ms, rate_bps in enumerate(rate_bps_at_ms, 1):
         bits += rate_bps / 1000
@@ -28,15 +30,16 @@ def opportunities(rate_bps_at_ms: list[float]) -> list[int]:
 
 
 def step() -> list[int]:
-    """20 Mbit/s for 10 s, 5 Mbit/s for 10 s."""
+    """Return a period of 20 s: 20 Mbit/s for 10 s, then 5 Mbit/s for 10 s."""
     return opportunities([20e6] * 10_000 + [5e6] * 10_000)
 
 
 def cellular() -> list[int]:
-    """Like a moving phone's downlink: a rate that wanders between 0.5 and 30 Mbit/s over seconds, with fades.
+    """Return a period of 60 s like the downlink of a moving phone: the rate varies between 0.5 and 30 Mbit/s.
 
-    The logarithm of the rate is a mean-reverting random walk (Ornstein and Uhlenbeck's) of some seconds' memory; a
-    fade of 0.2 to 1.5 s comes every ten seconds or so; within a ms there are several packets or none, as schedulers do.
+    The logarithm of the rate is a mean-reverting random walk (an Ornstein-Uhlenbeck process) with a time constant of a
+    few seconds.  A fade of 0.2 to 1.5 s occurs about once in ten seconds.  Packets leave in bursts, like those from the
+    scheduler of a cellular network.
     """
     draw = random.Random(20)
     rates, level, fade_until, burst = [], 0.0, 0, 0.0
@@ -47,7 +50,7 @@ def cellular() -> list[int]:
         rate = min(30e6, max(0.5e6, 9e6 * math.exp(level)))
         if ms < fade_until:
             rate = 0.0 if draw.random() < 0.5 else 0.3e6
-        # The scheduler serves this phone one slot of five ms in three, at three times the rate.
+        # The scheduler serves this phone in one of three slots of 5 ms, on average, at three times the rate.
         if ms % 5 == 0:
             burst = 3.0 if draw.random() < 1 / 3 else 0.0
         rates.append(rate * burst)
@@ -56,7 +59,7 @@ def cellular() -> list[int]:
 
 def main() -> None:
     for name, times, length in (("step", step(), 20_000), ("cellular", cellular(), 60_000)):
-        # The last opportunity is at the end, wherever the rate would have put it.
+        # The last opportunity is moved to the end of the period, because its time is the length of the period.
         text = "".join(f"{ms}\n" for ms in [*times[:-1], length])
         (HERE / f"{name}.mahimahi").write_text(text, encoding="ascii")
 

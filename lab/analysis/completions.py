@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.iperf import Transfer
+from lab.analysis.iperf import Volume
 
 
 @dataclass(frozen=True)
@@ -44,10 +44,10 @@ class Completions:
         done = self.fct_ns[self.is_complete]
         return float(np.quantile(done, share, method="inverted_cdf")) / 1000 if len(done) else None
 
-    def received(self) -> Transfer:
+    def received(self) -> Volume:
         """Return the bytes that arrived in all flows, over the time from the first start to the last completion."""
         done = self.is_complete
         if not done.any():
-            return Transfer(int(self.bytes.sum()), 0.0)
+            return Volume(int(self.bytes.sum()), 0.0)
         end_ns = int((self.began_ns[done] + self.fct_ns[done]).max())
-        return Transfer(int(self.bytes.sum()), (end_ns - int(self.began_ns[0])) / 1e9)
+        return Volume(int(self.bytes.sum()), (end_ns - int(self.began_ns[0])) / 1e9)

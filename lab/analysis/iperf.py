@@ -8,7 +8,7 @@ from typing import Any
 
 
 @dataclass(frozen=True)
-class Transfer:
+class Volume:
     """What one end of a flow transferred over the whole test, and in how many seconds."""
 
     bytes: int
@@ -45,22 +45,22 @@ class Interval:
     """Smoothed RTT at the end of the interval, in microseconds; None at the receiver."""
 
 
-def received(server: dict[str, Any]) -> Transfer:
+def received(server: dict[str, Any]) -> Volume:
     """Return what the *receiver* got: the bytes that it read and its own time.
 
     Raises:
         ValueError: The server's output contains no total.
     """
-    return _transfer(server, "sum_received", "server")
+    return _volume(server, "sum_received", "server")
 
 
-def sent(client: dict[str, Any]) -> Transfer:
+def sent(client: dict[str, Any]) -> Volume:
     """Return what the *sender* wrote into its socket.  It includes data that never arrived.
 
     Raises:
         ValueError: The client's output contains no total.
     """
-    return _transfer(client, "sum_sent", "client")
+    return _volume(client, "sum_sent", "client")
 
 
 def sender_statistics(client: dict[str, Any]) -> SenderStatistics:
@@ -121,9 +121,9 @@ def error(document: dict[str, Any]) -> str | None:
     return document.get("error")
 
 
-def _transfer(document: dict[str, Any], key: str, end: str) -> Transfer:
+def _volume(document: dict[str, Any], key: str, end: str) -> Volume:
     total = document.get("end", {}).get(key)
     if not isinstance(total, dict) or "bytes" not in total or "seconds" not in total:
         reason = document.get("error") or f"end.{key} is missing"
         raise ValueError(f"the output of iperf3's {end} contains no result: {reason}")
-    return Transfer(int(total["bytes"]), float(total["seconds"]))
+    return Volume(int(total["bytes"]), float(total["seconds"]))

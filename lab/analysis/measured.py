@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.analysis.ack_samples import AckSamples
 from lab.analysis.completions import Completions
-from lab.analysis.iperf import Transfer, received, sent
+from lab.analysis.iperf import Volume, received, sent
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
 from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record
 
@@ -51,7 +51,7 @@ class MeasuredFlow:
         return self.is_iperf and self.asked["protocol"] == "tcp"
 
     @property
-    def received(self) -> Transfer:
+    def received(self) -> Volume:
         """What the receiver got.
 
         Raises:
@@ -60,7 +60,7 @@ class MeasuredFlow:
         return self.completions.received() if self.completions is not None else received(self.server)
 
     @property
-    def sent(self) -> Transfer:
+    def sent(self) -> Volume:
         """What the sender wrote; for short flows, what the receiver got.
 
         Raises:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The command line: reads arguments, prints, and picks the exit code.  The work is done elsewhere."""
+"""The command line: it parses arguments, prints results and chooses the exit code; other packages do the work."""
 
 from lab.cli.app import app, main
 

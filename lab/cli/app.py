@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The ``lab`` command: which commands there are, and the exit code of each outcome."""
+"""The ``lab`` command: its subcommands, and the exit code of each outcome."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ for command in (
     runs.export,
 ):
     app.command()(command)
-# The tracer reads its own command line, under another interpreter.
+# The tracer parses its arguments itself, because it runs under another interpreter.
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     options_metavar="",
@@ -52,10 +52,10 @@ image_app.command("rm")(images.image_rm)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The ``lab`` command; returns the exit code."""
-    # A shell starts background jobs deaf to SIGINT, on which stopping at all depends here.
+    """Run the ``lab`` command and return its exit code; without ``arguments``, those of the process are used."""
+    # A shell starts background jobs with SIGINT ignored, but a run can only be stopped in an orderly way by SIGINT.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    # SIGTERM stops it as Ctrl-C does, so that nothing is left behind.
+    # SIGTERM has the same effect as Ctrl-C, so that the run is cleaned up in both cases.
     previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
     try:
         return _guarded(lambda: app(args=arguments, standalone_mode=False))
@@ -75,7 +75,7 @@ def _guarded(command: Callable[[], Any]) -> int:
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
     except (BrokenPipeError, SystemExit):
-        # The reader of our output has gone, as `head` does; typer's own answer to that is to exit with 1.
+        # The reader of our output, such as `head`, has closed the pipe.  Typer would exit with status 1.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the commands have in common: options, messages, and how a file becomes a plan and an engine."""
+"""Code that several commands share: options, messages, and functions that make plans, engines and reports."""
 
 from __future__ import annotations
 
@@ -23,13 +23,21 @@ if TYPE_CHECKING:
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.")]
 Overrides = Annotated[
     list[str] | None,
-    typer.Option("--set", metavar="PATH=VALUE", help="Set a field, e.g. duration=5s; may be given more than once."),
+    typer.Option(
+        "--set", metavar="PATH=VALUE", help="Set a field of the experiment, e.g. duration=5s; may be repeated."
+    ),
 ]
-RunFolder = Annotated[Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run, or its `latest` link.")]
-Jobs = Annotated[int | None, typer.Option("--jobs", min=1, help="Trials at a time [default: one per processor].")]
+RunFolder = Annotated[
+    Path, typer.Argument(metavar="RUN_DIR", help="The folder of a run, or an experiment's `latest` link.")
+]
+Jobs = Annotated[
+    int | None,
+    typer.Option("--jobs", min=1, help="Number of trials that run in parallel [default: one per processor]."),
+]
 
 
 def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperiment, Plan]:
+    """Load an experiment file with overrides, and make its plan."""
     from lab.experiment.read.load import load_experiment
     from lab.plan.plan import make_plan
 
@@ -38,6 +46,11 @@ def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperime
 
 
 def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
+    """Return the engine ``vm`` or ``native`` for a plan; ``packages`` maps the names of kernels to their packages.
+
+    Raises:
+        InputError: There is no such engine, or it cannot run the kernels of the plan.
+    """
     if name == "vm":
         from lab.engine.vm.engine import VmEngine
 
@@ -48,11 +61,12 @@ def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
 
     other = next((kernel for kernel in plan.kernels if kernel != kernels.DEFAULT), None)
     if other is not None:
-        raise InputError(f"the native engine has this host's kernel only; the experiment asks for {other}")
+        raise InputError(f"the native engine runs only on this host's kernel, but the experiment asks for {other}")
     return NativeEngine([trial.job for trial in plan.trials])
 
 
 def write_report(run_dir: Path) -> Path:
+    """Write the report of a run and return its path."""
     from lab.report import build_report
     from lab.store import places
 
@@ -60,12 +74,15 @@ def write_report(run_dir: Path) -> Path:
 
 
 def processors() -> int:
+    """Return the number of processors that this process may use."""
     return len(os.sched_getaffinity(0))
 
 
 def command_line() -> str:
+    """Return the command line of this process, quoted for a shell."""
     return shlex.join(["lab", *sys.argv[1:]])
 
 
 def say(line: str) -> None:
+    """Print a message on standard error."""
     print(line, file=sys.stderr)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What this machine can do, and what is missing: a line for each thing, and how to mend it."""
+"""Examine this machine for ``lab doctor``: what works, what is missing, and how to fix it."""
 
 from __future__ import annotations
 
@@ -20,24 +20,25 @@ from lab.job.kernels import DEBIAN, DEFAULT
 from lab.store import places
 
 MEMORY_PER_TRIAL = 1 << 30
-"""A virtual machine's, and what the report takes."""
+"""Bytes of memory for each parallel trial: for its virtual machine, and for the report."""
 DISK = 4 << 30
-"""An image, two templates, and the trials that are kept."""
+"""Bytes of disk space for an image, two templates, and the cached trials."""
 
 
 @dataclass(frozen=True)
 class Line:
-    """One thing."""
+    """The result of one examination."""
 
     section: str
     ok: bool | None
-    """None: it will be made when it is needed, or need not be."""
+    """Whether it is as needed; None if it is optional or will be made when it is needed."""
     what: str
     fix: str = ""
+    """How to fix what is missing."""
 
 
 def examine() -> Iterator[Line]:
-    """Yield what there is to say, the virtual machine's needs first."""
+    """Yield the results: those for the machine, then those for virtual machines, then those for the native engine."""
     yield from _machine()
     yield from _vm()
     yield from _native()
@@ -46,7 +47,7 @@ def examine() -> Iterator[Line]:
 def _machine() -> Iterator[Line]:
     processors = len(os.sched_getaffinity(0))
     yield Line("machine", True, f"{platform.system()} {platform.release()}, {platform.machine()}")
-    yield Line("machine", True, f"{processors} processors: as many trials at a time")
+    yield Line("machine", True, f"{processors} processors, which run as many trials in parallel")
     available = _available_memory()
     needed = MEMORY_PER_TRIAL * processors
     yield Line(
@@ -62,7 +63,7 @@ def _machine() -> Iterator[Line]:
         "machine",
         free >= DISK and os.access(exists, os.W_OK),
         f"{free / 2**30:.1f} GiB free for the cache {place}",
-        "" if free >= DISK else "free some space, or let LAB_CACHE name another place",
+        "" if free >= DISK else "free some space, or set LAB_CACHE to another folder",
     )
 
 
@@ -83,20 +84,26 @@ def _vm() -> Iterator[Line]:
         return
     try:
         lockstep.library()
-        yield Line(section, True, "QEMU's threads in lockstep (lockstep.c, compiled)")
+        yield Line(section, True, "lockstep.c compiles (it synchronises QEMU's threads)")
     except LabError as error:
         yield Line(section, False, "lockstep.c cannot be compiled", str(error))
     for tool, package in build.TOOLS.items():
         present = shutil.which(tool) is not None
-        yield Line(section, present, tool, "" if present else f"install the package {package} (make setup does)")
+        yield Line(
+            section, present, tool, "" if present else f"install the package {package} (`make setup` installs it)"
+        )
     for kernel in DEBIAN:
         image = build.find_image(kernel)
-        default = ", which trials have unless told otherwise" if kernel == DEFAULT else ""
+        default = ", the default kernel" if kernel == DEFAULT else ""
         if image is None:
-            how = f"lab image build --kernel {kernel} builds it now"
-            yield Line(section, None, f"image with {kernel}{default}: built when it is first needed", how)
+            how = f"`lab image build --kernel {kernel}` builds it now"
+            yield Line(section, None, f"image with {kernel}{default}: it will be built when it is needed", how)
             continue
-        ready = "its template is ready" if find_template(found, image) else "its template is made at the first trial"
+        ready = (
+            "its template is ready"
+            if find_template(found, image)
+            else "its template will be made before the first trial"
+        )
         yield Line(section, True, f"image with {kernel} ({image.kernel}){default}; {ready}")
 
 
@@ -107,29 +114,30 @@ def _native() -> Iterator[Line]:
         engine.locate(lambda _what: None)
         capabilities = asyncio.run(engine.capabilities())
     except LabError as error:
-        yield Line(section, False, "cannot be used", str(error))
+        yield Line(section, False, "the native engine cannot be used", str(error))
         return
-    yield Line(section, True, f"root; Python with mininet: {engine.interpreter()}")
+    yield Line(section, True, f"running as root; Python with mininet: {engine.interpreter()}")
     mounted = Path("/sys/kernel/tracing/events").exists()
     yield Line(
         section,
         True if mounted else None,
-        "tracefs is mounted" if mounted else "tracefs is not mounted; the collectors do without",
+        "tracefs is mounted" if mounted else "tracefs is not mounted; the collectors work without it",
         "" if mounted else "mount -t tracefs tracefs /sys/kernel/tracing",
     )
-    works = [one for one in capabilities if one["works"]]
-    for kind in dict.fromkeys(one["kind"] for one in capabilities):
-        names = [one["name"] for one in works if one["kind"] == kind]
+    for kind in dict.fromkeys(capability["kind"] for capability in capabilities):
+        of_kind = [capability for capability in capabilities if capability["kind"] == kind]
+        names = [capability["name"] for capability in of_kind if capability["works"]]
         if names:
             yield Line(section, True, f"{kind}: {', '.join(names)}")
         broken: dict[tuple[str, str], list[str]] = {}
-        for one in capabilities:
-            if one["kind"] == kind and not one["works"]:
-                broken.setdefault((one["why"], _general(one["fix"])), []).append(one["name"])
+        for capability in of_kind:
+            if not capability["works"]:
+                reason = capability["why"], _general(capability["fix"])
+                broken.setdefault(reason, []).append(capability["name"])
         for (why, fix), missing in broken.items():
             yield Line(section, False, f"{kind}: {', '.join(missing)}: {why}", fix)
 
 
 def _general(fix: str) -> str:
-    """Kernel options are many; the advice is one."""
+    """Return the same advice for all kernel options, so that what lacks different options is reported in one line."""
     return "a kernel that has them, such as Debian's" if fix.startswith("a kernel with") else fix

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that take an experiment file: run, check, new, schema, shell."""
+"""The commands for experiment files: run, check, new, schema, shell."""
 
 from __future__ import annotations
 
@@ -30,17 +30,24 @@ if TYPE_CHECKING:
 
 def run(
     file: ExperimentFile,
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where runs go.")] = Path("results"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder in which runs are stored.")
+    ] = Path("results"),
     jobs: Jobs = None,
     set_: Overrides = None,
     engine_: Annotated[
-        str, typer.Option("--engine", metavar="ENGINE", help="vm: in virtual time; native: on this kernel, as root.")
+        str,
+        typer.Option(
+            "--engine",
+            metavar="ENGINE",
+            help="vm: in virtual machines, in virtual time; native: on this host's kernel, in real time, as root.",
+        ),
     ] = "vm",
     no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Run every trial, whether it ran before or not.")
+        bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
     ] = False,
 ) -> None:
-    """Run an experiment and write its report.  The last line printed is the run's folder."""
+    """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.run.progress import observing
     from lab.run.runner import Runner
     from lab.store import places
@@ -66,7 +73,10 @@ def run(
             outcome = asyncio.run(runner.run(about))
         except KeyboardInterrupt:
             finished = len(folder.finished_ids())
-            say(f"interrupted; {finished} of {len(plan.trials)} trials are kept; the same command goes on from there")
+            say(
+                f"interrupted; {finished} of {len(plan.trials)} trials are finished and kept; "
+                "the same command continues with the others"
+            )
             raise
         observer.step("writing the report")
         write_report(folder.path)
@@ -86,7 +96,7 @@ def check(
         Path | None, typer.Option("--svg", metavar="FILE", help="Also draw the topology, as an SVG file.")
     ] = None,
 ) -> None:
-    """Validate an experiment and print what it comes to, without running it."""
+    """Check an experiment and show what it expands to, without running it."""
     from lab.plan.description import describe
     from lab.plan.preview import preview
 
@@ -100,13 +110,13 @@ def check(
             save_topology([trial.job for trial in plan.trials if trial.repetition == 1], svg)
         except OSError as exc:
             raise InputError(f"{svg}: cannot be written: {exc.strerror}") from exc
-        say(f"drawn: {svg}")
+        say(f"the topology is drawn in {svg}")
 
 
 def new(
     file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as my_first.yaml.")],
 ) -> None:
-    """Write a commented experiment to start from."""
+    """Write a commented experiment file as a starting point."""
     from lab.experiment.schema.starter import starter
 
     try:
@@ -114,10 +124,11 @@ def new(
         with file.open("x", encoding="utf-8") as output:
             output.write(text)
     except FileExistsError:
-        raise InputError(f"{file}: there is such a file already; it was left as it is") from None
+        raise InputError(f"{file}: the file already exists and was not changed; choose another name") from None
     except OSError as exc:
         raise InputError(f"{file}: cannot be written: {exc.strerror}") from exc
-    say(f"now: lab check {shlex.quote(str(file))}, then lab run {shlex.quote(str(file))}")
+    quoted = shlex.quote(str(file))
+    say(f"next steps: `lab check {quoted}`, then `lab run {quoted}`")
     print(file)
 
 
@@ -133,10 +144,14 @@ def shell(
     set_: Overrides = None,
     trial: Annotated[
         str | None,
-        typer.Option("--trial", metavar="ID", help="Its id, or its number in the plan [default: 1]."),
+        typer.Option(
+            "--trial",
+            metavar="ID",
+            help="The trial whose topology is started: its id, or its number in the plan [default: 1].",
+        ),
     ] = None,
 ) -> None:
-    """Bring the topology of an experiment up in a virtual machine in real time, with Mininet's command line."""
+    """Start the topology of an experiment in a virtual machine, in real time, with Mininet's command line."""
     from lab.engine.vm.engine import VmEngine
     from lab.engine.vm.shell import run_shell
 
@@ -144,12 +159,12 @@ def shell(
     chosen = _trial(plan, trial)
     engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
     engine.locate(say)
-    say(f"booting the topology of trial {chosen.id}; exit ends it")
+    say(f"booting a virtual machine with the topology of trial {chosen.id}; the command `exit` ends it")
     run_shell(engine.machine(chosen.job["kernel"])[1], chosen.job)
 
 
 def _trial(plan: Plan, wanted: str | None) -> Trial:
-    """Return the trial of this id, or number from 1; the first without one."""
+    """Return the trial with the id or number (counted from 1) that the user wants; without either, the first trial."""
     if wanted is None:
         return plan.trials[0]
     if wanted.isdigit() and 1 <= int(wanted) <= len(plan.trials):
@@ -157,6 +172,6 @@ def _trial(plan: Plan, wanted: str | None) -> Trial:
     found = next((trial for trial in plan.trials if trial.id == wanted), None)
     if found is None:
         known = ", ".join(trial.id for trial in plan.trials[:6])
-        more = f" … ({len(plan.trials)} in all)" if len(plan.trials) > 6 else ""
+        more = f", … ({len(plan.trials)} in total)" if len(plan.trials) > 6 else ""
         raise InputError(f"--trial: found {wanted!r}; expected 1 to {len(plan.trials)}, or one of {known}{more}")
     return found

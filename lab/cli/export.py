@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A run's traces in other tools' formats."""
+"""Export what a run recorded in the formats of other tools."""
 
 from __future__ import annotations
 
@@ -14,16 +14,18 @@ from lab.store.trial import TrialResult
 
 
 def export_tcpprobe(run_dir: Path, output: Path, trials: Sequence[str]) -> list[Path]:
-    """Write the sender's rows of every flow of the chosen trials (none chosen: of all), one file each.
+    """Write one file for each flow of the given trials, with the rows of its sender; return the paths of the files.
+
+    If ``trials`` is empty, all finished trials are exported.
 
     Raises:
-        InputError: There is no such trial, or a trial recorded no ``probe``.
+        InputError: There is no such trial, or a trial ran without the collector ``tcp_probe``.
     """
     run = open_run(run_dir)
     finished = sorted(trial.id for trial in run.trials() if trial.ok)
     unknown = sorted(set(trials) - set(finished))
     if unknown:
-        raise InputError(f"{run_dir} has no finished trial {', '.join(unknown)}; it has: {', '.join(finished)}")
+        raise InputError(f"{run_dir} has no finished trial {', '.join(unknown)}; expected one of {', '.join(finished)}")
     written = []
     for trial_id in trials or finished:
         for flow, lines in _flows(run.trial(trial_id)):
@@ -36,7 +38,7 @@ def export_tcpprobe(run_dir: Path, output: Path, trials: Sequence[str]) -> list[
 
 def _flows(trial: TrialResult) -> Iterator[tuple[str, list[str]]]:
     if "tcp_probe" not in trial.record["collectors"]:
-        raise InputError(f"trial {trial.id} recorded no probe")
+        raise InputError(f"trial {trial.id} ran without the collector tcp_probe, so there is nothing to export")
     table = trial.collected("tcp_probe", [*COLUMNS, "flow", "end", "is_transmit"])
     lines: dict[str, list[str]] = {}
     for row in table.to_pylist():

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lab image``: the guest images in the cache."""
+"""The commands ``lab image``, which manage the guest images in the cache."""
 
 from __future__ import annotations
 
@@ -16,11 +16,16 @@ from lab.job import kernels
 
 def image_build(
     kernel: Annotated[
-        str, typer.Option(metavar="KERNEL", help="debian-12, debian-13, or a Debian package with another.")
+        str,
+        typer.Option(
+            metavar="KERNEL", help="debian-12, debian-13, or the path of a Debian package that contains a kernel."
+        ),
     ] = kernels.DEFAULT,
-    mirror: Annotated[str | None, typer.Option(metavar="URL", help="Debian mirror to take the packages from.")] = None,
+    mirror: Annotated[
+        str | None, typer.Option(metavar="URL", help="The Debian mirror from which packages are downloaded.")
+    ] = None,
 ) -> None:
-    """Build the guest image, whether there is one or not."""
+    """Build the guest image, even if it already exists."""
     from lab.engine.image.build import build_image
 
     package = None
@@ -44,7 +49,7 @@ def image_build(
 
 
 def image_list() -> None:
-    """List the images in the cache; those that `lab run` takes, of each kernel, are marked."""
+    """List the images in the cache; for each kernel, a star marks the image that `lab run` uses."""
     from lab.engine.image.build import find_image, list_images
 
     for image in list_images():
@@ -55,16 +60,21 @@ def image_list() -> None:
 
 
 def image_info(
-    digest: Annotated[str | None, typer.Argument(help="Start of its digest [default: the current].")] = None,
+    digest: Annotated[
+        str | None,
+        typer.Argument(help="The first characters of the image's digest [default: the current image's digest]."),
+    ] = None,
 ) -> None:
-    """Print what an image is made of."""
+    """Print the properties of an image and the packages in it."""
     image = _image(digest)
     print(f"digest   {image.digest}\npath     {image.path}\nsuite    {image.suite}\nkernel   {image.kernel}")
     print(f"built    {image.built}\nrecipe   {image.recipe}\non disk  {image.bytes_on_disk() / 1e6:.0f} MB")
     print((image.path / "packages").read_text(encoding="utf-8"), end="")
 
 
-def image_rm(digest: Annotated[str, typer.Argument(help="Start of its digest.")]) -> None:
+def image_rm(
+    digest: Annotated[str, typer.Argument(help="The first characters of the image's digest.")],
+) -> None:
     """Remove an image from the cache."""
     from lab.store.folders import remove_folder
 
@@ -84,5 +94,5 @@ def _image(prefix: str | None) -> Any:
     found = [image for image in list_images() if image.digest.startswith(prefix)]
     if len(found) != 1:
         known = ", ".join(image.digest[:16] for image in list_images()) or "none"
-        raise InputError(f"{len(found)} images start with {prefix!r}; there are: {known}")
+        raise InputError(f"found {len(found)} images whose digest begins with {prefix!r}; expected one of: {known}")
     return found[0]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands about this machine: doctor, clean, trace."""
+"""The commands for this machine: doctor, clean, trace."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from lab.errors import EXIT_FAILED
 
 
 def doctor() -> None:
-    """Say what this machine can do, and how to mend what is missing."""
+    """Show what works on this machine, what is missing, and how to fix it."""
     from lab.cli.doctor import examine
 
     marks = {True: "ok", False: "--", None: "  "}
@@ -28,16 +28,16 @@ def doctor() -> None:
 
 
 def clean() -> None:
-    """Remove what native trials of a killed lab have left on this machine: processes, changed kernel parameters."""
+    """Clean up after native trials whose lab process was killed: end their processes, restore kernel parameters."""
     from lab.engine.native import isolation
     from lab.engine.native.engine import describe
 
     found = isolation.clean()
-    say(f"removed: {describe(found)}" if found else "there is nothing to clean")
+    say(f"cleaned up: {describe(found)}" if found else "there is nothing to clean up")
 
 
 def trace(context: typer.Context) -> None:
-    """Trace this host's TCP live, as root: `lab trace list`, `lab trace tcp_probe --port 5201`, `lab trace --help`."""
+    """Trace TCP on this host live, as root: `lab trace list`, `lab trace tcp_probe --port 5201`, `lab trace --help`."""
     from lab.cli.trace import run_tracer
 
     run_tracer(context.args)

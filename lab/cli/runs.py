@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Commands that take a finished run: report, verify, export."""
+"""The commands for finished runs: report, verify, export."""
 
 from __future__ import annotations
 
@@ -21,18 +21,21 @@ if TYPE_CHECKING:
 
 
 def report(run_dir: RunFolder) -> None:
-    """Rebuild the report of a run from what is stored."""
+    """Rebuild the report of a run from its stored results."""
     print(write_report(run_dir))
 
 
 def verify(
     run_dir: RunFolder,
     trials: Annotated[
-        int | None, typer.Option("--trials", min=1, metavar="N", help="How many, spread over the run [default: all].")
+        int | None,
+        typer.Option(
+            "--trials", min=1, metavar="N", help="Number of trials to run again, spread over the run [default: all]."
+        ),
     ] = None,
     jobs: Jobs = None,
 ) -> None:
-    """Run trials of a finished run again and compare every byte of their records; of a native run, their means."""
+    """Run trials of a finished run again and compare their records byte by byte; for a native run, compare means."""
     from lab.plan.plan import Plan
     from lab.run import verify as verification
     from lab.run.progress import observing
@@ -59,26 +62,26 @@ def verify(
 
 
 def _locate_again(engine: Engine, folder: Run, observer: Observer) -> None:
-    """Locate the engine, and say what it has otherwise than the run's."""
+    """Locate the engine, and print how it differs from the engine of the run."""
     from lab.run.verify import changed_inputs
 
     engine.locate(observer.step)
     for line in changed_inputs(folder, engine):
-        say(f"not the same machine: {line}")
+        say(f"this machine differs from that of the run: {line}")
 
 
 def _verify_means(folder: Run, plan: Plan, engine: Engine) -> None:
     from lab.run.progress import observing
     from lab.run.repeat import repeat
 
-    say("the run was made in real time and cannot come out the same to the byte: its trials run again, and the means")
-    say("of both runs are compared (Welch's t-test, 99 %)")
+    say("this run was made in real time, so its records cannot be reproduced byte by byte; its trials run again, and")
+    say("the means of both runs are compared (Welch's t-test at the confidence level of 99 %)")
     with observing(plan) as observer:
         _locate_again(engine, folder, observer)
         compared = asyncio.run(repeat(folder, plan, engine, observer))
-    for one in compared:
-        print(one)
-    differing = sum(one.comparison.differs is True for one in compared)
+    for item in compared:
+        print(item)
+    differing = sum(item.comparison.differs is True for item in compared)
     print(f"{len(compared) - differing}/{len(compared)} agree")
     if not compared:
         raise typer.Exit(EXIT_FAILED)
@@ -88,17 +91,24 @@ def _verify_means(folder: Run, plan: Plan, engine: Engine) -> None:
 
 def export(
     run_dir: RunFolder,
-    format_: Annotated[str, typer.Option("--format", metavar="FORMAT", help="tcpprobe: the old module's lines.")],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="Where the files go.")] = Path("export"),
+    format_: Annotated[
+        str,
+        typer.Option(
+            "--format", metavar="FORMAT", help="tcpprobe: the text format of the kernel's former tcpprobe module."
+        ),
+    ],
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder in which the files are written.")
+    ] = Path("export"),
     trial: Annotated[
         list[str] | None,
-        typer.Option("--trial", metavar="ID", help="Of this trial; may be given again [default: all]."),
+        typer.Option("--trial", metavar="ID", help="Export only this trial; may be repeated [default: all trials]."),
     ] = None,
 ) -> None:
-    """Write a run's traces in another tool's format, one file for every trial and flow; prints their names."""
+    """Export what a run recorded in the format of another tool: one file for each trial and flow; prints the paths."""
     from lab.cli.export import export_tcpprobe
 
     if format_ != "tcpprobe":
-        raise InputError(f"found format {format_!r}; expected 'tcpprobe'")
+        raise InputError(f"--format: found {format_!r}; expected 'tcpprobe'")
     for path in export_tcpprobe(run_dir, output, trial or ()):
         print(path)

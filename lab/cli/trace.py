@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""``lab trace`` on the host's side: find the interpreter that has bcc, and become it.
+"""The command ``lab trace``: find a Python interpreter that has bcc, and replace this process by the tracer.
 
-bcc is one of Debian's packages, which a virtual environment does not see; the tracer needs nothing else but the
-standard library.
+Debian installs bcc for its own Python interpreter, so that it is not available in a virtual environment.  The tracer
+needs only bcc and the standard library.
 """
 
 from __future__ import annotations
@@ -18,7 +18,11 @@ from lab.errors import InputError
 
 
 def run_tracer(arguments: Sequence[str]) -> NoReturn:
-    """Replace this process by the tracer.  Raises :class:`~lab.errors.InputError` where there is no bcc."""
+    """Replace this process by the tracer.
+
+    Raises:
+        InputError: This is not Linux, or no interpreter has bcc.
+    """
     if sys.platform != "linux":
         raise InputError(f"tracing needs Linux; this is {sys.platform}")
     interpreter = find_interpreter({"bcc": "python3-bpfcc"})

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the host and the place where a trial runs share: the job, the record, and the words in them.
+"""The data that the host and the machine that runs a trial exchange: the job, the record, and the names used in them.
 
-This package is shipped into the guest as a whole: standard library only, no other import from ``lab``.
+The whole package is copied into the guest.  It therefore uses only the standard library and imports nothing else from
+``lab``.
 """

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Why a packet was dropped, in an experimenter's words, from the kernel's reason and the place.
+"""Classify drops of packets: derive a cause that matters to experimenters from the kernel's reason and the place.
 
-Also shipped into the guest and used live: standard library only, no other import from ``lab``.
+This module is also copied into the guest and used by live tracing.  It therefore uses only the standard library and
+imports nothing else from ``lab``.
 """
 
 from __future__ import annotations
@@ -19,11 +20,19 @@ CAUSES = (
     "firewall",
     "other",
 )
-"""``random_loss``: netem's, as declared.  ``queue_overflow``: a queue was full (tail drop).  ``aqm``: a queueing
-discipline that manages its queue chose to.  ``other``: see the kernel's reason and function."""
+"""The causes of drops.
+
+``random_loss``: declared loss, by netem.  ``queue_overflow``: a queue was full (tail drop).  ``aqm``: a queueing
+discipline with active queue management decided to drop the packet.  ``receive_buffer``: a socket had no memory for it.
+``checksum``: its checksum was wrong.  ``no_route``: there was no route or no link-layer address for it.  ``firewall``:
+a packet filter, BPF program or IPsec policy dropped it.  ``other``: only the kernel's reason and function are known.
+"""
 
 _FIFOS = frozenset({"bfifo", "pfifo", "pfifo_fast", "fq", "codel", "fq_codel", "sfq"})
-"""Those that refuse a packet only when they are full; what codel gives up, it gives up when it dequeues."""
+"""Queueing disciplines that refuse an arriving packet only when they are full.
+
+They include codel and fq_codel, whose active queue management drops packets only when they are dequeued.
+"""
 
 _REASONS = {
     "QDISC_OVERLIMIT": "queue_overflow",
@@ -57,19 +66,22 @@ _REASONS = {
 
 
 _LINK_PROGRAMS = {"TC_INGRESS": "random_loss", "TC_EGRESS": "queue_overflow"}
-"""What a trial's own classifiers drop: packets whose loss is declared, and packets that a link with a capacity file
-has no room for."""
+"""The causes of drops by a trial's own BPF classifiers.
+
+At the ingress they drop packets whose loss is declared, at the egress packets that do not fit in the queue of a link
+with a capacity file.
+"""
 
 _MANAGES_QUEUE = re.compile(r"codel|(^|_)(cake|pie|red|sfb|choke)_")
-"""Names of functions in net/sched that drop what they have queued."""
+"""Names of functions in net/sched by which active queue management drops packets from the queue."""
 
 
 def cause_of(reason: str, location: str, qdiscs: Collection[str]) -> str:
-    """One of :data:`CAUSES`.
+    """Return the cause of a drop, one of :data:`CAUSES`.
 
-    ``reason`` is the kernel's (``enum skb_drop_reason``, without its prefix), ``location`` the function that dropped,
-    with its module as in ``/proc/kallsyms``, ``qdiscs`` the kinds of the queueing disciplines of the packet's
-    interface; ``clsact`` among them only if it is a trial's own.
+    ``reason`` is the kernel's reason (``enum skb_drop_reason``, without its prefix).  ``location`` is the function that
+    dropped the packet, with its module as in ``/proc/kallsyms``.  ``qdiscs`` are the kinds of the queueing disciplines
+    of the packet's interface; they include ``clsact`` only if the trial itself has installed it.
     """
     if "clsact" in qdiscs and reason in _LINK_PROGRAMS:
         return _LINK_PROGRAMS[reason]
@@ -79,7 +91,8 @@ def cause_of(reason: str, location: str, qdiscs: Collection[str]) -> str:
         return "checksum"
     if reason == "QDISC_DROP":
         return _refused_by(qdiscs)
-    # Freed by the discipline itself, on its way out of the queue; some disciplines are no modules.
+    # The discipline itself freed the packet when it dequeued it.  A discipline that is built into the kernel is
+    # recognised by the name of the function, because its location names no module.
     if "[sch_netem]" in location:
         return "random_loss"
     if "[sch_" in location or _MANAGES_QUEUE.search(location):
@@ -88,7 +101,10 @@ def cause_of(reason: str, location: str, qdiscs: Collection[str]) -> str:
 
 
 def _refused_by(qdiscs: Collection[str]) -> str:
-    """Who refused a packet that came to a queue: up to 6.13 the kernel does not say more than that one did."""
+    """Return the cause of a drop when a packet was refused by a queue, from the queueing disciplines of the interface.
+
+    Up to Linux 6.13 the kernel's reason does not say which discipline refused the packet, or why.
+    """
     queues = [kind for kind in qdiscs if kind not in ("tbf", "htb", "ingress", "clsact", "noqueue", "mq")]
     if "netem" in queues:
         return "random_loss"

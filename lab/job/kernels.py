@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernels that a trial can run on, by the names that jobs and images know them under.
+"""The kernels that a trial can run on, and their names in jobs and images.
 
-``debian-12`` and ``debian-13`` are the newest kernels of these releases; ``deb-DIGEST`` is a kernel from a Debian
-package of the user's, by the SHA-256 of the package.
+``debian-12`` and ``debian-13`` are the newest kernels of these releases; ``deb-DIGEST`` is a kernel from the user's own
+Debian package, named by the SHA-256 of the package.
 """
 
 from __future__ import annotations
@@ -10,25 +10,26 @@ from __future__ import annotations
 import re
 
 DEBIAN = {"debian-12": "bookworm", "debian-13": "trixie"}
-"""Name → the release's code name."""
+"""Name of a kernel → code name of the Debian release."""
 
 DEFAULT = "debian-13"
 
 _PACKAGE = "deb-"
 _SEEDS_SINCE = (6, 6)
-"""TCA_NETEM_PRNG_SEED, include/uapi/linux/pkt_sched.h."""
+"""The first version of Linux with TCA_NETEM_PRNG_SEED (include/uapi/linux/pkt_sched.h)."""
 
 
 def of_package(sha256: str) -> str:
-    """Return the name of the kernel in a package of this digest (in hexadecimal)."""
+    """Return the name of the kernel in a package with this digest (in hexadecimal)."""
     return _PACKAGE + sha256
 
 
 def netem_takes_seeds(release: str) -> bool:
-    """Return whether the netem of a kernel of this release (``uname -r``) draws from a seed that ``tc`` gives it."""
+    """Return whether ``tc`` can seed the random numbers of netem in a kernel of this release (``uname -r``)."""
     found = re.match(r"(\d+)\.(\d+)", release)
     return found is None or (int(found[1]), int(found[2])) >= _SEEDS_SINCE
 
 
 def is_package(name: str) -> bool:
+    """Return whether this is the name of a kernel from the user's own package."""
     return name.startswith(_PACKAGE)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a job's network is: the ways that packets take over its links, and what becomes of them there.  Pure.
+"""Compute properties of a job's network: the paths of packets, and the rates and losses of links.  No I/O.
 
-Shipped into the guest: standard library only, no other import from ``lab`` than the protocol.
+This module is copied into the guest.  It therefore uses only the standard library and imports nothing from ``lab`` but
+the protocol.
 """
 
 from __future__ import annotations
@@ -13,18 +14,21 @@ from typing import Literal
 
 from lab.job.protocol import Direction, Link, Loss, Netem, Network, Node
 
-Way = Literal["ab", "ba"]
+DirectionName = Literal["ab", "ba"]
+"""The direction of a link, from its node ``a`` to its node ``b`` or from ``b`` to ``a``."""
 
 
 @dataclass(frozen=True)
 class Hop:
-    """One direction of a link, as a packet meets it."""
+    """One direction of a link on the path of a packet."""
 
     link: str
+    """The name of the link."""
     sender: str
     receiver: str
-    way: Way
+    direction_name: DirectionName
     direction: Direction
+    """The rate, queue and impairments in this direction."""
 
 
 class NoRouteError(ValueError):
@@ -32,7 +36,7 @@ class NoRouteError(ValueError):
 
 
 def hops_from(node: str, links: list[Link]) -> list[Hop]:
-    """Return every link of *node*, in the order declared, as a packet that leaves through it meets it."""
+    """Return the hops by which a packet can leave *node*, one for each of its links, in the order of the links."""
     found = []
     for link in links:
         if link["a"] == node:
@@ -43,10 +47,11 @@ def hops_from(node: str, links: list[Link]) -> list[Hop]:
 
 
 def next_hops(nodes: list[Node], links: list[Link], destination: str) -> dict[str, Hop]:
-    """Return the link that each node takes towards *destination*: the fewest hops; among equals, declared first.
+    """Return, for each node, the first hop of its shortest path to *destination*.
 
-    Hosts do not forward.  Every node decides for itself, as in a real network, so the way of a packet is that of its
-    nodes' decisions, and the way back may be another one where two are equally long.
+    A shortest path has the fewest hops; among paths of equal length, the link that was declared first is taken.  Hosts
+    do not forward packets.  Each node chooses its next hop by itself, as in a real network; therefore the return path
+    may differ from the forward path if there are several paths of equal length.
     """
     outgoing = {node["name"]: hops_from(node["name"], links) for node in nodes}
     if destination not in outgoing:
@@ -55,12 +60,12 @@ def next_hops(nodes: list[Node], links: list[Link], destination: str) -> dict[st
     distance = {destination: 0}
     queue = deque([destination])
     while queue:
-        here = queue.popleft()
-        if here not in forwards:
+        node = queue.popleft()
+        if node not in forwards:
             continue
-        for hop in outgoing[here]:
+        for hop in outgoing[node]:
             if hop.receiver not in distance:
-                distance[hop.receiver] = distance[here] + 1
+                distance[hop.receiver] = distance[node] + 1
                 queue.append(hop.receiver)
     found = {}
     for name, hops in outgoing.items():
@@ -72,10 +77,10 @@ def next_hops(nodes: list[Node], links: list[Link], destination: str) -> dict[st
 
 
 def route(network: Network, source: str, destination: str) -> tuple[Hop, ...]:
-    """Return the way of a packet.
+    """Return the path of a packet from *source* to *destination*, hop by hop.
 
     Raises:
-        NoRouteError: There is none.
+        NoRouteError: There is no path.
     """
     towards = next_hops(network["nodes"], network["links"], destination)
     taken: list[Hop] = []
@@ -89,7 +94,7 @@ def route(network: Network, source: str, destination: str) -> tuple[Hop, ...]:
 
 
 def at_end(direction: Direction) -> Direction:
-    """Return what *direction* is like after all its changes."""
+    """Return *direction* as it is after all its scheduled changes."""
     rate, queue, netem = direction["rate_bps"], direction["queue"], direction["netem"]
     for change in direction["changes"]:
         if change["rate_bps"] is not None:
@@ -99,7 +104,7 @@ def at_end(direction: Direction) -> Direction:
 
 
 def mean_rate_bps(direction: Direction, start_ns: int, end_ns: int) -> float | None:
-    """Return the mean of the rate between two times; None where there is no limit."""
+    """Return the mean rate in bit/s between two times; None if the direction has no rate limit."""
     if direction["rate_bps"] is None:
         return None
     now, rate, total = start_ns, direction["rate_bps"], 0
@@ -116,7 +121,10 @@ def mean_rate_bps(direction: Direction, start_ns: int, end_ns: int) -> float | N
 
 
 def rate_steps(direction: Direction) -> list[tuple[int, int]]:
-    """Return (from when, in ns, rate in bit/s) of a limited direction; with a capacity file its mean."""
+    """Return the rates of a direction over time: pairs of a start time in nanoseconds and a rate in bit/s.
+
+    The list is empty for a direction without a rate limit; with a capacity file, the rate is the mean of the file.
+    """
     if direction["rate_bps"] is None:
         return []
     later = [(change["at_ns"], change["rate_bps"]) for change in direction["changes"] if change["rate_bps"] is not None]
@@ -126,8 +134,9 @@ def rate_steps(direction: Direction) -> list[tuple[int, int]]:
 def mean_loss(netem: Netem | None) -> float:
     """Return the share of packets that netem loses in the long run.
 
-    For ``gemodel`` (p, r, 1-h, 1-k) that of its stationary state; for ``state`` (p13, p31, p32, p23, p14) that of the
-    chain as net/sched/sch_netem.c runs it, loss_4state(): states 3 and 4 lose.
+    For ``gemodel`` (p, r, 1-h, 1-k) it is the loss in the stationary distribution of the two states.  For ``state``
+    (p13, p31, p32, p23, p14) it is the stationary share of states 3 and 4, in which loss_4state()
+    (net/sched/sch_netem.c) drops packets.
     """
     if netem is None or netem["loss"] is None:
         return 0.0
@@ -135,7 +144,7 @@ def mean_loss(netem: Netem | None) -> float:
 
 
 def mean_burst(loss: Loss) -> float:
-    """Return the mean number of packets lost in a row; of ``gemodel`` the mean stay in the bad state."""
+    """Return the mean number of consecutive lost packets; for ``gemodel``, the mean length of the bad state."""
     if loss["model"] == "gemodel":
         return 1 / loss["values"][1]
     if loss["model"] == "state":
@@ -158,12 +167,13 @@ _GOOD, _GAP_GOOD, _BURST, _ISOLATED = range(4)
 
 
 def state_chain(values: list[float]) -> list[list[float]]:
-    """Return the transition probabilities of netem's four states: good, good within a burst, burst loss, isolated loss.
+    """Return the matrix of transition probabilities of netem's four-state model.
 
-    As ``loss_4state()`` in net/sched/sch_netem.c has them.
+    The states are: good, received within a burst, lost within a burst, isolated loss.  The transitions are those of
+    ``loss_4state()`` in net/sched/sch_netem.c.
     """
     p13, p31, p32, p23, p14 = values
-    # From state 1: p14 is drawn first, then p13; "isolated" goes back to state 1 for certain.
+    # From state 1 the kernel checks p14 first and then p13; from state 4 (isolated loss) it always returns to state 1.
     return [
         [1 - p13 - p14, 0.0, p13, p14],
         [0.0, 1 - p23, p23, 0.0],
@@ -173,10 +183,10 @@ def state_chain(values: list[float]) -> list[list[float]]:
 
 
 def state_stationary(values: list[float]) -> list[float]:
-    """Return the share of packets that find netem's chain in each of its states, starting in the first."""
+    """Return the stationary distribution of netem's four-state model, if it starts in the first state."""
     chain = state_chain(values)
     share = [1.0, 0.0, 0.0, 0.0]
-    # Averaging two neighbours keeps a chain that alternates from doing so for ever.
+    # Each step is averaged with the previous one; otherwise a periodic chain would alternate for ever.
     for _ in range(200_000):
         moved = [sum(share[source] * chain[source][target] for source in range(4)) for target in range(4)]
         moved = [(old + new) / 2 for old, new in zip(share, moved, strict=True)]
@@ -187,7 +197,7 @@ def state_stationary(values: list[float]) -> list[float]:
 
 
 def state_burst(values: list[float]) -> float:
-    """Return the mean number of packets lost in a row under netem's four states."""
+    """Return the mean number of consecutive packets that are lost in netem's four-state model."""
     chain, share = state_chain(values), state_stationary(values)
     lost = share[_BURST] + share[_ISOLATED]
     begins = sum(
@@ -205,13 +215,14 @@ _MEANS = {"random": _random_mean, "gemodel": _gilbert_elliott_mean, "state": _st
 
 
 def switches(nodes: list[Node]) -> set[str]:
+    """Return the names of the switches."""
     return {node["name"] for node in nodes if node["role"] == "switch"}
 
 
 def segments(nodes: list[Node], links: list[Link]) -> Mapping[str, int]:
-    """Return each link's broadcast domain, by number: links that meet at a switch share one.
+    """Return the number of each link's broadcast domain; links that meet at a switch are in the same domain.
 
-    They are numbered in the order of their first links.
+    The domains are numbered in the order of their first links.
     """
     bridging = switches(nodes)
     found: dict[str, int] = {}

@@ -1,13 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The two documents that cross between the host and the place a trial runs.
+"""The two documents that the host and the machine that runs a trial exchange: the job and the record.
 
-The host sends one :class:`Job` (a resolved trial: every value concrete) and gets back one *record*: a
-directory whose ``record.json`` is a :class:`Record` and whose other files it names.  Nothing else is
-shared, so that a virtual machine, the host's own kernel or a later engine run exactly the same agent.
+The host sends a :class:`Job`, which describes a trial with concrete values only, and receives a *record*: a directory
+whose ``record.json`` is a :class:`Record`, which names the other files in it.  Nothing else is exchanged; therefore the
+same agent runs in a virtual machine, on the host's own kernel, and under any future engine.
 
-This module is shipped into the guest: standard library only, no other import from ``lab``.
+This module is copied into the guest.  It therefore uses only the standard library and imports nothing else from
+``lab``.
 
-Units: times are nanoseconds, rates bit/s, sizes bytes, probabilities fractions in [0, 1].
+Units: times are in nanoseconds, rates in bit/s, sizes in bytes, and probabilities are fractions in [0, 1].
 """
 
 from __future__ import annotations
@@ -15,52 +16,56 @@ from __future__ import annotations
 from typing import Any, Literal, NotRequired, TypedDict
 
 PROTOCOL_FORMAT = 6
-"""Version of both documents; a mismatch is refused, never guessed at."""
+"""The version of both documents; documents of other versions are refused."""
 
 ETHERNET_HEADER_BYTES = 14
-"""What ``tc`` counts per packet on top of the IP packet (no FCS, no preamble)."""
+"""The bytes that ``tc`` counts for each packet in addition to the IP packet: no FCS and no preamble are included."""
 
 
 class Queue(TypedDict):
     """The queue in front of a rate limit, as ``tc`` builds it."""
 
     discipline: str
-    """A ``tc`` qdisc name: ``bfifo``, ``pfifo``, ``fq_codel`` …"""
+    """The name of the queueing discipline in ``tc``, such as ``bfifo``, ``pfifo`` or ``fq_codel``."""
     limit_bytes: int | None
     limit_packets: int | None
     parameters: dict[str, str | int | bool]
-    """Further ``tc`` parameters of the qdisc, in ``tc``'s own spelling."""
+    """Further parameters of the queueing discipline, as ``tc`` spells them."""
 
 
 class Loss(TypedDict):
-    """How netem loses packets."""
+    """The loss of packets by netem."""
 
     model: Literal["random", "gemodel", "state"]
     values: list[float]
-    """``tc``'s parameters, in its order, as fractions: the probability; p r 1-h 1-k; p13 p31 p32 p23 p14."""
+    """The parameters of the model in ``tc``'s order, as fractions.
+
+    They are the probability for ``random``; p, r, 1-h and 1-k for ``gemodel``; p13, p31, p32, p23 and p14 for
+    ``state``.
+    """
 
 
 class Jitter(TypedDict):
-    """How netem varies the delay."""
+    """The variation of the delay by netem."""
 
     spread_ns: int
     distribution: Literal["uniform", "normal", "pareto", "paretonormal"]
     correlation: float
     keep_order: bool
-    """A packet never overtakes the one before."""
+    """Whether packets stay in order, so that none overtakes an earlier one."""
 
 
 class Reorder(TypedDict):
-    """Which packets netem sends at once, before those that are delayed."""
+    """The reordering of packets by netem: the selected packets are sent at once and overtake those that are delayed."""
 
     probability: float
     correlation: float
     gap: int
-    """Every so many packets only; 0: any."""
+    """If N, only each N-th packet can be reordered; 0: any packet can be."""
 
 
 class Netem(TypedDict):
-    """Propagation and impairment, applied where the packet *arrives* (see ``docs/architecture.md``)."""
+    """Propagation delay and impairments, applied where packets *arrive* (see docs/explanation/architecture.md)."""
 
     delay_ns: int
     jitter: Jitter | None
@@ -69,28 +74,28 @@ class Netem(TypedDict):
     corrupt: float
     reorder: Reorder | None
     limit_packets: int
-    """The delay line's capacity; chosen so that it never binds."""
+    """The limit of netem's queue, large enough that netem never drops a packet because of it."""
     seed: int
 
 
 class Capacity(TypedDict):
-    """When packets may leave, instead of a constant rate; over and over."""
+    """The times at which packets may leave a link, which replace a constant rate; they are repeated periodically."""
 
     counts: str
-    """Opportunities in each ms of the period: a byte each, zlib, base64."""
+    """The number of opportunities in each millisecond of the period: one byte each, compressed by zlib, in base64."""
     period_ms: int
     packet_bytes: int
-    """What leaves at an opportunity, as ``tc`` counts it."""
+    """The size of a packet that leaves at one opportunity, as ``tc`` counts it."""
 
 
 class Change(TypedDict):
-    """What a direction of a link is like from a time on; None: as before."""
+    """A change of one direction of a link at a given time; fields that are None stay as they were."""
 
     at_ns: int
-    """From the start of traffic."""
+    """The time of the change, measured from the start of traffic."""
     rate_bps: int | None
     queue: Queue | None
-    """Given when ``rate_bps`` is: both are set together."""
+    """The queue, given exactly if ``rate_bps`` is given: both are set together."""
     netem: Netem | None
 
 
@@ -98,15 +103,18 @@ class Direction(TypedDict):
     """One direction of a link."""
 
     rate_bps: int | None
-    """None: not limited.  With a capacity file: its mean."""
+    """The rate limit; None if there is none.  With a capacity file, its mean rate."""
     queue: Queue | None
-    """Given exactly when ``rate_bps`` is."""
+    """The queue in front of the rate limit, given exactly if ``rate_bps`` is given."""
     netem: Netem | None
     changes: list[Change]
-    """In order of time."""
+    """The changes while traffic runs, in order of time."""
     capacity: Capacity | None
     lost_packets: list[int]
-    """Numbers of those that are lost, from 1: of at least half the MTU, from the start of traffic."""
+    """The numbers of the packets that are lost.
+
+    Only packets of at least half the MTU are counted, from 1, beginning at the start of traffic.
+    """
 
 
 class Link(TypedDict):
@@ -120,77 +128,83 @@ class Link(TypedDict):
 
 
 class NodeSettings(TypedDict):
-    """What is special about a node."""
+    """Settings of a single node that differ from those of the other nodes."""
 
     sysctls: dict[str, str]
-    """``net.*`` of its namespace, set after the agent's own."""
+    """Sysctls under ``net.*`` of the node's namespace, set after those that the agent sets on all nodes."""
     initial_window: int | None
-    """Segments: of the congestion window of its connections (initcwnd of its routes); None: the kernel's choice."""
+    """The initial congestion window in segments (initcwnd of the node's routes); None: the kernel's choice."""
     queue: Queue | None
-    """The discipline of its interfaces that have no rate; None: none, as veth has."""
+    """The queueing discipline of the node's interfaces without a rate limit; None: no queue, as is usual for veth."""
     offloads: bool | None
-    """Instead of the job's."""
+    """Whether TSO, GSO and GRO are on at this node; None: as in the job."""
 
 
 class Node(TypedDict):
+    """A host, router or switch."""
+
     name: str
     settings: NotRequired[NodeSettings]
     role: Literal["host", "router", "switch"]
-    """Routers forward packets, switches (Linux bridges) frames, hosts neither."""
+    """Routers forward packets, switches (Linux bridges) forward frames, and hosts forward neither."""
 
 
 class Arrivals(TypedDict):
-    """Short flows: when each of them begins, and how much it sends."""
+    """The start times and sizes of short flows."""
 
     at_ns: list[int]
-    """From the start of traffic, in order."""
+    """The start time of each flow, measured from the start of traffic, in ascending order."""
     bytes: list[int]
+    """The amount of data that each flow sends."""
 
 
 class Flow(TypedDict):
-    """One iperf3 client and server pair with one connection for data; with ``arrivals``, connections one by one."""
+    """An iperf3 client and server with one connection for data; with ``arrivals``, a series of short connections."""
 
     name: str
     group: str
-    """The name of the flow in the experiment file; flows that it was multiplied into share it."""
+    """The name of the flow in the experiment file; all flows that come from the same declaration share it."""
     source: str
     """The host that sends data."""
     destination: str
+    """The host that receives data."""
     initiator: Literal["source", "destination"]
-    """Who opens the connection: iperf3's client.  ``destination``: iperf3's reverse mode."""
+    """The end that opens the connection (iperf3's client); ``destination`` means iperf3's reverse mode."""
     protocol: Literal["tcp", "udp"]
     congestion_control: str
-    """``udp`` of a UDP flow, which has none."""
+    """The congestion control algorithm; ``udp`` for a UDP flow, which has none."""
     port: int
-    """The server's port; also how the flow is told apart in what the collectors record."""
+    """The server's port, which also identifies the flow in the rows of the collectors."""
     start_ns: int
-    """From the start of traffic."""
+    """The start of the flow, measured from the start of traffic."""
     duration_ns: int
-    """How long it sends; with ``limit_bytes``, until when it must have sent them."""
+    """How long the flow sends; with ``limit_bytes``, the time within which it must have sent them."""
     limit_bytes: int | None
-    """How much it sends; None: as much as it can in its time."""
+    """The amount of data that the flow sends; None: as much as it can send in its duration."""
     rate_bps: int | None
-    """iperf3's own limit (--bitrate); None: as fast as it can."""
+    """The rate limit of iperf3 (--bitrate); None: not limited."""
     message_bytes: int | None
-    """How much iperf3 writes at a time (--length); None: its own choice."""
+    """The size of each write of iperf3 (--length); None: iperf3's default."""
     mss_bytes: int | None
-    """The largest segment (--set-mss); None: the kernel's choice."""
+    """The maximum segment size (--set-mss); None: the kernel's choice."""
     pacing_bps: int | None
-    """What its segments are paced to at most (SO_MAX_PACING_RATE, --fq-rate); None: as congestion control says."""
+    """The highest pacing rate (SO_MAX_PACING_RATE, --fq-rate); None: the rate that congestion control chooses."""
     arrivals: Arrivals | None
-    """Instead of iperf3: short flows, a connection each."""
+    """The short flows that replace iperf3's connection; each of them has its own connection."""
 
 
 class Probe(TypedDict):
-    """Small packets at intervals, whose answers' delays are recorded."""
+    """A probe that sends small requests at intervals and records the delay of each response."""
 
     name: str
     kind: Literal["ping", "tcp", "udp"]
-    """``ping``: ICMP echo; ``tcp``: requests over one connection, one at a time; ``udp``: datagrams."""
+    """``ping``: ICMP echo; ``tcp``: requests over one connection, one after the other; ``udp``: datagrams."""
     source: str
+    """The host that sends the requests."""
     destination: str
+    """The host that responds."""
     port: int
-    """Of the answering end; 0 for ``ping``."""
+    """The port of the host that responds; 0 for ``ping``."""
     interval_ns: int
     start_ns: int
     duration_ns: int
@@ -199,7 +213,7 @@ class Probe(TypedDict):
 
 
 class Calibration(TypedDict):
-    """What is checked on the path of every flow before its traffic starts."""
+    """The measurements on the path of each flow before traffic starts."""
 
     ping_count: int
 
@@ -212,11 +226,11 @@ class Network(TypedDict):
 
 
 class Job(Network):
-    """One trial, resolved."""
+    """A trial as an engine runs it, with concrete values only."""
 
     format: int
     kernel: str
-    """As :mod:`lab.job.kernels` names it."""
+    """The name of the kernel, as in :mod:`lab.job.kernels`."""
     seed: int
     ip: Literal["ipv4", "ipv6"]
     duration_ns: int
@@ -224,16 +238,16 @@ class Job(Network):
     probes: list[Probe]
     mtu: int
     offloads: bool
-    """False (the default of every experiment): TSO, GSO and GRO are switched off on every interface."""
+    """Whether TSO, GSO and GRO are on.  The default is False: they are switched off on all interfaces."""
     ecn: Literal["off", "on", "passive"]
-    """tcp_ecn: 0, 1, 2."""
+    """The value of the sysctl tcp_ecn: 0, 1 or 2."""
     congestion_control_parameters: dict[str, dict[str, str]]
-    """Algorithm → its module's parameters, for all nodes: there is one module (/sys/module/tcp_*/parameters)."""
+    """Algorithm → parameters of its kernel module (/sys/module/tcp_*/parameters), which all nodes share."""
     socket_buffer_bytes: int
-    """Upper limit of tcp_rmem and tcp_wmem."""
+    """The largest size in tcp_rmem and tcp_wmem."""
     calibration: Calibration
     collectors: dict[str, dict[str, Any]]
-    """Collector name → its options."""
+    """Name of a collector → its options."""
 
 
 class Field(TypedDict):
@@ -241,80 +255,95 @@ class Field(TypedDict):
 
     name: str
     type: str
-    """A numpy type string: ``<u8``, ``<u4``, ``V16`` (raw bytes) …"""
+    """The type of the field as a numpy type string, such as ``<u8``, ``<u4`` or ``V16`` (raw bytes)."""
     offset: int
 
 
 class CollectorResult(TypedDict):
+    """The rows that a collector recorded."""
+
     file: str
-    """Rows of ``row_bytes`` each, in the record's directory."""
+    """The file in the record's directory that contains the rows, of ``row_bytes`` each."""
     rows: int
     lost: int
-    """Events that found no room, or came while the program that records them was running."""
+    """The number of events that were not recorded.
+
+    They did not fit in the buffer, or happened while the BPF program that records them was already running.
+    """
     row_bytes: int
     fields: list[Field]
     names: dict[str, dict[str, str]]
-    """Field → its values' names, where they stand for something: value in decimal → name."""
+    """For fields whose values have names: field → value in decimal → name."""
 
 
 class FlowResult(TypedDict):
+    """The result of a flow."""
+
     name: str
     exit_status: int
     client_json: str
-    """What iperf3 printed at the end that sends data: in reverse mode, its server.  Empty of short flows."""
+    """The output of iperf3 at the end that sends data, which in reverse mode is its server.  Empty for short flows."""
     server_json: str
-    """And at the end that receives."""
+    """The output of iperf3 at the end that receives data.  Empty for short flows."""
     source_address: str
     source_port: int
-    """0 of short flows, which have one each."""
+    """The port of the end that sends data; 0 for short flows, each of which has its own port."""
     destination_address: str
     destination_port: int
     congestion_control: str
-    """Read back from the socket in the kernel (INET_DIAG_CONG)."""
+    """The algorithm as read back from the socket in the kernel (INET_DIAG_CONG)."""
     tcp_info: dict[str, int]
-    """The last ``struct tcp_info`` of the data socket before the flow's end, fields as in
-    ``include/uapi/linux/tcp.h`` without the ``tcpi_`` prefix; times in microseconds.  Empty of UDP and short flows."""
+    """The last ``struct tcp_info`` of the data socket that was read before the end of the flow.
+
+    The fields are those of ``include/uapi/linux/tcp.h`` without the prefix ``tcpi_``.  Times are in microseconds,
+    except ``last_data_sent``, ``last_ack_sent``, ``last_data_recv`` and ``last_ack_recv``, which are in milliseconds.
+    Empty for UDP flows and short flows.
+    """
     tcp_info_at_ns: int
-    """When it was read, from the start of traffic."""
+    """The time when ``tcp_info`` was read, measured from the start of traffic."""
 
 
 class InterfaceResult(TypedDict):
+    """The settings and counters of an interface."""
+
     node: str
     interface: str
     link: str
     role: Literal["egress", "ingress"]
-    """``ingress``: the ifb that carries the netem of packets arriving here."""
+    """``egress``: an interface of a link; ``ingress``: the ifb with the netem for packets that arrive there."""
     offloads: dict[str, bool]
-    """As ``ethtool`` reads them back: tso, gso, gro. Empty for an ifb."""
+    """The settings of tso, gso and gro as read back by ``ethtool``.  Empty for an ifb."""
     mtu: int
     qdiscs_before: list[dict[str, Any]]
-    """``tc -j -s qdisc show`` before the traffic, and after it."""
+    """The output of ``tc -j -s qdisc show`` before the traffic."""
     qdiscs_after: list[dict[str, Any]]
+    """The output of ``tc -j -s qdisc show`` after the traffic."""
 
 
 class Namespace(TypedDict):
-    """The network namespace of a node: events name it by number."""
+    """The network namespace of a node, which the rows of collectors identify by its number."""
 
     node: str
     number: int
     interfaces: dict[str, str]
-    """Index in decimal → name."""
+    """Index of an interface in decimal → its name."""
 
 
 class PathCalibration(TypedDict):
-    """One flow's path, measured before its traffic on the built topology."""
+    """The path of a flow, measured on the built topology before traffic starts."""
 
     source: str
     destination: str
     rtt_ns: list[int]
-    """Round-trip times of the echo requests that were answered."""
+    """The round-trip times of the echo requests that were answered."""
     sent: int
+    """The number of echo requests that were sent."""
     rate_bps: int | None
-    """Bits per second that the bottleneck's counters showed while it was kept busy."""
+    """The rate of the bottleneck while it was kept busy, from the counters of its interface."""
 
 
 class Cpu(TypedDict):
-    """The virtual (or real) processor over the traffic's time, from ``/proc/stat``."""
+    """The use of the virtual (or real) processors while traffic ran, from ``/proc/stat``."""
 
     total_ns: int
     busy_ns: int
@@ -322,32 +351,34 @@ class Cpu(TypedDict):
 
 
 class Pressure(TypedDict):
-    """What else the machine did while traffic ran."""
+    """The effects of other work on the machine while traffic ran."""
 
     load_before: float
-    """The load average over a minute, before the trial."""
+    """The load average over one minute, read before the trial."""
     stall_ns: int | None
-    """How long some task waited for a processor (PSI, cpu some); None: this kernel does not tell."""
+    """How long some task waited for a processor ("some" in PSI's cpu file); None if the kernel does not report it."""
     steal_ns: int
-    """What a hypervisor gave to others, over all processors."""
+    """The time that a hypervisor gave to other virtual machines, summed over all processors."""
     softnet_dropped: int
-    """Packets that found the backlog full (netdev_max_backlog): lost before any qdisc or socket saw them."""
+    """The number of packets dropped because the backlog was full (netdev_max_backlog), before any qdisc or socket."""
     softnet_squeezed: int
-    """How often receiving was put off with packets left (netdev_budget)."""
+    """How often the kernel stopped receiving although packets were left, because of its budget (netdev_budget)."""
 
 
 class Record(TypedDict):
+    """The results of a trial."""
+
     format: int
     engine: str
-    """``vm``: virtual time; ``native``: real time, on a machine that does other things as well."""
+    """``vm``: the trial ran in virtual time; ``native``: in real time, on a machine that may also do other work."""
     status: Literal["ok", "failed"]
     error: NotRequired[str]
-    """Only when failed: what happened, in one line."""
+    """A message of one line that says what happened, only if the trial failed."""
     traceback: NotRequired[str]
     traffic_start_ns: int
-    """CLOCK_MONOTONIC at the start of traffic; collectors' times are relative to it."""
+    """CLOCK_MONOTONIC at the start of traffic; the times in the rows of collectors are relative to it."""
     traffic_end_ns: int
-    """From the start of traffic."""
+    """The end of traffic, measured from its start."""
     kernel: str
     versions: dict[str, str]
     sysctls: dict[str, str]
@@ -356,11 +387,16 @@ class Record(TypedDict):
     interfaces: list[InterfaceResult]
     namespaces: list[Namespace]
     counters: dict[str, dict[str, int]]
-    """Node → what its kernel's counters grew by while traffic ran, as ``nstat`` names them; those that did not are
-    left out."""
+    """Node → name of a kernel counter as in ``nstat`` → its increase while traffic ran.
+
+    Counters that did not increase are left out.
+    """
     calibration: list[PathCalibration]
     cpu: Cpu
     pressure: Pressure | None
-    """None in virtual time, which nothing else can disturb."""
+    """None in virtual time, which other work on the machine cannot disturb."""
     collectors: dict[str, CollectorResult]
-    """And ``latency``, the rows of the probes, and ``completions``, those of short flows, if there are any."""
+    """The rows of each collector.
+
+    They include ``latency``, the rows of the probes, and ``completions``, those of short flows, if there are any.
+    """

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The text line of the kernel's old tcpprobe module, which many gnuplot scripts read.
+"""The text format of the kernel's former tcpprobe module, which many gnuplot scripts read.
 
 Source: tcpprobe_sprint(), net/ipv4/tcp_probe.c, up to Linux 4.15:
 ``"%lu.%09lu %pISpc %pISpc %d %#x %#x %u %u %u %u %u\\n"``: time, source, destination, length, snd_nxt, snd_una,
-snd_cwnd, ssthresh, snd_wnd, srtt, rcv_wnd.  The module counted time from its loading.
+snd_cwnd, ssthresh, snd_wnd, srtt, rcv_wnd.  The module measured time from the moment when it was loaded.
 
-Shared by live tracing and the export of results: standard library only, no other import from ``lab``.
+Live tracing and the export of results use this module.  It therefore uses only the standard library and imports nothing
+else from ``lab``.
 """
 
 from __future__ import annotations
@@ -28,11 +29,11 @@ COLUMNS = (
     "srtt_us",
     "rcv_wnd",
 )
-"""What :func:`tcpprobe_line` needs of a ``probe`` row."""
+"""The columns of the collector ``tcp_probe`` that :func:`tcpprobe_line` needs."""
 
 
 def tcpprobe_line(row: Mapping[str, Any]) -> str:
-    """One line, without its end."""
+    """Return the line for a row of the collector ``tcp_probe``, without a newline at its end."""
     seconds, nanoseconds = divmod(row["time_ns"], 1_000_000_000)
     return (
         f"{seconds}.{nanoseconds:09d} {endpoint(row['saddr'], row['sport'])} {endpoint(row['daddr'], row['dport'])} "
@@ -42,5 +43,5 @@ def tcpprobe_line(row: Mapping[str, Any]) -> str:
 
 
 def endpoint(address: str, port: int) -> str:
-    """As the kernel's ``%pISpc`` prints it: ``10.0.0.1:80``, ``[fd00::1]:80``."""
+    """Return an address and port as the kernel's ``%pISpc`` prints them: ``10.0.0.1:80`` or ``[fd00::1]:80``."""
     return f"[{address}]:{port}" if ":" in address else f"{address}:{port}"

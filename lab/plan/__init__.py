@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experiment multiplied by its matrix and its repetitions, and what can be said of it before it runs."""
+"""The plan of an experiment: all trials of its matrix and repetitions, and what ``lab check`` shows about them."""

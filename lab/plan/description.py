@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A plan in words, as ``lab check`` prints it: its trials, the paths and queues in them, and notes.  Pure."""
+"""Describe a plan as ``lab check`` prints it: its trials, the paths and queues in them, and notes.  No I/O."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ _MAX_PATHS = 8
 
 
 def describe(plan: Plan) -> str:
-    """Return what the plan comes to, in a few lines of text: trials, path, queues worked out, and what to beware of."""
+    """Return a description of the plan in a few lines: its axes and trials, its paths and their queues, and notes."""
     repetitions = max(trial.repetition for trial in plan.trials)
     virtual_ns = sum(trial.job["duration_ns"] for trial in plan.trials)
     rows = [("varied", f"{axis.label}: {', '.join(map(value_text, axis.values))}") for axis in plan.axes]
     rows += [
         ("trials", f"{_count(len(plan.cells), 'cell')} × {_count(repetitions, 'repetition')} = {len(plan.trials)}"),
-        ("time", f"{format_duration(virtual_ns, 4)} of traffic in all, in virtual time"),
+        ("time", f"{format_duration(virtual_ns, 4)} of traffic in total, in virtual time"),
     ]
     rows += _described_paths(plan)
     rows += [("note", note) for note in notes(plan)]
@@ -35,8 +35,8 @@ def describe(plan: Plan) -> str:
 
 
 def notes(plan: Plan) -> list[str]:
-    """Return what is valid in the plan, but cannot mean what it says, or has misled people."""
-    # Repetitions differ in their seeds alone.
+    """Return warnings about parts of the plan that are valid but have an effect that users hardly expect."""
+    # One repetition is enough, because repetitions differ only in their seeds.
     jobs = [trial.job for trial in plan.trials if trial.repetition == 1]
     return notes_of(jobs, max(trial.repetition for trial in plan.trials))
 
@@ -46,9 +46,9 @@ def _count(number: int, noun: str) -> str:
 
 
 def _described_paths(plan: Plan) -> list[tuple[str, str]]:
-    """Return rows for the path, once for all cells that share it."""
+    """Return rows that describe each path once, for all cells that share it."""
     first_jobs = {trial.cell_id: trial.job for trial in reversed(plan.trials)}
-    # Loss that varies is said above, with the axis; it changes nothing that is worked out here.
+    # Loss that differs between cells is left out: it is already shown with its axis and does not affect the queues.
     with_loss = len({_losses(job) for job in first_jobs.values()}) == 1
     groups: dict[tuple[str, ...], list[Cell]] = {}
     for cell in plan.cells:
@@ -58,12 +58,12 @@ def _described_paths(plan: Plan) -> list[tuple[str, str]]:
         rows += [("path", f"where {_what_they_share(plan, cells)}:")] if len(groups) > 1 else []
         rows += [("path", line) for line in lines]
     if len(groups) > _MAX_PATHS:
-        rows.append(("path", f"and {len(groups) - _MAX_PATHS} more"))
+        rows.append(("path", f"and {_count(len(groups) - _MAX_PATHS, 'more path')}"))
     return rows
 
 
 def _what_they_share(plan: Plan, cells: list[Cell]) -> str:
-    """Return the values of the axes that set ``cells`` apart from the others: ``loss is 0% or 1%``."""
+    """Return the values that distinguish ``cells`` from the other cells, such as ``loss is 0% or 1%``."""
     parts = []
     for axis in plan.axes:
         texts = list(dict.fromkeys(value_text(cell.values[axis.path]) for cell in cells))
@@ -73,26 +73,29 @@ def _what_they_share(plan: Plan, cells: list[Cell]) -> str:
 
 
 def _losses(job: Job) -> tuple[float, ...]:
-    ways = [way["netem"] for link in job["links"] for way in (link["ab"], link["ba"])]
-    return tuple(mean_loss(netem) for netem in ways if mean_loss(netem))
+    netems = [direction["netem"] for link in job["links"] for direction in (link["ab"], link["ba"])]
+    return tuple(mean_loss(netem) for netem in netems if mean_loss(netem))
 
 
 def _path_lines(job: Job, with_loss: bool) -> tuple[str, ...]:
     rtts = sorted({base_rtt_ns(job, flow) for flow in job["flows"]})
     shown = format_duration(rtts[0]) + (f" to {format_duration(rtts[-1])}" if len(rtts) > 1 else "")
     lines = [f"base RTT {shown}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
-    # What is alike is said once.
+    # Links with the same text are described once.
     alike: dict[tuple[str, str], list[Link]] = {}
     for link in job["links"]:
-        there, back = (_direction_text(way, rtts[-1], job["mtu"], with_loss) for way in (link["ab"], link["ba"]))
-        if there or back:
-            alike.setdefault((there, back), []).append(link)
-    for (there, back), links in alike.items():
-        a, b, more = links[0]["a"], links[0]["b"], f" and {len(links) - 1} more" if len(links) > 1 else ""
-        if there == back:
-            lines.append(f"{a} ↔ {b}{more}: {there}")
+        forward, reverse = (
+            _direction_text(direction, rtts[-1], job["mtu"], with_loss) for direction in (link["ab"], link["ba"])
+        )
+        if forward or reverse:
+            alike.setdefault((forward, reverse), []).append(link)
+    for (forward, reverse), links in alike.items():
+        a, b = links[0]["a"], links[0]["b"]
+        more = f" and {_count(len(links) - 1, 'more link')}" if len(links) > 1 else ""
+        if forward == reverse:
+            lines.append(f"{a} ↔ {b}{more}: {forward}")
         else:
-            lines += [f"{a} → {b}{more}: {there or 'unlimited'}", f"{b} → {a}{more}: {back or 'unlimited'}"]
+            lines += [f"{a} → {b}{more}: {forward or 'unlimited'}", f"{b} → {a}{more}: {reverse or 'unlimited'}"]
     return tuple(lines)
 
 
@@ -102,7 +105,7 @@ def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_lo
     if rate_bps is not None:
         parts.append(format_rate(rate_bps, 4) + (" on average (capacity file)" if direction["capacity"] else ""))
     if direction["lost_packets"]:
-        parts.append(f"{_count(len(direction['lost_packets']), 'packet')} lost by number")
+        parts.append(f"loss of {_count(len(direction['lost_packets']), 'listed packet')}")
     if netem is not None and netem["delay_ns"]:
         parts.append(f"delay {format_duration(netem['delay_ns'])}")
     if netem is not None and netem["jitter"]:
@@ -121,11 +124,11 @@ def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_lo
         size = f" of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else "") if held else ""
         parts.append(f"{queue['discipline']}{size}")
     if direction["changes"]:
-        parts.append(_count(len(direction["changes"]), "change"))
+        parts.append(_count(len(direction["changes"]), "scheduled change"))
     return ", ".join(parts)
 
 
 def _loss_text(loss: Loss, mean: float) -> str:
     if loss["model"] == "random":
         return format_percent(mean)
-    return f"{format_percent(mean, 3)} in the mean, {mean_burst(loss):.3g} in a row ({loss['model']})"
+    return f"{format_percent(mean, 3)} in bursts of {mean_burst(loss):.3g} packets, both on average ({loss['model']})"

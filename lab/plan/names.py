@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Names of axes and cells: short, unique, and usable as names of folders.  Pure."""
+"""Make names for axes and cells that are short, unique and valid as names of folders.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -13,14 +13,17 @@ from lab.units import value_text
 __all__ = ["axis_labels", "cell_id", "unique"]
 
 _MAX_ID = 100
-"""Characters in a cell's id: file systems take 255 bytes, and the trial's suffix and temporary names come on top."""
+"""The longest id of a cell, in characters.
+
+File systems allow 255 bytes, which must also hold the suffix of the trial and that of temporary names.
+"""
 
 _ONLY_CELL = "single"
-"""The cell of an experiment without a matrix."""
+"""The id of the only cell of an experiment without a matrix."""
 
 
 def axis_labels(paths: list[str]) -> dict[str, str]:
-    """Return for each path the shortest end that no other path has."""
+    """Return a label for each path of an axis: the shortest trailing part that no other path ends with."""
     labels = {}
     for path in paths:
         parts = path.split(".")
@@ -36,10 +39,14 @@ def _slug(text: str) -> str:
 
 
 def cell_id(labels: Mapping[str, str], values: Mapping[str, Any]) -> str:
+    """Return the id of the cell with these values, such as ``cubic-loss-0.1pct``; it may not be unique.
+
+    Both mappings have the paths of the axes as keys.
+    """
     parts = []
     for path, value in values.items():
         label = labels[path]
-        # `cubic` says what it is; `0.1pct` and `true` do not.
+        # The name of an algorithm, such as `cubic`, needs no label; values such as `0.1pct` and `true` do.
         parts += [value_text(value)] if label == "cc" else [label.replace(".", "-"), value_text(value)]
     slug = "-".join(filter(None, map(_slug, parts))) or _ONLY_CELL
     if len(slug) > _MAX_ID:
@@ -48,7 +55,7 @@ def cell_id(labels: Mapping[str, str], values: Mapping[str, Any]) -> str:
 
 
 def unique(slugs: Iterable[str]) -> list[str]:
-    """Return the slugs, those that occurred before with a number that makes them differ."""
+    """Return the slugs in order; a slug that occurred before gets a number as a suffix, so that all are different."""
     taken: dict[str, None] = {}
     for slug in slugs:
         number, candidate = 1, slug

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is valid in a plan, but cannot mean what it says, or has misled people.  Pure.
+"""Notes on a plan: warnings about settings that are valid but have an effect that users hardly expect.  No I/O.
 
-Each note gives its reason; ``docs/experiment-file.md`` lists them.  What can never be meant is an error instead
+Each note gives its reason; ``docs/reference/experiment-file.md`` lists the notes.  Settings that make no sense are
+errors instead
 (:mod:`lab.experiment.check.experiment`).
 """
 
@@ -17,34 +18,41 @@ from lab.units import format_duration, format_percent, format_rate, format_size
 __all__ = ["base_rtt_ns", "busy_share", "notes_of", "offered_bps"]
 
 SETTLING_NS = 130 * 10**9
-"""One BBR flow against CUBIC flows was seen to need this long."""
+"""Time until flows of different algorithms have stable shares: as observed with one BBR flow and CUBIC flows."""
 UNEQUAL_SETTLING_NS = 200 * 10**9
-"""So were two CUBIC flows whose RTTs differ."""
+"""Time until flows with different RTTs have stable shares: as observed with two CUBIC flows."""
 FEW_RTTS = 100
+"""A flow that lasts fewer base RTTs than this is mostly in its start-up phase."""
 UNEQUAL_RTTS = 1.5
+"""The base RTTs of flows count as different if the largest is more than this many times the smallest."""
 BUSY_SHARE = 0.7
+"""The share of time above which the check ``cpu`` (:mod:`lab.analysis.checks.machine`) warns of a busy processor."""
 PACKET_HOP_NS = 9_200
-"""What a packet and its acknowledgement cost the one virtual processor at each node, end hosts and probe included: at
-100 Mbit/s over a dumbbell's four nodes it is 30 % busy with 8,260 segments a second."""
+"""Time that the single virtual processor spends on a packet and its acknowledgement at each node of the path.
+
+It includes the work of the end hosts and of the collector tcp_probe.  At 100 Mbit/s over the four nodes of a dumbbell,
+the processor handles 8,260 segments per second and is busy for 30 % of the time.
+"""
 BURST_OF_RAMPS = 0.005
+"""The share of the traffic between two changes of the rate above which one additional packet deserves a note."""
 
 
 def base_rtt_ns(job: Job, flow: Flow) -> int:
-    """Return the base RTT of a flow's path."""
+    """Return the base RTT of a flow's path in nanoseconds: the sum of the declared delays in both directions."""
     hops = (*route(job, flow["source"], flow["destination"]), *route(job, flow["destination"], flow["source"]))
     return sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"])
 
 
 def notes_of(jobs: Sequence[Job], repetitions: int) -> list[str]:
-    """Return the notes on a plan of *jobs*, each once."""
+    """Return the notes on a plan with these *jobs*, without duplicates."""
     found = [text for job in jobs for note in _NOTES for text in note(job)]
     if repetitions < 3:
-        found.append("fewer than 3 repetitions: the report cannot say how much is luck")
+        found.append("fewer than 3 repetitions: the report cannot estimate the random variation of the results")
     return list(dict.fromkeys(found))
 
 
 def _bulk(job: Job) -> list[Flow]:
-    """The flows that are to reach a steady state."""
+    """Return the flows that are expected to reach a steady state: TCP flows other than short flows."""
     return [flow for flow in job["flows"] if flow["protocol"] == "tcp" and flow["arrivals"] is None]
 
 
@@ -52,17 +60,27 @@ def _settling(job: Job) -> Iterator[str]:
     bulk = _bulk(job)
     if len({flow["congestion_control"] for flow in bulk}) > 1 and job["duration_ns"] < SETTLING_NS:
         settling = format_duration(SETTLING_NS)
-        yield f"different algorithms may take {settling} and more to settle their shares; this run is shorter"
+        yield (
+            f"different algorithms may take {settling} or more to reach stable shares of the capacity; "
+            "this experiment is shorter"
+        )
     rtts = [base_rtt_ns(job, flow) for flow in bulk]
     unequal = min(rtts, default=0) > 0 and max(rtts) > UNEQUAL_RTTS * min(rtts) and _share_a_link(job)
     if unequal and job["duration_ns"] < UNEQUAL_SETTLING_NS:
         settling = format_duration(UNEQUAL_SETTLING_NS)
-        yield f"flows of unequal RTT may take {settling} to settle their shares; this run is shorter"
+        yield (
+            f"flows with different RTTs may take {settling} to reach stable shares of the capacity; "
+            "this experiment is shorter"
+        )
 
 
 def _share_a_link(job: Job) -> bool:
     limited = [
-        {(hop.link, hop.way) for hop in route(job, flow["source"], flow["destination"]) if hop.direction["rate_bps"]}
+        {
+            (hop.link, hop.direction_name)
+            for hop in route(job, flow["source"], flow["destination"])
+            if hop.direction["rate_bps"]
+        }
         for flow in _bulk(job)
     ]
     return any(first & second for at, first in enumerate(limited) for second in limited[at + 1 :])
@@ -70,12 +88,12 @@ def _share_a_link(job: Job) -> bool:
 
 def _short(job: Job) -> Iterator[str]:
     if any(flow["duration_ns"] < FEW_RTTS * base_rtt_ns(job, flow) for flow in _bulk(job)):
-        yield f"traffic lasts less than {FEW_RTTS} base RTTs: mostly start-up, hardly steady state"
+        yield f"traffic lasts less than {FEW_RTTS} base RTTs: the results mostly show start-up, not the steady state"
 
 
 def _offloads(job: Job) -> Iterator[str]:
     if job["offloads"]:
-        yield "offloads are on: one packet in a queue's limit may be up to 64 KiB"
+        yield "offloads are on: a single packet may have up to 64 KiB, also where the limit of a queue counts packets"
 
 
 def _small_buffer(job: Job) -> Iterator[str]:
@@ -83,49 +101,56 @@ def _small_buffer(job: Job) -> Iterator[str]:
         rates = [hop.direction["rate_bps"] for hop in route(job, flow["source"], flow["destination"])]
         limited = [rate for rate in rates if rate is not None]
         bdp = min(limited, default=0) * base_rtt_ns(job, flow) // (8 * 10**9)
-        # The kernel takes half of a buffer for its own bookkeeping.
+        # The kernel reserves half of a socket buffer for its own bookkeeping.
         if bdp > job["socket_buffer_bytes"] // 2:
             yield (
-                f"socket_buffer is {format_size(job['socket_buffer_bytes'])}, of which half is a window: less than the "
-                f"BDP of {format_size(bdp)}, so the buffer limits the flow, not its congestion control"
+                f"socket_buffer is {format_size(job['socket_buffer_bytes'])}, and only half of it is available to the "
+                f"window. This is less than the BDP of {format_size(bdp)}, so the buffer limits the flow instead of "
+                "congestion control"
             )
             return
 
 
 def offered_bps(flow: Flow) -> int | None:
-    """Return how much a flow's application offers; None: as much as the path takes."""
+    """Return the rate in bit/s at which a flow's application sends; None if it sends as much as the path carries."""
     if flow["arrivals"] is not None:
         return sum(flow["arrivals"]["bytes"]) * 8 * 10**9 // flow["duration_ns"]
     return flow["rate_bps"]
 
 
 def _overload(job: Job) -> Iterator[str]:
-    """What does not depend on the network's answer, and is more than it can carry."""
+    """Warn about flows that do not adapt to the network and offer more than it can carry: UDP and short flows."""
     for flow in job["flows"]:
         offered = offered_bps(flow)
         if offered is None or (flow["protocol"] == "tcp" and flow["arrivals"] is None):
             continue
-        way = route(job, flow["source"], flow["destination"])
-        slowest = min((hop.direction["rate_bps"] for hop in way if hop.direction["rate_bps"]), default=None)
+        path = route(job, flow["source"], flow["destination"])
+        slowest = min((hop.direction["rate_bps"] for hop in path if hop.direction["rate_bps"]), default=None)
         if slowest is not None and offered > slowest:
-            what = "its flows pile up" if flow["arrivals"] is not None else "the rest is lost"
-            yield f"{flow['name']} offers {format_rate(offered, 3)} to {format_rate(slowest, 3)}: {what}"
+            effect = "its short flows accumulate" if flow["arrivals"] is not None else "the excess is lost"
+            yield f"{flow['name']} offers {format_rate(offered, 3)} to a path of {format_rate(slowest, 3)}: {effect}"
 
 
 def busy_share(job: Job) -> float:
-    """Return how busy the virtual processor will be, roughly: what flows push through their bottlenecks costs."""
+    """Estimate the share of time for which the virtual processor will be busy, from the rates of the bottlenecks."""
     carried, hops, unlimited = _load(job)
     return 1.0 if unlimited else sum(carried) / 8 / (job["mtu"] + ETHERNET_HEADER_BYTES) * hops * PACKET_HOP_NS / 1e9
 
 
 def _load(job: Job) -> tuple[list[int], int, bool]:
-    """(rate of each bottleneck that is used, most nodes on a way, whether a way has no limit)"""
+    """Return the traffic that the job's flows send at most.
+
+    The values are the rate of each bottleneck that is in use or the rate of each flow that its application limits, in
+    bit/s; the largest number of nodes on a path; and whether a path has no limit at all.
+    """
     carried: dict[tuple[str, str], int] = {}
     unlimited, hops = False, 0
     for flow in job["flows"]:
-        way = route(job, flow["source"], flow["destination"])
-        limited = [(hop.direction["rate_bps"] or 0, hop.link, hop.way) for hop in way if hop.direction["rate_bps"]]
-        hops = max(hops, len(way) + 1)
+        path = route(job, flow["source"], flow["destination"])
+        limited = [
+            (hop.direction["rate_bps"] or 0, hop.link, hop.direction_name) for hop in path if hop.direction["rate_bps"]
+        ]
+        hops = max(hops, len(path) + 1)
         offered = offered_bps(flow)
         if offered is not None:
             carried[flow["name"], ""] = min([offered, *(rate for rate, _link, _way in limited)])
@@ -141,11 +166,14 @@ def _busy(job: Job) -> Iterator[str]:
     carried, hops, unlimited = _load(job)
     share = busy_share(job)
     if unlimited:
-        yield "a flow's path has no rate limit: it takes all of the virtual processor, and the trial will be invalid"
+        yield (
+            "a flow's path has no rate limit: the flow will keep the virtual processor fully busy, and the trial will "
+            "be invalid"
+        )
     elif share > BUSY_SHARE:
         yield (
-            f"some {format_rate(sum(carried))} over {hops} nodes may keep the virtual processor {share:.0%} "
-            f"busy; beyond {BUSY_SHARE:.0%} a trial is invalid"
+            f"about {format_rate(sum(carried))} over {hops} nodes may keep the virtual processor {share:.0%} "
+            f"busy; above {BUSY_SHARE:.0%}, the check 'cpu' warns about the trial"
         )
 
 
@@ -166,25 +194,30 @@ def _random(job: Job) -> Iterator[str]:
         loss, jitter = netem["loss"], netem["jitter"]
         if loss and loss["model"] == "random" and len(loss["values"]) > 1:
             yield (
-                f"{name}: correlated loss of {format_percent(loss['values'][0])} will be far less: the kernel averages "
-                "uniform numbers; use the model gemodel for losses in bursts"
+                f"{name}: with a correlation, far fewer packets than {format_percent(loss['values'][0])} will be lost, "
+                "because the kernel averages uniform random numbers; use the model gemodel for bursts of loss"
             )
         if jitter and jitter["correlation"]:
             yield (
-                f"{name}: the kernel does not correlate jitter: it takes the correlated number modulo a small one, "
-                "which leaves nothing of it"
+                f"{name}: the kernel does not correlate jitter: it takes the correlated random number modulo a small "
+                "number, which removes the correlation"
             )
         if jitter and not jitter["keep_order"]:
-            yield f"{name}: jitter lets packets overtake each other; say keep_order: true if that is not meant"
+            yield f"{name}: jitter lets packets overtake each other; to prevent this, set keep_order: true"
         if jitter and jitter["spread_ns"] > netem["delay_ns"]:
             yield (
                 f"{name}: jitter of {format_duration(jitter['spread_ns'])} is more than the delay of "
-                f"{format_duration(netem['delay_ns'])}: no packet arrives before it was sent, so the mean is larger"
+                f"{format_duration(netem['delay_ns'])}: no packet can arrive before it is sent, so the mean delay will "
+                "be larger than declared"
             )
 
 
 def _ecn(job: Job) -> Iterator[str]:
-    """An AQM marks only if it is told to, or unless told not to, and only packets of flows that negotiated ECN."""
+    """Warn if flows use ECN but no queue marks packets.
+
+    Some queue disciplines mark packets only with the parameter ``ecn``, others unless they have the parameter
+    ``noecn``; all of them mark only packets of flows that have negotiated ECN.
+    """
     marking = any(_marks(direction) for _name, direction in _directions(job))
     aqm = any(
         direction["queue"] and direction["queue"]["discipline"] not in ("bfifo", "pfifo", "sfq", "fq")
@@ -192,12 +225,16 @@ def _ecn(job: Job) -> Iterator[str]:
     )
     if job["ecn"] == "on" and not marking:
         yield (
-            "ecn is on, but no queue marks: "
-            + ("codel, pie and red need parameters: {ecn: true}" if aqm else "FIFOs drop")
+            "ecn is on, but no queue marks packets: "
+            + (
+                "codel, pie and red need parameters: {ecn: true}"
+                if aqm
+                else "the queues of this experiment only drop them"
+            )
         )
     uses_dctcp = any(flow["congestion_control"] == "dctcp" for flow in job["flows"])
     if uses_dctcp and not marking:
-        yield "dctcp without a queue that marks is as reno"
+        yield "dctcp behaves like reno, because no queue marks packets"
 
 
 def _marks(direction: Direction) -> bool:
@@ -217,8 +254,8 @@ def _ramps(job: Job) -> Iterator[str]:
             packet_ns = (job["mtu"] + ETHERNET_HEADER_BYTES) * 8 * 10**9 // (before["rate_bps"] or 1)
             if interval_ns and packet_ns > BURST_OF_RAMPS * interval_ns:
                 yield (
-                    f"{name}: a change of the rate lets one packet more pass, which is "
-                    f"{packet_ns / interval_ns:.1%} of what passes between two of these changes"
+                    f"{name}: each change of the rate lets one additional packet pass, which is "
+                    f"{packet_ns / interval_ns:.1%} of the traffic between two of these changes"
                 )
                 break
 
@@ -230,8 +267,8 @@ def _sender_queue(job: Job) -> Iterator[str]:
             sends = any(flow["source"] == end for flow in job["flows"])
             if end in hosts and sends and direction["rate_bps"]:
                 yield (
-                    f"{end} sends through a rate limit of its own: TCP small queues keep that queue short, so that it "
-                    "never fills as a router's would"
+                    f"{end} sends through its own rate limit: TCP Small Queues (TSQ) keeps the queue there short, so "
+                    "that it never fills like that of a router"
                 )
 
 

@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experiment → its cells and trials, each with a digest.  Pure: the same document always gives the same plan."""
+"""Turn a checked experiment into a plan: its cells and trials, each trial with a digest.
+
+This module does no I/O; the same experiment always gives the same plan.
+"""
 
 from __future__ import annotations
 
@@ -28,52 +31,52 @@ __all__ = [
 ]
 
 PLAN_FORMAT = 2
-"""Version of :meth:`Plan.to_json`; another one is refused, never guessed at."""
+"""The version of the text that :meth:`Plan.to_json` returns; texts of other versions are refused."""
 
 
 @dataclass(frozen=True)
 class Axis:
-    """One varied field."""
+    """One axis of the matrix: a field that differs between cells."""
 
     path: str
-    """As in the matrix: ``flows.bulk.cc``."""
+    """The path of the field as written in the matrix, such as ``flows.bulk.cc``."""
     label: str
-    """The shortest end of the path that tells it from the other axes: ``cc``."""
+    """The shortest trailing part of the path that distinguishes it from the other axes, such as ``cc``."""
     values: tuple[Any, ...]
-    """As written: texts, numbers, mappings."""
+    """The values as written in the file: texts, numbers or mappings."""
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One point of the matrix."""
+    """One combination of the matrix's values."""
 
     id: str
     values: Mapping[str, Any]
-    """Axis path → value as written."""
+    """Path of an axis → value as written in the file."""
     experiment: Mapping[str, Any]
-    """The experiment document with these values in place, and no matrix."""
+    """The experiment document with these values set, and without the matrix."""
 
 
 @dataclass(frozen=True)
 class Trial:
-    """A cell and one repetition: what an engine runs."""
+    """One repetition of a cell: the unit that an engine runs."""
 
     id: str
     cell_id: str
     repetition: int
-    """From 1."""
+    """The number of the repetition, counted from 1."""
     seed: int
     job: Job
 
     @cached_property
     def digest(self) -> str:
-        """SHA-256 of the job, in hexadecimal: the same for the same physics."""
+        """The SHA-256 of the job, in hexadecimal; trials with the same job have the same digest."""
         return digest_of(self.job)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """All trials of an experiment, cell by cell, and in each by repetition."""
+    """All trials of an experiment, sorted by cell and, in each cell, by repetition."""
 
     name: str
     axes: tuple[Axis, ...]
@@ -83,12 +86,16 @@ class Plan:
     description: str = ""
 
     def cell(self, cell_id: str) -> Cell:
-        """Return the cell of this id; KeyError if there is none."""
+        """Return the cell with this id.
+
+        Raises:
+            KeyError: There is no such cell.
+        """
         return self._cells[cell_id]
 
     @property
     def kernels(self) -> list[str]:
-        """The names of the kernels that its trials run on (:mod:`lab.job.kernels`), each once."""
+        """The names (:mod:`lab.job.kernels`) of the kernels that the trials run on, without duplicates."""
         return list(dict.fromkeys(trial.job["kernel"] for trial in self.trials))
 
     @cached_property
@@ -96,7 +103,7 @@ class Plan:
         return {cell.id: cell for cell in self.cells}
 
     def to_json(self) -> str:
-        """Return the plan as JSON text, the same for the same plan."""
+        """Return the plan as JSON text; equal plans give the same text."""
         document = {
             "format": PLAN_FORMAT,
             "name": self.name,
@@ -110,7 +117,11 @@ class Plan:
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:
-        """Return the plan that :meth:`to_json` wrote; :class:`InputError` if it is of another format or damaged."""
+        """Return the plan from a text that :meth:`to_json` returned.
+
+        Raises:
+            InputError: The text has another format version, or it is damaged.
+        """
         try:
             document = json.loads(text)
             found = document["format"]
@@ -122,7 +133,7 @@ class Plan:
 
 
 def make_plan(checked: CheckedExperiment) -> Plan:
-    """Return the plan of a checked experiment (``LoadedExperiment.checked``)."""
+    """Return the plan of a checked experiment, such as ``LoadedExperiment.checked``."""
     experiment = checked.experiment
     labels = names.axis_labels([axis.key for axis in checked.axes])
     ids = names.unique(names.cell_id(labels, cell.document.values) for cell in checked.cells)
@@ -144,7 +155,7 @@ def make_plan(checked: CheckedExperiment) -> Plan:
 
 
 def canonical_json(value: Any) -> str:
-    """Return the one JSON text of ``value`` that digests are made of: sorted keys, no spaces, ASCII."""
+    """Return the canonical JSON text of ``value``, from which digests are computed: sorted keys, no spaces, ASCII."""
     return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
 
 

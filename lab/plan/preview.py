@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What running a plan would do: the way of each flow, the commands that build its links, how long it may take."""
+"""Preview the run of a plan: the path of each flow, the ``tc`` commands of the links, and an estimate of the time."""
 
 from __future__ import annotations
 
@@ -15,58 +15,64 @@ from lab.units import format_duration, format_rate, format_size
 __all__ = ["preview"]
 
 WALL_PER_BUSY_S = 3.3
-"""Seconds on one processor of the host for a second that the guest's is busy (``make bench``: 1.15 s of wall time for
-a second at 100 Mbit/s, in which it is 31 % busy)."""
+"""Wall-clock seconds on one processor of the host for each second in which the guest's processor is busy.
+
+``make bench`` measured 1.15 s of wall-clock time for a second of virtual time with 100 Mbit/s of traffic, in which the
+guest's processor is busy for 31 % of the time.
+"""
 FIXED_S = 2.5
-"""What a trial costs besides its traffic."""
-MAX_WAYS = 12
+"""Wall-clock seconds that a trial takes in addition to its traffic."""
+MAX_PATHS = 12
+"""The largest number of paths that are shown."""
 
 
 def preview(plan: Plan, jobs: int) -> str:
-    """Return the lines below the plan's own description: of its first trial, and of all of them the time."""
+    """Return the lines that ``lab check`` prints below the description of the plan.
+
+    They show the paths and commands of the first trial, and the estimated time of all trials with *jobs* in parallel.
+    """
     job = plan.trials[0].job
-    lines = [*_ways(job), *_commands(job), _time(plan, jobs)]
+    lines = [*_paths(job), *_commands(job), _time(plan, jobs)]
     return "\n".join(lines)
 
 
-def _ways(job: Job) -> list[str]:
-    """Each way once: ``s1 — r1 ═ r2 — d1``, double where there is a rate limit."""
+def _paths(job: Job) -> list[str]:
+    """Return a line for each path, such as ``s1 — r1 ═ r2 — d1``; a double line means a rate limit."""
     found: dict[str, list[str]] = {}
     for flow in job["flows"]:
         hops = route(job, flow["source"], flow["destination"])
         drawn = flow["source"] + "".join(f" {'═' if hop.direction['rate_bps'] else '—'} {hop.receiver}" for hop in hops)
         found.setdefault(drawn, []).append(flow["name"] + _offered(flow))
     lines = []
-    for number, (drawn, names) in enumerate(list(found.items())[:MAX_WAYS]):
+    for number, (drawn, names) in enumerate(list(found.items())[:MAX_PATHS]):
         label = "flows" if number == 0 else ""
         shown = ", ".join(names[:4]) + (f" … {names[-1]}" if len(names) > 4 else "")
         lines.append(f"  {label:<8} {drawn}   {shown}")
-    if len(found) > MAX_WAYS:
-        lines.append(f"  {'':<8} and {len(found) - MAX_WAYS} more")
+    if len(found) > MAX_PATHS:
+        lines.append(f"  {'':<8} and {len(found) - MAX_PATHS} more paths")
     return lines
 
 
 def _offered(flow: Flow) -> str:
-    """What short flows come to: ``(695, 22 kB in the mean, 3.5 Mbit/s)``."""
+    """Return a summary of short flows, such as ``(695 flows, 22 kB on average: 3.5 Mbit/s)``."""
     if flow["arrivals"] is None or not flow["arrivals"]["bytes"]:
         return ""
     sizes = flow["arrivals"]["bytes"]
     mean = format_size(round(sum(sizes) / len(sizes), -2))
-    return f" ({len(sizes)} flows, {mean} in the mean: {format_rate(offered_bps(flow) or 0, 3)})"
+    return f" ({len(sizes)} flows, {mean} on average: {format_rate(offered_bps(flow) or 0, 3)})"
 
 
 def _commands(job: Job) -> list[str]:
-    """What the agent gives to ``tc -batch``, node by node; alike once."""
-    every = addressing.ports(job)
+    """Return the commands that the agent passes to ``tc -batch``; interfaces with the same commands share them."""
     by_text: dict[tuple[str, ...], list[str]] = {}
-    for port in every:
+    for port in addressing.ports(job):
         commands = links.rate_commands(port.interface, links.leaving(job, port), job["mtu"])
         netem = links.arriving(job, port)["netem"]
         if netem is not None:
-            # On an ifb of its own; how packets come to it is the same everywhere.
+            # The first two commands, which redirect packets to the ifb, are the same for all interfaces and left out.
             commands += links.netem_commands(port.interface, "ifb", netem)[2:]
         if commands:
-            # Where they differ in the interface alone, one stands for all.
+            # The name of the interface is replaced, so that commands which differ only in it are shown once.
             alike = tuple(re.sub(r"dev \S+", "dev DEV", command) for command in commands)
             by_text.setdefault(_without_seeds(alike), []).append(f"{port.node} {port.interface}")
     lines: list[str] = []
@@ -87,4 +93,4 @@ def _time(plan: Plan, jobs: int) -> str:
         for trial in plan.trials
     )
     wall = format_duration(round(seconds / min(jobs, len(plan.trials))) * 10**9)
-    return f"  {'wall':<8} some {wall} with {jobs} trials at a time, on a machine as that of the README's figures"
+    return f"  {'wall':<8} about {wall} with {jobs} trials in parallel, on a machine like that of the README's figures"

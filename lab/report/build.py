@@ -183,9 +183,13 @@ def _size(count: int) -> str:
 def engine_text(report: Report) -> str:
     """Return the engine of the run, and whether its trials can be repeated exactly, as text."""
     kernel = report.provenance.get("kernel") or "an unknown kernel"
-    if report.provenance.get("engine") == "native":
-        return f"native: real time on the machine's own Linux {kernel}; repeating a trial gives different results"
-    return f"vm: virtual time on Linux {kernel}; repeating a trial gives byte-identical results"
+    engine = str(report.provenance.get("engine", "an unknown engine"))
+    meanings = {
+        "vm": f"virtual time on Linux {kernel}; repeating a trial gives byte-identical results",
+        "native": f"real time on the machine's own Linux {kernel}; repeating a trial gives different results",
+        "replay": f"captured records of Linux {kernel}, played back; nothing was measured anew",
+    }
+    return f"{engine}: {meanings.get(engine, f'Linux {kernel}')}"
 
 
 def provenance(report: Report) -> list[tuple[str, str]]:

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Running the trials of a plan: in parallel, with a cache, and again to verify them."""
+"""Run the trials of a plan in parallel and with a cache, and run them again to verify their results."""

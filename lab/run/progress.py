@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Show a run while it runs: a live display on a terminal, plain lines elsewhere.  Everything goes to standard error."""
+"""Show the progress of a run on standard error: as a live display on a terminal, otherwise as plain lines."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class _Counts:
 
 
 class _Clock:
-    """Estimates the time left from the wall time that virtual time has cost so far."""
+    """Estimates the remaining wall-clock time from the time that the finished virtual time has taken."""
 
     def __init__(self, plan: Plan) -> None:
         self._needed = {trial.id: trial.job["duration_ns"] for trial in plan.trials}
@@ -55,13 +55,14 @@ class _Clock:
         self._reached[trial.id] = min(virtual_ns, self._needed[trial.id])
 
     def leave_out(self, trial: Trial) -> None:
-        """The trial costs nothing (more)."""
+        """Count the trial as finished, or, before the first trial has started, do not count it at all."""
         if self._began is None:
             del self._needed[trial.id], self._reached[trial.id]
         else:
             self._reached[trial.id] = self._needed[trial.id]
 
     def left_s(self) -> float | None:
+        """Return the estimated remaining time in seconds; None as long as no virtual time has passed."""
         reached, needed = sum(self._reached.values()), sum(self._needed.values())
         if self._began is None or not reached:
             return None
@@ -69,7 +70,7 @@ class _Clock:
 
 
 class PlainObserver:
-    """One line per event."""
+    """Prints one line for each event."""
 
     def __init__(self, plan: Plan, console: Console) -> None:
         self._counts = _Counts(len(plan.trials))
@@ -111,7 +112,7 @@ class PlainObserver:
 
 
 class LiveObserver(PlainObserver):
-    """What runs, how far its virtual time is, and how long all of it will take, in place."""
+    """Updates a display in place: the running trials with their virtual time, and the estimated remaining time."""
 
     def __init__(self, plan: Plan, console: Console) -> None:
         super().__init__(plan, console)
@@ -166,7 +167,7 @@ class LiveObserver(PlainObserver):
 
 @contextmanager
 def observing(plan: Plan) -> Iterator[PlainObserver]:
-    """The observer that suits standard error."""
+    """Provide the observer that suits standard error: a live display on a terminal, otherwise plain lines."""
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
         with LiveObserver(plan, console) as live:

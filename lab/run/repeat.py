@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the trials of a run in real time again, and say whether the two runs agree as far as their spread allows."""
+"""Run the trials of a real-time run again, and compare the means of both runs in view of their random variation."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from lab.store.trial_cache import TrialCache
 
 QUANTITIES: dict[str, Measure] = {
     "goodput (Mbit/s)": lambda flow: flow.goodput_bps / 1e6,
-    "mean srtt (ms)": lambda flow: None if flow.srtt_mean_us is None else flow.srtt_mean_us / 1e3,
+    "mean smoothed RTT (ms)": lambda flow: None if flow.srtt_mean_us is None else flow.srtt_mean_us / 1e3,
 }
 
 
 @dataclass(frozen=True)
 class Compared:
-    """One group of flows of one cell, in both runs."""
+    """The comparison of one quantity, for one group of flows in one cell, between both runs."""
 
     cell_id: str
     group: str
@@ -37,13 +37,13 @@ class Compared:
         means = f"{found.first:.4g} and {found.second:.4g}"
         where = f"{self.cell_id}, {self.group}: {self.quantity} {means}"
         if found.margin is None:
-            return f"{where}: one repetition cannot be compared"
+            return f"{where}: a single repetition cannot be compared"
         verdict = "differ" if found.differs else "agree"
-        return f"{where}: they {verdict} (within ±{found.margin:.2g} is chance)"
+        return f"{where}: they {verdict} (differences up to {found.margin:.2g} may be due to chance)"
 
 
 async def repeat(run: Run, plan: Plan, engine: Engine, observer: Observer) -> list[Compared]:
-    """Run *plan*, trials of *run*, once more and compare goodput and smoothed RTT, cell by cell."""
+    """Run the trials of *run* that are in *plan* once more; compare goodput and smoothed RTT, cell by cell."""
     with tempfile.TemporaryDirectory(prefix="lab-verify-") as scratch:
         again = create_run(Path(scratch), plan.name, run.experiment_text, json.loads(plan.to_json()))
         cache = TrialCache(Path(scratch) / "cache")
@@ -53,7 +53,7 @@ async def repeat(run: Run, plan: Plan, engine: Engine, observer: Observer) -> li
 
 
 def _values(run: Run, plan: Plan) -> dict[tuple[str, str, str], list[float]]:
-    """(cell, group, quantity) → its mean over the group's flows in each trial."""
+    """Return a mapping from cell, group and quantity to the means over the group's flows, one for each trial."""
     cells = {trial.id: trial.cell_id for trial in plan.trials}
     found: dict[tuple[str, str, str], list[float]] = {}
     for trial in run.trials():

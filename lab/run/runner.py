@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Trials → engine, several at a time; finished ones are kept at once, and the same trial never runs twice."""
+"""Run the trials of a plan on an engine, several in parallel.
+
+Each trial is stored as soon as it is finished.  Trials whose record is in the cache do not run again.
+"""
 
 from __future__ import annotations
 
@@ -27,35 +30,38 @@ from lab.store.trial import TrialIdentity
 from lab.store.trial_cache import TrialCache
 
 CACHE_LIMIT_BYTES = 2 << 30
-"""Finished trials beyond this are dropped from the cache, those used longest ago first."""
+"""The size limit of the cache; beyond it, the least recently used trials are removed."""
 
 
 class Observer(Protocol):
-    """Told what happens; shows it.  Called from the event loop's thread."""
+    """Shows the progress of a run.  The runner calls its methods in the thread of the event loop."""
 
     def step(self, what: str) -> None:
-        """Something that comes before the trials and takes long."""
+        """Report a step that takes long, other than a trial."""
 
-    def started(self, trial: Trial) -> None: ...
+    def started(self, trial: Trial) -> None:
+        """Report that a trial has started."""
 
     def reached(self, trial: Trial, virtual_ns: int) -> None:
-        """The trial's traffic has run for so long."""
+        """Report how long the traffic of a trial has been running, in nanoseconds of virtual time."""
 
-    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None: ...
+    def finished(self, trial: Trial, wall_s: float, *, cached: bool) -> None:
+        """Report that a trial is finished, after *wall_s* seconds of wall-clock time, or was found in the cache."""
 
-    def failed(self, trial: Trial, error: LabError) -> None: ...
+    def failed(self, trial: Trial, error: LabError) -> None:
+        """Report that a trial has failed."""
 
 
 @dataclass
 class Outcome:
-    """What a run came to."""
+    """The outcome of a run."""
 
     run: Run
     wall_s: float
     failures: dict[str, LabError] = field(default_factory=dict)
-    """By trial id."""
+    """Id of a failed trial → its error."""
     cached: int = 0
-    """Trials whose record was in the cache."""
+    """The number of trials whose record was in the cache."""
 
 
 @dataclass(frozen=True)
@@ -66,7 +72,7 @@ class _Done:
 
 
 class Runner:
-    """Runs one plan's trials into one run folder."""
+    """Runs the trials of a plan and stores their records in a run folder."""
 
     def __init__(
         self,
@@ -79,9 +85,10 @@ class Runner:
         cache: TrialCache,
         read_cache: bool = True,
     ) -> None:
-        """``jobs`` trials run at a time, or as many as the engine bears.
+        """Prepare a run in which up to ``jobs`` trials run in parallel, if the engine allows as many.
 
-        Without ``read_cache`` every trial runs; its record is cached even so, if it is the only one that it could be.
+        Without ``read_cache``, all trials run, even those whose record is in the cache.  New records are always stored
+        in the cache, provided that the engine is exact, that is, the same job always gives the same record.
         """
         self._engine = engine
         self._observer = observer
@@ -94,13 +101,13 @@ class Runner:
         self._failures: dict[str, LabError] = {}
 
     async def run(self, about: dict[str, Any]) -> Outcome:
-        """Run every trial; a failed one does not stop the others.  ``about`` goes into the provenance.
+        """Run all trials of the plan; a failed trial does not stop the others.
 
-        Cancelling stops every trial that is under way; what is finished stays, and the provenance says that the
-        run was interrupted.
+        The entries of ``about`` are added to the provenance of the run.  Cancelling this coroutine stops the running
+        trials; finished trials are kept, and the provenance says that the run was interrupted.
 
         Raises:
-            MachineryError: The engine cannot be prepared, or the disk cannot take the results.
+            MachineryError: The engine cannot be prepared, or the results cannot be stored.
         """
         began = time.monotonic()
         provenance = {**about, **_about_this_machine(), **self._engine.about()}
@@ -124,7 +131,7 @@ class Runner:
         return Outcome(self._run_folder, wall_s, self._failures, cached)
 
     async def _take_from_cache(self) -> list[Trial]:
-        """Store every trial whose record is in the cache; returns the others."""
+        """Store each trial whose record is in the cache, and return the other trials."""
         waiting = iter(self._plan.trials)
 
         async def work() -> None:
@@ -137,6 +144,7 @@ class Runner:
         return [trial for trial in self._plan.trials if trial.id not in self._done]
 
     def _keep_cached(self, trial: Trial) -> bool:
+        """Store the trial if its record is in the cache; return whether it was."""
         directory = self._cache.get(self._key(trial))
         if directory is None:
             return False
@@ -174,7 +182,11 @@ class Runner:
                 shutil.rmtree(directory, ignore_errors=True)
 
     def _keep(self, trial: Trial, directory: Path, began: float) -> None:
-        """Store a finished trial; a record that says ``failed`` becomes a :class:`GuestError`."""
+        """Store a finished trial in the run folder and, if the engine is exact, in the cache.
+
+        Raises:
+            GuestError: The record has the status ``failed``, or it is damaged.
+        """
         try:
             record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
             failure = None if record["status"] == "ok" else str(record["error"])
@@ -189,7 +201,7 @@ class Runner:
         self._done[trial.id] = _Done(digest, time.monotonic() - began, cached=False)
 
     def _put_failure(self, trial: Trial, error: TrialError, directory: Path) -> TrialError:
-        """Store the failure with its log and what iperf3 printed; returns the error with the place of the log."""
+        """Store a failure with its log and the output of iperf3; return the error with the path of the stored log."""
         identity = identity_of(self._plan, trial)
         kind = type(error)
         self._run_folder.put_failure(
@@ -224,13 +236,16 @@ class Runner:
 
 
 def shuffled(trials: Sequence[Trial]) -> list[Trial]:
-    """Return the trials in an order that no drift of the machine can favour one cell in: repetitions one after the
-    other, and in each the cells in an order drawn from the trials' own digests."""
+    """Return the trials in an order in which a gradual change of the machine's speed favours no cell.
+
+    The repetitions follow each other; within each, the order of the cells is pseudo-random, derived from the digests of
+    the trials.
+    """
     return sorted(trials, key=lambda trial: (trial.repetition, hashlib.sha256(trial.digest.encode()).hexdigest()))
 
 
 async def run_workers(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
-    """Run them at the same time; the first to fail stops the others, and its error is raised."""
+    """Run the workers concurrently; if one of them fails, the others are cancelled and its error is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             for worker in workers:
@@ -248,12 +263,13 @@ def _about_this_machine() -> dict[str, Any]:
 
 
 def cache_key(identity: dict[str, str], trial: Trial) -> str:
-    """Digest of all that the trial's record is a function of."""
+    """Return a digest of everything that determines the trial's record: the engine's identity and the job."""
     text = json.dumps({"engine": identity, "job": trial.digest}, sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest()
 
 
 def identity_of(plan: Plan, trial: Trial) -> TrialIdentity:
+    """Return the identity of a trial, under which its results are stored."""
     return TrialIdentity(
         id=trial.id,
         cell=dict(plan.cell(trial.cell_id).values),
@@ -264,7 +280,7 @@ def identity_of(plan: Plan, trial: Trial) -> TrialIdentity:
 
 
 def remove_what_killed_runs_left(experiment: Path) -> None:
-    """Remove the unfinished folders that a killed ``lab`` left in any of an experiment's runs."""
+    """Remove the unfinished folders that killed ``lab`` processes have left in the runs of an experiment."""
     remove_leftovers(experiment)
     for run in finished_folders(experiment):
         remove_leftovers(run)

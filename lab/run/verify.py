@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run trials of a finished run again and compare their records byte by byte."""
+"""Run trials of a finished run again, and compare their records byte by byte."""
 
 from __future__ import annotations
 
@@ -20,20 +20,24 @@ from lab.store.run import Run
 
 @dataclass(frozen=True)
 class Difference:
-    """A trial that did not come out the same."""
+    """A trial whose repetition gave another record, or failed."""
 
     trial_id: str
     files: tuple[str, ...]
-    """Names in the record that differ, or are there only once."""
+    """The names of the files that differ, or that only one of the two records has."""
     error: str | None = None
-    """Instead: the repeated trial failed."""
+    """The error of the repeated trial, if it failed."""
 
     def __str__(self) -> str:
         return f"{self.trial_id}: {self.error or 'differs in ' + ', '.join(self.files)}"
 
 
 def chosen_trials(plan: Plan, run: Run, number: int | None) -> list[Trial]:
-    """``number`` of the run's finished trials, spread over the plan; all without it."""
+    """Return ``number`` of the run's finished trials, spread evenly over the plan, or all of them if it is None.
+
+    Raises:
+        InputError: The run has no finished trial.
+    """
     finished = run.finished_ids()
     trials = [trial for trial in plan.trials if trial.id in finished]
     if not trials:
@@ -44,17 +48,17 @@ def chosen_trials(plan: Plan, run: Run, number: int | None) -> list[Trial]:
 
 
 def changed_inputs(run: Run, engine: Engine) -> list[str]:
-    """What this machine has otherwise than the run's: one line each."""
+    """Return one line for each property of the engine that differs between this machine and that of the run."""
     then, now = run.provenance, engine.about()
     return [
-        f"{name}: the run had {then.get(name)}, this machine has {value}"
+        f"{name}: the run had {then.get(name)}, but this machine has {value}"
         for name, value in now.items()
         if then.get(name) != value
     ]
 
 
 async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observer, *, jobs: int) -> list[Difference]:
-    """Run ``trials`` again; returns those that differ, in their order."""
+    """Run ``trials`` again, and return the differences, in the order of the trials."""
     await engine.prepare(observer.step)
     waiting = iter(trials)
     differences: list[Difference] = []

@@ -93,7 +93,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(engine: VmEngine, lab
         output, errors = process.communicate(timeout=DEADLINE_S)
     assert time.monotonic() - began < 5
     assert process.returncode == 130
-    assert "interrupted; 1 of 3 trials are kept; the same command goes on from there" in errors
+    assert "interrupted; 1 of 3 trials are finished and kept; the same command continues with the others" in errors
     assert output == ""
     first = run_folder(tmp_path)
     assert json.loads((first / "provenance.json").read_text())["status"] == "interrupted"

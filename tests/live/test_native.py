@@ -149,4 +149,4 @@ def test_the_doctor_says_what_there_is(lab: Lab) -> None:
 
 
 def test_there_is_nothing_to_clean(lab: Lab) -> None:
-    assert lab("clean").stderr.strip() == "there is nothing to clean"
+    assert lab("clean").stderr.strip() == "there is nothing to clean up"

@@ -11,7 +11,7 @@ import ipaddress
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from lab.job.network import Way, next_hops, route, segments, switches
+from lab.job.network import DirectionName, next_hops, route, segments, switches
 from lab.job.protocol import Job
 
 _SUBNETS_V4 = ipaddress.IPv4Network("10.0.0.0/8")
@@ -35,7 +35,7 @@ class Port:
     segment: int
     address: Address | None
     """The IP address with its prefix length; None for the port of a switch."""
-    direction: Way
+    direction: DirectionName
     """The direction of the link whose packets leave the node through this port."""
 
 

@@ -6,7 +6,7 @@ One direction of a link is emulated in two stages.  The rate limit and its queue
 ifb device to which the receiving interface's ingress is redirected.  This has three advantages: TCP small queues (TSQ)
 on the sending host do not count packets in netem's queue; the queue in front of the rate limit holds only waiting
 packets, not packets in flight; and no qdisc tree combines rate limiting with netem (``man tc-netem``, LIMITATIONS; see
-``docs/architecture.md``).
+``docs/explanation/architecture.md``).
 """
 
 from __future__ import annotations

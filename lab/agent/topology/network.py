@@ -65,7 +65,7 @@ class LabInterface(Intf):  # type: ignore[misc]
 class LabLink(Link):  # type: ignore[misc]
     """A veth pair that is shaped by :mod:`lab.agent.topology.links` rather than by Mininet's TCLink.
 
-    The page ``docs/architecture.md`` explains why.
+    The page ``docs/explanation/architecture.md`` explains why.
     """
 
     def __init__(self, *args: Any, **params: Any) -> None:

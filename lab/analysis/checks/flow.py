@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Callable
 
 from lab.analysis import iperf
@@ -177,7 +178,7 @@ def long_enough(trial: MeasuredTrial) -> Check:
     for flow in trial.bulk_flows:
         base = flow.base_rtt_us
         trips = flow.asked["duration_ns"] / 1000 / base if base else float("inf")
-        found = f"{trips:.0f} round trips" if trips != float("inf") else "no delay declared"
+        found = f"{math.floor(trips)} round trips" if trips != float("inf") else "no delay declared"
         asked = f"{MIN_ROUND_TRIPS} round trips or more"
         findings.append(Finding("ok" if trips >= MIN_ROUND_TRIPS else "warn", asked, found))
     return combine(

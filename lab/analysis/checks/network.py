@@ -442,7 +442,7 @@ def achieved_rate(trial: MeasuredTrial) -> Check:
     for flow in trial.flows:
         for hop in flow.path.forward:
             if hop.direction["rate_bps"]:
-                per_hop.setdefault((hop.link, hop.way), (hop, []))[1].append(flow)
+                per_hop.setdefault((hop.link, hop.direction_name), (hop, []))[1].append(flow)
     findings = [_hop_load(trial, hop, flows) for hop, flows in per_hop.values()]
     return combine(
         "achieved-rate",

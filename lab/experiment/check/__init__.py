@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with an experiment, and the matrix that multiplies it."""
+"""Check an experiment against the rules between its fields, and expand its matrix."""

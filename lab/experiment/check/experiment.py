@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold between the fields of one cell's experiment (its matrix left aside).  Pure."""
+"""Check the rules between the fields of one cell's experiment, without its matrix.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -23,12 +23,13 @@ __all__ = ["check"]
 
 MAX_FLOWS = 250
 MIN_MESSAGE, MAX_MESSAGE = 16, 1 << 20
-"""iperf3's own (MAX_BLOCKSIZE, and what its cookie and headers need)."""
+"""Limits of a flow's message, in bytes: what iperf3's cookie and headers need, and iperf3's MAX_BLOCKSIZE."""
 
 MAX_ARRIVALS = 10_000
+"""The largest expected number of short flows that one declared flow may stand for."""
 
 MIN_PROBE = 8
-"""A probe's packets are numbered."""
+"""The smallest packet of a probe, in bytes: each packet carries its number."""
 
 _SECOND_NS = 10**9
 _MIN_INTERVAL_NS = 10**6
@@ -39,10 +40,10 @@ _SHOWN_HOSTS = 8
 
 
 def check(experiment: Experiment) -> list[Problem]:
-    """Return everything that does not fit together; the message of each says what was found and what is allowed."""
+    """Return all problems between the fields of an experiment; an empty list if there are none."""
     found = list(topology_problems(experiment.topology))
     if found:
-        # Nothing else can be judged in a network that cannot be.
+        # The other checks need a valid network.
         return found
     graph = graph_of(experiment.topology)
     found = [
@@ -64,15 +65,18 @@ def _flows(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
         yield from found
         if found:
             continue
-        for one in connections_of(name, flow, experiment.duration):
-            if one.name in names:
-                message = f"its flow '{one.name}' is called like one of '{names[one.name]}'; expected another name"
+        for connection in connections_of(name, flow, experiment.duration):
+            if connection.name in names:
+                other = names[connection.name]
+                message = (
+                    f"its flow '{connection.name}' has the same name as a flow of '{other}'; expected another name"
+                )
                 yield Problem(here, message, "key")
                 break
-            names[one.name] = name
+            names[connection.name] = name
     total = sum(len(connections_of(name, flow, experiment.duration)) for name, flow in experiment.flows.items())
     if total > MAX_FLOWS:
-        yield Problem(("flows",), f"found {total} flows in all; expected at most {MAX_FLOWS}", "key")
+        yield Problem(("flows",), f"found {total} flows in total; expected at most {MAX_FLOWS}", "key")
 
 
 def _flow(experiment: Experiment, graph: Graph, here: Path, flow: Flow) -> Iterator[Problem]:
@@ -83,22 +87,23 @@ def _flow(experiment: Experiment, graph: Graph, here: Path, flow: Flow) -> Itera
                 yield Problem((*here, key), _no_host(full, graph))
                 break
     if flow.source == flow.destination:
-        yield Problem((*here, "to"), f"found {show(flow.destination)}; expected another host than 'from'")
+        yield Problem((*here, "to"), f"found {show(flow.destination)}; expected a host other than 'from'")
     if flow.every and flow.count == 1:
-        yield Problem((*here, "every"), "found every for a single flow; expected 'count' as well", "key")
+        yield Problem((*here, "every"), "found 'every' for a single flow; expected 'count' as well", "key")
     if flow.off is not None and flow.on is None:
-        yield Problem((*here, "off"), "found off without on; expected how long it sends each time", "key")
+        message = "found 'off' without 'on'; expected 'on' as well: how long the flow sends each time"
+        yield Problem((*here, "off"), message, "key")
     if flow.on is not None and flow.amount is not None and flow.arrivals is None:
-        yield Problem((*here, "amount"), "found an amount of an on-off flow; expected one of the two", "key")
+        yield Problem((*here, "amount"), "found 'amount' together with 'on'; expected only one of them", "key")
     most_bytes = MAX_MESSAGE if flow.protocol == "tcp" else experiment.mtu - _UDP_IP_HEADERS[experiment.ip]
     if flow.message is not None and not MIN_MESSAGE <= flow.message <= most_bytes:
         yield Problem(
             (*here, "message"),
-            f"found {format_size(flow.message)}; expected from {MIN_MESSAGE} B to {format_size(most_bytes)}",
+            f"found {format_size(flow.message)}; expected a size from {MIN_MESSAGE} B to {format_size(most_bytes)}",
         )
     if flow.mss is not None and flow.mss > experiment.mtu - _TCP_IP_HEADERS[experiment.ip]:
         most = experiment.mtu - _TCP_IP_HEADERS[experiment.ip]
-        yield Problem((*here, "mss"), f"found {flow.mss}; expected at most {most}, for the MTU is {experiment.mtu}")
+        yield Problem((*here, "mss"), f"found {flow.mss}; expected at most {most}, because the MTU is {experiment.mtu}")
     yield from _only_tcp(here, flow)
     yield from _arrivals(experiment, here, flow)
     yield from _times(experiment, here, flow)
@@ -108,17 +113,19 @@ def _only_tcp(here: Path, flow: Flow) -> Iterator[Problem]:
     if flow.protocol == "tcp":
         return
     if flow.rate is None:
-        yield Problem((*here, "rate"), "found none; expected the rate of a UDP flow, which nothing else sets", "key")
+        message = "found no rate for a UDP flow; expected one, because a UDP flow has no congestion control"
+        yield Problem((*here, "rate"), message, "key")
     for name in ("cc", "mss", "pacing", "arrivals"):
         if name in flow.model_fields_set and getattr(flow, name) is not None:
-            yield Problem((*here, name), f"found {name} of a UDP flow; expected it of TCP only", "key")
+            yield Problem((*here, name), f"found '{name}' for a UDP flow; expected it for TCP flows only", "key")
 
 
 def _arrivals(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
     if flow.arrivals is None:
         return
     if flow.amount is None:
-        yield Problem((*here, "amount"), "found none; expected how much each of the short flows sends", "key")
+        message = "found no amount for short flows; expected how much each of them sends"
+        yield Problem((*here, "amount"), message, "key")
     for name, is_given in (
         ("direction", flow.direction != "forward"),
         ("rate", flow.rate is not None),
@@ -126,15 +133,16 @@ def _arrivals(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Proble
         ("on", flow.on is not None),
     ):
         if is_given:
-            hint = "; expected 'from' and 'to' the other way round" if name == "direction" else "; expected none"
-            yield Problem((*here, name), f"found {name} of short flows{hint}", "key")
+            hint = "; exchange 'from' and 'to' instead" if name == "direction" else ""
+            yield Problem((*here, name), f"found '{name}' for short flows; expected none{hint}", "key")
     seconds = (experiment.duration - flow.start if flow.duration is None else flow.duration) / _SECOND_NS
     expected = flow.arrivals.per_second * seconds * flow.count
     if expected > MAX_ARRIVALS:
-        found = f"found some {expected:.0f} flows in all; expected at most {MAX_ARRIVALS}"
+        found = f"found about {expected:.0f} short flows in total; expected at most {MAX_ARRIVALS}"
         yield Problem((*here, "arrivals", "per_second"), found)
     if expected < 1:
-        yield Problem((*here, "arrivals", "per_second"), f"found less than one flow in {seconds:g} s; expected more")
+        found = f"found fewer than one flow in {seconds:g} s on average; expected at least one"
+        yield Problem((*here, "arrivals", "per_second"), found)
 
 
 def _probes(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
@@ -145,20 +153,21 @@ def _probes(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
             if host not in graph.hosts:
                 yield Problem((*here, key), _no_host(host, graph))
         if probe.source == probe.destination:
-            yield Problem((*here, "to"), f"found {show(probe.destination)}; expected another host than 'from'")
+            yield Problem((*here, "to"), f"found {show(probe.destination)}; expected a host other than 'from'")
         if name in experiment.flows:
-            yield Problem(here, "is called like a flow; expected a name of its own", "key")
+            yield Problem(here, "found a probe with the name of a flow; expected another name", "key")
         for key, size in (("request", probe.request), ("response", probe.response)):
             most = MAX_MESSAGE if probe.kind == "tcp" else experiment.mtu - _UDP_IP_HEADERS[experiment.ip]
             if not MIN_PROBE <= size <= most:
-                found = f"found {format_size(size)}; expected from {MIN_PROBE} B to {format_size(most)}"
+                found = f"found {format_size(size)}; expected a size from {MIN_PROBE} B to {format_size(most)}"
                 yield Problem((*here, key), found)
         if probe.start + (probe.duration or 1) > experiment.duration:
+            if probe.duration is None:
+                found = f"found a start at {format_duration(probe.start)}; expected a start"
+            else:
+                found = f"found an end at {format_duration(probe.start + probe.duration)}; expected an end"
             key = "start" if probe.duration is None else "duration"
-            shown = format_duration(probe.start + (probe.duration or 0))
-            yield Problem(
-                (*here, key), f"found an end at {shown}; expected one within the experiment's duration, {total}"
-            )
+            yield Problem((*here, key), f"{found} within the experiment's duration, {total}")
         if probe.interval < _MIN_INTERVAL_NS:
             yield Problem((*here, "interval"), f"found {format_duration(probe.interval)}; expected at least 1 ms")
 
@@ -167,13 +176,13 @@ def _no_host(name: str, graph: Graph) -> str:
     role = next((node["role"] for node in graph.nodes if node["name"] == name), None)
     found = f"found {show(name)}" + (f", which is a {role}" if role else "")
     close = nearest(name, graph.hosts)
-    return f"{found}; expected a host, {_listed(graph.hosts)}" + (f"; did you mean '{close}'?" if close else "")
+    return f"{found}; expected a host ({_listed(graph.hosts)})" + (f"; did you mean '{close}'?" if close else "")
 
 
 def _listed(hosts: list[str]) -> str:
     if len(hosts) <= _SHOWN_HOSTS:
         return " or ".join([", ".join(hosts[:-1]), hosts[-1]] if len(hosts) > 1 else hosts)
-    return f"{', '.join(hosts[:3])} … {hosts[-1]} ({len(hosts)} in all)"
+    return f"{', '.join(hosts[:3])}, … {hosts[-1]}, {len(hosts)} in total"
 
 
 def _times(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
@@ -194,26 +203,26 @@ def _times(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
     elif last_start + duration > experiment.duration:
         yield Problem(
             (*here, "duration"),
-            f"found {format_duration(duration)} after start {format_duration(last_start)}; "
+            f"found {format_duration(duration)} after a start at {format_duration(last_start)}; "
             f"expected an end within the experiment's duration, {total}",
         )
     elif flow.amount is None and flow.on is not None and flow.on % _SECOND_NS:
-        message = f"found {format_duration(flow.on)}; expected whole seconds, for iperf3 counts in no less"
+        message = f"found {format_duration(flow.on)}; expected whole seconds, because iperf3 takes no fractions"
         yield Problem((*here, "on"), message)
     elif flow.on is not None and flow.on > duration:
-        yield Problem((*here, "on"), f"found {format_duration(flow.on)}; expected no more than the flow's own duration")
+        yield Problem((*here, "on"), f"found {format_duration(flow.on)}; expected at most the flow's own duration")
     elif flow.amount is None and flow.on is None and flow.arrivals is None:
         yield from _whole_seconds(experiment, here, flow)
 
 
 def _whole_seconds(experiment: Experiment, here: Path, flow: Flow) -> Iterator[Problem]:
-    for one in connections_of(str(here[-1]), flow, experiment.duration):
-        if one.duration_ns % _SECOND_NS:
+    for connection in connections_of(str(here[-1]), flow, experiment.duration):
+        if connection.duration_ns % _SECOND_NS:
             where: Path = (*here, "duration") if flow.duration is not None else ("duration",)
             yield Problem(
                 where,
-                f"found a flow, '{one.name}', that lasts {format_duration(one.duration_ns)}; "
-                "expected whole seconds, for iperf3 counts in no less",
+                f"found a flow '{connection.name}' that lasts {format_duration(connection.duration_ns)}; "
+                "expected whole seconds, because iperf3 takes no fractions",
             )
             return
 
@@ -226,15 +235,19 @@ def _mtu(experiment: Experiment) -> Iterator[Problem]:
 def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
     job = bare_job(graph)
     longest = 0
-    told = set[str]()
-    for one in connections(experiment.flows, experiment.duration):
+    reported = set[str]()
+    flows = [
+        ("flows", one.group, one.source, one.destination) for one in connections(experiment.flows, experiment.duration)
+    ]
+    probes = [("probes", name, probe.source, probe.destination) for name, probe in experiment.probes.items()]
+    for section, name, source, destination in (*flows, *probes):
         try:
-            hops = (*route(job, one.source, one.destination), *route(job, one.destination, one.source))
+            hops = (*route(job, source, destination), *route(job, destination, source))
         except NoRouteError:
-            if one.group not in told:
-                message = f"found no way from {one.source} to {one.destination}; expected one (hosts do not forward)"
-                yield Problem(("flows", one.group, "to"), message)
-            told.add(one.group)
+            if name not in reported:
+                message = f"found no path from {source} to {destination}; expected one (hosts do not forward packets)"
+                yield Problem((section, name, "to"), message)
+            reported.add(name)
             continue
         longest = max(longest, sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"]))
     if longest >= experiment.duration:
@@ -268,8 +281,8 @@ def _window(experiment: Experiment, here: Path, window: Window) -> Iterator[Prob
     elif window.end is not None and not window.start < window.end <= experiment.duration:
         yield Problem(
             (*here, "to"),
-            f"found {format_duration(window.end)} after from {format_duration(window.start)}; "
-            f"expected more than that, and no more than the experiment's duration, {total}",
+            f"found {format_duration(window.end)} with 'from' at {format_duration(window.start)}; "
+            f"expected a later time, and at most the experiment's duration, {total}",
         )
 
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Checks of ``hosts:``, whose keys are nodes' names or patterns.  Pure."""
+"""Check the keys of ``hosts:``, which are names of nodes or patterns.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["host_problems"]
 
 
 def host_problems(hosts: Mapping[str, HostSettings], graph: Graph) -> Iterator[Problem]:
-    """Yield the patterns that fit nothing."""
+    """Yield a problem for each pattern that matches no node."""
     names = [node["name"] for node in graph.nodes]
     for pattern in hosts:
         if not fnmatch.filter(names, pattern):
@@ -24,6 +24,7 @@ def host_problems(hosts: Mapping[str, HostSettings], graph: Graph) -> Iterator[P
             close = nearest(pattern, names)
             meant = f"; did you mean '{close}'?" if close else ""
             message = (
-                f"found {show(pattern)}, which is no node's name; expected a name, or a pattern such as 's*'{meant}"
+                f"found {show(pattern)}, which matches no node; expected a node's name, or a pattern such as "
+                f"'s*'{meant}"
             )
             yield Problem(here, message, "key")

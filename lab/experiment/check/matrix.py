@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The matrix of an experiment document: its axes, and the document of every cell.  Pure."""
+"""Expand the matrix of an experiment document into its axes and the document of each cell.  No I/O."""
 
 from __future__ import annotations
 
@@ -33,60 +33,60 @@ _NOT_AXES = ("name", "title", "description", "matrix", "repeat", "seed")
 
 @dataclass(frozen=True)
 class MatrixAxis:
-    """One key of the matrix."""
+    """One key of the matrix, with the values that it takes in turn."""
 
     key: str
-    """As written: ``flows.bulk.cc``."""
+    """The key as it is written in the file, such as ``flows.bulk.cc``."""
     values: tuple[Any, ...]
     paths: tuple[Path, ...]
-    """Of the fields that it sets, all to the same value: several where the key has a ``*``."""
+    """The fields that the axis sets, all to the same value; there may be several if the key contains a ``*``."""
 
     def set(self, document: Any, value: Any) -> dict[Any, Any]:
-        """Return *document* with *value* in all of them."""
+        """Return a copy of *document* in which all fields of the axis have the value *value*."""
         for path in self.paths:
             document = replaced(document, path, value)
         found: dict[Any, Any] = document
         return found
 
     def rest_of(self, path: Path) -> Path | None:
-        """Return what follows one of the axis's fields in *path*; None if *path* is elsewhere."""
-        return next((path[len(own) :] for own in self.paths if path[: len(own)] == own), None)
+        """Return the rest of *path* behind one of the axis's fields; None if *path* is in none of them."""
+        return next((path[len(field) :] for field in self.paths if path[: len(field)] == field), None)
 
 
 @dataclass(frozen=True)
 class CellDocument:
-    """One combination of values."""
+    """One combination of the matrix's values."""
 
     indices: tuple[int, ...]
-    """Which value of each axis."""
+    """The index of the value in each axis."""
     values: dict[str, Any]
-    """MatrixAxis → value, as written."""
+    """Key of the axis → value, as written in the file."""
     document: dict[str, Any]
-    """The experiment with these values in place, and no matrix."""
+    """The experiment document with these values set, and without the matrix."""
 
 
 def split_path(text: str) -> Path:
-    """Return the path that ``a.b.c`` names; what follows ``matrix.`` is one key, dots and all."""
+    """Return the path that ``a.b.c`` names; all that follows ``matrix.`` is one key, including its dots."""
     head, dot, rest = text.partition(".")
     return (head, rest) if head == "matrix" and dot else tuple(text.split("."))
 
 
 def expanded(key: str, document: Any) -> tuple[Path, ...]:
-    """Return the fields that a key names: ``flows.*.cc`` those of all flows."""
+    """Return the paths of the fields that a key names: ``flows.*.cc`` names the field ``cc`` of each flow."""
     found: list[Path] = [()]
     for part in split_path(key):
         if part == "*":
-            here = [(path, get(document, path)) for path in found]
-            found = [(*path, name) for path, names in here if isinstance(names, Mapping) for name in names]
+            parents = [(path, get(document, path)) for path in found]
+            found = [(*path, name) for path, names in parents if isinstance(names, Mapping) for name in names]
         else:
             found = [(*path, part) for path in found]
     return tuple(found)
 
 
 def read_axes(document: Any) -> tuple[list[MatrixAxis], list[Problem]]:
-    """Return the usable axes in the order written, and what is wrong with the others.
+    """Return the valid axes in the order of the file, and the problems of the others.
 
-    What is not even a mapping of lists is left to the schema to report.
+    The schema, not this function, reports a matrix that is not a mapping of lists.
     """
     matrix = get(document, ("matrix",))
     axes: list[MatrixAxis] = []
@@ -110,13 +110,13 @@ def _axis_problem(key: str, document: Any, axes: list[MatrixAxis]) -> str | None
         return f"'{path[0]}' cannot be varied; expected the path of another field"
     paths = expanded(key, document)
     if not paths:
-        return "found a '*' that stands for nothing; expected names where it is"
-    for one in paths:
-        if message := path_problem(one, document, new_names=False):
+        return "found a '*' that matches no name; expected a part of the file that has names"
+    for field in paths:
+        if message := path_problem(field, document, new_names=False):
             return message
     for other in axes:
-        if any(_overlap(one, theirs) for one in paths for theirs in other.paths):
-            return f"found a path that overlaps {show(other.key)}; expected each field in one axis"
+        if any(_overlap(field, other_field) for field in paths for other_field in other.paths):
+            return f"found a path that overlaps {show(other.key)}; expected each field in only one axis"
     return None
 
 
@@ -128,17 +128,17 @@ def _overlap(first: Path, second: Path) -> bool:
 def _doubles(here: Path, values: list[Any]) -> Iterator[Problem]:
     seen: set[str] = set()
     for index, value in enumerate(values):
-        # As JSON, in which 1, 1.0 and true differ.
+        # The values are compared as JSON, because 1, 1.0 and true are equal in Python.
         text = json.dumps(value, sort_keys=True)
         if text in seen:
-            yield Problem((*here, index), f"found {show(value)} again; expected values that differ")
+            yield Problem((*here, index), f"found {show(value)} again; expected each value once")
         seen.add(text)
 
 
 def path_problem(path: Path, document: Any, *, new_names: bool) -> str | None:
-    """Return why ``path`` names no field, or None if it does.
+    """Return a message that says why ``path`` names no field, or None if it names one.
 
-    ``new_names``: the last part may be a new name where names are the user's, such as a flow's.
+    With ``new_names``, the last part may also be a new name where the user chooses the names, such as that of a flow.
     """
     for depth, part in enumerate(path):
         above, name = path[:depth], str(part)
@@ -151,35 +151,38 @@ def path_problem(path: Path, document: Any, *, new_names: bool) -> str | None:
             continue
         item = values_of_mapping(type_at(above, document))
         if item is None and any(models_in(type_at(above, document))):
-            # One of several kinds, and the document does not say which: that is for the schema to report.
+            # The part is of one of several kinds, and the document does not say which: the schema reports that.
             return None
         if item is None:
-            return f"{show(prefix)} is one value; it has no field {show(name)}"
-        there = get(document, above)
-        names = [str(key) for key in there] if isinstance(there, Mapping) else []
+            return f"{show(prefix)} is a single value; it has no field {show(name)}"
+        mapping = get(document, above)
+        names = [str(key) for key in mapping] if isinstance(mapping, Mapping) else []
         last = depth == len(path) - 1
-        # Where the values are not models (tc's parameters), any name may be given.
+        # Any name is allowed in a mapping whose values are not models, such as the parameters of tc.
         if name not in names and any(models_in(item)) and not (new_names and last):
             return f"{unknown('name', name, names, plural='names')} in {show(prefix)}"
     return None
 
 
 def count(axes: list[MatrixAxis]) -> int:
-    """Return the number of cells."""
+    """Return the number of cells of a matrix with these axes."""
     return math.prod(len(axis.values) for axis in axes)
 
 
 def cells(document: Mapping[str, Any], axes: list[MatrixAxis]) -> Iterator[CellDocument]:
-    """Yield every combination, the last axis varying fastest; one with no values if there are no axes."""
+    """Yield each combination of values; the last axis varies fastest.
+
+    Without axes there is one cell, which has no values.
+    """
     plain = {key: value for key, value in document.items() if key != "matrix"}
     for indices in itertools.product(*(range(len(axis.values)) for axis in axes)):
-        here = plain
+        cell = plain
         for axis, index in zip(axes, indices, strict=True):
-            here = axis.set(here, axis.values[index])
+            cell = axis.set(cell, axis.values[index])
         values = {axis.key: axis.values[index] for axis, index in zip(axes, indices, strict=True)}
-        yield CellDocument(indices, values, here)
+        yield CellDocument(indices, values, cell)
 
 
 def lacks(document: Any, axis: MatrixAxis) -> bool:
-    """Return whether the document itself says nothing at one of the axis's fields."""
+    """Return whether at least one of the axis's fields is not written in the document itself."""
     return any(get(document, path) is MISSING for path in axis.paths)

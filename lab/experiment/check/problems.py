@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is wrong with an experiment, and how to say it: path, what was found, what is allowed, nearest name."""
+"""Word the problems of an experiment: the field's path, what was found, what is allowed, and the nearest valid name."""
 
 from __future__ import annotations
 
@@ -21,13 +21,12 @@ __all__ = ["InvalidExperimentError", "Problem", "nearest", "path_text", "problem
 
 _SHOWN_NAMES = 24
 
-# What our fields are called elsewhere.
+# Names that other tools and papers use → the name of our field.
 _OTHER_WORDS = {
     "algorithm": "cc",
     "bandwidth": "rate",
     "buffer": "queue",
     "bw": "rate",
-    "capacity": "rate",
     "collectors": "collect",
     "congestion": "cc",
     "congestion_control": "cc",
@@ -48,27 +47,27 @@ _OTHER_WORDS = {
 
 
 RENAMED = {"probe": "tcp_probe", "trace": "capacity"}
-"""Names of fields and collectors in earlier versions → today's."""
+"""Names of fields and collectors in earlier versions → their present names."""
 
 
 @dataclass(frozen=True)
 class Problem:
-    """One thing that is wrong."""
+    """One problem of an experiment document."""
 
     path: Path
-    """Where in the document; empty for the document itself."""
+    """The path of the field that has the problem; empty for the document itself."""
     message: str
     at: Literal["key", "value"] = "value"
-    """Whether the name at ``path`` is to be pointed at, or what it holds."""
+    """Whether the reported line and column are those of the field's name (``key``) or of its value (``value``)."""
     child: str | None = None
-    """Instead, point at this name in the mapping at ``path``."""
+    """If given, the reported line and column are those of this name in the mapping at ``path``."""
 
     def __str__(self) -> str:
         return f"{path_text(self.path)}: {self.message}" if self.path else self.message
 
 
 class InvalidExperimentError(SpecError):
-    """An experiment document breaks the schema; the message has one line for each problem, without file or line."""
+    """An experiment document is invalid; the message has one line for each problem, without file and line number."""
 
     def __init__(self, problems: Sequence[Problem]) -> None:
         super().__init__("\n".join(map(str, problems)))
@@ -76,7 +75,7 @@ class InvalidExperimentError(SpecError):
 
 
 def path_text(path: Path) -> str:
-    """Return ``topology.bottleneck.rate`` or ``matrix.flows.bulk.cc[1]``."""
+    """Return a path as text, such as ``topology.bottleneck.rate`` or ``matrix.flows.bulk.cc[1]``."""
     text = ""
     for part in path:
         if isinstance(part, int):
@@ -88,18 +87,18 @@ def path_text(path: Path) -> str:
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """Return the one of ``names`` that ``name`` was probably meant to be."""
+    """Return the one of ``names`` that the user probably meant by ``name``; None if there is none."""
     candidates = {known: known for known in names}
     candidates |= {other: known for other, known in _OTHER_WORDS.items() if known in candidates}
-    # Quadratic in the length: what is this long is no typing error.
+    # The comparison is quadratic in the length of the text, and a longer text is hardly a typing error.
     matches = difflib.get_close_matches(name[:80].lower(), list(candidates), n=1, cutoff=0.5)
     return candidates[matches[0]] if matches else None
 
 
 def unknown(what: str, name: str, names: Sequence[str], *, plural: str) -> str:
-    """Return ``unknown field 'x'; did you mean 'y'? (fields: …)``."""
-    if (today := RENAMED.get(name)) in names:
-        return f"{what} {show(name)} has been renamed: write '{today}'"
+    """Return a message such as ``unknown field 'x'; did you mean 'y'? (fields: …)``."""
+    if (present := RENAMED.get(name)) in names:
+        return f"{what} {show(name)} has been renamed: write '{present}'"
     close = nearest(name, names)
     meant = f"; did you mean '{close}'?" if close else ""
     listed = ", ".join(names[:_SHOWN_NAMES]) + (", …" if len(names) > _SHOWN_NAMES else "")
@@ -107,7 +106,7 @@ def unknown(what: str, name: str, names: Sequence[str], *, plural: str) -> str:
 
 
 def problems_of(error: ValidationError, document: Any) -> list[Problem]:
-    """Return what pydantic found in ``document``, in our words."""
+    """Return the problems that pydantic found in ``document``, worded for users."""
     found: dict[Problem, None] = {}
     for details in error.errors(include_url=False):
         found.setdefault(_problem(details, document))
@@ -137,7 +136,7 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
             meant = f"; did you mean '{close}'?" if close else ""
             return Problem((*path, name), f"found {show(tag)}; expected one of {', '.join(tags)}{meant}")
         case "value_error":
-            # Our own parsers' text: it already says what was found and what is allowed.
+            # The text comes from one of our own parsers and already says what was found and what is allowed.
             return Problem(path, str(details["ctx"]["error"]))
     if details["loc"][-1:] == ("[key]",):
         return Problem(path, f"{show(path[-1])} is not a usable name; {_expected(details)}", "key")
@@ -145,16 +144,16 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
 
 
 def _existing(loc: tuple[int | str, ...], document: Any) -> Path:
-    """Return ``loc`` without what pydantic adds to it (``[key]``, the members of a union)."""
+    """Return ``loc`` without the parts that pydantic adds to it (``[key]`` and the members of a union)."""
     path: list[int | str] = []
-    here = document
+    value = document
     for part in loc:
-        if isinstance(here, Mapping) and part not in here and part in tags_of(type_at(tuple(path), document)):
+        if isinstance(value, Mapping) and part not in value and part in tags_of(type_at(tuple(path), document)):
             continue
-        if isinstance(here, Mapping) and (part in here or part != "[key]"):
-            here = here.get(part)
-        elif isinstance(here, list) and isinstance(part, int) and part < len(here):
-            here = here[part]
+        if isinstance(value, Mapping) and (part in value or part != "[key]"):
+            value = value.get(part)
+        elif isinstance(value, list) and isinstance(part, int) and part < len(value):
+            value = value[part]
         else:
             break
         path.append(part)
@@ -209,7 +208,7 @@ def _expected(details: ErrorDetails) -> str:
             return f"expected at most {context['le']}"
         case "too_short":
             return f"expected at least {context['min_length']}"
-    return f"expected otherwise: {details['msg']}"
+    return f"expected another value: {details['msg']}"
 
 
 def _is_text(value: object) -> bool:

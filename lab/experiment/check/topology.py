@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What must hold within a topology.  Pure."""
+"""Check a topology by itself, without flows and traffic.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -20,41 +20,42 @@ __all__ = ["topology_problems"]
 MAX_HOSTS = 200
 MAX_IN_A_SEGMENT = 254
 _MAX_INTERFACE = 15
-"""IFNAMSIZ (include/uapi/linux/if.h) is 16, the end included."""
+"""The longest name of an interface: IFNAMSIZ (include/uapi/linux/if.h) is 16, including the terminating NUL."""
 
 
 def topology_problems(topology: Topology) -> Iterator[Problem]:
-    """Yield what is wrong with *topology* by itself."""
-    found = list(_own(topology))
+    """Yield the problems of *topology* by itself."""
+    found = list(_field_problems(topology))
     yield from found
     if not found:
         yield from _graph_problems(graph_of(topology), custom=isinstance(topology, Custom))
 
 
 @singledispatch
-def _own(_topology: Topology) -> Iterator[Problem]:
+def _field_problems(_topology: Topology) -> Iterator[Problem]:
     return iter(())
 
 
-@_own.register
+@_field_problems.register
 def _dumbbell(topology: Dumbbell) -> Iterator[Problem]:
     return _access(topology.access, topology.pairs, f"pairs is {topology.pairs}")
 
 
-@_own.register
+@_field_problems.register
 def _parking_lot(topology: ParkingLot) -> Iterator[Problem]:
-    return _access(topology.access, topology.hops + 1, f"there are {topology.hops + 1} pairs, s0 and d0 the first")
+    pairs = topology.hops + 1
+    return _access(topology.access, pairs, f"there are {pairs} pairs; the first is that of s0 and d0")
 
 
-@_own.register
+@_field_problems.register
 def _tree(topology: Tree) -> Iterator[Problem]:
     hosts = topology.fanout**topology.depth
     if hosts > MAX_HOSTS:
-        message = f"found {topology.fanout}, which makes {hosts} hosts; expected at most {MAX_HOSTS} of them"
+        message = f"found {topology.fanout}, which makes {hosts} hosts; expected at most {MAX_HOSTS} hosts"
         yield Problem(("topology", "fanout"), message)
 
 
-@_own.register
+@_field_problems.register
 def _custom(topology: Custom) -> Iterator[Problem]:
     for name, link in topology.links.items():
         here: Path = ("topology", "links", name)
@@ -64,15 +65,14 @@ def _custom(topology: Custom) -> Iterator[Problem]:
                 meant = f"; did you mean '{close}'?" if close else ""
                 yield Problem((*here, key), f"found {show(node)}; expected one of topology.nodes{meant}")
         if link.source == link.destination:
-            yield Problem((*here, "to"), f"found {show(link.destination)}; expected another node than 'from'")
+            yield Problem((*here, "to"), f"found {show(link.destination)}; expected a node other than 'from'")
 
 
 def _access(access: Access, pairs: int, why: str) -> Iterator[Problem]:
     for key, value in (("rate", access.rate), ("delay", access.delay)):
         if isinstance(value, list) and len(value) != pairs:
-            yield Problem(
-                ("topology", "access", key), f"found {len(value)} values; expected one, or one for each pair ({why})"
-            )
+            message = f"found {len(value)} values; expected a single value, or one value for each pair ({why})"
+            yield Problem(("topology", "access", key), message)
 
 
 def _graph_problems(graph: Graph, *, custom: bool) -> Iterator[Problem]:
@@ -88,7 +88,10 @@ def _graph_problems(graph: Graph, *, custom: bool) -> Iterator[Problem]:
         if not ports[node["name"]]:
             yield Problem(here, "found a node without a link; expected every node to be connected", "key")
         elif len(last) > _MAX_INTERFACE:
-            message = f"its last interface would be {last}; expected names of at most {_MAX_INTERFACE} characters"
+            message = (
+                f"found a node whose last interface would be called {last}; expected at most {_MAX_INTERFACE} "
+                "characters"
+            )
             yield Problem(here, message, "key")
     yield from _connected(graph, where, custom=custom)
     bridging = switches(nodes)
@@ -97,7 +100,8 @@ def _graph_problems(graph: Graph, *, custom: bool) -> Iterator[Problem]:
         members[number] += len({link["a"], link["b"]} - bridging)
     if members and max(members.values()) > MAX_IN_A_SEGMENT:
         message = (
-            f"found {max(members.values())} hosts and routers joined by switches; expected at most {MAX_IN_A_SEGMENT}"
+            f"found {max(members.values())} hosts and routers connected by switches; "
+            f"expected at most {MAX_IN_A_SEGMENT}"
         )
         yield Problem(where, message, "key")
     yield from _loops(graph, bridging)
@@ -123,12 +127,17 @@ def _connected(graph: Graph, where: Path, *, custom: bool) -> Iterator[Problem]:
     if apart:
         shown = ", ".join(apart[:6]) + (", …" if len(apart) > 6 else "")
         here = (*where, apart[0]) if custom else where
-        message = f"found nodes that no link joins to {graph.nodes[0]['name']}: {shown}; expected one network"
+        message = (
+            f"found nodes that are not connected to {graph.nodes[0]['name']}: {shown}; expected one connected network"
+        )
         yield Problem(here, message, "key")
 
 
 def _loops(graph: Graph, bridging: set[str]) -> Iterator[Problem]:
-    """Frames have no hop limit, and these bridges run no spanning tree."""
+    """Yield a problem for each loop of switches.
+
+    Frames would circulate in it for ever: Ethernet has no hop limit, and these bridges run no spanning tree protocol.
+    """
     group = {name: name for name in bridging}
 
     def root(name: str) -> str:
@@ -140,6 +149,6 @@ def _loops(graph: Graph, bridging: set[str]) -> Iterator[Problem]:
         if edge.a in bridging and edge.b in bridging:
             first, second = root(edge.a), root(edge.b)
             if first == second:
-                message = f"found a loop of switches through {edge.a} and {edge.b}; expected none, or a router in it"
+                message = f"found a loop of switches through {edge.a} and {edge.b}; expected no loop, or a router in it"
                 yield Problem(edge.place, message, "key")
             group[first] = second

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A document of plain values → a checked experiment, or every problem it has.  Pure."""
+"""Turn a document of plain values into a checked experiment, or report all its problems.  No I/O."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ __all__ = ["CheckedCell", "CheckedExperiment", "examine", "validate"]
 
 @dataclass(frozen=True)
 class CheckedCell:
-    """One combination of the matrix's values."""
+    """One combination of the matrix's values, and the checked experiment that it makes."""
 
     document: CellDocument
     experiment: Experiment
@@ -30,20 +30,20 @@ class CheckedCell:
 
 @dataclass(frozen=True)
 class CheckedExperiment:
-    """An experiment without any problem, and each cell of its matrix."""
+    """A valid experiment, and each cell of its matrix."""
 
     experiment: Experiment
-    """The document itself; where it leaves a field to the matrix, that field has its first value."""
+    """The experiment of the document itself; a field that only the matrix sets has the first value of its axis."""
     axes: tuple[MatrixAxis, ...]
     cells: tuple[CheckedCell, ...]
-    """The last axis varies fastest; one cell without a matrix."""
+    """The cells of the matrix, in an order in which the last axis varies fastest; one cell if there is no matrix."""
 
 
 def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> CheckedExperiment:
     """Return the experiment that ``document`` (plain values, as read from YAML) declares.
 
     Raises:
-        InvalidExperimentError: It has problems; the error has all that were found.
+        InvalidExperimentError: The document has problems; the error contains all that were found.
     """
     checked = examine(document, contents)
     if not isinstance(checked, CheckedExperiment):
@@ -52,18 +52,22 @@ def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> C
 
 
 def examine(document: Any, contents: Contents = NO_CONTENTS) -> CheckedExperiment | list[Problem]:
-    """Return the checked experiment, or its problems: of fields, of values in the matrix, of values together."""
+    """Return the checked experiment, or its problems.
+
+    Problems of single fields and of single values in the matrix are reported first; only if there are none, the cells
+    are checked, in which values may be valid one by one but not together.
+    """
     if not isinstance(document, Mapping):
         return [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
     axes, problems = read_axes(document)
     axes = [axis for axis in axes if not any(blocked(document, path) for path in axis.paths)]
-    # A field that an axis sets need not be written elsewhere too: there, the first value stands in for it.
-    lent = [axis for axis in axes if lacks(document, axis)]
+    # A field that an axis sets may be missing elsewhere in the document: the first value of the axis stands in for it.
+    filled_in = [axis for axis in axes if lacks(document, axis)]
     base: Mapping[str, Any] = document
-    for axis in lent:
+    for axis in filled_in:
         base = axis.set(base, axis.values[0])
     experiment, found = _parse(base, contents)
-    problems += [problem for problem in found if all(axis.rest_of(problem.path) is None for axis in lent)]
+    problems += [problem for problem in found if all(axis.rest_of(problem.path) is None for axis in filled_in)]
     problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, contents)]
     if experiment is None or problems:
         return problems
@@ -72,7 +76,7 @@ def examine(document: Any, contents: Contents = NO_CONTENTS) -> CheckedExperimen
 
 
 def _parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:
-    """Return the experiment by its fields alone, or what is wrong with them."""
+    """Parse each field by itself; return the experiment, or None and the problems of its fields."""
     try:
         return Experiment.model_validate(document, context={"contents": contents}), []
     except ValidationError as error:
@@ -82,27 +86,27 @@ def _parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment 
 def _value_problems(
     base: Mapping[str, Any], axis: MatrixAxis, known: list[Problem], experiment: Experiment | None, contents: Contents
 ) -> Iterator[Problem]:
-    """Yield what is wrong with each value by itself, at the value's own place."""
-    # Without the matrix: it would be read again for each of its own values.
+    """Yield the problems of each value of an axis by itself, at the value's path in the matrix."""
+    # The matrix is left out, because it would be parsed again for each of its own values.
     base = {key: value for key, value in base.items() if key != "matrix"}
     seen: dict[str, Any] = {}
     for index, value in enumerate(axis.values):
         parsed, found = _parse(axis.set(base, value), contents)
         here: Path = ("matrix", axis.key, index)
-        told = set[Problem]()
+        reported = set[Problem]()
         for problem in found:
             rest = axis.rest_of(problem.path)
             if rest is None and problem not in known:
                 yield Problem(here, f"with {show(value)}, {problem}")
-            elif rest is not None and (moved := replace(problem, path=(*here, *rest))) not in told:
-                # Once for all fields that a '*' stands for.
-                told.add(moved)
+            elif rest is not None and (moved := replace(problem, path=(*here, *rest))) not in reported:
+                # A value has the same problem in all fields that a '*' matches; it is reported once.
+                reported.add(moved)
                 yield moved
         if parsed is None or experiment is None:
             continue
         meaning = repr(parsed)
         if meaning in seen:
-            message = f"found {show(value)}, which is the same as {show(seen[meaning])}; expected values that differ"
+            message = f"found {show(value)}, which is the same as {show(seen[meaning])}; expected different values"
             yield Problem(here, message)
         seen.setdefault(meaning, value)
 
@@ -116,7 +120,7 @@ def _checked_cells(
         shown = str(trials) if trials < 10**9 else "more than 10^9"
         message = f"found {shown} trials (cells × repetitions); expected at most {MAX_TRIALS}"
         return [Problem(place, message, "key")]
-    # The same field breaking the same way in many cells is one problem.
+    # A field that has a problem in many cells is reported as one problem.
     broken: dict[Path, list[tuple[CellDocument, Problem]]] = {}
     checked = []
     for cell in cells(document, axes):
@@ -131,27 +135,33 @@ def _checked_cells(
 
 
 def _blame(axes: list[MatrixAxis], cases: list[tuple[CellDocument, Problem]]) -> Iterator[Problem]:
-    """Yield one problem for all cells that break alike, at the values of the matrix that break them if it is these."""
+    """Yield one problem for all invalid cells in which the same field has the problem.
+
+    If the values of one axis cause the problem, it is reported at these values in the matrix; otherwise it is reported
+    at the field, with the values of the first invalid cell.
+    """
     bad = [sorted({cell.indices[position] for cell, _ in cases}) for position in range(len(axes))]
+    # An axis matters if some of its values occur in no invalid cell.
     matters = [position for position, axis in enumerate(axes) if len(bad[position]) < len(axis.values)]
     cell, first = cases[0]
-    own = next((position for position, axis in enumerate(axes) if axis.rest_of(first.path) is not None), None)
-    together = [position for position in matters if position != own]
-    if own is not None and not together:
-        yield from _at_values(axes[own], own, bad[own], cases)
+    # The axis that sets the field itself, if there is one.
+    setter = next((position for position, axis in enumerate(axes) if axis.rest_of(first.path) is not None), None)
+    others = [position for position in matters if position != setter]
+    if setter is not None and not others:
+        yield from _at_values(axes[setter], setter, bad[setter], cases)
     elif len(matters) == 1:
         yield from _at_values(axes[matters[0]], matters[0], bad[matters[0]], cases)
     elif not matters:
         yield first
     else:
-        # No one value is to blame.
+        # Values of several axes cause the problem together.
         values = ", ".join(f"{key} {show(value)}" for key, value in cell.values.items())
         message = f"{first.message}; in the cell with {values}"
-        if own is None:
+        if setter is None:
             yield replace(first, message=message)
         else:
-            rest = axes[own].rest_of(first.path) or ()
-            yield replace(first, path=("matrix", axes[own].key, cell.indices[own], *rest), message=message)
+            rest = axes[setter].rest_of(first.path) or ()
+            yield replace(first, path=("matrix", axes[setter].key, cell.indices[setter], *rest), message=message)
 
 
 def _at_values(

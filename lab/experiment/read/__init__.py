@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading experiment files from disk."""
+"""Read experiment files from disk."""

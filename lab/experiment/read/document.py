@@ -1,8 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
-"""YAML text → plain values, and the line and column of every key and value.  No I/O, and no code runs.
+"""Turn YAML text into plain values, and record the line and column of each key and value.  No I/O.
 
-The YAML is version 1.2, one document, text keys, each once.  Only the composer of ruamel.yaml is used: it builds nodes
-with their places and constructs nothing, so that no tag can name a Python object.
+The text must be a single document in YAML 1.2, whose keys are text and occur only once in their mapping.  Only the
+composer of ruamel.yaml is used.  It builds nodes with their places but constructs no objects, so that a tag in the text
+cannot create a Python object or run code.
 """
 
 from __future__ import annotations
@@ -25,7 +26,10 @@ from lab.units import show
 __all__ = ["Document", "Fault", "Place", "parse_yaml"]
 
 MAX_VALUES = 50_000
-"""Values in a document once its aliases are written out: more is a mistake, or an attack (billion laughs)."""
+"""The largest number of values in a document, counted after its aliases are expanded.
+
+A larger document is a mistake, or an attack that expands aliases exponentially ("billion laughs").
+"""
 
 _CORE = "tag:yaml.org,2002:"
 _INT = re.compile(r"(?P<sign>[-+]?)(?:0o(?P<oct>[0-7]+)|0x(?P<hex>[0-9a-fA-F]+)|(?P<dec>[0-9]+))")
@@ -37,17 +41,17 @@ _MAX_DEPTH = 32
 
 @dataclass(frozen=True, order=True)
 class Place:
-    """A place in a text; both numbers count from 1."""
+    """A line and a column in a text, both counted from 1."""
 
     line: int
     column: int
     file: str = ""
-    """Where the text is from, if not from the file that was asked for."""
+    """The file that contains the text; empty for the experiment file that is being loaded."""
 
 
 @dataclass(frozen=True)
 class Fault:
-    """Something that is not YAML as we read it."""
+    """A part of a text that is not valid YAML, or that uses a feature of YAML which is not allowed here."""
 
     place: Place
     path: Path
@@ -56,17 +60,17 @@ class Fault:
 
 @dataclass
 class Document:
-    """What a text says, and where."""
+    """The values of a YAML text, and the places of its keys and values."""
 
     root: Any = None
     keys: dict[Path, Place] = field(default_factory=dict)
     values: dict[Path, Place] = field(default_factory=dict)
     faults: list[Fault] = field(default_factory=list)
     is_merged: bool = False
-    """Whether it is of more than one file."""
+    """Whether the document was merged from more than one file."""
 
     def of_file(self, name: str) -> Document:
-        """Return the same, with its places in the file *name*."""
+        """Return a copy in which places without a file are places in the file *name*."""
         return Document(
             self.root,
             {path: replace(place, file=place.file or name) for path, place in self.keys.items()},
@@ -75,9 +79,10 @@ class Document:
         )
 
     def over(self, base: Document, whole: Container[str]) -> Document:
-        """Return *base* with what this document says instead: mappings field by field, all else as a whole.
+        """Return *base* overridden by this document.
 
-        ``whole``: names at the top that are taken as a whole although they are mappings.
+        Mappings are merged field by field; any other value replaces that of *base*.  The top-level fields named in
+        ``whole`` are also replaced, although they are mappings.
         """
         merged = Document(None, dict(base.keys), dict(base.values), [*base.faults, *self.faults])
         merged.root = _merged(base.root, self.root, (), whole, merged)
@@ -86,24 +91,27 @@ class Document:
         return merged
 
 
-def _merged(base: Any, own: Any, path: Path, whole: Container[str], document: Document) -> Any:
-    if not isinstance(base, dict) or not isinstance(own, dict) or (len(path) == 1 and path[0] in whole):
-        # Nothing below is the base's any more.
+def _merged(base: Any, overriding: Any, path: Path, whole: Container[str], document: Document) -> Any:
+    if not isinstance(base, dict) or not isinstance(overriding, dict) or (len(path) == 1 and path[0] in whole):
+        # The value of the base is replaced, so that the places of its parts no longer apply.
         for places in (document.keys, document.values):
             for known in [known for known in places if len(known) > len(path) and known[: len(path)] == path]:
                 del places[known]
-        return own
+        return overriding
     return {
         **base,
         **{
             key: _merged(base[key], value, (*path, key), whole, document) if key in base else value
-            for key, value in own.items()
+            for key, value in overriding.items()
         },
     }
 
 
 def parse_yaml(text: str) -> Document:
-    """Return the document in ``text``; whatever is wrong with it is in ``faults``, never raised."""
+    """Parse ``text`` and return its document.
+
+    The function raises no error for an invalid text: the document's ``faults`` list what is wrong with it.
+    """
     document = Document()
     node = _compose(text, document)
     if node is not None:
@@ -116,7 +124,7 @@ def parse_yaml(text: str) -> Document:
 
 
 def _compose(text: str, document: Document) -> Node | None:
-    # Version 1.2 whatever a %YAML directive says is beyond the composer: so no directive at all.
+    # The composer would obey a %YAML directive that asks for another version than 1.2, so no directive is allowed.
     directive = _DIRECTIVE.match(text)
     if directive:
         place = _place_of(text, directive.start(1))
@@ -124,7 +132,7 @@ def _compose(text: str, document: Document) -> Node | None:
         return None
     try:
         with warnings.catch_warnings():
-            # An anchor that is used again is allowed; ruamel warns of it on stderr.
+            # YAML allows an anchor to be defined again, but ruamel.yaml warns about it on standard error.
             warnings.simplefilter("ignore")
             node: Node | None = YAML(typ="safe", pure=True).compose(text)
     except MarkedYAMLError as error:
@@ -144,7 +152,7 @@ def _compose(text: str, document: Document) -> Node | None:
         AssertionError,
         NotImplementedError,
     ) as error:
-        # The scanner has no closed set of errors: on garbage it also falls over itself (found by fuzzing).
+        # Fuzzing has shown that the scanner also fails with errors such as these on malformed text.
         document.faults.append(Fault(Place(1, 1), (), f"not readable as YAML: {show(str(error), 120)}"))
     else:
         if node is None:
@@ -173,7 +181,7 @@ class _TooMuchError(Exception):
 
 
 class _Reader:
-    """Turns nodes into plain values; notes places and faults on the way."""
+    """Converts YAML nodes to plain values, and records their places and faults in a document."""
 
     def __init__(self, document: Document) -> None:
         self._document = document
@@ -183,16 +191,17 @@ class _Reader:
     def read(self, node: Node, path: Path) -> Any:
         self._count += 1
         if self._count > MAX_VALUES:
-            raise _TooMuchError(f"more than {MAX_VALUES} values, aliases written out")
+            raise _TooMuchError(f"found more than {MAX_VALUES} values after expanding aliases")
         if len(path) > _MAX_DEPTH:
-            raise _TooMuchError(f"lists and mappings are nested more than {_MAX_DEPTH} deep")
+            raise _TooMuchError(f"lists and mappings are nested more than {_MAX_DEPTH} levels deep")
+        # A missing value has the mark of the text that follows it.  No place is recorded for it, so that its problems
+        # are reported at its key.
         if node.value != "":
             self._document.values[path] = _mark(node.start_mark)
-        # Else nothing is written, and its mark is that of what follows: the name before it is the better place.
         if isinstance(node, ScalarNode):
             return self._scalar(node, path)
         if id(node) in self._open:
-            raise _TooMuchError("an alias stands inside what it stands for")
+            raise _TooMuchError("found an alias inside the value that it stands for")
         self._open.add(id(node))
         try:
             if isinstance(node, MappingNode):
@@ -218,7 +227,7 @@ class _Reader:
             here = (*path, key)
             if key in values:
                 first = self._document.keys[here]
-                self._fault(key_node, here, f"{show(key)} stands here twice; first in line {first.line}")
+                self._fault(key_node, here, f"found {show(key)} twice; it is already in line {first.line}")
                 continue
             self._document.keys[here] = _mark(key_node.start_mark)
             values[key] = self.read(value_node, here)
@@ -230,22 +239,24 @@ class _Reader:
 
     def _check_collection(self, node: Node, path: Path, kind: str) -> None:
         if self._tag(node) != _CORE + kind:
-            self._fault(node, path, f"found the tag {show(self._tag(node))}; tags are not used here")
+            self._fault(node, path, f"found the tag {show(self._tag(node))}; expected no tags")
 
     def _key(self, node: Node, path: Path) -> str | None:
         if not isinstance(node, ScalarNode):
             self._fault(node, path, "found a list or mapping as a key; expected a name")
         elif self._tag(node) == _CORE + "merge":
-            self._fault(node, path, "found the merge key '<<', which is not part of YAML 1.2; write the fields out")
+            self._fault(
+                node, path, "found the merge key '<<', which is not part of YAML 1.2; write the fields themselves"
+            )
         elif isinstance(text := self._text(node, path), str):
-            # As it is written: a flow may be called 1 or true, and is then refused (or not) as a name.
+            # A key is always text, as it is written: whether 1 or true is a valid name is checked later.
             return text
         return None
 
     def _text(self, node: ScalarNode, path: Path) -> str | None:
         text = str(node.value)
         if any("\ud800" <= character <= "\udfff" for character in text):
-            self._fault(node, path, "found half of a surrogate pair, which is not a character")
+            self._fault(node, path, "found half of a surrogate pair, which is not a valid character")
             return None
         return text
 
@@ -263,7 +274,7 @@ class _Reader:
                 return text.lower() == "true"
             case "int" | "float":
                 return self._number(node, text, path)
-        self._fault(node, path, f"found the tag {show(tag)}; tags are not used here")
+        self._fault(node, path, f"found the tag {show(tag)}; expected no tags")
         return None
 
     def _number(self, node: ScalarNode, text: str, path: Path) -> int | float | str | None:
@@ -277,10 +288,10 @@ class _Reader:
             number = float(text)
             if math.isfinite(number):
                 return number
-            self._fault(node, path, f"found {show(text)}; expected a number within range")
+            self._fault(node, path, f"found {show(text)}; expected a number that a double can hold")
             return None
         if text.lower().lstrip("+-") in (".inf", ".nan"):
             self._fault(node, path, f"found {show(text)}; expected a number")
             return None
-        # What only YAML 1.1 or ruamel takes for a number (1_000) is text in YAML 1.2.
+        # ruamel.yaml also takes 1_000 for a number, as in YAML 1.1; in YAML 1.2 it is text.
         return text

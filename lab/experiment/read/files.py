@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read files: experiments, and those that experiments name.
+"""Read experiment files, and the files that they name.
 
-This is the only module of the package that touches the file system.
+No other module of the package accesses the file system.
 """
 
 from __future__ import annotations
@@ -25,21 +25,21 @@ from lab.experiment.schema.kernel import SUFFIX, KernelPackage
 __all__ = ["MAX_FILE_BYTES", "decoded", "moved", "named_files", "package_in", "read"]
 
 MAX_FILE_BYTES = 128 * 1024
-"""Some fifty times the longest experiment that we ship."""
+"""The largest experiment file: about fifty times the longest one that we ship."""
 
 MAX_NAMED_BYTES = 16 * 1024 * 1024
-"""Of a file that an experiment names."""
+"""The largest file that an experiment may name, other than a kernel."""
 
 _KINDS: dict[str, Kind] = {"capacity": "capacity", "file": "sizes", "kernel": "kernel"}
-"""Field that names a file → what kind of file."""
+"""Name of a field that holds a file's path → the kind of that file."""
 _PARSERS: dict[Kind, Callable[[str], object]] = {"capacity": parse_capacity, "sizes": parse_sizes}
 
 
 def named_files(folder: Path, root: Any) -> tuple[dict[tuple[Kind, str], object], dict[str, bytes]]:
-    """Read every file that a document names anywhere, by a path relative to *folder*.
+    """Read each file that a document names; paths are relative to *folder*.
 
-    Returns what :data:`~lab.experiment.schema.contents.Contents` describes, and a mapping from each path as written to
-    the bytes of the file; kernels, which are large, are left out of the second.
+    Returns the parsed files, as :data:`~lab.experiment.schema.contents.Contents` describes them, and a mapping from
+    each path as written in the document to the bytes of the file.  Kernels, which are large, are not in the latter.
     """
     contents: dict[tuple[Kind, str], object] = {}
     files: dict[str, bytes] = {}
@@ -60,7 +60,10 @@ def named_files(folder: Path, root: Any) -> tuple[dict[tuple[Kind, str], object]
 
 
 def _named(part: Any, key: str) -> Iterator[tuple[Kind, str]]:
-    """Yield (kind, path) of the files that *part*, the value of *key*, names; a matrix's key ends in its field's."""
+    """Yield the kind and path of each file that is named in *part*, the value of the key *key*.
+
+    The last part of a key of the matrix, such as ``topology.bottleneck.capacity``, is the name of a field.
+    """
     if isinstance(part, Mapping):
         for name, value in part.items():
             yield from _named(value, str(name).rpartition(".")[2])
@@ -76,7 +79,7 @@ def _names_file(part: Any, key: str) -> bool:
 
 
 def moved(part: Any, origin: Path, folder: Path, key: str = "") -> Any:
-    """Return a document with the paths in it, which are relative to *origin*, made relative to *folder*."""
+    """Return a copy of a document in which paths relative to *origin* are replaced by paths relative to *folder*."""
     if isinstance(part, dict):
         return {name: moved(value, origin, folder, str(name).rpartition(".")[2]) for name, value in part.items()}
     if isinstance(part, list):
@@ -85,15 +88,15 @@ def moved(part: Any, origin: Path, folder: Path, key: str = "") -> Any:
 
 
 def package_in(path: Path) -> KernelPackage:
-    """Return what is to be known of a kernel's package.
+    """Return the path and the digest of a Debian package that contains a kernel.
 
     Raises:
-        SpecError: It cannot be read, or is no Debian package.
+        SpecError: The file cannot be read, or is not a Debian package.
     """
     try:
         with path.open("rb") as file:
             if file.read(8) != b"!<arch>\n":
-                raise SpecError(f"{path}: this is no Debian package; expected one, with a kernel in it")
+                raise SpecError(f"{path}: this is not a Debian package; expected one that contains a kernel")
             file.seek(0)
             return KernelPackage(hashlib.file_digest(file, "sha256").hexdigest(), path)
     except FileNotFoundError:
@@ -103,6 +106,11 @@ def package_in(path: Path) -> KernelPackage:
 
 
 def read(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
+    """Return the bytes of a regular file that is no larger than *most* bytes.
+
+    Raises:
+        SpecError: There is no such file, or it cannot be read or is too large.
+    """
     try:
         mode = path.stat().st_mode
         if not stat.S_ISREG(mode):
@@ -118,7 +126,7 @@ def read(path: Path, most: int = MAX_FILE_BYTES) -> bytes:
         reason = getattr(error, "strerror", None) or str(error)
         raise SpecError(f"{path}: cannot be read: {reason}") from error
     if len(data) > most:
-        what = "an experiment file" if most == MAX_FILE_BYTES else "one that is shorter"
+        what = "an experiment file" if most == MAX_FILE_BYTES else "a smaller file"
         raise SpecError(f"{path}: found more than {most // 1024} KiB; expected {what}")
     return data
 
@@ -133,6 +141,11 @@ def _similar(path: Path) -> str:
 
 
 def decoded(path: Path, data: bytes) -> str:
+    """Return the text of the file *path*, decoded from UTF-8 without a byte order mark.
+
+    Raises:
+        SpecError: The bytes are not UTF-8; the message has the line and column of the first wrong byte.
+    """
     data = data.removeprefix(codecs.BOM_UTF8)
     try:
         return data.decode("utf-8")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Read an experiment file, and say of every mistake in it where it stands and what is allowed there."""
+"""Read an experiment file; report each mistake with its line and column and with what is allowed there."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ EXTENDS = "extends"
 _MAX_PROBLEMS = 40
 _MAX_BASES = 8
 _TAKEN_WHOLE = frozenset({"matrix", "collect"})
-"""What a file says of these stands for itself: a base's axes would multiply its own."""
+"""Top-level fields that a file replaces as a whole when it extends another file.
+
+If the matrices were merged, for example, the axes of the base would multiply those of the file.
+"""
 
 
 @dataclass(frozen=True)
@@ -39,17 +42,17 @@ class LoadedExperiment:
 
     path: FilePath
     text: bytes
-    """The file as it is, without overrides; what it extends is written out in it."""
+    """The text of the file without overrides; if it extends other files, all of them merged into one text."""
     raw: dict[str, Any]
-    """Its plain values, overrides applied."""
+    """The plain values of the file, after the overrides."""
     checked: CheckedExperiment
-    """What :func:`lab.plan.plan.make_plan` takes."""
+    """The checked experiment, from which :func:`lab.plan.plan.make_plan` makes a plan."""
     overrides: tuple[str, ...] = ()
-    """As given: ``PATH=VALUE``."""
+    """The overrides as the user gave them: ``PATH=VALUE``."""
     contents: Contents = field(default_factory=dict)
-    """Of the files that it names."""
+    """The parsed contents of the files that the experiment names."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """Path as written → the bytes, of all of them but kernels."""
+    """Path as written in the experiment → the bytes of that file; kernels are not included."""
 
     @property
     def experiment(self) -> Experiment:
@@ -57,18 +60,19 @@ class LoadedExperiment:
 
     @property
     def packages(self) -> dict[str, FilePath]:
-        """Kernel's name → the package that it is in."""
-        return {one.name: one.path for one in self.contents.values() if isinstance(one, KernelPackage)}
+        """Name of a kernel → the path of the package that contains it."""
+        return {package.name: package.path for package in self.contents.values() if isinstance(package, KernelPackage)}
 
 
 def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExperiment:
-    """Read, override and check an experiment file.
+    """Read an experiment file, apply overrides, and check the result.
 
-    ``overrides`` are ``PATH=VALUE`` with the value in YAML, such as ``duration=5s`` or
-    ``matrix.flows.bulk.cc=[cubic]``; they replace what the file says, or add to it.
+    ``overrides`` have the form ``PATH=VALUE`` with the value in YAML, such as ``duration=5s`` or
+    ``matrix.flows.bulk.cc=[cubic]``.  They replace values of the file or add new ones.
 
-    Raises :class:`SpecError` with one line for each problem: file, line and column (or the override), field path, what
-    was found, what is allowed.
+    Raises:
+        SpecError: The experiment has problems.  The message has one line for each: file, line and column (or the
+            override), path of the field, what was found, and what is allowed.
     """
     data = read(path)
     document = _with_bases(path, parse_yaml(decoded(path, data)), (path.resolve(),))
@@ -88,7 +92,7 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
 
 
 def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...]) -> Document:
-    """Return the document with those that it extends below it."""
+    """Return the document merged over the documents that it extends."""
     if not isinstance(document.root, dict) or EXTENDS not in document.root or document.faults:
         return document
     name = document.root.pop(EXTENDS)
@@ -97,9 +101,11 @@ def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...])
         return _faulty(document, place, f"found {show(name)}; expected the path of another experiment file")
     base = path.parent / name
     if base.resolve() in chain:
-        return _faulty(document, place, f"found {show(name)}, which extends this file; expected no circle")
+        message = f"found {show(name)}, which is this file or extends it; expected another file"
+        return _faulty(document, place, message)
     if len(chain) > _MAX_BASES:
-        return _faulty(document, place, f"found more than {_MAX_BASES} files that extend each other")
+        message = f"found a chain of more than {_MAX_BASES} files that extend one another; expected fewer"
+        return _faulty(document, place, message)
     try:
         text = decoded(base, read(base))
     except SpecError as error:
@@ -118,25 +124,25 @@ def _faulty(document: Document, place: Place, message: str) -> Document:
 
 
 def _written_out(path: FilePath, document: Document) -> bytes:
-    """What the file and those that it extends come to, as one file that stands alone."""
+    """Return the file, merged with the files that it extends, as one text that extends nothing."""
     buffer = io.BytesIO()
     writer = YAML(typ="safe", pure=True)
     writer.default_flow_style = None
     writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
     writer.dump(document.root, buffer)
-    return f"# {path.name} and what it extends, written out by lab\n".encode() + buffer.getvalue()
+    return f"# {path.name} merged with the files that it extends, written by lab\n".encode() + buffer.getvalue()
 
 
 @dataclass
 class _Source:
-    """The document under construction: the file's values, then overrides, and where each comes from."""
+    """The document while it is being built from the file's values and the overrides, and the source of each value."""
 
     path: FilePath
     document: Document
     overridden: dict[Path, str] = field(default_factory=dict)
-    """Path → the override that set it."""
+    """Path of a field → the override that set it."""
     lines: list[tuple[Place | str, str]] = field(default_factory=list)
-    """Problems: place in the file or override, and text."""
+    """The problems that were found: the place in the file, or the override, and the message."""
 
     def __post_init__(self) -> None:
         self.root: Any = self.document.root
@@ -144,6 +150,7 @@ class _Source:
             self.lines.append((fault.place, str(Problem(fault.path, fault.message))))
 
     def stop_at_faults(self) -> None:
+        """Raise a :class:`SpecError` with all problems found so far, if there are any."""
         if not self.lines:
             return
         in_file = sorted((line for line in self.lines if isinstance(line[0], Place)), key=lambda line: line[0])
@@ -158,7 +165,10 @@ class _Source:
         return place if isinstance(place, str) else f"{place.file or self.path}:{place.line}:{place.column}"
 
     def place(self, problem: Problem) -> Place | str:
-        """Return where the problem's field, or the nearest part around it that is written, stands."""
+        """Return the place of the problem's field, or of the innermost part around it that the file contains.
+
+        The place is a line and column of the file, or the override that set the field.
+        """
         document = self.document
         if problem.child is not None:
             problem = Problem((*problem.path, problem.child), problem.message, "key")
@@ -167,7 +177,7 @@ class _Source:
             if path in self.overridden:
                 return self.overridden[path]
             exact = depth == len(problem.path)
-            # Of a part around it, the name is the better place: its value begins with some other field.
+            # For a surrounding part, the place of its name is preferred, because its value begins with another field.
             first, second = (
                 (document.values, document.keys)
                 if exact and problem.at == "value"
@@ -178,7 +188,7 @@ class _Source:
         return Place(1, 1)
 
     def apply(self, override: str) -> None:
-        """Set what ``PATH=VALUE`` says, or note why not."""
+        """Apply an override ``PATH=VALUE``, or record the problem that prevents it."""
         where = f"--set {override if override.isprintable() and len(override) <= 200 else show(override, 200)}"
         name, equals, text = override.partition("=")
         path = split_path(name.strip())
@@ -200,15 +210,15 @@ class _Source:
         if not isinstance(self.root, Mapping):
             return None
         if path[0] == "matrix":
-            # The axis itself is checked with the matrix.
+            # The axes are checked later, together with the whole matrix.
             return None
         if message := path_problem(path, self.root, new_names=True):
             return message
         if blocked(self.root, path):
-            return "the file holds a single value on the way there; expected a mapping"
+            return "found a single value on this path in the file; expected a mapping"
         matrix = get(self.root, ("matrix",))
         for key in matrix if isinstance(matrix, Mapping) else ():
             axis = split_path(key)
             if path[: len(axis)] == axis:
-                return f"the matrix sets it, so that this would change nothing; set matrix.{key}=[…] instead"
+                return f"the matrix sets this field, so the override would have no effect; set matrix.{key}=[…] instead"
         return None

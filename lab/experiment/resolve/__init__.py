@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What follows from a checked experiment: nodes, links, sizes, and the job of each trial."""
+"""Derive nodes, links, queue sizes and the job of each trial from a checked experiment."""

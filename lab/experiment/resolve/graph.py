@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A declared topology → its nodes and links by name.  Pure."""
+"""Expand a declared topology into its named nodes and links.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -26,20 +26,20 @@ __all__ = ["Edge", "Graph", "graph_of"]
 
 @dataclass(frozen=True)
 class Edge:
-    """A link between two nodes."""
+    """A link between the nodes *a* and *b*."""
 
     name: str
     a: str
     b: str
     link: Link
-    """Forward is from *a* to *b*."""
+    """The declaration of the link; its forward direction is from *a* to *b*."""
     place: Path
-    """Of the field that declares it."""
+    """The path of the field that declares the link."""
 
 
 @dataclass(frozen=True)
 class Graph:
-    """Nodes in order, and links in order: both are part of what a trial is."""
+    """The nodes and links of a topology.  Their order is part of a trial's job and therefore of its digest."""
 
     nodes: tuple[protocol.Node, ...]
     edges: tuple[Edge, ...]
@@ -51,7 +51,7 @@ class Graph:
 
 @singledispatch
 def graph_of(topology: Topology) -> Graph:
-    """Return the nodes and links of *topology*."""
+    """Return the nodes and links of *topology*; one implementation is registered for each kind of topology."""
     raise TypeError(f"not a topology: {topology!r}")
 
 
@@ -60,7 +60,7 @@ def _dumbbell(topology: Dumbbell) -> Graph:
     pairs = range(1, topology.pairs + 1)
     left = [_access(topology.access, f"s{n}", "r1", n) for n in pairs]
     bottleneck = Edge("bottleneck", "r1", "r2", topology.bottleneck, ("topology", "bottleneck"))
-    # Both written from left to right, so that forward is the way of the data in all links.
+    # The links on both sides are declared from left to right, so that data travel in the forward direction of each.
     right = [_access(topology.access, "r2", f"d{n}", n) for n in pairs]
     hosts = [f"{side}{n}" for side in "sd" for n in pairs]
     return Graph((*_nodes("host", hosts), *_nodes("router", ["r1", "r2"])), (*left, bottleneck, *right))
@@ -143,7 +143,10 @@ def _custom(topology: Custom) -> Graph:
 
 
 def _access(access: Access, a: str, b: str, number: int) -> Edge:
-    """*number*: of the pair, from 1; what is given once holds for all."""
+    """Return the access link of the pair *number*, counted from 1.
+
+    A rate or delay that is a single value applies to all pairs.
+    """
     host = a if b.startswith("r") else b
     rate = access.rate[number - 1] if isinstance(access.rate, list) else access.rate
     delay = access.delay[number - 1] if isinstance(access.delay, list) else access.delay

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What is special about hosts, routers and switches: sysctls, queues of their own, initial window.  Pure."""
+"""Give nodes their own settings: sysctls, queue, offloads, initial window.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -13,7 +13,10 @@ __all__ = ["with_settings"]
 
 
 def with_settings(nodes: tuple[protocol.Node, ...], hosts: Mapping[str, HostSettings]) -> list[protocol.Node]:
-    """Return the nodes with what the patterns that fit them say; the later of two wins."""
+    """Return the nodes with the settings of all patterns that match them.
+
+    If two patterns give the same setting, the later one in the file applies.
+    """
     return [_with_settings(node, hosts) for node in nodes]
 
 

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""One cell's experiment and a trial's seed → a job: every value concrete, every default filled in.  Pure.
+"""Turn one cell's experiment and a trial's seed into a job, in which all values are concrete.  This module does no I/O.
 
-A job holds physics only.  Nothing in it names the experiment, the cell or the repetition, so that the same trial has
-the same digest wherever it is declared.
+A job contains only what affects the measurement.  It does not name the experiment, the cell or the repetition, so that
+the same trial has the same digest in all experiments.
 """
 
 from __future__ import annotations
@@ -23,24 +23,25 @@ from lab.job import protocol
 __all__ = ["resolve", "socket_buffer_bytes", "trial_seed"]
 
 FIRST_PORT = 5201
-"""iperf3's own; flows take it and those after it, in the order of the file."""
+"""The port of the first flow, which is iperf3's default; each further flow in the file has the next port."""
 FIRST_PROBE_PORT = 8201
+"""The port of the first latency probe; each further probe in the file has the next port."""
 
 _MIN_SOCKET_BUFFER = 16 * 2**20
 _MAX_SOCKET_BUFFER = 2**31 - 1
 
 
 def trial_seed(experiment_seed: int, repetition: int) -> int:
-    """Return the seed of a repetition (from 1), below 2**63.
+    """Return the seed of a repetition (counted from 1), a number below 2**63.
 
-    All cells share it: what is compared meets the same draws in the same repetition (common random numbers), and the
-    difference between two cells is not blurred by their luck.
+    All cells share the seed of a repetition, so that they meet the same random numbers ("common random numbers").  This
+    reduces the variance of the differences between cells.
     """
     return derive(63, "trial", experiment_seed, repetition)
 
 
 def resolve(experiment: Experiment, seed: int) -> protocol.Job:
-    """Return the job that runs one trial of a checked experiment, its matrix left aside."""
+    """Return the job of one trial of a checked experiment, which has no matrix."""
     flows = _flows(experiment, seed)
     built = links(experiment, seed)
     return protocol.Job(
@@ -64,10 +65,10 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
 
 
 def socket_buffer_bytes(experiment: Experiment, links: list[protocol.Link]) -> int:
-    """Return the largest TCP buffer: as declared, or large enough never to limit a flow.
+    """Return the size limit of TCP's socket buffers: as declared, or large enough never to limit a flow.
 
-    The kernel counts an skb's overhead too and halves the window for it (tcp_adv_win_scale), and slow start overshoots
-    by a factor of two: hence eight times what the path can hold at most.
+    The automatic limit is eight times what the path can hold at most.  The kernel also counts the overhead of socket
+    buffers (skb) and halves the window for it (tcp_adv_win_scale), and slow start overshoots by a factor of two.
     """
     if experiment.socket_buffer != "auto":
         return experiment.socket_buffer
@@ -75,14 +76,14 @@ def socket_buffer_bytes(experiment: Experiment, links: list[protocol.Link]) -> i
     held = [
         _held_bytes(state["rate_bps"], state["queue"], rtts[link["name"]], experiment.mtu)
         for link in links
-        for way in (link["ab"], link["ba"])
-        for state in (way, *way["changes"])
+        for direction in (link["ab"], link["ba"])
+        for state in (direction, *direction["changes"])
     ]
     return min(max(_MIN_SOCKET_BUFFER, 8 * max(held)), _MAX_SOCKET_BUFFER)
 
 
 def _held_bytes(rate_bps: int | None, queue: protocol.Queue | None, rtt_ns: int, mtu: int) -> int:
-    """What a path of this bottleneck holds: its BDP and its queue."""
+    """Return how many bytes a path with this bottleneck holds: its BDP and its full queue."""
     if rate_bps is None or queue is None:
         return 0
     queued = queue["limit_bytes"] or (queue["limit_packets"] or 0) * frame_bytes(mtu)
@@ -91,57 +92,60 @@ def _held_bytes(rate_bps: int | None, queue: protocol.Queue | None, rtt_ns: int,
 
 def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
     flows = []
-    for index, one in enumerate(connections(experiment.flows, experiment.duration)):
-        jitter_ns = (derive(64, "start", seed, one.name) * experiment.start_jitter) >> 64
+    for index, connection in enumerate(connections(experiment.flows, experiment.duration)):
+        flow = connection.flow
+        jitter_ns = (derive(64, "start", seed, connection.name) * experiment.start_jitter) >> 64
         flows.append(
             protocol.Flow(
-                name=one.name,
-                group=one.group,
-                source=one.source,
-                destination=one.destination,
-                initiator=one.initiator,
-                protocol=one.flow.protocol,
-                congestion_control=one.flow.cc if one.flow.protocol == "tcp" else one.flow.protocol,
+                name=connection.name,
+                group=connection.group,
+                source=connection.source,
+                destination=connection.destination,
+                initiator=connection.initiator,
+                protocol=flow.protocol,
+                congestion_control=flow.cc if flow.protocol == "tcp" else flow.protocol,
                 port=FIRST_PORT + index,
-                start_ns=one.start_ns + jitter_ns,
-                # The jitter moves the whole flow: what is measured lasts equally long in every repetition.
-                duration_ns=one.duration_ns,
-                limit_bytes=_amount(one, seed),
-                rate_bps=one.flow.rate,
-                message_bytes=one.flow.message,
-                mss_bytes=one.flow.mss,
-                pacing_bps=one.flow.pacing,
-                arrivals=_arrivals(one, seed, jitter_ns),
+                start_ns=connection.start_ns + jitter_ns,
+                # The jitter shifts the flow as a whole, so that it lasts equally long in all repetitions.
+                duration_ns=connection.duration_ns,
+                limit_bytes=_amount(connection, seed),
+                rate_bps=flow.rate,
+                message_bytes=flow.message,
+                mss_bytes=flow.mss,
+                pacing_bps=flow.pacing,
+                arrivals=_arrivals(connection, seed, jitter_ns),
             )
         )
     return flows
 
 
-def _amount(one: Connection, seed: int) -> int | None:
-    if one.flow.amount is None or one.flow.arrivals is not None:
+def _amount(connection: Connection, seed: int) -> int | None:
+    amount = connection.flow.amount
+    if amount is None or connection.flow.arrivals is not None:
         return None
-    return draw(one.flow.amount, [_uniform("amount", seed, one.name)])[0]
+    return draw(amount, [_uniform("amount", seed, connection.name)])[0]
 
 
-def _arrivals(one: Connection, seed: int, jitter_ns: int) -> protocol.Arrivals | None:
-    """Draw when short flows begin and how much they send: the same in all cells of a repetition."""
-    arrivals = one.flow.arrivals
-    if arrivals is None or one.flow.amount is None:
+def _arrivals(connection: Connection, seed: int, jitter_ns: int) -> protocol.Arrivals | None:
+    """Draw the start times and sizes of short flows; they are the same in all cells of a repetition."""
+    arrivals, amount = connection.flow.arrivals, connection.flow.amount
+    if arrivals is None or amount is None:
         return None
     times = []
-    for after_ns in _poisson(one, seed) if arrivals.process == "poisson" else _evenly(arrivals.per_second):
-        if after_ns >= one.duration_ns:
+    for after_ns in _poisson(connection, seed) if arrivals.process == "poisson" else _evenly(arrivals.per_second):
+        if after_ns >= connection.duration_ns:
             break
-        times.append(one.start_ns + jitter_ns + after_ns)
-    uniform = [_uniform("size", seed, one.name, number) for number in range(len(times))]
-    return protocol.Arrivals(at_ns=times, bytes=draw(one.flow.amount, uniform))
+        times.append(connection.start_ns + jitter_ns + after_ns)
+    uniform = [_uniform("size", seed, connection.name, number) for number in range(len(times))]
+    return protocol.Arrivals(at_ns=times, bytes=draw(amount, uniform))
 
 
-def _poisson(one: Connection, seed: int) -> Iterator[int]:
-    assert one.flow.arrivals is not None
+def _poisson(connection: Connection, seed: int) -> Iterator[int]:
+    assert connection.flow.arrivals is not None
     passed_s = 0.0
     for number in itertools.count():
-        passed_s -= math.log(_uniform("arrival", seed, one.name, number)) / one.flow.arrivals.per_second
+        gap = -math.log(_uniform("arrival", seed, connection.name, number)) / connection.flow.arrivals.per_second
+        passed_s += gap
         yield round(passed_s * 1e9)
 
 
@@ -150,7 +154,7 @@ def _evenly(per_second: float) -> Iterator[int]:
 
 
 def _uniform(*of: str | int) -> float:
-    """Return a number in (0, 1)."""
+    """Return a pseudo-random number in the open interval (0, 1) that depends on the arguments alone."""
     return (derive(52, *of) + 0.5) / 2**52
 
 

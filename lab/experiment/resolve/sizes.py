@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a link's figures come to: bandwidth-delay product, queue sizes.  Pure."""
+"""Compute bandwidth-delay products and queue limits from the rates and delays of links.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -15,35 +15,43 @@ __all__ = ["QueueSize", "bdp_bytes", "frame_bytes", "queue_size"]
 
 _ONE_BDP = QueueLimit("bdp", Fraction(1))
 
-# net/sched/sch_{codel,fq_codel,fq,pie,fq_pie,sfq}.c. Written out so that a trial says what it ran with.
+# The default limits of the kernel, from net/sched/sch_{codel,fq_codel,fq,pie,fq_pie,sfq}.c.  They are given to tc
+# explicitly, so that a trial's job contains the limits it ran with.
 _KERNEL_LIMIT_PACKETS = {"codel": 1000, "fq_codel": 10240, "fq": 10000, "pie": 1000, "fq_pie": 10240, "sfq": 127}
 _IN_BYTES = frozenset({"bfifo", "red", "cake"})
-"""Their limits count bytes; cake's is called memlimit, and the kernel derives it from the rate if none is given."""
+"""Disciplines whose limit is in bytes.
+
+The limit of cake is called memlimit; the kernel derives it from the rate if none is given.
+"""
 
 
 @dataclass(frozen=True)
 class QueueSize:
-    """A queue's limit as its discipline counts: one of the two, or none where the kernel decides."""
+    """The limit of a queue, in bytes or in packets, depending on its discipline.
+
+    One of the two fields is None; both are None if the kernel chooses the limit.
+    """
 
     limit_bytes: int | None
     limit_packets: int | None
 
 
 def frame_bytes(mtu: int) -> int:
-    """Return what ``tc`` counts for a packet of full size."""
+    """Return the size of a full-size packet as ``tc`` counts it: with its Ethernet header, in bytes."""
     return mtu + ETHERNET_HEADER_BYTES
 
 
 def bdp_bytes(rate_bps: int, rtt_ns: int) -> int:
-    """Return the bandwidth-delay product, rounded up."""
+    """Return the bandwidth-delay product in bytes, rounded up."""
     return ceil(_bdp(rate_bps, rtt_ns))
 
 
 def queue_size(queue: Queue, rate_bps: int, rtt_ns: int, mtu: int) -> QueueSize:
-    """Return the limit of a queue in front of a link of ``rate_bps`` on a path of ``rtt_ns``.
+    """Return the limit of a queue in front of a link of ``rate_bps`` on a path with a base RTT of ``rtt_ns``.
 
-    Bytes are rounded up (1bdp must hold the BDP), packets down (a queue must not hold more than declared); a limit
-    that is shorter than one packet comes out as 0 packets or too few bytes, for the checks to refuse.
+    A limit in bytes is rounded up, so that 1bdp holds the whole BDP; a limit in packets is rounded down, so that the
+    queue does not hold more than declared.  A limit of less than one packet results in 0 packets or in fewer bytes than
+    a packet has, which :mod:`lab.experiment.check.links` refuses.
     """
     limit = queue.limit
     if limit is None and queue.discipline in _KERNEL_LIMIT_PACKETS:

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Declared flows → each connection that they come to.  Pure."""
+"""Expand declared flows into single connections.  This module does no I/O."""
 
 from __future__ import annotations
 
@@ -14,12 +14,13 @@ __all__ = ["Connection", "connections", "connections_of"]
 
 @dataclass(frozen=True)
 class Connection:
-    """One iperf3 client and server."""
+    """One pair of an iperf3 client and server, or one series of short flows."""
 
     name: str
     group: str
+    """The name of the declared flow."""
     source: str
-    """Who sends data."""
+    """The host that sends data."""
     destination: str
     initiator: Literal["source", "destination"]
     start_ns: int
@@ -28,8 +29,8 @@ class Connection:
 
 
 def connections(flows: Mapping[str, Flow], duration_ns: int) -> list[Connection]:
-    """Return every connection, in the order of the file."""
-    return [one for name, flow in flows.items() for one in connections_of(name, flow, duration_ns)]
+    """Return the connections of all declared flows, in the order of the file."""
+    return [connection for name, flow in flows.items() for connection in connections_of(name, flow, duration_ns)]
 
 
 def connections_of(name: str, flow: Flow, duration_ns: int) -> list[Connection]:
@@ -39,22 +40,22 @@ def connections_of(name: str, flow: Flow, duration_ns: int) -> list[Connection]:
 
 def _connections_of(name: str, flow: Flow, duration_ns: int) -> Iterator[Connection]:
     for number in range(1, flow.count + 1):
-        own = f"{name}-{number}" if flow.count > 1 else name
-        here, there = (end.replace("{i}", str(number)) for end in (flow.source, flow.destination))
+        numbered = f"{name}-{number}" if flow.count > 1 else name
+        client, server = (end.replace("{i}", str(number)) for end in (flow.source, flow.destination))
         begin = flow.start + (number - 1) * flow.every
         for part, start_ns, length_ns in _times(flow, begin, duration_ns):
-            full = f"{own}{part}"
+            full = f"{numbered}{part}"
             if flow.direction in ("forward", "both"):
                 suffix = "-there" if flow.direction == "both" else ""
-                yield Connection(f"{full}{suffix}", name, here, there, "source", start_ns, length_ns, flow)
+                yield Connection(f"{full}{suffix}", name, client, server, "source", start_ns, length_ns, flow)
             if flow.direction in ("reverse", "both"):
                 suffix = "-back" if flow.direction == "both" else ""
-                # Data goes from there to here, on a connection that is opened from here.
-                yield Connection(f"{full}{suffix}", name, there, here, "destination", start_ns, length_ns, flow)
+                # The server sends the data, on a connection that the client opens.
+                yield Connection(f"{full}{suffix}", name, server, client, "destination", start_ns, length_ns, flow)
 
 
 def _times(flow: Flow, begin: int, duration_ns: int) -> Iterator[tuple[str, int, int]]:
-    """Yield (suffix of the name, start, length) of each time that a flow sends."""
+    """Yield a suffix for the name, the start and the length of each period in which a flow sends, in nanoseconds."""
     length = duration_ns - begin if flow.duration is None else flow.duration
     if flow.on is None:
         yield "", begin, length

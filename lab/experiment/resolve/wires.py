@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The links of an experiment as the agent builds them: both directions, queues sized, schedules laid out.  Pure."""
+"""Resolve the links of an experiment for the agent: both directions, queue limits, schedules.  No I/O."""
 
 from __future__ import annotations
 
@@ -36,17 +36,17 @@ _MAX_NETEM_LIMIT = 2**32 - 1
 _MIN_FRAME_BYTES = 64
 
 RAMP_STEPS = 20
-"""Of a ramp that does not say how often it changes."""
+"""The number of changes in a ramp that does not say how often it changes."""
 
 _ANY_MTU = 1500
-"""Of routes and delays it makes no difference."""
+"""An arbitrary MTU for networks of which only routes and delays are used; these do not depend on it."""
 
 _NO_LOSS = RandomLoss(model="random", probability=0.0)
 
 
 @dataclass(frozen=True)
 class Wire:
-    """One direction of a link, every default filled in."""
+    """One direction of a link, with all defaults filled in."""
 
     rate_bps: int | None
     queue: Queue | None
@@ -59,18 +59,18 @@ class Wire:
     steps: tuple[Step, ...]
     capacity: DeliveryOpportunities | None
     place: Path
-    """Of the field that declares this direction."""
+    """The path of the field that declares this direction."""
     queue_place: Path
-    """Of the queue's own."""
+    """The path of the field that declares the queue of this direction."""
 
 
 def wires(edge: Edge, mtu: int) -> tuple[Wire, Wire]:
-    """Return both directions of a link: from *a* to *b*, and back."""
-    link, back = edge.link, edge.link.reverse
-    there = link.rate if link.capacity is None else link.capacity.rate_bps(frame_bytes(mtu))
+    """Return both directions of a link: from *a* to *b*, and from *b* to *a*."""
+    link, reverse = edge.link, edge.link.reverse
+    forward_rate = link.rate if link.capacity is None else link.capacity.rate_bps(frame_bytes(mtu))
     forward = Wire(
-        rate_bps=there,
-        queue=_queue(link.queue, there),
+        rate_bps=forward_rate,
+        queue=_queue(link.queue, forward_rate),
         delay_ns=link.delay,
         loss=link.loss,
         jitter=link.jitter,
@@ -82,21 +82,21 @@ def wires(edge: Edge, mtu: int) -> tuple[Wire, Wire]:
         place=edge.place,
         queue_place=(*edge.place, "queue"),
     )
-    rate = link.rate if back.rate is None else back.rate
-    rate = rate if back.capacity is None else back.capacity.rate_bps(frame_bytes(mtu))
+    rate = link.rate if reverse.rate is None else reverse.rate
+    rate = rate if reverse.capacity is None else reverse.capacity.rate_bps(frame_bytes(mtu))
     backward = Wire(
         rate_bps=rate,
-        queue=_queue(link.queue if back.queue is None else back.queue, rate),
-        delay_ns=link.delay if back.delay is None else back.delay,
-        loss=back.loss,
-        jitter=back.jitter,
-        duplicate=back.duplicate,
-        corrupt=back.corrupt,
-        reorder=back.reorder,
-        steps=tuple(back.schedule),
-        capacity=back.capacity,
+        queue=_queue(link.queue if reverse.queue is None else reverse.queue, rate),
+        delay_ns=link.delay if reverse.delay is None else reverse.delay,
+        loss=reverse.loss,
+        jitter=reverse.jitter,
+        duplicate=reverse.duplicate,
+        corrupt=reverse.corrupt,
+        reorder=reverse.reorder,
+        steps=tuple(reverse.schedule),
+        capacity=reverse.capacity,
         place=(*edge.place, "reverse"),
-        queue_place=(*edge.place, "reverse", "queue") if back.queue or back.rate else (*edge.place, "queue"),
+        queue_place=(*edge.place, "reverse", "queue") if reverse.queue or reverse.rate else (*edge.place, "queue"),
     )
     return forward, backward
 
@@ -106,41 +106,47 @@ def _queue(queue: Queue | None, rate_bps: int | None) -> Queue | None:
 
 
 def derive(bits: int, *parts: str | int) -> int:
-    """Return ``bits`` (at most 256) bits that depend on all of ``parts`` and on nothing else."""
+    """Return a pseudo-random integer of ``bits`` bits (at most 256), derived by SHA-256 from ``parts`` alone."""
     text = json.dumps(parts, separators=(",", ":"))
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") >> (256 - bits)
 
 
 def derive_netem(seed: int, link: str, way: str) -> int:
-    """Return the seed of one direction's netem: 32 bits, not 0, which reads as "not set"."""
+    """Return the 32-bit seed of the netem of one direction of a link; it is never 0, which would mean "not set".
+
+    ``way`` is the direction: ``ab`` or ``ba``.
+    """
     return derive(32, "netem", seed, link, way) or 1
 
 
 def netem_limit_packets(rate_bps: int | None, delay_ns: int) -> int:
-    """Return a delay line's capacity such that it never binds.
+    """Return a limit for the netem that delays packets, large enough that netem never drops a packet because of it.
 
-    Four times what a link of this rate can put into it with the smallest frames.  The kernel allocates nothing in
-    advance, so that a large floor costs nothing and serves links without a rate too.
+    The limit is four times the number of packets that a link of this rate can have in flight with the smallest frames.
+    The kernel allocates no memory in advance; therefore a large minimum costs nothing, and it also serves links
+    without a rate.
     """
     smallest = (rate_bps or 0) * delay_ns // (8 * 10**9 * _MIN_FRAME_BYTES)
     return min(max(_MIN_NETEM_LIMIT, 4 * smallest), _MAX_NETEM_LIMIT)
 
 
 def round_trips(experiment: Experiment, graph: Graph) -> Mapping[str, int]:
-    """Return for each link the largest base RTT, in ns, of the flows that cross it; of none, the link's own.
+    """Return, for each link, the largest base RTT of the flows that cross it, in nanoseconds.
 
-    No queueing, no serialisation: what is declared as delay.
+    The base RTT is the sum of the declared delays, without queueing and serialisation delay.  A link that no flow
+    crosses has the sum of the delays of its own two directions.
     """
     job = bare_job(graph)
     found = {edge.name: 0 for edge in graph.edges}
-    for one in connections(experiment.flows, experiment.duration):
+    for connection in connections(experiment.flows, experiment.duration):
         try:
-            there = route(job, one.source, one.destination)
-            back = route(job, one.destination, one.source)
+            forward_path = route(job, connection.source, connection.destination)
+            return_path = route(job, connection.destination, connection.source)
         except NoRouteError:
             continue
-        rtt = sum(hop.direction["netem"]["delay_ns"] for hop in (*there, *back) if hop.direction["netem"])
-        for hop in (*there, *back):
+        hops = (*forward_path, *return_path)
+        rtt = sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"])
+        for hop in hops:
             found[hop.link] = max(found[hop.link], rtt)
     for edge in graph.edges:
         forward, backward = wires(edge, experiment.mtu)
@@ -149,12 +155,12 @@ def round_trips(experiment: Experiment, graph: Graph) -> Mapping[str, int]:
 
 
 def bare_job(graph: Graph) -> protocol.Network:
-    """Return the network with nothing but its delays: what routes need."""
+    """Return the network with the delays of its links and nothing else, which is enough to compute routes and RTTs."""
     return protocol.Network(nodes=list(graph.nodes), links=[_bare(edge) for edge in graph.edges])
 
 
 def _bare(edge: Edge) -> protocol.Link:
-    """A link with nothing but its delays."""
+    """Return a link with its delays and nothing else."""
     ab, ba = (
         protocol.Direction(
             rate_bps=None, queue=None, netem=_netem(_plain(wire), 1), changes=[], capacity=None, lost_packets=[]
@@ -169,7 +175,7 @@ def _plain(wire: Wire) -> Wire:
 
 
 def links(experiment: Experiment, seed: int) -> list[protocol.Link]:
-    """Return the links of a checked experiment."""
+    """Return the links of a checked experiment as the agent builds them; ``seed`` is the seed of the trial."""
     graph = graph_of(experiment.topology)
     rtts = round_trips(experiment, graph)
     found = []
@@ -184,7 +190,7 @@ def links(experiment: Experiment, seed: int) -> list[protocol.Link]:
 
 def _direction(wire: Wire, seed: int, rtt_ns: int, mtu: int) -> protocol.Direction:
     states = list(laid_out(wire))
-    # A qdisc is there from the start if any of the schedule needs it.
+    # netem is installed from the start if the direction needs it then or after any change of its schedule.
     needs_netem = any(_netem(state, seed) for _at, state in [(0, wire), *states])
     longest = max(state.delay_ns for _at, state in [(0, wire), *states])
     fastest = max((state.rate_bps or 0 for _at, state in [(0, wire), *states]), default=0) or None
@@ -199,7 +205,8 @@ def _direction(wire: Wire, seed: int, rtt_ns: int, mtu: int) -> protocol.Directi
                 at_ns=at_ns,
                 rate_bps=state.rate_bps if rate_changes else None,
                 queue=_sized(state, rtt_ns, mtu) if rate_changes else None,
-                # The generator starts anew: with the same seed it would draw the same again.
+                # A change restarts netem's random number generator.  Each change has its own seed, because with the
+                # same seed netem would repeat the same random numbers.
                 netem=_netem(state, derive_netem(seed, "change", str(number)), limit, needed=True)
                 if netem_changes
                 else None,
@@ -222,10 +229,10 @@ def _sized(wire: Wire, rtt_ns: int, mtu: int) -> protocol.Queue | None:
     size = queue_size(wire.queue, wire.rate_bps, rtt_ns, mtu)
     parameters: dict[str, str | int | bool] = dict(wire.queue.parameters)
     if wire.queue.discipline == "red":
-        # tc wants the first; without the other it takes 10 Mbit/s.
+        # tc requires avpkt, and without bandwidth it assumes 10 Mbit/s.
         parameters = {"avpkt": 1000, "bandwidth": f"{wire.rate_bps}bit", **parameters}
     if wire.queue.discipline == "fq" and wire.queue.limit is not None and size.limit_packets is not None:
-        # Else 100 packets of a flow would be the limit, whatever is declared.
+        # Without flow_limit, fq would hold at most 100 packets of each flow, whatever limit is declared.
         parameters = {"flow_limit": size.limit_packets, **parameters}
     return protocol.Queue(
         discipline=wire.queue.discipline,
@@ -282,7 +289,7 @@ def _reorder(reorder: Reorder | None) -> protocol.Reorder | None:
 
 
 def laid_out(wire: Wire) -> Iterator[tuple[int, Wire]]:
-    """Yield (time in ns, what the direction is like from then on) for every change of its schedule."""
+    """Yield the time of each change in a direction's schedule, in nanoseconds, and the direction after the change."""
     now = wire
     for step in wire.steps:
         target = replace(
@@ -304,27 +311,30 @@ def laid_out(wire: Wire) -> Iterator[tuple[int, Wire]]:
 
 
 def _changed(queue: Queue | None, step: Queue | None) -> Queue | None:
-    """Return the queue with what a step says of it."""
+    """Return the queue with the fields that a step of the schedule sets."""
     if queue is None or step is None:
         return queue
     return queue.model_copy(update={name: getattr(step, name) for name in step.model_fields_set})
 
 
 def ramp_steps(step: Step) -> int:
-    """Return how many changes a step makes."""
+    """Return the number of changes that a step of a schedule makes: one, or several for a ramp."""
     if step.over is None:
         return 1
     return max(1, step.over // step.every) if step.every is not None else RAMP_STEPS
 
 
 def _ramp(start: Wire, target: Wire, step: Step) -> Iterator[tuple[int, Wire]]:
-    """The first change is one step away from *start*, the last is *target*, when the ramp ends."""
+    """Yield the changes of a ramp.
+
+    The first change is one step away from *start*; the last one, at the end of the ramp, is *target*.
+    """
     steps, over = ramp_steps(step), step.over or 0
     for number in range(1, steps + 1):
         part = number / steps
         state = target if number == steps else replace(target, delay_ns=_between(start.delay_ns, target.delay_ns, part))
         if number < steps and start.rate_bps is not None and target.rate_bps is not None:
-            # Whole bytes per second, which is how tc hands it on.
+            # The rate is rounded to whole bytes per second, because tc passes it to the kernel in this unit.
             state = replace(state, rate_bps=_between(start.rate_bps // 8, target.rate_bps // 8, part) * 8)
         if number < steps and isinstance(start.loss, RandomLoss) and isinstance(target.loss, RandomLoss):
             probability = start.loss.probability + (target.loss.probability - start.loss.probability) * part

@@ -1,2 +1,2 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The fields of an experiment file, as pydantic models."""
+"""The fields of an experiment file, declared as pydantic models."""

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""How much flows send, where it differs from one to the next: distributions, and how numbers are drawn from them.
+"""Distributions of the amount that a flow sends, and how sizes are drawn from them.
 
-Pure.  Drawing needs uniform numbers in (0, 1) alone, so that it is the same wherever it is done.
+This module does no I/O.  Sizes are computed from uniform random numbers in (0, 1) that the caller provides, so that the
+same numbers always give the same sizes.
 """
 
 from __future__ import annotations
@@ -27,14 +28,15 @@ MOST_BYTES = 2**31 - 1
 
 @dataclass(frozen=True)
 class SizeTable:
-    """An empirical distribution: sizes that rise, and the probability that one is no larger than each."""
+    """An empirical distribution of sizes: a list of sizes, or a cumulative distribution function (CDF)."""
 
     sizes: tuple[int, ...]
+    """Sizes in bytes; those of a CDF are in ascending order."""
     cumulative: tuple[float, ...] | None
-    """None: each of the sizes is as likely as the others, and there is nothing between them."""
+    """The probability, for each size, that a flow is no larger.  None: the listed sizes occur, all equally likely."""
 
     def quantile(self, u: float) -> int:
-        """Return the size at *u* in (0, 1); with probabilities, linear between the points."""
+        """Return the size at the quantile *u* in (0, 1); a CDF is interpolated linearly between its points."""
         if self.cumulative is None:
             return self.sizes[int(u * len(self.sizes))]
         at = bisect.bisect_left(self.cumulative, u)
@@ -45,10 +47,10 @@ class SizeTable:
 
 
 def parse_sizes(text: str) -> SizeTable:
-    """Return the distribution that a file has: on each line a size, or a size and a cumulative probability.
+    """Parse a file of sizes; each line has a size, or a size and a cumulative probability.
 
     Raises:
-        ValueError: It is none; the text names the line, what it is and what would be right.
+        ValueError: The file is not valid; the message names the line, what was found and what was expected.
     """
     rows: list[tuple[int, float | None]] = []
     for number, line in enumerate(text.splitlines(), 1):
@@ -56,28 +58,30 @@ def parse_sizes(text: str) -> SizeTable:
         if not words:
             continue
         if len(words) > 2 or (rows and (rows[0][1] is None) != (len(words) == 1)):
-            expected = "a size and a probability, as before" if rows and rows[0][1] is not None else "a size"
+            has_probabilities = bool(rows) and rows[0][1] is not None
+            expected = "a size and a probability, as in the lines before" if has_probabilities else "a size"
             raise ValueError(f"line {number}: found {show(line.strip())}; expected {expected}")
         size, probability = _size(number, words[0]), _probability(number, words[1]) if len(words) == 2 else None
         if probability is not None and rows:
             before = rows[-1]
             if size < before[0] or probability <= (before[1] or 0.0):
-                raise ValueError(f"line {number}: found {show(line.strip())}; expected both to rise from line to line")
+                found = f"line {number}: found {show(line.strip())}"
+                raise ValueError(f"{found}; expected sizes that do not decrease, and probabilities that increase")
         rows.append((size, probability))
         if len(rows) > MAX_POINTS:
-            raise ValueError(f"line {number}: found more than {MAX_POINTS} sizes")
+            raise ValueError(f"line {number}: found more than {MAX_POINTS} sizes; expected fewer")
     if not rows:
         raise ValueError("found no size; expected one on each line")
     if rows[-1][1] is None:
         return SizeTable(tuple(size for size, _ in rows), None)
     if rows[-1][1] != 1.0:
-        raise ValueError(f"found {rows[-1][1]:g} as the last probability; expected 1, for no flow is larger")
+        raise ValueError(f"found {rows[-1][1]:g} as the last probability; expected 1, because no flow is larger")
     return SizeTable(tuple(size for size, _ in rows), tuple(float(probability or 0.0) for _, probability in rows))
 
 
 def _size(number: int, word: str) -> int:
     try:
-        # The files that researchers share have bytes without a unit.
+        # A number without a unit is allowed here: files of flow sizes that researchers share give bytes in this way.
         size = int(word) if word.isdigit() else parse_size(word)
     except ValueError as error:
         raise ValueError(f"line {number}: {error}") from None
@@ -97,23 +101,25 @@ def _probability(number: int, word: str) -> float:
 
 
 class FixedSize(Model):
-    """All the same."""
+    """The same size for each flow."""
 
-    distribution: Literal["fixed"] = Field(description="All the same.")
-    size: SizeBytes = Field(description="How much.")
+    distribution: Literal["fixed"] = Field(description="The same size for each flow.")
+    size: SizeBytes = Field(description="The size of each flow.")
 
 
 class ParetoSizes(Model):
-    """Pareto's: most are small, a few are very large."""
+    """Pareto-distributed sizes: most are small, a few are very large."""
 
-    distribution: Literal["pareto"] = Field(description="Pareto's, of the first kind.")
-    mean: SizeBytes = Field(description="Of the distribution, before what is above 'largest' is cut.")
+    distribution: Literal["pareto"] = Field(description="The Pareto distribution of the first kind (type I).")
+    mean: SizeBytes = Field(description="Mean of the distribution before sizes above 'largest' are reduced to it.")
     shape: Annotated[float, Field(gt=1.0, le=100.0)] = Field(
-        default=1.2, description="The smaller, the heavier its tail; above 1, for else there is no mean."
+        default=1.2,
+        description="Shape parameter: the smaller it is, the heavier is the tail. It is greater than 1, because "
+        "otherwise the distribution has no mean.",
     )
     largest: SizeBytes = Field(
         default=100_000_000,
-        description="What is larger counts as this.",
+        description="Largest size; a larger size is reduced to this one.",
         json_schema_extra={"default": "100MB"},
     )
 
@@ -126,14 +132,14 @@ def _sizes(value: Any, info: ValidationInfo) -> SizeTable:
 
 
 class SizesFile(Model):
-    """An empirical distribution."""
+    """An empirical distribution of sizes, read from a file."""
 
-    distribution: Literal["file"] = Field(description="Of a file.")
+    distribution: Literal["file"] = Field(description="The distribution in a file.")
     file: Annotated[
         SizeTable, PlainValidator(_sizes), WithJsonSchema({"type": "string", "examples": ["sizes/web.txt"]})
     ] = Field(
-        description="Its path, relative to the experiment file. On each line a size, each as likely as the others; or "
-        "a size and the probability that one is no larger, linear between."
+        description="Path of the file, relative to the experiment file. Each line has either a size (all sizes are "
+        "equally likely), or a size and the probability that a flow is no larger (interpolated linearly)."
     )
 
 
@@ -150,7 +156,7 @@ Amount = Annotated[
 
 
 def draw(amount: FixedSize | ParetoSizes | SizesFile, uniform: Sequence[float]) -> list[int]:
-    """Return a size in bytes for each number in (0, 1)."""
+    """Return a size in bytes for each of the *uniform* random numbers in (0, 1)."""
     if isinstance(amount, FixedSize):
         return [amount.size] * len(uniform)
     if isinstance(amount, SizesFile):

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What all parts of an experiment have in common."""
+"""The base class of all models of an experiment file."""
 
 from __future__ import annotations
 
@@ -9,6 +9,6 @@ __all__ = ["Model"]
 
 
 class Model(BaseModel):
-    """Base of all parts of an experiment: frozen, strict, and no field is ever ignored."""
+    """The base class of all parts of an experiment: immutable, strict about types, and without unknown fields."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What the files that an experiment names hold, read before it is checked.  Pure: others read the files.
+"""The contents of the files that an experiment names.  This module does no I/O.
 
-A field that names a file looks the content up in the validation's context, under what kind of file it expects.
+:mod:`lab.experiment.read.files` reads the files before the experiment is validated.  A field that names a file looks up
+its contents in the validation context, by the kind of file that the field expects and the path.
 """
 
 from __future__ import annotations
@@ -18,16 +19,16 @@ __all__ = ["NO_CONTENTS", "Contents", "Kind", "content_of"]
 Kind = Literal["capacity", "sizes", "kernel"]
 
 Contents = Mapping[tuple[Kind, str], object]
-"""(kind, path as written) → what the file there holds, as its kind's parser gives it; a text says why there is none."""
+"""Kind and path as written → the parsed contents of that file, or a text that says why it cannot be used."""
 
 NO_CONTENTS: Contents = {}
 
 
 def content_of(kind: Kind, value: object, info: ValidationInfo) -> Any:
-    """Return what the file that *value* names holds.
+    """Return the parsed contents of the file that *value* names.
 
     Raises:
-        ValueError: It names none, or the file cannot be used; the text says why.
+        ValueError: *value* is not a path, or the file cannot be used; the message says why.
     """
     contents: Contents = (info.context or {}).get("contents", NO_CONTENTS)
     if not isinstance(value, str) or not value:

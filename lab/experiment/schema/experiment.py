@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The experiment file as types.  No I/O.
+"""The models of an experiment file.  This module does no I/O.
 
-What one field may hold is checked here; what holds between fields is checked in :mod:`lab.experiment.check`.
+The models check the value of each field by itself; :mod:`lab.experiment.check` checks the rules between fields.
 
 Links and their impairments are in :mod:`lab.experiment.schema.links`, topologies in
 :mod:`lab.experiment.schema.topologies`.  To add a collector, add a model and a field to
@@ -41,184 +41,255 @@ __all__ = ["Arrivals", "Calibration", "Experiment", "Flow", "HostQueue", "HostSe
 
 
 class Arrivals(Model):
-    """Short flows: each is a connection of its own that sends an amount, and its completion time is recorded."""
+    """Short flows: each is a connection that sends an amount of data, and whose completion time is recorded."""
 
-    per_second: Annotated[float, Field(gt=0, le=10_000)] = Field(description="How many begin in a second, on average.")
+    per_second: Annotated[float, Field(gt=0, le=10_000)] = Field(
+        description="Mean number of short flows that start in each second."
+    )
     process: Literal["poisson", "constant"] = Field(
-        default="poisson", description="poisson: each by itself, at any time; constant: one interval after the other."
+        default="poisson",
+        description="Arrival process. poisson: flows start independently of each other at random times; constant: "
+        "flows start at equal intervals.",
     )
 
 
 class Flow(Model):
-    """One flow, or several alike: iperf3 that sends as fast as congestion control allows, unless told otherwise."""
+    """One flow, or several with the same settings; by default, iperf3 sends as fast as congestion control allows."""
 
     source: str = Field(
-        alias="from", description="The host that sends, such as s1; {i} in it is the flow's number.", examples=["s1"]
+        alias="from",
+        description="The host that sends, such as s1; {i} is replaced by the number of the flow (see 'count').",
+        examples=["s1"],
     )
     destination: str = Field(
-        alias="to", description="The host that receives, such as d1; {i} in it is the flow's number.", examples=["d1"]
+        alias="to",
+        description="The host that receives, such as d1; {i} is replaced by the number of the flow (see 'count').",
+        examples=["d1"],
     )
     protocol: Literal["tcp", "udp"] = Field(
-        default="tcp", description="udp: datagrams at the flow's 'rate', whatever becomes of them."
+        default="tcp",
+        description="Transport protocol. A UDP flow sends datagrams at its 'rate', whether they arrive or not.",
     )
     cc: CongestionControl = Field(
-        default="cubic", description="Congestion control of TCP, by the name that the kernel knows it under."
+        default="cubic", description="Congestion control algorithm of a TCP flow, by its name in the kernel."
     )
     start: DurationNs = Field(
-        default=0, description="When it starts, after the start of traffic.", json_schema_extra=NO_TIME
+        default=0,
+        description="When the flow starts, measured from the start of traffic.",
+        json_schema_extra=NO_TIME,
     )
     duration: PositiveDurationNs | None = Field(
-        default=None, description="How long it sends, in whole seconds. Default: to the end."
+        default=None, description="How long the flow sends, in whole seconds. Default: until the end of the experiment."
     )
-    count: int = Field(default=1, ge=1, le=200, description="So many flows, NAME-1, NAME-2 …; one is called NAME.")
+    count: int = Field(
+        default=1,
+        ge=1,
+        le=200,
+        description="Number of flows with these settings. Several flows are called NAME-1, NAME-2 …; a single flow is "
+        "called NAME.",
+    )
     every: DurationNs = Field(
-        default=0, description="Each of them starts this much after the one before.", json_schema_extra=NO_TIME
+        default=0,
+        description="With 'count': time between the starts of one flow and the next.",
+        json_schema_extra=NO_TIME,
     )
     direction: Literal["forward", "reverse", "both"] = Field(
         default="forward",
-        description="Who sends: reverse is as iperf3's --reverse, the host of 'to' sends; both: a flow each way.",
+        description="Direction of the data. forward: the host in 'from' sends; reverse: the host in 'to' sends, as "
+        "with iperf3's --reverse; both: one flow in each direction.",
     )
     amount: Amount | None = Field(
         default=None,
-        description="How much each sends, and then it ends: a size, or a distribution. Default: as much as it can.",
+        description="How much each flow sends before it ends: a size, or a distribution of sizes. Default: as much as "
+        "it can send in its duration.",
     )
     arrivals: Arrivals | None = Field(
         default=None,
-        description="Not one flow but many short ones, which begin one after the other and send an amount each.",
+        description="Replaces the flow by many short flows, which start one after the other and send an 'amount' each.",
     )
     rate: RateBps | None = Field(
-        default=None, description="The application's own limit, iperf3's --bitrate. Default: none."
+        default=None,
+        description="Rate limit of the sending application (iperf3's --bitrate). Default: not limited.",
     )
     pacing: RateBps | None = Field(
         default=None,
-        description="Most that the kernel paces segments to, iperf3's --fq-rate. Default: as congestion control says.",
+        description="Highest rate at which the kernel paces segments (iperf3's --fq-rate). Default: the rate that "
+        "congestion control chooses.",
     )
     message: SizeBytes | None = Field(
         default=None,
-        description="What the application writes at a time, iperf3's --length. Default: 128 KiB; UDP: a full packet.",
+        description="Size of each write of the sending application (iperf3's --length). Default: 128 KiB for TCP, a "
+        "full packet for UDP.",
     )
     mss: int | None = Field(
-        default=None, ge=88, le=9216, description="Largest segment in bytes, headers aside. Default: the kernel's."
+        default=None,
+        ge=88,
+        le=9216,
+        description="Largest TCP segment in bytes, without headers (iperf3's --set-mss). Default: the kernel's choice.",
     )
     on: PositiveDurationNs | None = Field(
-        default=None, description="For on-off traffic: how long it sends each time, in whole seconds. Default: always."
+        default=None,
+        description="For on-off traffic: how long the flow sends each time, in whole seconds. Default: it sends all "
+        "the time.",
     )
-    off: PositiveDurationNs | None = Field(default=None, description="And for how long it is silent. Default: never.")
+    off: PositiveDurationNs | None = Field(
+        default=None,
+        description="For on-off traffic: how long the flow pauses after each time it sends. Default: it does not "
+        "pause.",
+    )
 
 
 class LatencyProbe(Model):
-    """Small packets at intervals, whose answers' delays are recorded: latency under load."""
+    """A probe that sends small requests at intervals and records the delay of each response: latency under load."""
 
     kind: Literal["ping", "tcp", "udp"] = Field(
         default="ping",
-        description="ping: ICMP echo; udp: datagrams; tcp: requests over one connection, each once the one before has "
-        "been answered.",
+        description="ping: ICMP echo requests; udp: datagrams; tcp: requests over one connection, each of which waits "
+        "for the response to the previous one.",
     )
-    source: str = Field(alias="from", description="The host that asks.", examples=["s1"])
-    destination: str = Field(alias="to", description="The host that answers.", examples=["d1"])
+    source: str = Field(alias="from", description="The host that sends the requests.", examples=["s1"])
+    destination: str = Field(alias="to", description="The host that responds.", examples=["d1"])
     interval: PositiveDurationNs = Field(
-        default=100_000_000, description="From one to the next.", json_schema_extra={"default": "100ms"}
+        default=100_000_000,
+        description="Time between one request and the next.",
+        json_schema_extra={"default": "100ms"},
     )
     request: SizeBytes = Field(
-        default=64, description="Bytes of a request, headers aside.", json_schema_extra={"default": "64B"}
+        default=64, description="Size of a request, without headers.", json_schema_extra={"default": "64B"}
     )
     response: SizeBytes = Field(
         default=64,
-        description="Bytes of an answer; of ping as many as of the request.",
+        description="Size of a response, without headers; the response to a ping is as large as the request.",
         json_schema_extra={"default": "64B"},
     )
     start: DurationNs = Field(
-        default=0, description="When it begins, after the start of traffic.", json_schema_extra=NO_TIME
+        default=0,
+        description="When the probe starts, measured from the start of traffic.",
+        json_schema_extra=NO_TIME,
     )
-    duration: PositiveDurationNs | None = Field(default=None, description="How long it asks. Default: to the end.")
+    duration: PositiveDurationNs | None = Field(
+        default=None, description="How long the probe sends requests. Default: until the end of the experiment."
+    )
 
 
 class HostQueue(Model):
-    """The queue discipline of a host's own interfaces, where they have no rate."""
+    """The queue discipline on those interfaces of a node that have no rate limit."""
 
-    discipline: Discipline = Field(description="tc's name of it; fq paces every flow that asks for pacing.")
-    parameters: TcParameters = Field(default={}, description="Its parameters in tc's own spelling, limit included.")
+    discipline: Discipline = Field(
+        description="Name of the queue discipline in tc; fq paces each flow that asks for pacing."
+    )
+    parameters: TcParameters = Field(
+        default={}, description="Parameters of the queue discipline, including its limit, as tc spells them."
+    )
 
 
 class HostSettings(Model):
-    """What is special about some nodes."""
+    """Settings of some of the nodes."""
 
     sysctl: dict[SysctlName, SysctlValue] = Field(
         default={},
-        description="net.* settings of the nodes' own namespaces; the guest's kernel must have them.",
+        description="Sysctls under net.*, set in the nodes' own network namespaces; the guest's kernel must have them.",
         examples=[{"net.ipv4.tcp_slow_start_after_idle": 0}],
     )
     initial_window: Annotated[int, Field(ge=1, le=1000)] | None = Field(
-        default=None, description="Of the congestion window, in segments. Default: the kernel's, 10."
+        default=None, description="Initial congestion window in segments. Default: the kernel's, 10."
     )
     queue: HostQueue | None = Field(
-        default=None, description="The discipline of their interfaces that have no rate. Default: none, as veth has."
+        default=None,
+        description="Queue discipline on the nodes' interfaces that have no rate limit. Default: no queue, as is usual "
+        "for veth.",
     )
-    offloads: bool | None = Field(default=None, description="TSO, GSO and GRO of these nodes. Default: as the others.")
+    offloads: bool | None = Field(
+        default=None,
+        description="Whether TSO, GSO and GRO are on at these nodes. Default: the experiment's 'offloads'.",
+    )
 
 
 class Calibration(Model):
-    """What is measured on each flow's path before the traffic, to show that the path is as declared."""
+    """Measurements on the path of each flow before traffic starts, which show whether the path is as declared."""
 
-    pings: int = Field(default=3, ge=0, le=1000, description="Echo requests that measure the path's base RTT.")
+    pings: int = Field(
+        default=3, ge=0, le=1000, description="Number of echo requests that measure the base RTT of each path."
+    )
 
 
 class Experiment(Model):
     """One experiment file."""
 
-    name: Name = Field(description="Name of the experiment; its results are stored under it.")
-    title: str = Field(default="", description="One line that heads the report.")
-    description: str = Field(default="", description="What the experiment asks, and what to look for in the answer.")
-    topology: Topology = Field(description="The hosts, the routers and the links between them.")
-    flows: dict[FlowName, Flow] = Field(min_length=1, description="Flow name → the flow.")
+    name: Name = Field(description="Name of the experiment; its results are stored in a folder of this name.")
+    title: str = Field(default="", description="Title of the experiment, in one line; it is the heading of the report.")
+    description: str = Field(default="", description="The question that the experiment asks, and the expected result.")
+    topology: Topology = Field(description="The hosts, routers and switches, and the links between them.")
+    flows: dict[FlowName, Flow] = Field(min_length=1, description="Name of a flow → its settings.")
     probes: dict[FlowName, LatencyProbe] = Field(
-        default={}, description="Name → a probe of the latency that other traffic meets beside the flows."
+        default={},
+        description="Name of a probe → its settings. A probe measures the latency that other traffic experiences while "
+        "the flows run.",
     )
     duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
     kernel: Kernel = Field(
         default=kernels.DEFAULT,
-        description="The kernel of all nodes: Debian's, or the path of a package with another.",
+        description="The kernel that all nodes run on: one of Debian's kernels, or the path of a Debian package that "
+        "contains another kernel.",
         examples=["debian-12", "../linux-image-6.18.0.deb"],
     )
     start_jitter: DurationNs = Field(
         default=0,
-        description="Each flow starts, and ends, up to this much later: drawn from the trial's seed.",
+        description="Each flow is shifted by a random time between zero and this one, drawn from the seed of the "
+        "trial; both its start and its end move.",
         json_schema_extra=NO_TIME,
     )
     matrix: dict[str, Annotated[list[Any], Field(min_length=1)]] = Field(
         default={},
-        description="Path of a field, such as flows.bulk.cc → the values to compare; every combination is a cell.",
+        description="Path of a field, such as flows.bulk.cc → the values to compare. Each combination of values is a "
+        "cell.",
         examples=[{"flows.bulk.cc": ["cubic", "bbr"], "topology.bottleneck.loss": ["0%", "1%"]}],
     )
-    repeat: int = Field(default=1, ge=1, le=10_000, description="Trials of every cell, each with a seed of its own.")
+    repeat: int = Field(
+        default=1,
+        ge=1,
+        le=10_000,
+        description="Number of trials of each cell (repetitions); each repetition has its own seed.",
+    )
     seed: int = Field(
-        default=1, ge=0, le=2**63 - 1, description="All randomness derives from it: same seed, same results."
+        default=1,
+        ge=0,
+        le=2**63 - 1,
+        description="Seed from which all random numbers are derived: the same seed gives the same results.",
     )
     collect: Collect = Field(
         default=Collect(tcp_probe=TcpProbe()),
-        description="What to record besides iperf3's figures. Default: tcp_probe; {} for nothing.",
+        description="The collectors that record events in the kernel, in addition to iperf3's results; {} records "
+        "nothing. Default: tcp_probe.",
     )
     hosts: dict[NodePattern, HostSettings] = Field(
         default={},
-        description="Name of a node, or a pattern such as s* → what is special about it.",
+        description="Name of a node, or a pattern such as s* → settings of the nodes that match.",
         examples=[{"s*": {"initial_window": 4}}],
     )
     modules: dict[CongestionControl, dict[ModuleParameter, SysctlValue]] = Field(
         default={},
-        description="Congestion control → parameters of its kernel module, for all nodes.",
+        description="Congestion control algorithm → parameters of its kernel module, which apply to all nodes.",
         examples=[{"cubic": {"hystart": 0}}],
     )
     ip: Literal["ipv4", "ipv6"] = Field(default="ipv4", description="Version of the Internet Protocol.")
-    mtu: int = Field(default=1500, ge=576, le=65535, description="Largest IP packet in bytes, on every interface.")
+    mtu: int = Field(
+        default=1500, ge=576, le=65535, description="Size of the largest IP packet on each interface, in bytes."
+    )
     offloads: bool = Field(
-        default=False, description="Leave TSO, GSO and GRO on: then one packet in a queue may be up to 64 KiB."
+        default=False,
+        description="Whether to leave TSO, GSO and GRO on. If they are on, a single packet in a queue may have up to "
+        "64 KiB.",
     )
     ecn: Literal["off", "on", "passive"] = Field(
-        default="off", description="tcp_ecn: never, always requested, or only when the other end requests it."
+        default="off",
+        description="Use of ECN (the sysctl tcp_ecn). off: never; on: requested for each connection; passive: only if "
+        "the other end requests it.",
     )
     socket_buffer: SocketBuffer = Field(
-        default="auto", description="Largest TCP send and receive buffer. auto: large enough never to limit a flow."
+        default="auto",
+        description="Largest size of TCP's send and receive buffers. auto: large enough never to limit a flow.",
     )
     calibration: Calibration = Field(
-        default=Calibration(), description="What is measured on each path before the traffic starts."
+        default=Calibration(), description="Measurements on the path of each flow before traffic starts."
     )

@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schema of experiment files, for editors: names, descriptions, examples, and what each value may look like.
+"""The JSON Schema of experiment files, for editors: names, descriptions, examples and formats of all fields.
 
-The schema is committed beside this file; ``python -m lab.experiment.schema.json_schema`` prints it anew.  It cannot
-express rules between fields: ``lab check`` checks those.
+The schema is committed beside this file; ``python -m lab.experiment.schema.json_schema`` prints its current text.  A
+JSON Schema cannot express the rules between fields; ``lab check`` checks those.
 """
 
 from __future__ import annotations
@@ -21,7 +21,8 @@ SCHEMA_FILE = Path(__file__).with_name("experiment.schema.json")
 
 _EXTENDS = {
     "type": "string",
-    "description": "Another experiment file, relative to this one, that this one changes.",
+    "description": "Path, relative to this file, of an experiment file that this file builds on: fields that are not "
+    "given here are taken from that file.",
     "default": None,
 }
 
@@ -30,7 +31,7 @@ def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12)."""
     generated = Experiment.model_json_schema(by_alias=True)
     tidy: dict[str, Any] = _tidy(generated)
-    # A file that extends another need not say again what that says.
+    # A file that extends another one does not need to repeat the required fields.
     tidy["properties"] = {"extends": _EXTENDS, **tidy["properties"]}
     tidy["anyOf"] = [{"required": ["extends"]}, {"required": tidy.pop("required")}]
     return {
@@ -41,14 +42,14 @@ def json_schema() -> dict[str, Any]:
 
 
 def json_schema_text() -> str:
-    """Return the schema as it is committed."""
+    """Return the text of the schema as it is committed."""
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
 def _tidy(node: Any, *, names: bool = False) -> Any:
-    """Return a part of the schema without what misleads an editor.
+    """Return a part of the schema without the entries that would mislead an editor or its user.
 
-    ``names``: the keys of this part are names of fields or models, not words of JSON Schema.
+    ``names`` says that the keys of this part are names of fields or models, not keywords of JSON Schema.
     """
     if isinstance(node, list):
         return [_tidy(item) for item in node]
@@ -57,16 +58,16 @@ def _tidy(node: Any, *, names: bool = False) -> Any:
     tidy = {key: _tidy(value, names=key in ("properties", "$defs", "patternProperties")) for key, value in node.items()}
     if names:
         return tidy
-    # Generated from the name: says nothing that the name does not.
+    # The title is generated from the name and adds nothing to it.
     tidy.pop("title", None)
-    # OpenAPI's word; the constants in the parts say the same.
+    # "discriminator" is a keyword of OpenAPI; the constants in the members of the union express the same.
     tidy.pop("discriminator", None)
     if "oneOf" in tidy:
         tidy["anyOf"] = tidy.pop("oneOf")
-    # A model's default is written out in base units, in which no file may be written.
+    # The default of a model is generated in base units, which a file must not use.
     if isinstance(tidy.get("default"), dict):
         del tidy["default"]
-    # Else names that match no pattern would pass.
+    # Without this, the schema would accept names that match no pattern.
     if "patternProperties" in tidy:
         tidy["additionalProperties"] = False
     return tidy

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel that trials run on, as a file names it: one of Debian's, or a package of the user's.  Pure."""
+"""The kernel that trials run on: one of Debian's kernels, or a kernel from the user's Debian package.  No I/O."""
 
 from __future__ import annotations
 
@@ -21,13 +21,15 @@ EXPECTED = f"expected {', '.join(kernels.DEBIAN)}, or the path of a Debian packa
 
 @dataclass(frozen=True)
 class KernelPackage:
-    """A file that a kernel is in."""
+    """A Debian package that contains a kernel."""
 
     sha256: str
+    """The SHA-256 digest of the package, in hexadecimal."""
     path: Path
 
     @property
     def name(self) -> str:
+        """The name of the kernel in jobs and images."""
         return kernels.of_package(self.sha256)
 
 
@@ -45,4 +47,4 @@ Kernel = Annotated[
     PlainValidator(_kernel),
     WithJsonSchema({"anyOf": [{"enum": list(kernels.DEBIAN)}, {"type": "string", "pattern": r"\.deb$"}]}),
 ]
-"""By the name that :mod:`lab.job.kernels` gives it."""
+"""The name of a kernel as in :mod:`lab.job.kernels`; a file has this name or the path of a package."""

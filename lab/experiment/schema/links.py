@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A link, as a file declares it: rate, queue, and what happens to packets on the wire.
+"""The fields of a link in an experiment file: rate, queue, and impairments of packets on the wire.
 
 To add an impairment, add a field to :class:`Link` and :class:`Reverse`, and its meaning to
 :mod:`lab.experiment.resolve.wires`.
@@ -43,7 +43,7 @@ __all__ = [
 
 Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie", "fq_pie", "red", "sfq", "cake"]
 
-# Defaults as a file spells them: the JSON Schema must not suggest base units.
+# Defaults as they are written in a file.  Without them the JSON Schema would show the defaults in base units.
 NO_TIME: dict[str, JsonValue] = {"default": "0ms"}
 NONE_OF_THEM: dict[str, JsonValue] = {"default": "0%"}
 ALL_OF_THEM: dict[str, JsonValue] = {"default": "100%"}
@@ -54,64 +54,91 @@ class Queue(Model):
 
     discipline: Discipline = Field(
         default="bfifo",
-        description="tc's name of the queue discipline: first in, first out by bytes or packets, or AQM.",
+        description="Name of the queue discipline in tc: a FIFO limited in bytes (bfifo) or packets (pfifo), a "
+        "scheduler, or an AQM.",
     )
     limit: QueueLimit | None = Field(
         default=None,
-        description="How much it holds, in BDPs, bytes, packets or time. Default: 1bdp if a FIFO, else the kernel's.",
+        description="How much the queue holds, in BDPs, bytes, packets or queueing delay. Default: 1bdp for bfifo, "
+        "pfifo and red; for others the kernel's.",
     )
     parameters: TcParameters = Field(
-        default={}, description="Further parameters in tc's own spelling, such as target: 5ms; true for a word alone."
+        default={},
+        description="Further parameters of the queue discipline, as tc spells them, such as target: 5ms; true for a "
+        "parameter without a value.",
     )
 
 
 class RandomLoss(Model):
-    """Each packet by itself."""
+    """Random loss: each packet is lost with the same probability."""
 
-    model: Literal["random"] = Field(description="netem's loss random.")
-    probability: LossProbability = Field(description="That a packet is lost.")
+    model: Literal["random"] = Field(description="Random loss (netem's 'loss random').")
+    probability: LossProbability = Field(description="Probability that a packet is lost.")
     correlation: Probability = Field(
         default=0.0,
-        description="With the draw before, as netem means it: far less is lost than declared then.",
+        description="Correlation of each random number with the previous one, as netem implements it. With it, far "
+        "fewer packets are lost than 'probability' says.",
         json_schema_extra=NONE_OF_THEM,
     )
 
 
 class GilbertElliott(Model):
-    """Two states, in each of which packets are lost with a probability of its own: bursts of loss."""
+    """The Gilbert-Elliott model of bursts of loss: a good and a bad state, each with its own loss probability."""
 
-    model: Literal["gemodel"] = Field(description="netem's loss gemodel.")
-    p: PositiveProbability = Field(description="That a packet finds the good state and leaves it bad.")
-    r: PositiveProbability = Field(description="That a packet finds the bad state and leaves it good: 1/r in a row.")
+    model: Literal["gemodel"] = Field(description="The Gilbert-Elliott model (netem's 'loss gemodel').")
+    p: PositiveProbability = Field(description="Per-packet probability of moving from the good to the bad state.")
+    r: PositiveProbability = Field(
+        description="Per-packet probability of moving from the bad to the good state; the bad state lasts 1/r packets "
+        "on average."
+    )
     bad_loss: Probability = Field(
-        default=1.0, description="Probability of loss in the bad state, 1-h.", json_schema_extra=ALL_OF_THEM
+        default=1.0,
+        description="Probability that a packet is lost in the bad state (1-h in tc).",
+        json_schema_extra=ALL_OF_THEM,
     )
     good_loss: Probability = Field(
-        default=0.0, description="Probability of loss in the good state, 1-k.", json_schema_extra=NONE_OF_THEM
+        default=0.0,
+        description="Probability that a packet is lost in the good state (1-k in tc).",
+        json_schema_extra=NONE_OF_THEM,
     )
 
 
 class FourState(Model):
-    """netem's chain of four states: good; bursts of loss (3) with good packets among them (2); single losses (4)."""
+    """netem's four-state Markov model: good (1), received in a burst (2), lost in a burst (3), isolated loss (4)."""
 
-    model: Literal["state"] = Field(description="netem's loss state.")
-    p13: PositiveProbability = Field(description="From good to a burst.")
-    p31: PositiveProbability = Field(description="From a burst to good.")
-    p32: Probability = Field(
-        default=0.0, description="From loss in a burst to a good packet in it.", json_schema_extra=NONE_OF_THEM
+    model: Literal["state"] = Field(description="The four-state Markov model (netem's 'loss state').")
+    p13: PositiveProbability = Field(
+        description="Per-packet probability of moving from the good state (1) to loss in a burst (3)."
     )
-    p23: Probability = Field(default=1.0, description="And back to loss.", json_schema_extra=ALL_OF_THEM)
-    p14: Probability = Field(default=0.0, description="From good to a single loss.", json_schema_extra=NONE_OF_THEM)
+    p31: PositiveProbability = Field(
+        description="Per-packet probability of moving from loss in a burst (3) to the good state (1)."
+    )
+    p32: Probability = Field(
+        default=0.0,
+        description="Per-packet probability of moving from loss in a burst (3) to a received packet in the burst (2).",
+        json_schema_extra=NONE_OF_THEM,
+    )
+    p23: Probability = Field(
+        default=1.0,
+        description="Per-packet probability of moving from a received packet in a burst (2) back to loss (3).",
+        json_schema_extra=ALL_OF_THEM,
+    )
+    p14: Probability = Field(
+        default=0.0,
+        description="Per-packet probability of moving from the good state (1) to an isolated loss (4).",
+        json_schema_extra=NONE_OF_THEM,
+    )
 
 
 class ListedLoss(Model):
-    """These packets and no others."""
+    """Loss of exactly the listed packets."""
 
-    model: Literal["list"] = Field(description="Packets by number.")
+    model: Literal["list"] = Field(description="The packets that are lost are listed by number.")
     packets: list[Annotated[int, Field(ge=1, le=2**32 - 1)]] = Field(
         min_length=1,
         max_length=10_000,
-        description="Those that are lost, from 1: of at least half the MTU, counted from the start of traffic.",
+        description="Numbers of the packets that are lost. Only packets of at least half the MTU are counted, from 1, "
+        "beginning at the start of traffic.",
         examples=[[100, 101, 250]],
     )
 
@@ -135,29 +162,36 @@ Loss = Annotated[
 
 
 class Jitter(Model):
-    """How the delay varies from packet to packet."""
+    """Variation of the delay from packet to packet."""
 
     spread: PositiveDurationNs = Field(
-        description="How much: half the width of the uniform distribution, the standard deviation of the others."
+        description="How much the delay varies: half the width of the uniform distribution, or the standard deviation "
+        "of the other distributions."
     )
     distribution: Literal["uniform", "normal", "pareto", "paretonormal"] = Field(
-        default="uniform", description="Of the delays."
+        default="uniform", description="Distribution of the delays."
     )
     correlation: Probability = Field(
-        default=0.0, description="Of each delay with the one before.", json_schema_extra=NONE_OF_THEM
+        default=0.0,
+        description="Correlation of each delay with the previous one.",
+        json_schema_extra=NONE_OF_THEM,
     )
     keep_order: bool = Field(
-        default=False, description="No packet overtakes another. Without it, jitter reorders packets."
+        default=False, description="Whether packets stay in order. If not, jitter lets packets overtake each other."
     )
 
 
 class Reorder(Model):
-    """Which packets overtake: they are not delayed."""
+    """Reordering: some packets are not delayed and overtake the packets before them."""
 
-    probability: PositiveProbability = Field(description="That a packet is sent at once.")
-    gap: int = Field(default=0, ge=0, le=2**31, description="Only every so many packets; 0: any.")
+    probability: PositiveProbability = Field(description="Probability that a packet is sent without delay.")
+    gap: int = Field(
+        default=0, ge=0, le=2**31, description="If N, only each N-th packet can be reordered; 0: any packet can be."
+    )
     correlation: Probability = Field(
-        default=0.0, description="With the draw before, as netem means it.", json_schema_extra=NONE_OF_THEM
+        default=0.0,
+        description="Correlation of each random number with the previous one, as netem implements it.",
+        json_schema_extra=NONE_OF_THEM,
     )
 
 
@@ -167,91 +201,132 @@ ReorderField = Annotated[Reorder, BeforeValidator(_as_reorder), Or(PositiveProba
 
 
 class Reverse(Model):
-    """What differs in the other direction, such as that from the receivers to the senders."""
+    """Settings of a link's reverse direction, such as that from the receivers to the senders."""
 
-    rate: RateBps | None = Field(default=None, description="Rate of this direction. Default: as forward.")
-    delay: DurationNs | None = Field(default=None, description="Delay of this direction. Default: as forward.")
-    queue: Queue | None = Field(default=None, description="Queue of this direction. Default: as forward, at this rate.")
+    rate: RateBps | None = Field(
+        default=None, description="Rate in the reverse direction. Default: that of the forward direction."
+    )
+    delay: DurationNs | None = Field(
+        default=None,
+        description="One-way propagation delay in the reverse direction. Default: that of the forward direction.",
+    )
+    queue: Queue | None = Field(
+        default=None,
+        description="Queue in the reverse direction. Default: that of the forward direction, with 'limit' applied to "
+        "the rate of the reverse direction.",
+    )
     loss: LossField = Field(
         default=RandomLoss(model="random", probability=0.0),
-        description="Packets (ACKs, mostly) that are lost: a probability (independent), or a model.",
+        description="Loss of packets (mostly ACKs) in the reverse direction: a probability of independent random loss, "
+        "or a loss model.",
         json_schema_extra=NONE_OF_THEM,
     )
-    jitter: JitterField | None = Field(default=None, description="How the delay varies. Default: not at all.")
+    jitter: JitterField | None = Field(
+        default=None, description="Variation of the delay in the reverse direction. Default: none."
+    )
     duplicate: Probability = Field(
-        default=0.0, description="Probability that a packet arrives twice.", json_schema_extra=NONE_OF_THEM
+        default=0.0,
+        description="Probability that a packet in the reverse direction arrives twice.",
+        json_schema_extra=NONE_OF_THEM,
     )
     corrupt: Probability = Field(
-        default=0.0, description="Probability that a bit of a packet is flipped.", json_schema_extra=NONE_OF_THEM
+        default=0.0,
+        description="Probability that one bit of a packet in the reverse direction is flipped.",
+        json_schema_extra=NONE_OF_THEM,
     )
-    reorder: ReorderField | None = Field(default=None, description="Packets that overtake. Default: none.")
-    schedule: list[Step] = Field(default=[], description="Changes of this direction. Default: none, not as forward.")
+    reorder: ReorderField | None = Field(
+        default=None, description="Reordering of packets in the reverse direction. Default: none."
+    )
+    schedule: list[Step] = Field(
+        default=[],
+        description="Changes of the reverse direction while traffic runs. Default: none; the schedule of the forward "
+        "direction does not apply.",
+    )
     capacity: CapacityFile | None = Field(
         default=None,
-        description="A capacity file, which lists when packets may leave (mahimahi's format); it replaces 'rate'. "
+        description="Path of a capacity file in mahimahi's format, which replaces 'rate' in the reverse direction. "
         "Default: none.",
     )
 
 
 class Step(Model):
-    """What changes at a time; all else stays as it was."""
+    """A change of a link at a given time; fields that are not given stay as they were."""
 
-    at: DurationNs = Field(description="When, after the start of traffic.")
+    at: DurationNs = Field(description="Time of the change, measured from the start of traffic.")
     over: PositiveDurationNs | None = Field(
-        default=None, description="For a ramp of rate, delay and loss: how long it takes. Default: at once."
+        default=None,
+        description="If given, the change is a ramp of rate, delay or random loss that takes this long. Default: the "
+        "change is immediate.",
     )
     every: PositiveDurationNs | None = Field(
-        default=None, description="The ramp's steps: how often. Default: twenty in all."
+        default=None, description="Time between the steps of a ramp. Default: a twentieth of the ramp."
     )
-    rate: RateBps | None = Field(default=None, description="The new rate.")
-    delay: DurationNs | None = Field(default=None, description="The new delay.")
-    loss: LossField | None = Field(default=None, description="The new loss: a probability, or a model.")
-    jitter: JitterField | None = Field(default=None, description="The new jitter.")
-    duplicate: Probability | None = Field(default=None, description="The new probability of arriving twice.")
-    corrupt: Probability | None = Field(default=None, description="The new probability of a flipped bit.")
-    reorder: ReorderField | None = Field(default=None, description="The new reordering.")
-    queue: Queue | None = Field(default=None, description="The new limit and parameters, of the same discipline.")
+    rate: RateBps | None = Field(default=None, description="New rate.")
+    delay: DurationNs | None = Field(default=None, description="New one-way propagation delay.")
+    loss: LossField | None = Field(default=None, description="New loss: a probability, or a loss model.")
+    jitter: JitterField | None = Field(default=None, description="New variation of the delay.")
+    duplicate: Probability | None = Field(default=None, description="New probability that a packet arrives twice.")
+    corrupt: Probability | None = Field(
+        default=None, description="New probability that one bit of a packet is flipped."
+    )
+    reorder: ReorderField | None = Field(default=None, description="New reordering of packets.")
+    queue: Queue | None = Field(
+        default=None, description="New limit and parameters of the queue; its discipline cannot change."
+    )
 
 
 class Link(Model):
-    """A link, in its two directions: its rate and the queue in front of it, and what happens to packets on the wire."""
+    """A link with its two directions: its rate, the queue in front of it, and impairments of packets on the wire."""
 
     rate: RateBps | None = Field(
-        default=None, description="Rate, Ethernet headers included, in each direction. Default: not limited."
+        default=None,
+        description="Rate in each direction, which counts packets with their Ethernet headers. Default: not limited.",
     )
     delay: DurationNs = Field(
-        default=0, description="One-way propagation delay, in each direction.", json_schema_extra=NO_TIME
+        default=0, description="One-way propagation delay in each direction.", json_schema_extra=NO_TIME
     )
     loss: LossField = Field(
         default=RandomLoss(model="random", probability=0.0),
-        description="Packets that are lost on the way there: a probability (independent), or a model.",
+        description="Loss of packets in the forward direction: a probability of independent random loss, or a loss "
+        "model.",
         json_schema_extra=NONE_OF_THEM,
     )
     queue: Queue | None = Field(
         default=None,
-        description="The queue in front of the link, in each direction; only with a rate. Default: bfifo of 1bdp.",
+        description="The queue in front of the link in each direction; it needs a rate. Default: bfifo of 1bdp.",
     )
     jitter: JitterField | None = Field(
-        default=None, description="How the delay varies on the way there: a spread, or more. Default: not at all."
+        default=None,
+        description="Variation of the delay in the forward direction: a duration, or a mapping with details. Default: "
+        "none.",
     )
     duplicate: Probability = Field(
-        default=0.0, description="Probability that a packet arrives twice.", json_schema_extra=NONE_OF_THEM
+        default=0.0,
+        description="Probability that a packet in the forward direction arrives twice.",
+        json_schema_extra=NONE_OF_THEM,
     )
     corrupt: Probability = Field(
-        default=0.0, description="Probability that a bit of a packet is flipped.", json_schema_extra=NONE_OF_THEM
+        default=0.0,
+        description="Probability that one bit of a packet in the forward direction is flipped.",
+        json_schema_extra=NONE_OF_THEM,
     )
     reorder: ReorderField | None = Field(
-        default=None, description="Packets that overtake those before: a probability, or more. Default: none."
+        default=None,
+        description="Reordering of packets in the forward direction: a probability, or a mapping with details. "
+        "Default: none.",
     )
     schedule: list[Step] = Field(
-        default=[], description="What changes while traffic runs, in the direction there. Default: nothing."
+        default=[], description="Changes of the forward direction while traffic runs. Default: none."
     )
     capacity: CapacityFile | None = Field(
         default=None,
-        description="Instead of a rate, a file of times in ms at which a full packet may leave, in mahimahi's format. "
-        "Its path is relative to the experiment file. Default: none.",
+        description="Path, relative to the experiment file, of a capacity file in mahimahi's format, which replaces "
+        "'rate' in the forward direction: it lists the times in ms at which a full-size packet may leave. Default: "
+        "none.",
     )
-    reverse: Reverse = Field(default=Reverse(), description="What differs in the other direction.")
+    reverse: Reverse = Field(
+        default=Reverse(), description="Settings of the reverse direction that differ from the forward direction."
+    )
 
 
 Reverse.model_rebuild()

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Parts that may be written in a short way: one value instead of a mapping.  For editors."""
+"""The JSON Schema of parts that may be written in short form: as a single value instead of a mapping."""
 
 from __future__ import annotations
 
@@ -15,9 +15,10 @@ __all__ = ["Or"]
 
 @dataclass(frozen=True)
 class Or:
-    """Tells editors of the short way to write a part."""
+    """An annotation that adds the short form of a part to the JSON Schema."""
 
     short: Any
+    """The type of the single value that may be written instead of a mapping."""
 
     def __get_pydantic_json_schema__(self, core: CoreSchema, handler: GetJsonSchemaHandler) -> JsonSchemaValue:
         return {"anyOf": [TypeAdapter(self.short).json_schema(), handler(core)]}

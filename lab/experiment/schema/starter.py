@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""An experiment to start from."""
+"""The experiment file that ``lab new`` writes as a starting point."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ __all__ = ["starter"]
 
 
 def starter(name: str) -> str:
-    """Return the text of a commented experiment called *name*.
+    """Return the text of a commented experiment file for an experiment with the name *name*.
 
     Raises:
-        InputError: No experiment can be called so.
+        InputError: *name* is not a valid name of an experiment.
     """
     if not re.fullmatch(NAME_PATTERN, name):
-        raise InputError(f"no experiment can be called {show(name)}; expected {PATTERN_MEANINGS[NAME_PATTERN]}")
+        raise InputError(f"an experiment cannot be called {show(name)}; expected {PATTERN_MEANINGS[NAME_PATTERN]}")
     template = resources.files("lab.experiment.schema").joinpath("starter.yaml").read_text(encoding="utf-8")
     return template.replace("name: NAME", f"name: {name}")

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The topologies that a file may declare.
+"""The topologies that an experiment file may declare.
 
-To add one, write a model with a ``kind`` of its own, add it to :data:`Topology`, and list its nodes and links in
+To add a topology, write a model with its own ``kind``, add it to :data:`Topology`, and make its nodes and links in
 :mod:`lab.experiment.resolve.graph`.
 """
 
@@ -33,100 +33,144 @@ Centre = Literal["router", "switch"]
 
 
 class Bottleneck(Link):
-    """The link that is shared."""
+    """The link that the flows share."""
 
     rate: RateBps | None = Field(
         default=None,
-        description="Rate of the link, Ethernet headers included, in each direction. Default: the mean of 'capacity'.",
+        description="Rate in each direction, which counts packets with their Ethernet headers; it is required unless "
+        "'capacity' is given. Default: the mean rate of 'capacity'.",
     )
-    delay: DurationNs = Field(description="One-way propagation delay, in each direction.")
+    delay: DurationNs = Field(description="One-way propagation delay in each direction.")
 
 
 class Access(Model):
     """The link between each host and its router."""
 
     rate: RateBps | list[RateBps] | None = Field(
-        default=None, description="Rate of each access link; a list has one for each pair. Default: not limited."
+        default=None,
+        description="Rate of each access link in each direction; a list gives a value for each pair of hosts. Default: "
+        "not limited.",
     )
     delay: DurationNs | list[DurationNs] = Field(
         default=0,
-        description="One-way propagation delay of each access link, in each direction; a list has one for each pair.",
+        description="One-way propagation delay of each access link in each direction; a list gives a value for each "
+        "pair of hosts.",
         json_schema_extra=NO_TIME,
     )
     queue: Queue | None = Field(
-        default=None, description="The queue in front of each access link; only with a rate. Default: bfifo of 1bdp."
+        default=None,
+        description="The queue in front of each access link in each direction; it needs a rate. Default: bfifo of "
+        "1bdp.",
     )
 
 
 class Dumbbell(Model):
     """Hosts s1…sN – router r1 – bottleneck – router r2 – hosts d1…dN."""
 
-    kind: Literal["dumbbell"] = Field(description="The shape: senders, a router, the bottleneck, a router, receivers.")
-    pairs: int = Field(default=1, ge=1, le=100, description="N: hosts s1…sN on the left and d1…dN on the right.")
+    kind: Literal["dumbbell"] = Field(
+        description="Kind of topology: senders and receivers on both sides of one bottleneck between two routers."
+    )
+    pairs: int = Field(
+        default=1,
+        ge=1,
+        le=100,
+        description="Number N of pairs of hosts: s1…sN on the left and d1…dN on the right.",
+    )
     access: Access = Field(default=Access(), description="The links between the hosts and their router.")
-    bottleneck: Bottleneck = Field(description="The link between the routers.")
+    bottleneck: Bottleneck = Field(
+        description="The link between the routers; its forward direction is from r1 to r2, from left to right."
+    )
 
 
 class ParkingLot(Model):
-    """Routers r1…r(K+1) in a row, K bottlenecks between them; s0 and d0 at the ends, sK and dK around the K-th."""
+    """Routers r1…r(K+1) in a row with K bottlenecks; s0 and d0 are at the ends, sN and dN at both ends of the N-th."""
 
-    kind: Literal["parking-lot"] = Field(description="The shape: several bottlenecks in a row.")
-    hops: int = Field(ge=1, le=50, description="K: bottlenecks bottleneck1…bottleneckK.")
+    kind: Literal["parking-lot"] = Field(description="Kind of topology: several bottlenecks in a row.")
+    hops: int = Field(ge=1, le=50, description="Number K of bottlenecks: bottleneck1…bottleneckK.")
     access: Access = Field(default=Access(), description="The links between the hosts and their routers.")
-    bottleneck: Bottleneck = Field(description="Each link between two routers.")
+    bottleneck: Bottleneck = Field(
+        description="Settings of each link between two routers; its forward direction is from r1 towards the last "
+        "router."
+    )
 
 
 class Star(Model):
-    """Hosts h1…hN around one node."""
+    """Hosts h1…hN around one router or switch."""
 
-    kind: Literal["star"] = Field(description="The shape: one router or switch in the middle.")
-    hosts: int = Field(ge=2, le=200, description="N: hosts h1…hN.")
-    centre: Centre = Field(default="router", description="What is in the middle: router r1 or switch w1.")
-    link: Link = Field(default=Link(), description="Each host's link; forward is from the host.")
+    kind: Literal["star"] = Field(description="Kind of topology: hosts around one router or switch.")
+    hosts: int = Field(ge=2, le=200, description="Number N of hosts: h1…hN.")
+    centre: Centre = Field(default="router", description="Role of the node in the middle: router (r1) or switch (w1).")
+    link: Link = Field(
+        default=Link(),
+        description="Settings of each host's link; its forward direction is from the host to the node in the middle.",
+    )
 
 
 class Linear(Model):
-    """Routers or switches in a row, a host at each."""
+    """Routers or switches in a row, with a host at each of them."""
 
-    kind: Literal["linear"] = Field(description="The shape: a row, with a host at each of its nodes.")
-    hosts: int = Field(ge=2, le=100, description="N: hosts h1…hN, at r1…rN (w1…wN if they are switches).")
-    centre: Centre = Field(default="router", description="What is in the row: routers or switches.")
-    access: Link = Field(default=Link(), description="Each host's link; forward is from the host.")
-    link: Link = Field(default=Link(), description="Each link of the row; forward is from the first to the last.")
+    kind: Literal["linear"] = Field(description="Kind of topology: a row of nodes with a host at each of them.")
+    hosts: int = Field(
+        ge=2, le=100, description="Number N of hosts: h1…hN, at the routers r1…rN or the switches w1…wN."
+    )
+    centre: Centre = Field(default="router", description="Role of the nodes in the row: router or switch.")
+    access: Link = Field(
+        default=Link(), description="Settings of each host's link; its forward direction is from the host."
+    )
+    link: Link = Field(
+        default=Link(),
+        description="Settings of each link in the row; its forward direction is from the first node towards the last.",
+    )
 
 
 class Tree(Model):
     """A tree of routers or switches with hosts at its leaves."""
 
-    kind: Literal["tree"] = Field(description="The shape: a tree with hosts at its leaves.")
-    depth: int = Field(ge=1, le=6, description="Levels of links from the root to the hosts.")
-    fanout: int = Field(ge=2, le=50, description="What hangs below each node: fanout^depth hosts h1… in all.")
-    centre: Centre = Field(default="switch", description="What the inner nodes are: r1… or w1…, r1 or w1 the root.")
-    link: Link = Field(default=Link(), description="Each link; forward is towards the root.")
+    kind: Literal["tree"] = Field(description="Kind of topology: a tree with hosts at its leaves.")
+    depth: int = Field(ge=1, le=6, description="Number of links on the path from the root to each host.")
+    fanout: int = Field(
+        ge=2,
+        le=50,
+        description="Number of nodes below each inner node; in total there are fanout^depth hosts, h1, h2 ….",
+    )
+    centre: Centre = Field(
+        default="switch",
+        description="Role of the inner nodes: router (r1, r2 …) or switch (w1, w2 …); the root is r1 or w1.",
+    )
+    link: Link = Field(default=Link(), description="Settings of each link; its forward direction is towards the root.")
 
 
 class SingleLink(Model):
     """Host s1 – link – host d1."""
 
-    kind: Literal["single-link"] = Field(description="The shape: two hosts and a link.")
-    link: Link = Field(description="The link, forward from s1 to d1.")
+    kind: Literal["single-link"] = Field(description="Kind of topology: two hosts and one link.")
+    link: Link = Field(description="The link; its forward direction is from s1 to d1.")
 
 
 class CustomLink(Link):
-    """A link between two nodes by name."""
+    """A link between two named nodes."""
 
-    source: NodeName = Field(alias="from", description="One end; forward is from here.", examples=["s1"])
-    destination: NodeName = Field(alias="to", description="The other end.", examples=["r1"])
+    source: NodeName = Field(
+        alias="from",
+        description="Node at one end of the link; the forward direction begins here.",
+        examples=["s1"],
+    )
+    destination: NodeName = Field(alias="to", description="Node at the other end of the link.", examples=["r1"])
 
 
 class Custom(Model):
-    """Any nodes, and any links between them."""
+    """Nodes and links that the file lists one by one."""
 
-    kind: Literal["custom"] = Field(description="The shape: as listed.")
+    kind: Literal["custom"] = Field(description="Kind of topology: the listed nodes and links.")
     nodes: dict[NodeName, Literal["host", "router", "switch"]] = Field(
-        min_length=2, max_length=400, description="Name → what it is.", examples=[{"s1": "host", "r1": "router"}]
+        min_length=2,
+        max_length=400,
+        description="Name of a node → its role.",
+        examples=[{"s1": "host", "r1": "router"}],
     )
-    links: dict[NodeName, CustomLink] = Field(min_length=1, max_length=1000, description="Name → the link.")
+    links: dict[NodeName, CustomLink] = Field(
+        min_length=1, max_length=1000, description="Name of a link → its settings."
+    )
 
 
 Topology = Annotated[

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The scalar types of the schema: each parses what is written and tells editors what may be written.
+"""The scalar types of the schema.  Each parses a value of the file, and describes the allowed texts to editors.
 
-A value is held in the base unit that its type names, whatever unit it was written in.
+The parsed value is in the base unit that the type's name mentions, whatever unit the file uses.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ _MAX_DURATION_NS = 24 * 3600 * 10**9
 _MAX_RATE_BPS = 10**12
 _MAX_SIZE_BYTES = 2**31 - 1
 
-# netem keeps the probability in 32 bits: below this it would never drop anything.
+# netem stores a probability in 32 bits; with a smaller one than this it would never drop a packet.
 _MIN_LOSS = 2.0**-32
 
 
@@ -62,8 +62,10 @@ def _ranged(
 def _rate(value: object) -> int:
     rate_bps = _ranged(units.parse_rate, units.format_rate, 8, _MAX_RATE_BPS, "a rate")(value)
     if rate_bps % 8:
-        # tc hands the kernel bytes per second; it would cut the rest off.
-        raise ValueError(f"found {units.show(value)}; expected a multiple of 8 bit/s (the kernel counts whole bytes)")
+        # tc passes rates to the kernel in bytes per second and would discard a fraction of a byte.
+        raise ValueError(
+            f"found {units.show(value)}; expected a multiple of 8 bit/s, because the kernel counts bytes per second"
+        )
     return rate_bps
 
 
@@ -95,13 +97,16 @@ def _socket_buffer(value: object) -> int | Literal["auto"]:
 
 def _tc_value(value: object) -> bool | int | str:
     if value is False:
-        # Leaving the word out is not its opposite: fq_codel marks ECN unless told noecn.
-        raise ValueError("found false; expected tc's own word for it, such as noecn: true, or nothing at all")
+        # Some parameters are on by default: without noecn, for example, fq_codel marks packets with ECN.  False would
+        # suggest that lab can switch such a parameter off without tc's own word for it.
+        raise ValueError(
+            "found false; expected tc's own parameter that switches it off, such as noecn: true, or no parameter"
+        )
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(_TC_WORD, value)):
         return value
     raise ValueError(
-        f"found {units.show(value)}; expected what tc reads as one word: letters, digits, '.', '_' and '%', "
-        "such as 5ms; or true for a parameter without a value"
+        f"found {units.show(value)}; expected a single word of letters, digits, '.', '_' and '%', such as 5ms, or "
+        "true for a parameter without a value"
     )
 
 
@@ -115,21 +120,21 @@ _SIZE_JSON = _json(units.SIZE_PATTERN, "16MiB", "64kB", "1500B")
 RateBps = Annotated[
     int, PlainValidator(_rate), WithJsonSchema(_json(units.RATE_PATTERN, "20mbit", "1.5gbit", "500kbit"))
 ]
-"""Bit/s."""
+"""A rate in bit/s."""
 
 DurationNs = Annotated[
     int,
     PlainValidator(_ranged(units.parse_duration, units.format_duration, 0, _MAX_DURATION_NS, "a duration")),
     WithJsonSchema(_json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)),
 ]
-"""Nanoseconds, 0 included."""
+"""A duration in nanoseconds, which may be 0."""
 
 PositiveDurationNs = Annotated[
     int,
     PlainValidator(_ranged(units.parse_duration, units.format_duration, 1, _MAX_DURATION_NS, "a duration")),
     WithJsonSchema(_json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)),
 ]
-"""Nanoseconds, more than 0."""
+"""A duration in nanoseconds, greater than 0."""
 
 LossProbability = Annotated[
     float,
@@ -143,7 +148,7 @@ LossProbability = Annotated[
         }
     ),
 ]
-"""A fraction in [0, 1)."""
+"""A loss probability as a fraction in [0, 1)."""
 
 
 def _probability_json(**limits: float) -> dict[str, Any]:
@@ -151,12 +156,12 @@ def _probability_json(**limits: float) -> dict[str, Any]:
 
 
 Probability = Annotated[float, PlainValidator(units.parse_probability), WithJsonSchema(_probability_json(minimum=0))]
-"""A fraction in [0, 1]."""
+"""A probability as a fraction in [0, 1]."""
 
 PositiveProbability = Annotated[
     float, PlainValidator(_positive_probability), WithJsonSchema(_probability_json(exclusiveMinimum=0))
 ]
-"""A fraction in (0, 1]."""
+"""A probability as a fraction in (0, 1]."""
 
 QueueLimit = Annotated[
     units.QueueLimit,
@@ -170,12 +175,12 @@ SizeBytes = Annotated[
     PlainValidator(_ranged(units.parse_size, units.format_size, 1, 10**15, "a size")),
     WithJsonSchema(_SIZE_JSON),
 ]
-"""Bytes, more than 0."""
+"""A size in bytes, greater than 0."""
 
 SocketBuffer = Annotated[
     int | Literal["auto"], PlainValidator(_socket_buffer), WithJsonSchema({"anyOf": [{"const": "auto"}, _SIZE_JSON]})
 ]
-"""Bytes, or ``auto``."""
+"""A size in bytes, or ``auto``."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _FLOW_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
@@ -189,21 +194,22 @@ _MODULE_PARAMETER = r"^[a-z][a-z0-9_]{0,40}$"
 
 PATTERN_MEANINGS = {
     _NODE_PATTERN: "a node's name, or a pattern such as 's*'",
-    _SYSCTL: "a setting of the network, such as net.ipv4.tcp_slow_start_after_idle",
-    _MODULE_PARAMETER: "small letters, digits and '_', as the kernel's module spells its parameters",
-    NAME_PATTERN: "up to 64 letters, digits, '_' and '-', the first a letter or digit",
-    _FLOW_NAME: "up to 32 letters, digits, '_' and '-', the first a letter",
-    _NODE_NAME: "up to 9 letters, digits and '_', the first a letter: the kernel's names of interfaces have 15",
-    _CC_NAME: "up to 15 small letters, digits and '_', such as cubic or bbr",
-    _TC_NAME: "small letters, digits and '_', as tc spells its parameters",
+    _SYSCTL: "a sysctl of the network, such as net.ipv4.tcp_slow_start_after_idle",
+    _MODULE_PARAMETER: "lowercase letters, digits and '_', as in the parameters of kernel modules",
+    NAME_PATTERN: "up to 64 letters, digits, '_' and '-', beginning with a letter or digit",
+    _FLOW_NAME: "up to 32 letters, digits, '_' and '-', beginning with a letter",
+    _NODE_NAME: "up to 9 letters, digits and '_', beginning with a letter, because the kernel limits the names of "
+    "interfaces to 15 characters",
+    _CC_NAME: "up to 15 lowercase letters, digits and '_', such as cubic or bbr",
+    _TC_NAME: "lowercase letters, digits and '_', as in the parameters of tc",
 }
-"""Patterns of text, for people."""
+"""Regular expression → its meaning in words, for messages."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
-"""A name that is safe in a path on every file system."""
+"""A name that may be part of a path on all file systems."""
 
 NodeName = Annotated[str, Field(pattern=_NODE_NAME)]
-"""With ``-eth99`` behind it, it must fit in IFNAMSIZ (16, the end included)."""
+"""The name of a node; followed by ``-eth99``, it fits in IFNAMSIZ (16, including the terminating NUL)."""
 
 NodePattern = Annotated[str, Field(pattern=_NODE_PATTERN)]
 SysctlName = Annotated[str, Field(pattern=_SYSCTL)]
@@ -217,7 +223,7 @@ def _setting(value: object) -> str:
         return str(value)
     if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_. -]{1,200}", value):
         return " ".join(value.split())
-    raise ValueError(f"found {units.show(value)}; expected a number, words, or true or false")
+    raise ValueError(f"found {units.show(value)}; expected a number, a text of words, or true or false")
 
 
 SysctlValue = Annotated[
@@ -225,7 +231,7 @@ SysctlValue = Annotated[
     PlainValidator(_setting),
     WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}, {"type": "boolean"}]}),
 ]
-"""As it is written to the kernel: true is 1."""
+"""A sysctl's or module parameter's value as it is written to the kernel; true is written as 1, false as 0."""
 
 FlowName = Annotated[str, Field(pattern=_FLOW_NAME)]
 
@@ -236,7 +242,7 @@ CongestionControl = Annotated[
     Field(pattern=_CC_NAME, examples=["cubic", "bbr", "reno", "vegas", "dctcp"]),
     AfterValidator(lambda name: _OTHER_CC_NAMES.get(name, name)),
 ]
-"""Any name that the kernel could know (TCP_CA_NAME_MAX is 16): whether it does is the kernel's to say."""
+"""A name that an algorithm may have (TCP_CA_NAME_MAX is 16); only the kernel knows whether it has the algorithm."""
 
 _TcValue = Annotated[
     bool | int | str,
@@ -244,4 +250,4 @@ _TcValue = Annotated[
     WithJsonSchema({"anyOf": [{"const": True}, {"type": "integer"}, {"type": "string", "pattern": _TC_WORD}]}),
 ]
 TcParameters = dict[Annotated[str, Field(pattern=_TC_NAME)], _TcValue]
-"""Parameters of a qdisc in ``tc``'s own spelling; ``true`` is a word without a value."""
+"""Parameters of a qdisc as ``tc`` spells them; the value ``true`` stands for a parameter without a value."""

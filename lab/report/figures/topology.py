@@ -16,7 +16,7 @@ from lab.job.protocol import Direction, Job, Link
 from lab.report.figures.style import GREY, PAGE_INCHES, styled
 from lab.units import format_duration, format_percent, format_rate, format_size
 
-MAX_HOSTS = 12
+MAX_PAIRS = 12
 """Largest number of pairs of hosts whose flows are drawn; a text below them says how many more there are."""
 
 _FLOW = "#0072B2"
@@ -176,7 +176,7 @@ def _draw_flows(axes: Axes, places: dict[str, tuple[float, float]], jobs: Sequen
             ends.setdefault(flow["group"], {})[flow["congestion_control"]] = None
     bottom = min(y for _, y in places.values())
     depth = bottom - 0.62
-    for (source, destination), groups in list(pairs.items())[:MAX_HOSTS]:
+    for (source, destination), groups in list(pairs.items())[:MAX_PAIRS]:
         x0, x1 = places[source][0], places[destination][0]
         arrow = FancyArrowPatch(
             (x0, depth),
@@ -202,8 +202,8 @@ def _draw_flows(axes: Axes, places: dict[str, tuple[float, float]], jobs: Sequen
             color=_FLOW,
         )
         depth -= 0.42
-    if len(pairs) > MAX_HOSTS:
-        axes.text(0, depth, f"and {len(pairs) - MAX_HOSTS} more pairs of hosts", fontsize=6.8, color=GREY)
+    if len(pairs) > MAX_PAIRS:
+        axes.text(0, depth, f"and {len(pairs) - MAX_PAIRS} more pairs of hosts", fontsize=6.8, color=GREY)
     axes.set_ylim(depth + 0.1, max(y for _, y in places.values()) + 1.0)
 
 

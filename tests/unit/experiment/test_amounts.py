@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Short flows: when they begin, how much they send, and what is refused of the files that say so."""
+"""Short flows: their start times and sizes, and the errors in files of sizes and in the fields of short flows."""
 
 from __future__ import annotations
 
@@ -46,10 +46,10 @@ def test_poisson_s_gaps_are_exponential(tmp_path: Path) -> None:
     assert min(times) > 2e9
     assert max(times) < 60e9
     assert times == sorted(times)
-    # Of 58 s × 50 in a second, four standard deviations of a Poisson number.
+    # 58 s with 50 arrivals per second; the tolerance is four standard deviations of the Poisson distribution.
     assert abs(len(times) - 2900) < 4 * 2900**0.5
     gaps_ms = [(after - before) / 1e6 for before, after in pairwise(times)]
-    # An exponential distribution's standard deviation is its mean, and its median is ln 2 of it.
+    # The standard deviation of an exponential distribution equals its mean, and its median is ln 2 times the mean.
     assert statistics.fmean(gaps_ms) == pytest.approx(20, rel=0.08)
     assert statistics.stdev(gaps_ms) == pytest.approx(20, rel=0.1)
     assert statistics.median(gaps_ms) == pytest.approx(20 * 0.693, rel=0.1)
@@ -67,7 +67,7 @@ def test_all_cells_of_a_repetition_meet_the_same_flows(tmp_path: Path) -> None:
     assert first == third
     assert second == fourth
     assert first != second
-    # The jitter of a start moves all of them, and changes nothing else.
+    # The jitter shifts the start times of all short flows by the same time, and changes nothing else.
     moved = arrivals(tmp_path, pareto, "start_jitter=1s")
     assert first is not None
     assert moved["bytes"] == first["bytes"]
@@ -87,7 +87,7 @@ def test_pareto_s_sizes_and_their_mean(shape: float, largest: int) -> None:
     least = 30_000 * (shape - 1) / shape
     assert min(sizes) == pytest.approx(least, rel=1e-3)
     assert max(sizes) <= largest
-    # E[min(X, L)] of Pareto's distribution with the smallest value `least`.
+    # The mean is E[min(X, L)] of a Pareto distribution with the smallest value `least`.
     mean = least + least / (shape - 1) * (1 - (least / largest) ** (shape - 1))
     assert statistics.fmean(sizes) == pytest.approx(mean, rel=0.01)
     # P(X > x) = (least / x) ** shape
@@ -116,11 +116,11 @@ def test_sizes_of_a_file(tmp_path: Path) -> None:
         ("", "found no size; expected one on each line"),
         ("ten\n", "line 1: found 'ten'; expected"),
         ("0\n", "line 1: found '0'; expected from 1 B"),
-        ("1000 0.5\n2000\n", "line 2: found '2000'; expected a size and a probability, as before"),
+        ("1000 0.5\n2000\n", "line 2: found '2000'; expected a size and a probability, as in the lines before"),
         ("1000\n2000 1\n", "line 2: found '2000 1'; expected a size"),
         ("1000 0.5 3\n", "line 1: found '1000 0.5 3'; expected a size"),
-        ("1000 0.5\n2000 0.4\n", "line 2: found '2000 0.4'; expected both to rise"),
-        ("1000 0.5\n900 1\n", "line 2: found '900 1'; expected both to rise"),
+        ("1000 0.5\n2000 0.4\n", "line 2: found '2000 0.4'; expected sizes that do not decrease"),
+        ("1000 0.5\n900 1\n", "line 2: found '900 1'; expected sizes that do not decrease"),
         ("1000 0.5\n2000 0.9\n", "found 0.9 as the last probability; expected 1"),
         ("1000 1.5\n", "line 1: found '1.5'; expected a cumulative probability"),
     ],
@@ -134,20 +134,20 @@ def test_a_file_of_sizes_that_is_none(tmp_path: Path, text: str, expected: str) 
 
 
 REFUSED = {
-    "flows.web.amount=null": "flows.web.amount: found none; expected how much each of the short flows sends",
+    "flows.web.amount=null": "flows.web.amount: found no amount for short flows; expected how much each",
     "flows.web.amount={distribution: pareto, mean: 30kB, shape: 1}": "flows.web.amount.shape: found 1; expected more",
     "flows.web.amount={distribution: file, file: no.txt}": "flows.web.amount.file: found 'no.txt': ",
     "flows.web.arrivals={per_second: 0}": "flows.web.arrivals.per_second: found 0; expected more than 0",
-    "flows.web.arrivals.per_second=500": "arrivals.per_second: found some 29000 flows in all; expected at most 10000",
-    "flows.web.arrivals.per_second=0.01": "arrivals.per_second: found less than one flow in 58 s; expected more",
-    "flows.web.direction=reverse": "flows.web.direction: found direction of short flows; expected 'from' and 'to' the",
-    "flows.web.on=1s": "flows.web.on: found on of short flows; expected none",
-    "flows.web.rate=1mbit": "flows.web.rate: found rate of short flows; expected none",
-    "flows.web.message=1kB": "flows.web.message: found message of short flows; expected none",
-    "flows.bulk.protocol=udp": "flows.bulk.rate: found none; expected the rate of a UDP flow",
-    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, cc: bbr}": "flows.bulk.cc: found cc of a UDP flow",
-    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, message: 2kB}": "expected from 16 B to 1.472 kB",
-    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, mss: 500}": "flows.bulk.mss: found mss of a UDP flow",
+    "flows.web.arrivals.per_second=500": "found about 29000 short flows in total; expected at most 10000",
+    "flows.web.arrivals.per_second=0.01": "arrivals.per_second: found fewer than one flow in 58 s on average",
+    "flows.web.direction=reverse": "flows.web.direction: found 'direction' for short flows; expected none; exchange",
+    "flows.web.on=1s": "flows.web.on: found 'on' for short flows; expected none",
+    "flows.web.rate=1mbit": "flows.web.rate: found 'rate' for short flows; expected none",
+    "flows.web.message=1kB": "flows.web.message: found 'message' for short flows; expected none",
+    "flows.bulk.protocol=udp": "flows.bulk.rate: found no rate for a UDP flow",
+    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, cc: bbr}": "flows.bulk.cc: found 'cc' for a UDP flow",
+    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, message: 2kB}": "expected a size from 16 B to 1.472 kB",
+    "flows.bulk={from: s2, to: d2, protocol: udp, rate: 1mbit, mss: 500}": "flows.bulk.mss: found 'mss' for a UDP flow",
 }
 
 

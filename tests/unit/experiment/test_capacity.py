@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Traces in mahimahi's format: what they come to, what is refused, and that a run's folder has them."""
+"""Capacity files in mahimahi's format: the rates and times in them, their errors, and the copies in a run's folder."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def test_a_capacity_file_s_rate_and_times(tmp_path: Path) -> None:
     loaded = load_experiment(written(tmp_path, "1\n1\n3\n\n# a comment\n10\n"))
     (trial,) = make_plan(loaded.checked).trials
     way = next(link["ab"] for link in trial.job["links"] if link["name"] == "bottleneck")
-    # Four packets of 1514 bytes in 10 ms.
+    # The file allows four packets of 1514 bytes in 10 ms.
     assert way["rate_bps"] == 4 * 1514 * 8 * 100
     assert way["capacity"]
     assert opportunities_ms(way["capacity"]) == [1, 1, 3, 10]
@@ -53,11 +53,11 @@ def test_a_capacity_file_s_rate_and_times(tmp_path: Path) -> None:
     [
         ("1\nx\n", "line 2: found 'x'; expected a time in ms, such as 12"),
         ("1\n-3\n", "line 2: found '-3'; expected a time in ms"),
-        ("5\n4\n", "line 2: found 4 after 5; expected times that do not fall"),
+        ("5\n4\n", "line 2: found 4 after 5; expected times that do not decrease"),
         ("", "found no time after 0; expected at least one"),
         ("0\n0\n", "found no time after 0; expected at least one"),
         ("3600001\n", "line 1: found 3600001; expected at most 3600000 ms"),
-        ("7\n" * 256, "line 256: found more than 255 opportunities in a ms"),
+        ("7\n" * 256, "line 256: found more than 255 opportunities in one ms"),
     ],
 )
 def test_what_is_no_capacity_file_is_said_with_its_line(tmp_path: Path, lines: str, expected: str) -> None:
@@ -73,10 +73,20 @@ def test_what_is_no_capacity_file_is_said_with_its_line(tmp_path: Path, lines: s
         ("some/my.mahimahi", "none.mahimahi", "topology.bottleneck.capacity: found 'none.mahimahi': "),
         (
             "capacity: some/my.mahimahi",
+            "capacity: 20mbit",
+            "found '20mbit'; expected the path of a capacity file; a constant rate is 'rate: 20mbit'",
+        ),
+        ("capacity: some", "capacty: some", "unknown field 'capacty'; did you mean 'capacity'?"),
+        (
+            "capacity: some/my.mahimahi",
             "capacity: 3",
             "topology.bottleneck.capacity: found 3; expected the path of a file",
         ),
-        ("delay: 10ms", "delay: 10ms, rate: 1mbit", "found a capacity file beside a rate; expected one of the two"),
+        (
+            "delay: 10ms",
+            "delay: 10ms, rate: 1mbit",
+            "found a capacity file together with a rate; expected only one of them",
+        ),
         (
             "delay: 10ms",
             "delay: 10ms, queue: {discipline: codel}",
@@ -85,7 +95,7 @@ def test_what_is_no_capacity_file_is_said_with_its_line(tmp_path: Path, lines: s
         (
             "delay: 10ms",
             "delay: 10ms, schedule: [{at: 1s, rate: 1mbit}]",
-            "found changes of rate or queue beside a capacity file",
+            "found changes of rate or queue together with a capacity file",
         ),
         (
             "capacity: some/my.mahimahi, ",

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Files that extend others: what they come to, and where their mistakes are said to be."""
+"""Experiment files that extend others: the result of merging them, and the reported places of mistakes."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ def test_what_is_stored_stands_alone(tmp_path: Path) -> None:
     alone.mkdir()
     (alone / "experiment.yaml").write_bytes(loaded.text)
     assert load_experiment(alone / "experiment.yaml").raw == loaded.raw
-    # A file that extends nothing is stored as it is, comments and all.
+    # A file that extends no other file is stored unchanged, including its comments.
     assert load_experiment(tmp_path / "base.yaml").text == BASE.encode()
 
 
@@ -83,11 +83,11 @@ def test_what_cannot_be_extended(tmp_path: Path) -> None:
     assert "child.yaml:1:10: extends: found 'none.yaml': " in refused(tmp_path, "extends: none.yaml\n")
     assert "there is no such file" in refused(tmp_path, "extends: none.yaml\n")
     assert "extends: found 3; expected the path of another experiment file" in refused(tmp_path, "extends: 3\n")
-    assert "found 'child.yaml', which extends this file; expected no circle" in refused(
+    assert "found 'child.yaml', which is this file or extends it; expected another file" in refused(
         tmp_path, "extends: child.yaml\n"
     )
     circle = refused(tmp_path, "extends: base.yaml\n", "extends: child.yaml\n")
-    assert circle.startswith("base.yaml:1:10: extends: found 'child.yaml', which extends this file")
+    assert circle.startswith("base.yaml:1:10: extends: found 'child.yaml', which is this file or extends it")
 
 
 def test_what_a_base_names_lies_beside_the_base(tmp_path: Path) -> None:
@@ -102,5 +102,5 @@ def test_what_a_base_names_lies_beside_the_base(tmp_path: Path) -> None:
     loaded = load(tmp_path, "extends: below/base.yaml\nname: child\n")
     assert loaded.raw["topology"]["bottleneck"]["capacity"] == "below/own.mahimahi"
     assert sorted(loaded.files) == ["below/own.mahimahi", "below/sizes.txt"]
-    # And so it is written out, for whoever runs it again.
+    # The stored text contains the same paths, so that the experiment can be run again from it.
     assert b"below/own.mahimahi" in loaded.text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The JSON Schema is current, accepts what we ship and flags what we refuse."""
+"""The JSON Schema: the committed file is current, accepts the shipped experiment and rejects invalid values."""
 
 import re
 from collections.abc import Iterator
@@ -28,7 +28,7 @@ _TYPES: dict[str, tuple[type, ...]] = {
 
 
 def _accepts(schema: dict[str, Any], value: Any) -> bool:
-    """Say whether ``value`` fits, for the words of JSON Schema that ours uses (a new one is a KeyError)."""
+    """Return whether ``value`` is valid; only the keywords that our schema uses are known, others raise KeyError."""
     return all(_WORDS[word](schema, value) for word in schema)
 
 
@@ -90,7 +90,7 @@ def test_the_shipped_experiment_fits_and_names_the_schema() -> None:
     assert (SHIPPED.parent / named[1]).resolve() == SCHEMA_FILE
 
 
-# Mistakes that stand in one value: what the schema can see.
+# Mistakes in a single value, which the schema can detect.
 _SEEN = [
     "rate_unit", "rate_bare", "rate_bytes_per_second", "rate_list", "delay_negative", "discipline_typo", "limit_unit",
     "limit_kb", "parameter_name", "kind", "pairs_text", "pairs_fraction", "pairs_many", "access_text", "name_path",
@@ -129,6 +129,6 @@ def test_every_field_is_described_and_no_other_is_allowed() -> None:
 def test_no_default_is_in_units_that_a_file_may_not_use() -> None:
     for part in _objects(SCHEMA):
         for name, field in part["properties"].items():
-            # null stands for "as described".
+            # The default null means that the description states the default.
             if field.get("default") is not None:
                 assert _accepts(field, field["default"]), name

@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 # ruff: noqa: E501
-"""Topologies, links, flows and hosts: what they come to, and what is refused with which words."""
+"""Topologies, links, flows and hosts: the jobs that are made from them, and the messages for invalid ones."""
 
 from __future__ import annotations
 
@@ -40,20 +40,21 @@ PATH = "a: {from: s1, to: w1}, b: {from: w1, to: w2}, c: {from: w2, to: r1}, d: 
 REFUSED = {
     "topology.kind=ring": "topology.kind: found 'ring'; expected one of dumbbell, parking-lot, star, linear, tree",
     "topology={kind: tree, depth: 3, fanout: 6}": "topology.fanout: found 6, which makes 216 hosts; expected at most 200",
-    "topology.access.delay=[1ms, 2ms]": "topology.access.delay: found 2 values; expected one, or one for each pair",
+    "topology.access.delay=[1ms, 2ms]": "topology.access.delay: found 2 values; expected a single value, or one value for each pair",
     NODES + PATH.replace("to: w2", "to: w3") + "}}": "topology.links.b.to: found 'w3'; expected one of topology.nodes",
-    NODES + PATH + ", e: {from: d1, to: d1}}}": "topology.links.e.to: found 'd1'; expected another node than 'from'",
+    NODES + PATH + ", e: {from: d1, to: d1}}}": "topology.links.e.to: found 'd1'; expected a node other than 'from'",
     NODES + PATH + ", e: {from: w2, to: w1}}}": "topology.links.e: found a loop of switches through w2 and w1",
-    NODES + "a: {from: s1, to: w1}, b: {from: w2, to: d1}, c: {from: w1, to: r1}}}": "no link joins to s1: w2, d1",
+    NODES
+    + "a: {from: s1, to: w1}, b: {from: w2, to: d1}, c: {from: w1, to: r1}}}": "found nodes that are not connected to s1: w2, d1",
     NODES + "a: {from: s1, to: w1}, b: {from: w1, to: w2}, c: {from: w2, to: d1}}}": "topology.nodes.r1: found a node "
     "without a link",
     "topology={kind: custom, nodes: {s1: host, h: host, d1: host}, links: {a: {from: s1, to: h}, b: {from: h, to: d1}}}": (
-        "flows.bulk.to: found no way from s1 to d1; expected one (hosts do not forward)"
+        "flows.bulk.to: found no path from s1 to d1; expected one (hosts do not forward packets)"
     ),
     "topology={kind: custom, nodes: {abcdefghij: host, d1: host}, links: {a: {from: d1, to: d1}}}": (
         "'abcdefghij' is not a usable name; expected up to 9 letters"
     ),
-    "topology.bottleneck.queue={discipline: cake, parameters: {memlimit: 1mb}}": "expected it as the queue's own 'limit'",
+    "topology.bottleneck.queue={discipline: cake, parameters: {memlimit: 1mb}}": "expected the queue's own field 'limit' instead",
     "topology.bottleneck.reorder=1%": "",
     "topology.bottleneck.loss={model: state, p13: 60%, p31: 10%, p14: 60%}": "loss.p13: found p13 + p14 = 1.2; expected",
     "topology.bottleneck.loss={model: gemodel, p: 0%, r: 10%}": "bottleneck.loss.p: found '0%'; expected more than 0",
@@ -64,24 +65,24 @@ REFUSED = {
     "topology.bottleneck.schedule=[{at: 5s, rate: 1mbit}, {at: 4s, rate: 2mbit}]": "schedule[1].at: found 4 s; expected "
     "at least 5 s",
     "topology.bottleneck.schedule=[{at: 5s}]": "schedule[0]: found a step that changes nothing",
-    "topology.bottleneck.schedule=[{at: 5s, rate: 1mbit, every: 1s}]": "schedule[0].every: found every without over",
-    "topology.bottleneck.schedule=[{at: 5s, corrupt: 1%, over: 1s}]": "schedule[0].over: found a ramp of nothing",
+    "topology.bottleneck.schedule=[{at: 5s, rate: 1mbit, every: 1s}]": "schedule[0].every: found 'every' without 'over'",
+    "topology.bottleneck.schedule=[{at: 5s, corrupt: 1%, over: 1s}]": "schedule[0].over: found a ramp without a value that it could change",
     "topology.bottleneck.schedule=[{at: 5s, queue: {discipline: codel}}]": "queue.discipline: found codel; expected bfifo",
     "topology.bottleneck.schedule=[{at: 0s, rate: 1mbit, over: 10s, every: 1ms}]": "found 10000 changes; expected at most",
     "flows.bulk.count=4": "",
-    "flows.bulk={from: 's{i}', to: 'd{i}', count: 4}": "flows.bulk.from: found 's4'; expected a host, s1, s2, s3",
-    "flows.bulk.every=1s": "flows.bulk.every: found every for a single flow; expected 'count' as well",
+    "flows.bulk={from: 's{i}', to: 'd{i}', count: 4}": "flows.bulk.from: found 's4'; expected a host (s1, s2, s3",
+    "flows.bulk.every=1s": "flows.bulk.every: found 'every' for a single flow; expected 'count' as well",
     "flows.bulk={from: s1, to: d1, count: 3, every: 10s}": "flows.bulk.every: found a flow that would start at 20 s",
     "flows.bulk.on=500ms": "flows.bulk.on: found 500 ms; expected whole seconds",
-    "flows.bulk.off=1s": "flows.bulk.off: found off without on",
-    "flows.bulk={from: s1, to: d1, on: 1s, amount: 1MB}": "flows.bulk.amount: found an amount of an on-off flow",
-    "flows.bulk.message=2MB": "flows.bulk.message: found 2 MB; expected from 16 B to 1 MiB",
+    "flows.bulk.off=1s": "flows.bulk.off: found 'off' without 'on'",
+    "flows.bulk={from: s1, to: d1, on: 1s, amount: 1MB}": "flows.bulk.amount: found 'amount' together with 'on'",
+    "flows.bulk.message=2MB": "flows.bulk.message: found 2 MB; expected a size from 16 B to 1 MiB",
     "flows.bulk.mss=1480": "flows.bulk.mss: found 1480; expected at most 1460",
-    "flows={a: {from: s1, to: d1, count: 2}, a-1: {from: s2, to: d2}}": "its flow 'a-1' is called like one of 'a'",
-    "flows={a: {from: s1, to: d1, count: 200}, b: {from: s2, to: d2, count: 100}}": "flows: found 300 flows in all",
-    "hosts={x1: {}}": "hosts.x1: found 'x1', which is no node's name",
-    "hosts={s1: {sysctl: {kernel.panic: 1}}}": "'kernel.panic' is not a usable name; expected a setting of the network",
-    "hosts={s1: {sysctl: {net.ipv4.tcp_sack: [1]}}}": "expected a number, words, or true or false",
+    "flows={a: {from: s1, to: d1, count: 2}, a-1: {from: s2, to: d2}}": "its flow 'a-1' has the same name as a flow of 'a'",
+    "flows={a: {from: s1, to: d1, count: 200}, b: {from: s2, to: d2, count: 100}}": "flows: found 300 flows in total",
+    "hosts={x1: {}}": "hosts.x1: found 'x1', which matches no node",
+    "hosts={s1: {sysctl: {kernel.panic: 1}}}": "'kernel.panic' is not a usable name; expected a sysctl of the network",
+    "hosts={s1: {sysctl: {net.ipv4.tcp_sack: [1]}}}": "expected a number, a text of words, or true or false",
     "modules={cubic: {HyStart: 0}}": "'HyStart' is not a usable name",
 }
 
@@ -109,7 +110,7 @@ def test_unequal_round_trips_from_access_delays(tmp_path: Path) -> None:
         )
         rtts.append(sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"]) / 1e6)
     assert rtts == [20, 60, 180]
-    # The queue's one BDP is that of the longest path.
+    # The queue holds one BDP of the path with the longest RTT.
     queue = next(link["ab"]["queue"] for link in found["links"] if link["name"] == "bottleneck")
     assert queue is not None
     assert queue["limit_bytes"] == 20_000_000 * 180 // 8000
@@ -183,17 +184,17 @@ def test_a_step_and_a_ramp_are_laid_out(tmp_path: Path) -> None:
     assert [change["netem"] and change["netem"]["delay_ns"] // 1000 for change in way["changes"]] == [
         None, 12_500, 15_000, 17_500, 20_000,
     ]  # fmt: skip
-    # Of a queue in BDPs, the limit follows the rate.
+    # The limit of a queue that is given in BDPs changes with the rate.
     before, after = way["queue"], way["changes"][0]["queue"]
     assert before is not None
     assert after is not None
     assert after["limit_bytes"] is not None
     assert after["limit_bytes"] * 2 == before["limit_bytes"]
-    # No two draw the same random numbers.
+    # Each change has its own seed, so that no two of them draw the same random numbers.
     assert way["netem"] is not None
     seeds = [change["netem"]["seed"] for change in way["changes"] if change["netem"]] + [way["netem"]["seed"]]
     assert len(set(seeds)) == len(seeds)
-    # 5 s at 20, 6 at 10, then a second each at 12.5, 15 and 17.5, 6 at 20 Mbit/s.
+    # 5 s at 20 Mbit/s, 6 s at 10 Mbit/s, one second each at 12.5, 15 and 17.5 Mbit/s, and 6 s at 20 Mbit/s.
     assert mean_rate_bps(way, 0, 20 * 10**9) == pytest.approx((100 + 60 + 12.5 + 15 + 17.5 + 120) / 20 * 1e6)
     assert mean_rate_bps(way, 6 * 10**9, 10 * 10**9) == 10_000_000
 
@@ -204,7 +205,7 @@ def test_a_step_and_a_ramp_are_laid_out(tmp_path: Path) -> None:
         ("{model: random, probability: 2%}", 0.02, 1 / 0.98),
         ("{model: gemodel, p: 1%, r: 19%}", 0.05, 1 / 0.19),
         ("{model: gemodel, p: 10%, r: 10%, bad_loss: 40%, good_loss: 20%}", 0.3, 10),
-        # Without the other two states, the chain is Gilbert's.
+        # Without the other two states, the four-state model is the same as Gilbert's model.
         ("{model: state, p13: 1%, p31: 19%}", 0.05, 1 / 0.19),
         # Every second packet is an isolated loss.
         ("{model: state, p13: 0.0001%, p31: 100%, p14: 99.99%}", 0.5, 1),
@@ -219,7 +220,7 @@ def test_the_mean_loss_and_burst_of_a_model(tmp_path: Path, loss: str, share: fl
 
 
 def test_the_four_states_against_a_simulation_of_the_kernel_code() -> None:
-    """Of loss_4state() in net/sched/sch_netem.c, line by line."""
+    """The simulation follows loss_4state() in net/sched/sch_netem.c line by line."""
     import random
 
     p13, p31, p32, p23, p14 = 0.02, 0.2, 0.1, 0.6, 0.01

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Reading experiment files: values, defaults, overrides; and that nothing but a SpecError ever comes out."""
+"""Reading experiment files: values, defaults and overrides; no input causes an error other than SpecError."""
 
 import copy
 import json
@@ -154,7 +154,7 @@ def test_the_file_is_not_changed_by_overrides(tmp_path: Path) -> None:
         ("duraton=5s", "duraton: unknown field 'duraton'; did you mean 'duration'? (fields: name, title,"),
         ("topology.bottleneck.los=1%", "topology.bottleneck.los: unknown field 'los'; did you mean 'loss'?"),
         ("flows.blk.cc=bbr", "flows.blk.cc: unknown name 'blk'; did you mean 'bulk'? (names: bulk) in 'flows'"),
-        ("duration.s=5", "duration.s: 'duration' is one value; it has no field 's'"),
+        ("duration.s=5", "duration.s: 'duration' is a single value; it has no field 's'"),
         ("duration=5 parsecs", "duration: found '5 parsecs'; expected a duration such as"),
         ("duration=", "duration: the document is empty"),
         ("duration=[5s", "duration: not valid YAML: while parsing a flow sequence"),
@@ -162,7 +162,7 @@ def test_the_file_is_not_changed_by_overrides(tmp_path: Path) -> None:
         ("=5s", "expected PATH=VALUE, such as duration=5s"),
         (".=5s", ": unknown field ''"),
         ("flows.bulk={from: s1}", "flows.bulk: 'to' is missing"),
-        ("flows.bulk.from=s9", "flows.bulk.from: found 's9'; expected a host, s1 or d1"),
+        ("flows.bulk.from=s9", "flows.bulk.from: found 's9'; expected a host (s1 or d1)"),
         ("matrix.flows.bulk.cx=[cubic]", "matrix.flows.bulk.cx: unknown field 'cx'; did you mean 'cc'?"),
         ("matrix.flows.bulk.cc=[]", "matrix.flows.bulk.cc: found an empty list; expected at least 1"),
         ("matrix.flows.bulk.cc=[cubic, 7]", "matrix.flows.bulk.cc[1]: found 7; expected text; quote it"),
@@ -179,14 +179,15 @@ def test_an_override_that_the_matrix_would_undo(tmp_path: Path) -> None:
     text = MINIMAL + "matrix: {topology.bottleneck.loss: [0%, 1%]}\n"
     (line,) = _problems(tmp_path, text, "topology.bottleneck.loss=5%")
     assert line.endswith(
-        "the matrix sets it, so that this would change nothing; set matrix.topology.bottleneck.loss=[…] instead"
+        "the matrix sets this field, so the override would have no effect; "
+        "set matrix.topology.bottleneck.loss=[…] instead"
     )
     assert _load(tmp_path, text, "matrix.topology.bottleneck.loss=[5%]").experiment.matrix
 
 
 def test_an_override_below_something_that_holds_no_fields(tmp_path: Path) -> None:
     (line,) = _problems(tmp_path, MINIMAL.replace("{from: s1, to: d1}", "s1"), "flows.bulk.cc=bbr")
-    assert line.startswith("--set flows.bulk.cc=bbr: flows.bulk.cc: the file holds a single value on the way there")
+    assert line.startswith("--set flows.bulk.cc=bbr: flows.bulk.cc: found a single value on this path in the file")
 
 
 def test_problems_of_file_and_overrides_come_together(tmp_path: Path) -> None:
@@ -213,7 +214,7 @@ def test_validate_names_paths() -> None:
     assert [problem.path for problem in caught.value.problems] == [("seed",)]
 
 
-# --- nothing but a SpecError
+# --- no errors other than SpecError
 
 
 def _outcome(path: Path) -> str:
@@ -225,7 +226,7 @@ def _outcome(path: Path) -> str:
 
 
 def _check_outcome(path: Path, outcome: str) -> None:
-    outcome.encode()  # can be printed
+    outcome.encode()  # the message can be printed
     assert outcome == "good" or all(line.startswith(f"{path}:") for line in outcome.splitlines())
 
 
@@ -351,7 +352,7 @@ def test_each_cell_is_parsed_and_checked_once(monkeypatch: pytest.MonkeyPatch) -
     plan = make_plan(load_experiment(SHIPPED).checked)
     assert len(plan.cells) == 6
     assert len(checked) == 6
-    # The cells, the document itself, and each of the five values in the matrix by itself.
+    # The six cells, the document itself, and each of the five values in the matrix are parsed once.
     assert len(parsed) == 6 + 1 + 5
 
 
@@ -365,3 +366,24 @@ def test_any_override(override: str) -> None:
     else:
         message = "good"
     assert message == "good" or all(line.startswith(("--set ", f"{SHIPPED}:")) for line in message.splitlines())
+
+
+def test_a_probe_between_hosts_without_a_path_is_refused(tmp_path: Path) -> None:
+    # Hosts do not forward packets, so there is no path through h.
+    text = """\
+name: probe
+topology:
+  kind: custom
+  nodes: {s1: host, h: host, d1: host}
+  links: {a: {from: s1, to: h}, b: {from: h, to: d1}}
+flows: {bulk: {from: s1, to: h}}
+probes: {echo: {from: s1, to: d1}}
+duration: 5s
+"""
+    assert _problems(tmp_path, text) == [
+        "x.yaml:7:31: probes.echo.to: found no path from s1 to d1; expected one (hosts do not forward packets)"
+    ]
+    late = text.replace("from: s1, to: d1}}", "from: s1, to: h, start: 6s}}")
+    assert _problems(tmp_path, late) == [
+        "x.yaml:7:41: probes.echo.start: found a start at 6 s; expected a start within the experiment's duration, 5 s"
+    ]

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What a drop is called, from the kernel's words.  Reasons and places are those that kernels 6.12 and 6.18 print."""
+"""The causes of drops that are derived from the kernel's reasons and places, as Linux 6.12 and 6.18 report them."""
 
 from __future__ import annotations
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The memory between host and guest, seen from both sides."""
+"""The memory that host and guest share, tested from both sides."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ def test_memory_that_is_no_mailbox(memory: mmap.mmap) -> None:
 
 
 def test_a_length_beyond_the_memory_shows_no_more_than_there_is(memory: mmap.mmap) -> None:
-    # The guest may run anybody's code; the host must not read past the region for it.
+    # The guest may run untrusted code, so the host must not read beyond the region, whatever length the guest writes.
     mailbox = Mailbox(memory)
     mailbox.initialise(b"{}")
     struct.pack_into("<Q", memory, 32, 2**62)

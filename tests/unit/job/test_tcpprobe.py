@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The old module's line, to the character: existing scripts take it apart by columns."""
+"""The line format of the former tcpprobe module must match exactly, because existing scripts parse its columns."""
 
 from __future__ import annotations
 

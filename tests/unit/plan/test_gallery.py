@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The shipped experiments: each is valid, says what it asks, and is where readers look for it."""
+"""The shipped experiments: each is valid, has a description, and is mentioned in the README and the gallery."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ def test_an_experiment_is_what_it_says(path: Path) -> None:
     )
     assert f"| `{path.stem}` |" in PAGE
     assert f"<!-- run of {path.stem} -->\n`lab run experiments/{path.stem}.yaml`: {len(plan.trials)} trials" in PAGE
-    # A gallery shows how it is done: nothing in it should be warned of, but for what it is about.
+    # The gallery consists of exemplary experiments, so that at most one note is allowed: about the subject itself.
     unexpected = [note for note in notes(plan) if "repetitions" not in note and SHORT_ON_PURPOSE not in note]
     assert len(unexpected) <= 1, unexpected
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel of an experiment: as a file names it, in jobs, and what an image takes from its package."""
+"""The kernel of an experiment: its names in files and jobs, and the modules that an image takes from its package."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ def test_a_package_counts_by_its_content(tmp_path: Path) -> None:
         ("debian-11", "kernel: found 'debian-11'; expected debian-12, debian-13, or the path of a Debian package"),
         ("6.12", "kernel: found 6.12; expected debian-12, debian-13, or the path of a Debian package, *.deb"),
         ("there.deb", "kernel: found 'there.deb': "),
-        ("text.deb", "this is no Debian package; expected one, with a kernel in it"),
+        ("text.deb", "this is not a Debian package; expected one that contains a kernel"),
     ],
 )
 def test_what_is_no_kernel(tmp_path: Path, kernel: str, expected: str) -> None:
@@ -125,7 +125,7 @@ def test_modules_load_after_what_they_need(tmp_path: Path) -> None:
 
 
 def test_modules_load_after_what_they_ask_for_when_they_start(tmp_path: Path) -> None:
-    """Full kernels have crc32c as modules, which libcrc32c finds by an alias once it runs."""
+    """Distribution kernels have crc32c as modules, which libcrc32c requests by an alias when it is loaded."""
     names = ("erofs", "libcrc32c", "crc32c-intel", "crc32c_generic")
     root = tree(
         tmp_path,
@@ -155,7 +155,7 @@ def test_modules_may_be_packed_or_built_in(tmp_path: Path) -> None:
 
 
 def test_a_kernel_that_cannot_run_trials_is_refused_with_what_it_lacks(tmp_path: Path) -> None:
-    check_configuration(tmp_path, "6.1")  # without a configuration there is nothing to judge
+    check_configuration(tmp_path, "6.1")  # a kernel without a configuration file is accepted
     boot = tmp_path / "boot"
     boot.mkdir()
     (boot / "config-6.1").write_text("".join(f"CONFIG_{name}={'ym'[at % 2]}\n" for at, name in enumerate(NEEDED)))

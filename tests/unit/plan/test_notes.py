@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Every trap that ``lab check`` warns of: caused by one field, and by nothing else."""
+"""The notes of ``lab check``: each is caused by changing one field of an experiment that has no notes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from lab.plan.plan import make_plan
 
 
 def found(**fields: Any) -> list[str]:
-    """The notes on a plain experiment with some fields changed; those of the bottleneck as ``link``."""
+    """Return the notes on a plain experiment with some fields changed; ``link`` changes fields of the bottleneck."""
     link = {"rate": "20mbit", "delay": "10ms", **fields.pop("link", {})}
     topology = {"kind": "dumbbell", "pairs": 2, "bottleneck": link}
     own = fields.pop("topology", {})
@@ -44,54 +44,60 @@ WIRE = {"kind": "single-link", "link": {"delay": "10ms"}}
 STEPS = [{"at": "1s", "rate": "10mbit", "over": "1s", "every": "50ms"}]
 
 TRAPS: dict[str, tuple[dict[str, Any], str]] = {
-    "mixed": ({"flows": MIXED}, "different algorithms may take 130 s and more to settle"),
+    "mixed": ({"flows": MIXED}, "different algorithms may take 130 s or more to reach stable shares"),
     "unequal": (
         {"flows": ALIKE, "topology": {"access": {"delay": ["1ms", "40ms"]}}},
-        "flows of unequal RTT may take 200 s to settle",
+        "flows with different RTTs may take 200 s to reach stable shares",
     ),
     "short": ({"duration": "1s"}, "traffic lasts less than 100 base RTTs"),
     "buffer": (
         {"socket_buffer": "64KiB"},
-        "socket_buffer is 64 KiB, of which half is a window: less than the BDP of 50 kB",
+        "only half of it is available to the window. This is less than the BDP of 50 kB",
     ),
     "busy": ({"link": {"rate": "400mbit"}}, "may keep the virtual processor 122% busy"),
     "too many pages": (
         {"flows": {"web": {"from": "s1", "to": "d1", "arrivals": {"per_second": 100}, "amount": "30kB"}}},
-        "to 20 Mbit/s: its flows pile up",
+        "to a path of 20 Mbit/s: its short flows accumulate",
     ),
     "flood": (
         {"flows": {"flood": {"from": "s1", "to": "d1", "protocol": "udp", "rate": "30mbit"}}},
-        "flood offers 30 Mbit/s to 20 Mbit/s: the rest is lost",
+        "flood offers 30 Mbit/s to a path of 20 Mbit/s: the excess is lost",
     ),
     "unlimited": ({"topology": WIRE}, "a flow's path has no rate limit"),
     "own queue": (
         {"topology": SINGLE},
-        "s1 sends through a rate limit of its own: TCP small queues keep that queue short",
+        "s1 sends through its own rate limit: TCP Small Queues (TSQ) keeps the queue there short",
     ),
     "correlated loss": (
         {"link": {"loss": {"model": "random", "probability": "1%", "correlation": "25%"}}},
-        "correlated loss of 1% will be far less",
+        "with a correlation, far fewer packets than 1% will be lost",
     ),
     "correlated jitter": (
         {"link": {"jitter": {"spread": "1ms", "correlation": "25%", "keep_order": True}}},
         "the kernel does not correlate jitter",
     ),
-    "jitter": ({"link": {"jitter": "1ms"}}, "jitter lets packets overtake each other; say keep_order: true"),
+    "jitter": (
+        {"link": {"jitter": "1ms"}},
+        "jitter lets packets overtake each other; to prevent this, set keep_order: true",
+    ),
     "wide jitter": (
         {"link": {"jitter": {"spread": "15ms", "keep_order": True}}},
         "jitter of 15 ms is more than the delay of 10 ms",
     ),
-    "ecn on a fifo": ({"ecn": "on"}, "ecn is on, but no queue marks: FIFOs drop"),
+    "ecn on a fifo": (
+        {"ecn": "on"},
+        "ecn is on, but no queue marks packets: the queues of this experiment only drop them",
+    ),
     "ecn of codel": (
         {"ecn": "on", "link": {"queue": {"discipline": "codel"}}},
-        "ecn is on, but no queue marks: codel, pie and red need parameters: {ecn: true}",
+        "ecn is on, but no queue marks packets: codel, pie and red need parameters: {ecn: true}",
     ),
     "dctcp": (
         {"flows": {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}},
-        "dctcp without a queue that marks is as reno",
+        "dctcp behaves like reno, because no queue marks packets",
     ),
-    "ramp": ({"link": {"schedule": STEPS}}, "a change of the rate lets one packet more pass, which is"),
-    "offloads": ({"offloads": True}, "offloads are on: one packet in a queue's limit may be up to 64 KiB"),
+    "ramp": ({"link": {"schedule": STEPS}}, "each change of the rate lets one additional packet pass"),
+    "offloads": ({"offloads": True}, "offloads are on: a single packet may have up to 64 KiB"),
     "repetitions": ({"repeat": 2}, "fewer than 3 repetitions"),
 }
 

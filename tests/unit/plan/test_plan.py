@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Cells, trials, seeds, ids and jobs; and that a plan is the same, to the byte, every time."""
+"""Cells, trials, seeds, ids and jobs of plans; the same experiment always gives the same plan, byte by byte."""
 
 import json
 import re
@@ -22,8 +22,8 @@ from lab.plan.plan import Plan, canonical_json, digest_of, make_plan
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 
-# Of the first trial of experiments/cubic_vs_bbr.yaml. It changes only if the file or the meaning of a job does: then
-# every result that is cached under it is to be measured anew.
+# The digest of the first trial of experiments/cubic_vs_bbr.yaml.  It may only change together with the file or with the
+# meaning of a job; cached results under the old digest are then no longer used.
 FIRST_DIGEST = "78353e14253589ac06cbada3d187a00517c46df5abdc6e03ba5d49386f3ed40d"
 
 
@@ -242,7 +242,7 @@ def test_a_job_knows_nothing_of_experiment_cell_and_repetition(shipped: Plan) ->
     changed["matrix"] = {"topology.bottleneck.loss": ["1%"], "flows.bulk.cc": ["bbr"]}
     (trial,) = make_plan(validate(changed)).trials
     assert trial.digest == {trial.id: trial.digest for trial in shipped.trials}["bbr-loss-1pct-r1"]
-    # However the same value is spelled.
+    # The digest does not depend on how a value is written in the file.
     changed["matrix"] = {
         "topology.bottleneck.loss": [0.01],
         "topology.bottleneck.rate": ["0.02 Gbit/s"],
@@ -350,7 +350,7 @@ def test_settings_reach_the_job() -> None:
 
 def test_the_automatic_socket_buffer_holds_the_path() -> None:
     assert _job()["socket_buffer_bytes"] == 16 * 2**20
-    # 8 × (BDP of 50 MB + as much queue).
+    # 8 × (a BDP of 50 MB + a queue of the same size).
     assert _job(topology=_bottleneck(rate="10gbit"))["socket_buffer_bytes"] == 8 * (50_000_000 + 50_000_000)
     assert _job(topology=_bottleneck(rate="1tbit"))["socket_buffer_bytes"] == 2**31 - 1
 
@@ -358,7 +358,7 @@ def test_the_automatic_socket_buffer_holds_the_path() -> None:
 def test_the_delay_line_never_binds() -> None:
     assert netem_limit_packets(None, 10**9) == 1_000_000
     assert netem_limit_packets(20_000_000, 20_000_000) == 1_000_000
-    # 100 Gbit/s × 100 ms in frames of 64 bytes, four times.
+    # Four times the number of 64-byte frames in 100 Gbit/s × 100 ms.
     assert netem_limit_packets(10**11, 10**8) == 4 * 19_531_250
     assert netem_limit_packets(10**12, 10**12) == 2**32 - 1
 
@@ -395,7 +395,7 @@ cubic_vs_bbr: CUBIC and BBR on a lossy path
   varied   cc: cubic, bbr
            loss: 0%, 0.1%, 1%
   trials   6 cells × 3 repetitions = 18
-  time     540.3 s of traffic in all, in virtual time
+  time     540.3 s of traffic in total, in virtual time
   path     base RTT 40 ms, IPv4, MTU 1500
            r1 ↔ r2: 20 Mbit/s, delay 20 ms, bfifo of 100 kB (1 BDP)"""
     )
@@ -411,12 +411,12 @@ def test_describe_says_where_queues_differ() -> None:
     assert text.splitlines()[5:] == [
         "  path     where queue is 1bdp:",
         "           base RTT 44 ms, IPv4, MTU 1500",
-        "           s1 ↔ r1 and 1 more: delay 1 ms",
+        "           s1 ↔ r1 and 1 more link: delay 1 ms",
         "           r1 → r2: 20 Mbit/s, delay 20 ms, loss 1%, bfifo of 110 kB (1 BDP)",
         "           r2 → r1: 5 Mbit/s, delay 20 ms, bfifo of 27.5 kB (1 BDP)",
         "           where queue is codel:",
         "           base RTT 44 ms, IPv4, MTU 1500",
-        "           s1 ↔ r1 and 1 more: delay 1 ms",
+        "           s1 ↔ r1 and 1 more link: delay 1 ms",
         "           r1 → r2: 20 Mbit/s, delay 20 ms, loss 1%, codel of 1000 packets (13.8 BDP)",
         "           r2 → r1: 5 Mbit/s, delay 20 ms, codel of 1000 packets (55.1 BDP)",
     ]
@@ -426,4 +426,4 @@ def test_describe_stops_when_paths_are_too_many() -> None:
     delays = [f"{number}ms" for number in range(10, 30)]
     text = describe(make_plan(validate(_document(matrix={"topology.bottleneck.delay": delays}))))
     assert text.count("where delay is") == 8
-    assert "and 12 more" in text
+    assert "and 12 more paths" in text

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""What ``lab check`` shows besides the plan, and the experiment that ``lab new`` writes."""
+"""The preview that ``lab check`` shows below the plan, and the experiment file that ``lab new`` writes."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_ways_commands_and_time() -> None:
         "             qdisc add dev DEV root handle 1: tbf rate 20000000bit burst 1764 limit 17640",
         "             qdisc add dev DEV parent 1:1 handle 2: bfifo limit 50000",
         "             qdisc add dev DEV root handle 1: netem limit 1000000 delay 10000000ns loss random 1.0000000000%",
-        "  wall     some 11 s with 2 trials at a time, on a machine as that of the README's figures",
+        "  wall     about 11 s with 2 trials in parallel, on a machine like that of the README's figures",
     ]
 
 
@@ -65,9 +65,9 @@ def test_a_new_experiment_is_valid_and_replaces_nothing(tmp_path: Path) -> None:
     result = RUNNER.invoke(app, ["new", str(file)])
     assert result.exit_code == 0, result.output
     assert load_experiment(file).experiment.name == "my_first"
-    with pytest.raises(InputError, match="there is such a file already"):
+    with pytest.raises(InputError, match="the file already exists and was not changed"):
         RUNNER.invoke(app, ["new", str(file)], catch_exceptions=False)
-    with pytest.raises(InputError, match="no experiment can be called"):
+    with pytest.raises(InputError, match="an experiment cannot be called"):
         RUNNER.invoke(app, ["new", str(tmp_path / "my first!.yaml")], catch_exceptions=False)
     assert [path.name for path in tmp_path.iterdir()] == ["my_first.yaml"]
 

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The runner, with an engine that leaves records which say failed or nothing but a few bytes."""
+"""The runner, tested with an engine that writes short, scripted records, some of them failed or damaged."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ScriptedEngine:
         self.whole_run: asyncio.Task[object] | None = None
         self.most_at_once = 0
         self.texts: dict[str, str] = {}
-        """Trial id → what its record is, instead of a good one."""
+        """Id of a trial → the text that is written instead of a good record."""
         self.unprepared = False
         self._running = 0
 
@@ -76,7 +76,7 @@ class ScriptedEngine:
 
 
 class Heard:
-    """What an observer was told, in order."""
+    """An observer that keeps the reported events in order."""
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
@@ -225,11 +225,11 @@ def test_a_trial_that_is_being_stored_when_the_run_is_stopped_is_stored_whole(
     original = TrialCache.put
 
     def put(self: TrialCache, key: str, directory: Path) -> Path:
-        # In the worker's thread: the stop arrives while the record is being copied.
+        # This runs in the worker's thread, so that the run is cancelled while the record is being copied.
         assert engine.whole_run is not None
         loop = engine.whole_run.get_loop()
         asyncio.run_coroutine_threadsafe(_cancel(engine.whole_run), loop).result(10)
-        time.sleep(0.1)  # what would clean up, wrongly, has its chance
+        time.sleep(0.1)  # gives a premature clean-up, which would be an error, the time to happen
         return original(self, key, directory)
 
     monkeypatch.setattr(TrialCache, "put", put)
@@ -254,7 +254,8 @@ def test_what_cannot_be_repeated_is_neither_cached_nor_run_cell_by_cell(tmp_path
     engine.is_exact, engine.most_at_a_time = False, 1
     _folder, outcome = run(plan, tmp_path, engine, jobs=4)
     assert (engine.most_at_once, outcome.cached) == (1, 0)
-    # Repetition after repetition, so that nothing that drifts favours a cell; and not in the plan's order.
+    # The repetitions follow each other, so that gradual changes of the machine favour no cell; within each repetition,
+    # the cells are not in the order of the plan.
     repetitions = [int(name.rpartition("-r")[2]) for name in engine.ran]
     assert repetitions == sorted(repetitions)
     orders = [[name.rpartition("-r")[0] for name in engine.ran[at : at + 6]] for at in (0, 6, 12)]
