@@ -12,10 +12,10 @@ demo: setup ## Set up, then compare CUBIC and BBR; print the path of the report
 	.venv/bin/lab run experiments/cubic_vs_bbr.yaml
 
 test: setup ## Set up, then run the whole test suite
-	.venv/bin/pytest -n auto --dist loadgroup --durations=25
+	.venv/bin/pytest -n auto --dist loadscope --durations=25
 
-coverage: setup ## Run the tests that need neither QEMU nor root, and show what of lab they reach (agent and engines aside)
-	.venv/bin/pytest -n auto --dist loadgroup -m "not vm and not live" --cov=lab --cov-branch
+coverage: setup ## Run the tests that need neither QEMU nor root; show which part of lab they cover, without agent and engines
+	.venv/bin/pytest -n auto --dist loadscope -m "not vm and not live" --cov=lab --cov-branch
 
 lint: setup ## Check formatting, style and types
 	.venv/bin/ruff format --check .

@@ -15,8 +15,10 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
+from xdist.scheduler import LoadScopeScheduling
 
 from lab.engine.vm.engine import VmEngine
 from lab.experiment.read.load import load_experiment
@@ -64,15 +66,21 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
 
 
-@pytest.hookimpl(tryfirst=True)  # before pytest-xdist looks for the marks
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Keep tests together that share a boot of the guest, or the kernel of this machine (``--dist loadgroup``)."""
-    for item in items:
-        folder = item.path.parent.name
-        if folder == "live":
-            item.add_marker(pytest.mark.xdist_group("this machine's kernel"))
-        elif folder == "guest":
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
+    """Let workers of pytest-xdist take whole files, in the order of collection: long tests come first."""
+    config.option.loadscopereorder = False
+    return ByFile(config, log)
+
+
+class ByFile(LoadScopeScheduling):  # type: ignore[misc]
+    """Keeps tests together that share a boot of the guest, a run, or the kernel of this machine."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file = Path(nodeid.partition("::")[0])
+        if file.parent.name == "live":
+            return "the kernel of this machine"
+        # The tests in this file share nothing, and each takes long.
+        return nodeid if file.name == "test_adversity.py" else str(file)
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

@@ -198,11 +198,13 @@ def test_schema(lab: Lab) -> None:
 
 def test_bad_input_leaves_nothing(lab: Lab, tmp_path: Path) -> None:
     bad = tmp_path / "bad.yaml"
-    bad.write_text(SHIPPED.read_text().replace("rate: 20mbit", "rate: 20 parsecs"))
+    text = SHIPPED.read_text().replace("rate: 20mbit", "rate: 20 parsecs")
+    bad.write_text(text)
+    line = next(number for number, line in enumerate(text.splitlines(), 1) if "parsecs" in line)
     results = tmp_path / "results"
     done = lab("run", str(bad), "-o", str(results))
     assert done.returncode == 2
-    assert f"{bad}:14:11: topology.bottleneck.rate: found '20 parsecs'" in done.stderr
+    assert f"{bad}:{line}:11: topology.bottleneck.rate: found '20 parsecs'" in done.stderr
     assert "Traceback" not in done.stderr
     assert not results.exists()
 

@@ -84,7 +84,7 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
         checks = json.loads((run / "trials" / name / "validity.json").read_text())["checks"]
         assert "quiet-machine" in {check["id"] for check in checks}
     page = (run / "report" / "index.html").read_text()
-    assert "native: in real time on this machine" in page
+    assert "native: real time on the machine" in page
     again = lab("verify", str(run))
     assert "cannot come out the same to the byte" in again.stderr
     # Goodput is compared for both cells.  Whether it agrees depends on what else the machine does.
@@ -137,7 +137,7 @@ def test_two_labs_do_not_run_natively_at_a_time(lab: Lab, experiment: Path, tmp_
     finally:
         lock.close()
     assert done.returncode == 3
-    assert "another lab runs native trials here" in done.stderr
+    assert "another lab runs native trials on this machine" in done.stderr
 
 
 def test_the_doctor_says_what_there_is(lab: Lab) -> None:

@@ -240,7 +240,7 @@ def test_what_iperf3_does_not_say() -> None:
 def test_a_rate_is_bits_over_seconds() -> None:
     server = {"end": {"sum_received": {"bytes": 250_000, "seconds": 2.0}}}
     assert iperf.received(server).bps == 1_000_000
-    assert iperf.Transfer(5, 0.0).bps == 0.0
+    assert iperf.Volume(5, 0.0).bps == 0.0
 
 
 def completions(*flows: tuple[int, int, int]) -> Completions:

@@ -82,7 +82,7 @@ def test_shell_needs_a_trial_that_there_is(lab_command: Lab) -> None:
         assert said.code == 2
         assert f"found '{trial}'" in said.err
         assert "cubic-loss-0pct-r1" in said.err
-        assert "(18 in all)" in said.err
+        assert "(18 in total)" in said.err
 
 
 def test_images_of_an_empty_cache(lab_command: Lab) -> None:
@@ -91,4 +91,4 @@ def test_images_of_an_empty_cache(lab_command: Lab) -> None:
     assert lab_command("image", "info").code == 2
     said = lab_command("image", "rm", "abc")
     assert said.code == 2
-    assert "0 images start with 'abc'" in said.err
+    assert "found 0 images whose digest begins with 'abc'" in said.err

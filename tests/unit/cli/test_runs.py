@@ -139,7 +139,7 @@ def test_an_interrupted_run_keeps_what_is_finished(engines: list[Engine], lab_co
     engines[:] = [Interrupted(RECORDS)]
     said = lab_command("run", UDP, "--jobs", "1")
     assert said.code == 130
-    assert "interrupted; 1 of 4 trials are kept" in said.err
+    assert "interrupted; 1 of 4 trials are finished and kept" in said.err
     (run,) = (tmp_path / "results" / "udp").glob("2*")
     assert provenance(str(run))["status"] == "interrupted"
     assert not list(run.rglob(".tmp-*"))
@@ -200,7 +200,10 @@ def test_verify_says_that_the_machine_is_another(run: str, lab_command: Lab) -> 
     path.write_text(json.dumps({**provenance(run), "captures_digest": "another"}))
     said = lab_command("verify", run, "--trials", "1")
     assert said.code == 0
-    assert "not the same machine: captures_digest: the run had another, this machine has " in said.err
+    assert (
+        "this machine differs from that of the run: captures_digest: the run had another, but this machine has "
+        in said.err
+    )
 
 
 def test_verify_of_a_run_without_a_finished_trial(run: str, lab_command: Lab) -> None:
@@ -230,7 +233,7 @@ def test_runs_in_real_time_are_compared_by_their_means(engines: list[Engine], la
     for algorithm, line in zip(("cubic", "reno"), said.lines, strict=False):
         rates = [raw("native")[f"{algorithm}-r{number}"].goodput_bps("bulk") / 1e6 for number in (1, 2)]
         mean = f"{sum(rates) / 2:.4g}"
-        assert line.startswith(f"{algorithm}, bulk: goodput (Mbit/s) {mean} and {mean}: they agree (within ±")
+        assert line.startswith(f"{algorithm}, bulk: goodput (Mbit/s) {mean} and {mean}: they agree (differences up to ")
 
 
 def test_means_that_differ_are_exit_code_1(engines: list[Engine], lab_command: Lab) -> None:
@@ -253,7 +256,7 @@ def test_means_that_differ_are_exit_code_1(engines: list[Engine], lab_command: L
     assert said.lines[-1] in ("0/2 agree", "1/2 agree")
     # Of one repetition there is no spread.
     said = lab_command("verify", run, "--trials", "1")
-    assert "one repetition cannot be compared" in said.out
+    assert "a single repetition cannot be compared" in said.out
 
 
 def test_an_engine_that_cannot_verify(run: str, engines: list[Engine], lab_command: Lab) -> None:
@@ -288,9 +291,9 @@ def test_export_writes_the_lines_of_tcpprobe(engines: list[Engine], lab_command:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "csv"], "found format 'csv'; expected 'tcpprobe'"),
+        (["--format", "csv"], "--format: found 'csv'; expected 'tcpprobe'"),
         (["--format", "tcpprobe", "--trial", "nosuch"], "has no finished trial nosuch"),
-        (["--format", "tcpprobe"], "recorded no"),
+        (["--format", "tcpprobe"], "ran without the collector tcp_probe"),
     ],
 )
 def test_what_cannot_be_exported(arguments: list[str], message: str, engines: list[Engine], lab_command: Lab) -> None:
