@@ -26,7 +26,7 @@ Figures = Callable[[str], dict[str, Drawn]]
 Raw = Callable[[str], dict[str, RawTrial]]
 
 AGAIN = {
-    "fast": "fast retransmit", "timeout": "timeout", "tlp": "tail-loss probe", "synack": "SYN-ACK again",
+    "fast": "fast retransmit", "timeout": "timeout", "tlp": "tail loss probe", "synack": "SYN-ACK again",
     "other": "other retransmission",
 }  # fmt: skip
 LOST = {
