@@ -86,7 +86,7 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
     page = (run / "report" / "index.html").read_text()
     assert "native: real time on the machine" in page
     again = lab("verify", str(run))
-    assert "cannot come out the same to the byte" in again.stderr
+    assert "cannot be reproduced byte by byte" in again.stderr
     # Goodput is compared for both cells.  Whether it agrees depends on what else the machine does.
     assert again.stdout.splitlines()[-1] in ("2/2 agree", "1/2 agree", "0/2 agree")
     assert again.returncode == (0 if "2/2" in again.stdout else 1)
@@ -126,7 +126,7 @@ def test_what_the_kernel_lacks_is_named(lab: Lab, experiment: Path, tmp_path: Pa
 def test_kernels_cannot_be_chosen(lab: Lab, experiment: Path) -> None:
     done = lab("run", str(experiment), "--engine", "native", "--set", "kernel=debian-12")
     assert done.returncode == 2
-    assert "the native engine has this host's kernel only; the experiment asks for debian-12" in done.stderr
+    assert "the native engine runs only on this host's kernel, but the experiment asks for debian-12" in done.stderr
     assert lab("run", str(experiment), "--engine", "fast").returncode == 2
 
 
