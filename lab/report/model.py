@@ -14,7 +14,7 @@ from lab.evaluation.axes import Quantity, RunAxis, algorithm_axis, axes_of, nume
 from lab.evaluation.repetition import Measure, Repetition
 from lab.evaluation.trial import EvaluatedTrial
 from lab.job.protocol import Job
-from lab.report.figures.style import MARKERS, Look, looks
+from lab.report.figures.style import MARKERS, Look, looks, tinted
 from lab.store.run import Run
 
 
@@ -213,7 +213,7 @@ def _series(keys: Sequence[tuple[str, str, str]], algorithms: RunAxis | None, ke
         if len(alike) > 1:
             place = alike.index(key)
             dashes = ("solid", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))[place % 4]
-            look = replace(look, dashes=dashes, marker=MARKERS[place % len(MARKERS)])
+            look = replace(look, dashes=dashes, marker=MARKERS[place % len(MARKERS)], tint=tinted(look.colour, place))
         group, algorithm, kernel = key
         label = f"{group} ({algorithm})" if many[0] else algorithm
         found.append(Series(*key, ", ".join(filter(None, (label, kernel))), look))

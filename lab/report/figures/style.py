@@ -74,6 +74,12 @@ class Look:
     colour: str
     dashes: Any
     marker: str
+    tint: str = ""
+    """Colour where all lines must be solid: series of the same colour differ in it.  Empty: ``colour``."""
+
+    @property
+    def solid_colour(self) -> str:
+        return self.tint or self.colour
 
 
 _KNOWN = {
@@ -103,6 +109,13 @@ MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 def has_colours_for(number: int) -> bool:
     """Return whether there are enough colours to distinguish *number* series by colour alone."""
     return number <= len(_COLOURS)
+
+
+def tinted(colour: str, place: int) -> str:
+    """Return a lighter variant of *colour* for the series that is at *place*, from 0, among those of this colour."""
+    share = (0.0, 0.45, 0.65, 0.8)[min(place, 3)]
+    parts = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + (255 - part) * share):02X}" for part in parts)
 
 
 def styled() -> AbstractContextManager[None]:

@@ -31,7 +31,7 @@ from lab.report.figures.drawn import (
     last_moment,
     mark,
 )
-from lab.report.figures.style import GREY, PAGE_INCHES, legend_columns, styled
+from lab.report.figures.style import GREY, PAGE_INCHES, Look, legend_columns, styled
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 
@@ -140,18 +140,19 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
 
 def _draw_row(axes: Axes, kind: Kind, row: Row, *, alone: bool) -> None:
     look, median = row.series.look, row.median()
+    colour = _colour(look, kind)
     others = [item for item in row.used if item is not median][:MAX_FAINT]
     for repetition in others:
         for curves in repetition.curves():
             x, y = decimate(*_curve(curves, kind), FAINT_BINS)
-            axes.plot(x, y, color=look.colour, linewidth=0.5, alpha=0.3, zorder=2)
+            axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.3, zorder=2)
     for curves in median.curves():
         x, y = _curve(curves, kind)
         axes.plot(
-            x, y, color=look.colour, linewidth=0.9, linestyle="solid" if alone else _dense(look.dashes, kind), zorder=4
+            x, y, color=colour, linewidth=0.9, linestyle="solid" if alone else _dense(look.dashes, kind), zorder=4
         )
         if kind == "cwnd" and curves.ssthresh is not None:
-            axes.plot(*curves.ssthresh, color=look.colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
+            axes.plot(*curves.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
 
 
 def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
@@ -161,7 +162,7 @@ def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
         for kind, times in retransmissions(_trial(row), flow).items():
             shown = thinned(times, end_s, MARK_BINS)
             height = np.interp(shown, *curves.cwnd)
-            axes.plot(shown, height, **mark(kind, row.series.look.colour), transform=above, zorder=5)
+            axes.plot(shown, height, **mark(kind, _colour(row.series.look, "cwnd")), transform=above, zorder=5)
 
 
 def _draw_inside(axes: Axes, kind: Kind, row: Row) -> None:
@@ -186,6 +187,11 @@ def _marked(row: Row) -> list[tuple[str, FlowCurves]]:
 
 def _trial(row: Row) -> TrialResult:
     return row.median().evaluated.trial
+
+
+def _colour(look: Look, kind: Kind) -> str:
+    """Return the colour of a curve: where all curves are solid, series of the same colour have different tints."""
+    return look.colour if kind == "goodput" else look.solid_colour
 
 
 def _dense(dashes: Any, kind: Kind) -> Any:
@@ -235,7 +241,13 @@ def _rates(row: Row) -> Iterator[tuple[tuple[int, int], ...]]:
 def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> None:
     rows = [row for facet in facets for row in facet.rows]
     handles: list[Artist] = [
-        Line2D([], [], color=series.look.colour, linestyle=_dense(series.look.dashes, kind), label=series.label)
+        Line2D(
+            [],
+            [],
+            color=_colour(series.look, kind),
+            linestyle=_dense(series.look.dashes, kind),
+            label=series.label,
+        )
         for series in report.series
         if any(row.series == series and row.median().curves() for row in rows)
     ]

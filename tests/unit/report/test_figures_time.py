@@ -346,3 +346,11 @@ def test_legends_name_what_is_drawn(figures: Figures) -> None:
     kernels = list(legend_of(figures("kernels")["srtt"].figure))
     assert kernels[:2] == ["cubic, debian-12", "cubic, debian-13"]
     assert "ProbeRTT" in figures("loss")["cwnd"].caption
+
+
+@pytest.mark.parametrize("kind", ["cwnd", "srtt"])
+def test_solid_curves_of_one_algorithm_have_different_colours(figures: Figures, kind: str) -> None:
+    entries = legend_of(figures("kernels")[kind].figure)
+    curves = {label: colour for label, colour in entries.items() if "debian" in label}
+    assert len(curves) == 4
+    assert len(set(curves.values())) == 4
