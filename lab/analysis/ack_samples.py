@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""A flow's tcp_probe trace as arrays, and the quantities that are computed from it.
+"""A flow's rows of tcp_probe as arrays, and the quantities that are computed from it.
 
 ``tcp_probe`` fires at the top of ``tcp_rcv_established`` (``net/ipv4/tcp_input.c``), so the values in a row are those
 from *before* its ACK is processed: they have been in force since the previous row.  All averages over time in this
@@ -47,7 +47,7 @@ class AckSamples:
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> AckSamples:
-        """Build a trace from the columns named in :data:`SAMPLE_COLUMNS`."""
+        """Build the samples from the columns named in :data:`SAMPLE_COLUMNS`."""
         return cls(**{name: np.asarray(columns[name]).astype(np.int64) for name in SAMPLE_COLUMNS})
 
     def __len__(self) -> int:

@@ -23,7 +23,7 @@ from lab.analysis.statistics import jain_index
 class FlowMetrics:
     """The metrics of one flow.  None means that a value was not measured, or is meaningless for this flow.
 
-    Means and quantiles of srtt and cwnd are taken over *time*, not over ACKs: each value in the trace is weighted by
+    Means and quantiles of srtt and cwnd are taken over *time*, not over ACKs: each sample is weighted by
     how long it was in force.  They cover the whole time that iperf3 sent, slow start included.
     """
 
@@ -52,7 +52,7 @@ class FlowMetrics:
     iperf3 reads blocks of ``--length`` bytes (128 KiB by default) and does not count a partial block.
     """
     acked_bps: float | None
-    """Payload acknowledged while iperf3 sent, from the trace, in bit/s.  It is not rounded to iperf3's blocks."""
+    """Payload acknowledged while iperf3 sent, from the rows of tcp_probe, in bit/s.  It is not rounded to iperf3's blocks."""
     sender_bps: float
     """Payload that the sending iperf3 wrote, in bit/s; it includes what only filled the send buffer."""
     bottleneck_bps: int | None
@@ -73,7 +73,7 @@ class FlowMetrics:
     retransmitted_share: float | None
     """Retransmitted segments as a share of all data segments sent (tcp_info: total_retrans / data_segs_out)."""
     window_reductions: int | None
-    """How often the sender lowered ssthresh below cwnd, from the trace; a lower bound.  None for BBR."""
+    """How often the sender lowered ssthresh below cwnd, from the rows of tcp_probe; a lower bound.  None for BBR."""
 
     base_rtt_us: float | None
     """Base RTT: the smallest round-trip time of the calibration before any traffic, in microseconds.

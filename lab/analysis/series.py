@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn traces into curves: goodput in bins, and fewer points that look the same in a figure."""
+"""Turn samples into curves: goodput in bins, and fewer points that look the same in a figure."""
 
 from __future__ import annotations
 

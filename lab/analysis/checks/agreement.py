@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compare independent instruments: the kernel's trace, iperf3's own counts and the socket's tcp_info."""
+"""Compare independent instruments: the rows of tcp_probe, iperf3's own counts and the socket's tcp_info."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ class Agreement:
 
 
 def delivered_bytes(flow: MeasuredFlow, mss: int) -> Agreement | None:
-    """Compare the bytes acknowledged in the trace with the bytes that the receiving iperf3 read.
+    """Compare the bytes acknowledged in the rows of tcp_probe with the bytes that the receiving iperf3 read.
 
     At the end of the flow they may differ by the data that was in flight or out of order in the receiver's buffer, and
     by a block that iperf3 had not read completely.  The tolerance is therefore 1 %, the largest congestion window and
-    two blocks.  The result is None if there is no trace.
+    two blocks.  The result is None if there are no such rows.
     """
     if flow.samples is None or not len(flow.samples):
         return None

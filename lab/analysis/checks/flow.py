@@ -239,28 +239,28 @@ def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str
 
 
 def instruments(trial: MeasuredTrial) -> Check:
-    """Check that the trace, iperf3 and tcp_info agree on bytes, retransmissions and smoothed RTT.
+    """Check that tcp_probe, iperf3 and tcp_info agree on bytes, retransmissions and smoothed RTT.
 
-    iperf3 does not report everything, and a trace can lose events.  See pitfalls 9 and 12 in
+    iperf3 does not report everything, and a collector can lose events.  See pitfalls 9 and 12 in
     docs/explanation/pitfalls.md.
     """
     findings = [finding for flow in trial.bulk_flows for finding in _instruments_of(trial, flow)]
     return combine(
         "instruments-agree",
-        "Trace, iperf3 and tcp_info agree",
+        "tcp_probe, iperf3 and tcp_info agree",
         findings,
         threshold="delivered bytes: warn if they differ by more than 1 % + one window + two blocks of iperf3, invalid "
         "if by more than four times that; retransmissions: warn if they differ by more than 5 % + 10; smoothed RTT: "
-        "warn if it differs by more than 10 % + 1 ms; invalid: a trace with fewer than two rows",
+        "warn if it differs by more than 10 % + 1 ms; invalid: fewer than two rows of tcp_probe",
         meaning="If independent instruments disagree, one of them misses events or mixes them up.",
     )
 
 
 def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
     if flow.samples is not None and len(flow.samples) < 2:
-        found = f"{flow.name}: {len(flow.samples)} rows in the trace"
+        found = f"{flow.name}: {len(flow.samples)} rows of tcp_probe"
         return [Finding("invalid", "two or more rows of each flow", found)]
-    # A trace that records only changes of the window ends with the last change, which may be long before the flow.
+    # If only changes of the window are recorded, the last row may be long before the end of the flow.
     is_whole = trial.job["collectors"].get("tcp_probe", {}).get("record") != "cwnd_change"
     readings: list[tuple[Agreement | None, Callable[[Agreement], Verdict]]] = [
         (

@@ -111,7 +111,7 @@ def lost_events(trial: MeasuredTrial) -> Check:
         "No lost events",
         findings,
         threshold="warn: any lost event; invalid: more than 0.1 % of the events of a collector",
-        meaning="Events for which there was no room are missing from the traces, most likely from the busiest moments.",
+        meaning="Events for which there was no room are missing from the rows, most likely from the busiest moments.",
     )
 
 

@@ -116,7 +116,7 @@ def _draw_link(axes: Axes, places: dict[str, tuple[float, float]], link: Link, s
         axes.annotate(
             text,
             ((x0 + x1) / 2, (y0 + y1) / 2),
-            xytext=(0, 6),
+            xytext=(0, 11),  # above the nodes at both ends of the link
             textcoords="offset points",
             ha="center",
             va="bottom",
