@@ -52,7 +52,7 @@ class FlowMetrics:
     iperf3 reads blocks of ``--length`` bytes (128 KiB by default) and does not count a partial block.
     """
     acked_bps: float | None
-    """Payload acknowledged while iperf3 sent, from the rows of tcp_probe, in bit/s.  It is not rounded to iperf3's blocks."""
+    """Payload acknowledged while iperf3 sent, from the rows of tcp_probe, in bit/s; not rounded to iperf3's blocks."""
     sender_bps: float
     """Payload that the sending iperf3 wrote, in bit/s; it includes what only filled the send buffer."""
     bottleneck_bps: int | None
