@@ -93,4 +93,4 @@ def _time(plan: Plan, jobs: int) -> str:
         for trial in plan.trials
     )
     wall = format_duration(round(seconds / min(jobs, len(plan.trials))) * 10**9)
-    return f"  {'wall':<8} about {wall} with {jobs} trials in parallel, on a machine like that of the README's figures"
+    return f"  {'wall':<8} about {wall} with {jobs} trials in parallel, on the machine of docs/explanation/speed.md"
