@@ -1,8 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Put figures and tables of finished runs into ``gallery.md``: ``python docs/gallery.py RESULTS_DIR``.
 
-``RESULTS_DIR`` has a folder for each experiment, as ``lab run`` leaves them.  What stands between the markers of an
-experiment is replaced; the words about it stay.  Figures go to ``images/gallery``.
+``RESULTS_DIR`` has a folder for each experiment, as ``lab run`` writes them.  The script replaces what is between the
+markers of an experiment and leaves the text around them.  It copies the figures to ``images/gallery``.
 """
 
 from __future__ import annotations
@@ -22,11 +22,11 @@ MARKED = re.compile(r"(<!-- (figure|table|run) of (\w+)(?: ([\w-]+))? -->\n).*?(
 
 COLUMNS = {
     "goodput_mbps": ("goodput, Mbit/s", 2),
-    "srtt_p95_ms": ("95 % of smoothed RTT, ms", 1),
+    "srtt_p95_ms": ("p95 smoothed RTT, ms", 1),
     "retransmits": ("retransmissions", 0),
     "jain_index": ("Jain's index", 3),
     "fct_median_ms": ("median completion, ms", 0),
-    "fct_p95_ms": ("95 % completion, ms", 0),
+    "fct_p95_ms": ("p95 completion, ms", 0),
 }
 
 
@@ -37,7 +37,8 @@ def main(results: Path) -> None:
         head, kind, experiment, name, end = match.groups()
         run = (results / experiment / "latest").resolve()
         if not run.exists():
-            raise SystemExit(f"{results} has no run of {experiment}")
+            print(f"{results} has no run of {experiment}: its part of the page stays as it is", file=sys.stderr)
+            return match[0]
         text = {"figure": figure, "table": table, "run": about}[kind](run, experiment, name)
         return head + text + end
 
@@ -51,7 +52,7 @@ def figure(run: Path, experiment: str, name: str) -> str:
 
 
 def table(run: Path, _experiment: str, _name: str) -> str:
-    """The results' means, of the columns that have any value."""
+    """Return the means of the results as a table, without the columns that have no values."""
     with open(run / "report" / "tables" / "results.csv", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     names = list(rows[0])
@@ -75,13 +76,13 @@ def _mean(row: dict[str, str], key: str, digits: int) -> str:
     if not mean:
         return "–"
     text = f"{float(mean):.{digits}f}"
-    # Of two repetitions the interval is twelve times their spread, and says nothing.
+    # The interval of two repetitions is twelve times as wide as their spread, and says nothing.
     shown = spread and int(row["n"]) > 2 and float(spread) >= 0.5 * 10**-digits
     return f"{text} ± {float(spread):.{digits}f}" if shown else text
 
 
 def about(run: Path, experiment: str, _name: str) -> str:
-    """What was run."""
+    """Return the command of the run and its number of trials."""
     provenance: dict[str, Any] = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
     return f"`lab run experiments/{experiment}.yaml`: {len(provenance['trials'])} trials\n"
 
