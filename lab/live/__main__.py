@@ -214,7 +214,7 @@ def _list(as_json: bool) -> int:
         return EXIT_OK
     for support in try_all(BPF_SOURCES):
         state = "ok" if support.works else "--"
-        print(f"{support.collector:<8} {state}  {support.why or support.hooks}", flush=True)
+        print(f"{support.collector:<9} {state}  {support.why or support.hooks}", flush=True)
     return EXIT_OK
 
 
