@@ -20,7 +20,7 @@ SHOWN = ("id", "title", "threshold", "meaning")
 
 
 def table(part: str) -> str:
-    """The checks of ``network``, ``flow`` or ``machine``, in the order of the source."""
+    """Return the table of the checks of ``network``, ``path``, ``flow`` or ``machine``, in the order of the source."""
     found = [check for module in _modules(part) for check in _checks(module)]
     if not found:
         raise SystemExit(f"lab/analysis has no checks of {part!r}")
@@ -32,9 +32,9 @@ def table(part: str) -> str:
 
 
 def _modules(part: str) -> Iterator[ModuleType]:
-    """Those whose name says that they have checks of *part*: ``checks_flow.py``, ``checks/flow.py``."""
+    """Yield the module ``checks/<part>.py``."""
     for path in sorted((LAB / "analysis").rglob("*.py")):
-        if path.stem == f"checks_{part}" or (path.parent.name == "checks" and path.stem == part):
+        if path.parent.name == "checks" and path.stem == part:
             yield importlib.import_module(".".join(path.relative_to(LAB.parent).with_suffix("").parts))
 
 
