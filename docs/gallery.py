@@ -37,7 +37,9 @@ def main(results: Path) -> None:
         head, kind, experiment, name, end = match.groups()
         run = (results / experiment / "latest").resolve()
         if not (run / "report" / "index.html").exists():
-            print(f"{results} has no finished run of {experiment}: its part of the page stays as it is", file=sys.stderr)
+            print(
+                f"{results} has no finished run of {experiment}: its part of the page stays as it is", file=sys.stderr
+            )
             return match[0]
         text = {"figure": figure, "table": table, "run": about}[kind](run, experiment, name)
         return head + text + end

@@ -28,7 +28,7 @@ COLOURS = 64
 LAB = ".venv/bin/lab"
 SLOW = "--set topology.bottleneck.rate=4mbit --set name=uplink_slow"
 COMMANDS: dict[str, tuple[str, int | None]] = {
-    "lab doctor": (f"{LAB} doctor", None),
+    "lab doctor, virtual machines": (f"{LAB} doctor | sed -n '/^virtual/,/^native/p' | head -n -1", None),
     "lab check uplink.yaml": (f"{LAB} check uplink.yaml", None),
     "lab check uplink.yaml with the rate 10mb": (
         f"sed -i 's/10mbit/10mb/' uplink.yaml; {LAB} check uplink.yaml; sed -i 's/10mb$/10mbit/' uplink.yaml",
@@ -78,7 +78,7 @@ def _recorded(work: Path) -> Callable[[re.Match[str]], str]:
         done = subprocess.run(
             ["bash", "-c", command], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
         )
-        lines = done.stdout.rstrip().splitlines()
+        lines = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
         shown = lines if last is None or len(lines) <= last else ["…", *lines[-last:]]
         return "\n".join([f"<!-- output of {key} -->", "```", *shown, "```", "<!-- end -->", ""])
 
