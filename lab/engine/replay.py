@@ -21,6 +21,7 @@ from typing import Any, TypedDict
 from lab.engine.base import Step, VirtualTime, in_thread
 from lab.errors import EngineError, GuestError, LostVMError, TrialError, TrialTimeoutError
 from lab.job.protocol import Job
+from lab.store.digest import digest_of
 
 CAPTURE_FORMAT = 1
 """Version of ``capture.json``; another one is refused, never guessed at."""
@@ -82,7 +83,7 @@ class ReplayEngine:
         found: dict[str, Capture] = {}
         for path in sorted(self._folder.rglob(f"*{SUFFIX}")):
             capture = read_capture(path)
-            digest = job_digest(capture.about["job"])
+            digest = digest_of(capture.about["job"])
             if digest in found:
                 raise EngineError(f"{path} and {found[digest].path} are captures of the same job")
             found[digest] = capture
@@ -92,7 +93,7 @@ class ReplayEngine:
 
     def identity(self, job: Job) -> dict[str, str]:
         """Say which archive is played back, and what recorded it; of a job without a record that there is none."""
-        capture = self._located.get(job_digest(job))
+        capture = self._located.get(digest_of(job))
         if capture is None:
             return {"engine": self.name, "capture_digest": "none"}
         return {"engine": self.name, "capture_digest": capture.archive_digest, **_recorded(capture.about)}
@@ -116,10 +117,10 @@ class ReplayEngine:
         """There is nothing to prepare."""
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        capture = self._located.get(job_digest(job))
+        capture = self._located.get(digest_of(job))
         if capture is None:
             raise TrialError(
-                f"no record was captured of this job, {job_digest(job)[:16]}…, in {self._folder}: "
+                f"no record was captured of this job, {digest_of(job)[:16]}…, in {self._folder}: "
                 "the experiment, or how jobs are made of it, is not what it was"
             )
         failure = capture.about["failure"]
@@ -138,12 +139,6 @@ class ReplayEngine:
         if self._captures is None:
             raise EngineError("the engine has not been located")
         return self._captures
-
-
-def job_digest(job: Job) -> str:
-    """Return the SHA-256 of a job's canonical JSON, in hexadecimal: that of :attr:`lab.plan.plan.Trial.digest`."""
-    text = json.dumps(job, sort_keys=True, separators=(",", ":"), allow_nan=False)
-    return hashlib.sha256(text.encode("ascii")).hexdigest()
 
 
 def write_capture(

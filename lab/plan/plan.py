@@ -6,7 +6,6 @@ This module does no I/O; the same experiment always gives the same plan.
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ from lab.experiment.check.validate import CheckedExperiment
 from lab.experiment.resolve.job import resolve, trial_seed
 from lab.job.protocol import Job
 from lab.plan import names
+from lab.store.digest import canonical_json, digest_of
 
 __all__ = [
     "PLAN_FORMAT",
@@ -152,16 +152,6 @@ def make_plan(checked: CheckedExperiment) -> Plan:
         title=experiment.title,
         description=experiment.description,
     )
-
-
-def canonical_json(value: Any) -> str:
-    """Return the canonical JSON text of ``value``, from which digests are computed: sorted keys, no spaces, ASCII."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
-
-
-def digest_of(job: Job) -> str:
-    """Return the SHA-256 of a job's canonical JSON, in hexadecimal."""
-    return hashlib.sha256(canonical_json(job).encode("ascii")).hexdigest()
 
 
 def _trial_document(trial: Trial) -> dict[str, Any]:

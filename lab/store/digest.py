@@ -1,13 +1,26 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Digests of records and runs: results are the same if their digests are the same."""
+"""Digests of jobs, records and runs: results are the same if their digests are the same."""
 
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import Any
 
 from lab.errors import StoreError
+from lab.job.protocol import Job
+
+
+def canonical_json(value: Any) -> str:
+    """Return the canonical JSON text of ``value``, from which digests are computed: sorted keys, no spaces, ASCII."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False)
+
+
+def digest_of(job: Job) -> str:
+    """Return the SHA-256 of a job's canonical JSON, in hexadecimal."""
+    return hashlib.sha256(canonical_json(job).encode("ascii")).hexdigest()
 
 
 def file_digests(record_dir: Path) -> dict[str, str]:

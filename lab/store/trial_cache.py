@@ -33,9 +33,6 @@ class TrialCache:
         try:
             expected = (entry / "digest").read_text().strip()
             found = record_digest(entry / "record")
-        except FileNotFoundError:
-            remove_folder(entry)
-            return None
         except (OSError, StoreError):
             remove_folder(entry)
             return None

@@ -30,7 +30,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "engine": {"errors", "job", "store"},
         "evaluation": {"analysis", "job", "store", "units"},
         "live": {"agent", "job"},
-        "plan": {"agent", "errors", "experiment", "job", "units"},
+        "plan": {"agent", "errors", "experiment", "job", "store", "units"},
     },
     {
         "report": {"analysis", "errors", "evaluation", "job", "store", "units"},

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.engine.replay import ReplayEngine, job_digest, read_capture, write_capture
+from lab.engine.replay import ReplayEngine, read_capture, write_capture
 from lab.errors import EngineError, GuestError, LostVMError, TrialError
 from lab.job.protocol import Job
-from lab.plan.plan import digest_of
+from lab.plan.plan import Trial, digest_of
 from lab.store.digest import file_digests
 from tests.data.capture import RECORDS, names, plan_of
 from tests.data.raw import RawTrial
@@ -172,7 +172,7 @@ def test_it_has_to_be_located() -> None:
 
 
 def test_digests_are_those_of_plans() -> None:
-    assert job_digest(JOB) == digest_of(JOB)
+    assert Trial("t-r1", "t", 1, 1, JOB).digest == digest_of(JOB)
 
 
 @pytest.mark.parametrize("name", names())
