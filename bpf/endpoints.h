@@ -56,8 +56,8 @@ static __always_inline void read_socket_endpoints(const void *sk, struct endpoin
 	ends->dport = bpf_ntohs(READ(u16, sk, sock_common, skc_dport));
 	ends->netns = number_of_netns(READ(void *, sk, sock_common, skc_net));
 	if (ends->family == AF_INET6) {
-		bpf_probe_read_kernel(ends->saddr, 16, sk + OFFSET(sock_common, skc_v6_rcv_saddr));
-		bpf_probe_read_kernel(ends->daddr, 16, sk + OFFSET(sock_common, skc_v6_daddr));
+		read_kernel(ends->saddr, 16, sk + OFFSET(sock_common, skc_v6_rcv_saddr));
+		read_kernel(ends->daddr, 16, sk + OFFSET(sock_common, skc_v6_daddr));
 	} else {
 		map_ipv4(ends->saddr, READ(u32, sk, sock_common, skc_rcv_saddr));
 		map_ipv4(ends->daddr, READ(u32, sk, sock_common, skc_daddr));

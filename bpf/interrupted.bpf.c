@@ -31,7 +31,7 @@ static __always_inline u64 argument_of(const void *ctx, u32 number)
 	u64 argument = 0;
 
 	asm volatile("" : "+r"(ctx));
-	bpf_probe_read_kernel(&argument, sizeof(argument), ctx + number * sizeof(u64));
+	read_kernel(&argument, sizeof(argument), ctx + number * sizeof(u64));
 	return argument;
 }
 

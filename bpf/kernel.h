@@ -16,9 +16,16 @@
 /* The number of arguments of a tracepoint in this kernel: newer kernels have added arguments to some tracepoints. */
 #define ARGUMENTS(tracepoint) KERNEL_ARGUMENTS_##tracepoint
 
+/*
+ * The helper bpf_probe_read_kernel() by its number (BPF_FUNC_probe_read_kernel, include/uapi/linux/bpf.h).  bcc replaces
+ * the helper's name by an older helper if it does not find the kernel's function in /proc/kallsyms, and it does not
+ * find it in User-mode Linux, whose kernel is at low addresses.
+ */
+static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
+
 #define READ_AT(type, address) ({						\
 	type value_;								\
-	bpf_probe_read_kernel(&value_, sizeof(value_), (const void *)(address)); \
+	read_kernel(&value_, sizeof(value_), (const void *)(address));	\
 	value_;									\
 })
 

@@ -44,7 +44,7 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 	if (protocol == ETH_P_IP) {
 		struct ipv4_header ip = {};
 
-		bpf_probe_read_kernel(&ip, sizeof(ip), (void *)network);
+		read_kernel(&ip, sizeof(ip), (void *)network);
 		if (ip.version_length >> 4 != 4)
 			return 0;
 		segment->ends.family = AF_INET;
@@ -59,7 +59,7 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 	} else if (protocol == ETH_P_IPV6) {
 		struct ipv6_header ip = {};
 
-		bpf_probe_read_kernel(&ip, sizeof(ip), (void *)network);
+		read_kernel(&ip, sizeof(ip), (void *)network);
 		segment->ends.family = AF_INET6;
 		segment->protocol = ip.next;
 		segment->ecn = bpf_ntohl(ip.first) >> 20 & 3;
@@ -75,7 +75,7 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 	if (segment->protocol == IPPROTO_UDP) {
 		u16 udp[4] = {};	/* ports, length, checksum */
 
-		bpf_probe_read_kernel(udp, sizeof(udp), (void *)transport);
+		read_kernel(udp, sizeof(udp), (void *)transport);
 		segment->ends.sport = bpf_ntohs(udp[0]);
 		segment->ends.dport = bpf_ntohs(udp[1]);
 		segment->length = length - sizeof(udp);
@@ -83,7 +83,7 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 	}
 	if (segment->protocol != IPPROTO_TCP)
 		return 1;
-	bpf_probe_read_kernel(&tcp, sizeof(tcp), (void *)transport);
+	read_kernel(&tcp, sizeof(tcp), (void *)transport);
 	segment->ends.sport = bpf_ntohs(tcp.sport);
 	segment->ends.dport = bpf_ntohs(tcp.dport);
 	segment->seq = bpf_ntohl(tcp.seq);

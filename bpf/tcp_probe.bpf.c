@@ -46,7 +46,7 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 	const void *algorithm = READ(void *, sk, inet_connection_sock, icsk_ca_ops);
 	const void *own = sk + OFFSET(inet_connection_sock, icsk_ca_priv);
 
-	bpf_probe_read_kernel(event->ca_name, 16, algorithm + OFFSET(tcp_congestion_ops, name));
+	read_kernel(event->ca_name, 16, algorithm + OFFSET(tcp_congestion_ops, name));
 	event->ca_bandwidth = 0;
 	event->ca_min_rtt_us = 0;
 	event->ca_gain = 0;

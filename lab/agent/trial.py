@@ -56,7 +56,7 @@ class Log:
 
 
 def run_trial(
-    job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], *, engine: str = "vm"
+    job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], *, engine: str
 ) -> Record:
     """Run ``job`` and leave ``record.json``, with every file that it names, in ``directory``.
 
@@ -95,7 +95,7 @@ def _run(
         calibration = _calibrate(network, log)
         recorders = TrialRecorders(network, programs, directory, log)
         measured = _run_traffic(
-            network, links, recorders, directory, progress, with_pressure=engine != "vm", stack=stack, log=log
+            network, links, recorders, directory, progress, with_pressure=engine == "native", stack=stack, log=log
         )
         return {
             "format": PROTOCOL_FORMAT,

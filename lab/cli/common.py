@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.errors import InputError
-from lab.job import kernels
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
@@ -35,6 +34,21 @@ Jobs = Annotated[
     typer.Option("--jobs", min=1, help="Number of trials that run in parallel [default: one per processor]."),
 ]
 
+EngineName = Annotated[
+    str | None,
+    typer.Option(
+        "--engine",
+        metavar="ENGINE",
+        help="vm: in virtual machines, in virtual time; uml: in User-mode Linux, in virtual time and much faster; "
+        "native: on this host's kernel, in real time, as root [default: the experiment's engine].",
+    ),
+]
+
+
+def all_overrides(overrides: Sequence[str] | None, engine: str | None) -> list[str]:
+    """Return the overrides of the command line, of which the option ``--engine`` is one."""
+    return [*(overrides or ()), *([] if engine is None else [f"engine={engine}"])]
+
 
 def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperiment, Plan]:
     """Load an experiment file with overrides, and make its plan."""
@@ -45,24 +59,30 @@ def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperime
     return loaded, make_plan(loaded.checked)
 
 
+ENGINES = ("vm", "uml", "native")
+
+
 def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
-    """Return the engine ``vm`` or ``native`` for a plan; ``packages`` maps the names of kernels to their packages.
+    """Return the engine ``vm``, ``uml`` or ``native`` for a plan.
+
+    ``packages`` maps the names of kernels to the files of their packages.
 
     Raises:
-        InputError: There is no such engine, or it cannot run the kernels of the plan.
+        InputError: There is no such engine.
     """
     if name == "vm":
         from lab.engine.vm.engine import VmEngine
 
         return VmEngine(plan.kernels, packages=packages)
-    if name != "native":
-        raise InputError(f"--engine: found {name!r}; expected vm or native")
-    from lab.engine.native.engine import NativeEngine
+    if name == "uml":
+        from lab.engine.uml.engine import UmlEngine
 
-    other = next((kernel for kernel in plan.kernels if kernel != kernels.DEFAULT), None)
-    if other is not None:
-        raise InputError(f"the native engine runs only on this host's kernel, but the experiment asks for {other}")
-    return NativeEngine([trial.job for trial in plan.trials])
+        return UmlEngine(plan.kernels)
+    if name == "native":
+        from lab.engine.native.engine import NativeEngine
+
+        return NativeEngine([trial.job for trial in plan.trials])
+    raise InputError(f"found the engine {name!r}; expected {', '.join(ENGINES)}")
 
 
 def write_report(run_dir: Path) -> Path:

@@ -12,9 +12,11 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli.common import (
+    EngineName,
     ExperimentFile,
     Jobs,
     Overrides,
+    all_overrides,
     command_line,
     engine_named,
     planned,
@@ -35,14 +37,7 @@ def run(
     ] = Path("results"),
     jobs: Jobs = None,
     set_: Overrides = None,
-    engine_: Annotated[
-        str,
-        typer.Option(
-            "--engine",
-            metavar="ENGINE",
-            help="vm: in virtual machines, in virtual time; native: on this host's kernel, in real time, as root.",
-        ),
-    ] = "vm",
+    engine_: EngineName = None,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
     ] = False,
@@ -54,12 +49,13 @@ def run(
     from lab.store.run import create_run
     from lab.store.trial_cache import TrialCache
 
-    loaded, plan = planned(file, set_)
-    engine = engine_named(engine_, plan, loaded.packages)
+    overrides = all_overrides(set_, engine_)
+    loaded, plan = planned(file, overrides)
+    engine = engine_named(plan.engine, plan, loaded.packages)
     with observing(plan) as observer:
         engine.locate(observer.step)
         folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
-        about = {"command": command_line(), "overrides": list(set_ or ())}
+        about = {"command": command_line(), "overrides": overrides}
         runner = Runner(
             engine,
             observer,
@@ -92,6 +88,7 @@ def run(
 def check(
     file: ExperimentFile,
     set_: Overrides = None,
+    engine_: EngineName = None,
     svg: Annotated[
         Path | None, typer.Option("--svg", metavar="FILE", help="Also draw the topology, as an SVG file.")
     ] = None,
@@ -100,7 +97,7 @@ def check(
     from lab.plan.description import describe
     from lab.plan.preview import preview
 
-    _loaded, plan = planned(file, set_)
+    _loaded, plan = planned(file, all_overrides(set_, engine_))
     print(describe(plan))
     print(preview(plan, processors()))
     if svg is not None:

@@ -2,7 +2,8 @@
 """The kernels that a trial can run on, and their names in jobs and images.
 
 ``debian-12`` and ``debian-13`` are the newest kernels of these releases; ``deb-DIGEST`` is a kernel from the user's own
-Debian package, named by the SHA-256 of the package.
+Debian package, named by the SHA-256 of the package.  ``uml-7.3`` is User-mode Linux, compiled from Debian's package
+linux-source-7.3.
 """
 
 from __future__ import annotations
@@ -14,9 +15,19 @@ DEBIAN = {"debian-12": "bookworm", "debian-13": "trixie"}
 
 DEFAULT = "debian-13"
 
+UML = {"uml-7.3": "7.3"}
+"""Name of a kernel → the version in the name of Debian's package with its source."""
+
+DEFAULT_UML = "uml-7.3"
+
 _PACKAGE = "deb-"
 _SEEDS_SINCE = (6, 6)
 """The first version of Linux with TCA_NETEM_PRNG_SEED (include/uapi/linux/pkt_sched.h)."""
+
+
+def default_of(engine: str) -> str:
+    """Return the name of the kernel that trials of this engine run on if the experiment names none."""
+    return DEFAULT_UML if engine == "uml" else DEFAULT
 
 
 def of_package(sha256: str) -> str:

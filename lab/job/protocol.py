@@ -370,7 +370,10 @@ class Record(TypedDict):
 
     format: int
     engine: str
-    """``vm``: the trial ran in virtual time; ``native``: in real time, on a machine that may also do other work."""
+    """``vm`` and ``uml``: the trial ran in virtual time, in a virtual machine or in User-mode Linux.
+
+    ``native``: it ran in real time, on a machine that may also do other work.
+    """
     status: Literal["ok", "failed"]
     error: NotRequired[str]
     """A message of one line that says what happened, only if the trial failed."""

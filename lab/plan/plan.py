@@ -84,6 +84,8 @@ class Plan:
     trials: tuple[Trial, ...]
     title: str = ""
     description: str = ""
+    engine: str = "vm"
+    """The name of the engine that the experiment asks for."""
 
     def cell(self, cell_id: str) -> Cell:
         """Return the cell with this id.
@@ -109,6 +111,7 @@ class Plan:
             "name": self.name,
             "title": self.title,
             "description": self.description,
+            "engine": self.engine,
             "axes": [{"path": axis.path, "label": axis.label, "values": axis.values} for axis in self.axes],
             "cells": [{"id": cell.id, "values": cell.values, "experiment": cell.experiment} for cell in self.cells],
             "trials": [_trial_document(trial) for trial in self.trials],
@@ -151,6 +154,7 @@ def make_plan(checked: CheckedExperiment) -> Plan:
         trials=tuple(trials),
         title=experiment.title,
         description=experiment.description,
+        engine=experiment.engine,
     )
 
 
@@ -179,4 +183,5 @@ def _plan_of(document: Mapping[str, Any]) -> Plan:
         trials=tuple(trials),
         title=document["title"],
         description=document["description"],
+        engine=document.get("engine", "vm"),  # Earlier versions did not store it.
     )

@@ -186,6 +186,7 @@ def engine_text(report: Report) -> str:
     engine = str(report.provenance.get("engine", "an unknown engine"))
     meanings = {
         "vm": f"virtual time on Linux {kernel}; repeating a trial gives byte-identical results",
+        "uml": f"virtual time on User-mode Linux {kernel}; repeating a trial gives byte-identical results",
         "native": f"real time on the machine's own Linux {kernel}; repeating a trial gives different results",
         "replay": f"captured records of Linux {kernel}, played back; nothing was measured anew",
     }

@@ -59,7 +59,6 @@ def changed_inputs(run: Run, engine: Engine) -> list[str]:
 
 async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observer, *, jobs: int) -> list[Difference]:
     """Run ``trials`` again, and return the differences, in the order of the trials."""
-    await engine.prepare(observer.step)
     waiting = iter(trials)
     differences: list[Difference] = []
 
@@ -90,8 +89,12 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
                 observer.failed(trial, GuestError(str(found)))
 
     remove_what_killed_runs_left(run.path.parent)
-    with unfinished_folder(run.path) as scratch:
-        await run_workers(work(worker, scratch) for worker in range(min(jobs, len(trials))))
+    try:
+        await engine.prepare(observer.step)
+        with unfinished_folder(run.path) as scratch:
+            await run_workers(work(worker, scratch) for worker in range(min(jobs, len(trials))))
+    finally:
+        engine.close()
     order = [trial.id for trial in trials]
     return sorted(differences, key=lambda difference: order.index(difference.trial_id))
 

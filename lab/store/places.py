@@ -28,6 +28,11 @@ def recipes() -> Path:
     return cache_root() / "recipes"
 
 
+def uml_kernels() -> Path:
+    """Return the folder of kernels of User-mode Linux, by digest."""
+    return cache_root() / "uml-kernels"
+
+
 def templates() -> Path:
     """Return the folder of templates: snapshots of booted virtual machines."""
     return cache_root() / "templates"

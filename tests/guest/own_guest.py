@@ -15,7 +15,7 @@ from lab.engine.vm.engine import VmEngine
 from lab.job.mailbox import State
 
 PACKAGE = Path(__file__).parents[2] / "lab"
-ENTRY = "lab/lab/agent/guest.py"
+ENTRY = "lab/lab/agent/guest/__main__.py"
 LIMIT_S = 500
 
 
@@ -30,7 +30,6 @@ def _archive(script: Path) -> bytes:
     live += [PACKAGE / name for name in ("errors.py", "engine/__init__.py", "engine/native/__init__.py")]
     live.append(PACKAGE / "engine" / "native" / "isolation.py")
     files |= {f"lab/lab/{path.relative_to(PACKAGE)}": path.read_bytes() for path in live}
-    files["lab/lab/agent/real_guest.py"] = files[ENTRY]
     files["lab/lab/agent/script.py"] = script.read_bytes()
     files[ENTRY] = (Path(__file__).parent / "scripts" / "entry.py").read_bytes()
     return cpio.archive(files)

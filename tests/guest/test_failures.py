@@ -13,9 +13,10 @@ import pytest
 
 from lab.engine import sources
 from lab.engine.vm import machine
-from lab.engine.vm.engine import Limits, VmEngine
+from lab.engine.vm.engine import VmEngine
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.template import build_template
+from lab.engine.watch import Limits
 from lab.errors import EngineError, LostVMError, TrialTimeoutError
 from lab.job.protocol import PROTOCOL_FORMAT, Job
 from lab.store import places

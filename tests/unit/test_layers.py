@@ -195,8 +195,8 @@ def uses(module: str, name: str) -> bool:
 def test_only_the_command_line_prints_and_picks_exit_codes() -> None:
     # These modules are programs of their own, started by the engines, by the agent, or by ``lab trace``.
     command_lines = {"lab.agent.__main__", "lab.live.__main__", "lab.agent.traffic.latency_probe_ends"}
-    # lab.agent.shell is the console of ``lab shell``.
-    command_lines |= {"lab.agent.traffic.short_flow_ends", "lab.agent.shell"}
+    # lab.agent.guest.shell is the console of ``lab shell``.
+    command_lines |= {"lab.agent.traffic.short_flow_ends", "lab.agent.guest.shell"}
     printing = {module for module in sources() if uses(module, "print")}
     assert {module for module in printing if not within(module, ["lab.cli"])} <= command_lines
     exits = {

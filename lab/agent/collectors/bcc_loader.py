@@ -14,6 +14,7 @@ import errno
 import os
 import tempfile
 from collections.abc import Collection, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -158,10 +159,10 @@ class BccPrograms:
     def _load(self, collector: str) -> Iterator[tuple[Hook, int | LoaderError]]:
         for hook in (hook for declared in COLLECTORS[collector].hooks for hook in declared.programs):
             try:
-                place = find_hook(self._types, hook)
-                if place is None:
+                found = find_hook(self._types, hook)
+                if found is None:
                     raise LoaderError(f"the collector {collector} cannot run: this kernel has no {_place(hook)}")
-                yield hook, self._program(hook, place)
+                yield found[0], self._program(*found)
             except LoaderError as exc:
                 if hook.required and hook.option is None:
                     raise
@@ -272,10 +273,20 @@ def _attached_when(loaded: tuple[Hook, object]) -> int:
     return int(hook.is_second if hook.kind == "tracepoint" else not hook.is_second)
 
 
-def find_hook(types: KernelTypes, hook: Hook) -> int | None:
-    """Return the BTF id of the first of the hook's targets that the kernel has; None if it has none of them."""
+def find_hook(types: KernelTypes, hook: Hook) -> tuple[Hook, int] | None:
+    """Return the hook in the form that this kernel has, and the BTF id of its target; None if the kernel has none.
+
+    A hook at a function may become one at a tracepoint.  The kernel that lab builds for User-mode Linux, which cannot
+    attach programs to functions, has a tracepoint NAME_tp in their place, with the same arguments.
+    """
+    if hook.kind != "tracepoint":
+        replacement = replace(hook, kind="tracepoint", targets=tuple(f"{name}_tp" for name in hook.targets))
+        found = find_hook(types, replacement)
+        if found is not None:
+            return found
     find = types.tracepoint if hook.kind == "tracepoint" else types.function
-    return next((place for place in map(find, hook.targets) if place is not None), None)
+    place = next((place for place in map(find, hook.targets) if place is not None), None)
+    return None if place is None else (hook, place)
 
 
 def _place(hook: Hook) -> str:

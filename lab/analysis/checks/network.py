@@ -177,7 +177,7 @@ def _seeding(trial: MeasuredTrial) -> Verdict | None:
     """
     if netem_takes_seeds(trial.record["kernel"]):
         return None
-    return "ok" if trial.record["engine"] == "vm" else "warn"
+    return "warn" if trial.record["engine"] == "native" else "ok"
 
 
 def _netem_as_asked(side: Side, netem: Netem, found: dict[str, object] | None, without_seed: Verdict | None) -> Finding:

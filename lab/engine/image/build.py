@@ -14,22 +14,19 @@ An image is a folder whose name is the digest of its content::
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
 import os
 import platform
 import shlex
 import shutil
-import signal
 import subprocess
-from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
-from typing import TextIO
 
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, last_errors
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
 from lab.errors import ImageError
@@ -38,7 +35,6 @@ from lab.store import places
 from lab.store.files import write_file
 from lab.store.folders import finished_folders, publish, remove_leftovers, unfinished_folder
 
-SUITE = "trixie"
 PACKAGES = (
     "apt", "bpftool", "busybox-static", "ethtool", "iperf3", "iproute2", "iputils-ping", "kmod", "mininet", "mount",
     "procps", "python3-bpfcc",
@@ -47,14 +43,7 @@ BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 ROOT_ALIGNMENT = 2 << 20
 """The size of the root file system is rounded up to this multiple, because QEMU maps it in whole huge pages."""
 
-_NO_ADDED_TIME = "1735689600"
 TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
-
-_POLL_S = 0.1
-_STOP_LIMIT_S = 20.0
-"""Time that mmdebstrap is given to remove its unpacked files after it has been told to stop."""
-
-Progress = Callable[[str], None]
 
 
 @dataclass(frozen=True)
@@ -225,73 +214,8 @@ def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mir
     script = tar.parent / "customize.sh"
     script.write_bytes(_resource("customize.sh"))
     script.chmod(0o755)
-    command = [
-        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _resource("supervise.sh").decode(), "sh"),
-        "mmdebstrap",
-        "--variant=essential",
-        f"--include={','.join(PACKAGES)}",
-        '--aptopt=APT::Install-Recommends "false"',
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        f'--customize-hook={shlex.quote(str(script))} "$1" {shlex.quote(kernel_source)}',
-        SUITE,
-        str(tar),
-    ]
-    if mirror is not None:
-        command.append(mirror)
-    log.parent.mkdir(parents=True, exist_ok=True)
-    environment = {
-        **os.environ,
-        "SOURCE_DATE_EPOCH": _NO_ADDED_TIME,
-        "LC_ALL": "C.UTF-8",
-        "PYTHONDONTWRITEBYTECODE": "1",
-    }
-    # The output goes to a file rather than a pipe, because mmdebstrap also prints while it cleans up after lab has been
-    # killed, and with a closed pipe it could not finish.
-    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as printed:
-        process = subprocess.Popen(
-            command,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env=environment,
-            start_new_session=True,
-        )
-        try:
-            _follow(process, printed, progress)
-        except BaseException:
-            _stop(process)
-            raise
-    if process.returncode != 0:
-        raise ImageError(f"mmdebstrap failed (exit status {process.returncode}); {_last_errors(log)} (log: {log})")
-
-
-def _follow(process: subprocess.Popen[bytes], printed: TextIO, progress: Progress) -> None:
-    """Call ``progress`` with each step that the process prints, until the process has ended."""
-    rest = ""
-    running = True
-    while running:
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(_POLL_S)
-        running = process.returncode is None
-        *lines, rest = (rest + printed.read()).split("\n")
-        for line in lines:
-            if line.startswith("I: ") and line.endswith("..."):
-                progress(line[3:].rstrip("."))
-
-
-def _stop(process: subprocess.Popen[bytes]) -> None:
-    process.terminate()
-    try:
-        process.wait(_STOP_LIMIT_S)
-    except subprocess.TimeoutExpired:
-        os.killpg(process.pid, signal.SIGKILL)
-
-
-def _last_errors(log: Path) -> str:
-    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
-    errors = [line for line in lines if line.startswith(("E:", "Err:", "W: Failed"))]
-    return "; ".join((errors or lines)[-3:])
+    hook = f'--customize-hook={shlex.quote(str(script))} "$1" {shlex.quote(kernel_source)}'
+    bootstrap([hook], str(tar), packages=PACKAGES, log=log, progress=progress, mirror=mirror)
 
 
 def _boot_archive(root: Path, kernel: str) -> bytes:
@@ -321,4 +245,4 @@ def _run(command: list[str], log: Path) -> None:
     with open(log, "ab") as file:
         done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
     if done.returncode != 0:
-        raise ImageError(f"{command[0]} failed (exit status {done.returncode}); {_last_errors(log)} (log: {log})")
+        raise ImageError(f"{command[0]} failed (exit status {done.returncode}); {last_errors(log)} (log: {log})")

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import io
 import json
 import os
@@ -13,37 +12,23 @@ import tarfile
 import tempfile
 import time
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
+from lab.engine import watch
 from lab.engine.base import Step, VirtualTime, in_thread
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.template import Template, build_template, drop_old_templates, find_template, identity
-from lab.errors import EngineError, GuestError, TrialTimeoutError
+from lab.engine.watch import DEFAULT_LIMITS, Limits
+from lab.errors import EngineError, GuestError
 from lab.job import kernels
 from lab.job.mailbox import MailboxError, State
 from lab.job.protocol import Job
 
 _POLL_S = 0.2
-
-
-@dataclass(frozen=True)
-class Limits:
-    """How long a trial may take, in seconds of wall-clock time."""
-
-    least_wall_s: float = 120.0
-    """The time that every trial may take, whatever the duration of its traffic."""
-    wall_per_virtual_s: float = 20.0
-    """The time that a trial may take in addition for each second of its traffic."""
-    stall_s: float = 120.0
-    """The time that may pass without any progress of virtual time."""
-
-
-DEFAULT_LIMITS = Limits()
 
 
 class VmEngine:
@@ -164,7 +149,15 @@ class VmEngine:
         processors = sorted(os.sched_getaffinity(0))
         processor = processors[worker % len(processors)]
         async with machine.start(found, arguments, text, console, processor=processor, state=template.state) as guest:
-            await _run_within(self._limits, guest, job, on_time)
+            await watch.within(
+                self._limits,
+                job,
+                asyncio.ensure_future(guest.run_until_stop()),
+                lambda: guest.mailbox.virtual_ns,
+                on_time,
+                console=console,
+                poll_s=_POLL_S,
+            )
             await in_thread(partial(_take_record, guest, directory))
         for leftover in (console, console.with_suffix(".qemu")):
             leftover.unlink(missing_ok=True)
@@ -173,71 +166,16 @@ class VmEngine:
         """Do nothing: :meth:`prepare` acquires nothing that would have to be released."""
 
 
-async def _run_within(limits: Limits, guest: Machine, job: Job, on_time: VirtualTime) -> None:
-    started = time.monotonic()
-    limit = limits.least_wall_s + limits.wall_per_virtual_s * job["duration_ns"] / 1e9
-    last_time, last_change = -1, started
-    running = asyncio.ensure_future(guest.run_until_stop())
-    try:
-        while not running.done():
-            await asyncio.wait((running,), timeout=_POLL_S)
-            now, reached = time.monotonic(), guest.mailbox.virtual_ns
-            if reached != last_time:
-                last_time, last_change = reached, now
-                on_time(reached)
-            if running.done():
-                break
-            if now - started > limit:
-                raise TrialTimeoutError(
-                    f"the trial did not end within {limit:.0f} s of wall-clock time", log=guest.console
-                )
-            if now - last_change > limits.stall_s:
-                raise TrialTimeoutError(
-                    f"no virtual time has passed for {limits.stall_s:.0f} s "
-                    f"(the time since the start of traffic stays at {reached / 1e9:.3f} s)",
-                    log=guest.console,
-                )
-        running.result()
-    finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await running
-
-
 def _take_record(guest: Machine, directory: Path) -> None:
     state = guest.mailbox.state
     if state is not State.DONE:
-        message = bytes(guest.mailbox.record).decode(errors="replace").strip()
-        raise GuestError(
-            f"the agent failed ({state.name}): {message.splitlines()[-1] if message else 'no message'}",
-            log=guest.console,
-        )
+        message = bytes(guest.mailbox.record).decode(errors="replace")
+        raise watch.agent_failed(state.name, message, guest.console)
     try:
         with tarfile.open(fileobj=io.BytesIO(guest.mailbox.record), mode="r:") as archive:
-            _extract(archive, directory)
+            watch.extract_record(archive, directory)
     except (tarfile.TarError, MailboxError) as exc:
         raise GuestError(f"the agent's record cannot be read: {exc}", log=guest.console) from exc
     except OSError:
         shutil.rmtree(directory, ignore_errors=True)
         raise
-
-
-def _extract(archive: tarfile.TarFile, directory: Path) -> None:
-    """Extract *archive* into ``directory``.
-
-    Only files and folders inside ``directory`` are accepted.  The filters of newer versions of tarfile would do the
-    same, but Debian 12's version has none yet.
-    """
-    for member in archive:
-        path = Path(member.name)
-        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name!r} does not belong in a record")
-        target = directory / path
-        if member.isdir():
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source = archive.extractfile(member)
-        assert source is not None
-        with open(target, "wb") as file:
-            shutil.copyfileobj(source, file, 1 << 20)

@@ -39,7 +39,7 @@ class Machine:
         self._qmp = qmp
 
     async def run_until_stop(self) -> None:
-        """Let the guest run until it stops the machine (see :mod:`lab.agent.guest`).
+        """Let the guest run until it stops the machine (see :mod:`lab.agent.guest.vm`).
 
         Raises:
             LostVMError: The QEMU process has ended.

@@ -16,6 +16,7 @@ from lab.experiment.resolve.wires import bare_job
 from lab.experiment.schema.collect import Drops, Selection, Window
 from lab.experiment.schema.experiment import Experiment, Flow
 from lab.experiment.schema.fields import Path
+from lab.job import kernels
 from lab.job.network import NoRouteError, route
 from lab.units import format_duration, format_size, show
 
@@ -41,7 +42,7 @@ _SHOWN_HOSTS = 8
 
 def check(experiment: Experiment) -> list[Problem]:
     """Return all problems between the fields of an experiment; an empty list if there are none."""
-    found = list(topology_problems(experiment.topology))
+    found = [*_kernel(experiment), *topology_problems(experiment.topology)]
     if found:
         # The other checks need a valid network.
         return found
@@ -55,6 +56,25 @@ def check(experiment: Experiment) -> list[Problem]:
     if not found:
         found += _paths(experiment, graph)
     return [*found, *links_problems(experiment, graph), *_collect(experiment, graph)]
+
+
+def _kernel(experiment: Experiment) -> Iterator[Problem]:
+    kernel = experiment.kernel
+    if kernel is None:
+        return
+    shown = "a kernel package" if kernels.is_package(kernel) else show(kernel)
+    if experiment.engine == "native":
+        message = f"found {shown} with engine: native; expected no kernel, because trials run on this host's own"
+        yield Problem(("kernel",), message)
+    elif experiment.engine == "uml" and kernel not in kernels.UML:
+        message = (
+            f"found {shown} with engine: uml; expected {' or '.join(kernels.UML)}, because this engine runs only "
+            "kernels that lab has compiled for it"
+        )
+        yield Problem(("kernel",), message)
+    elif experiment.engine == "vm" and kernel in kernels.UML:
+        message = f"found {shown} with engine: vm; expected engine: uml as well, which runs this kernel"
+        yield Problem(("kernel",), message)
 
 
 def _flows(experiment: Experiment, graph: Graph) -> Iterator[Problem]:

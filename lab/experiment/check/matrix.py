@@ -28,7 +28,7 @@ __all__ = [
 
 MAX_TRIALS = 10_000
 
-_NOT_AXES = ("name", "title", "description", "matrix", "repeat", "seed")
+_NOT_AXES = ("name", "title", "description", "engine", "matrix", "repeat", "seed")
 
 
 @dataclass(frozen=True)

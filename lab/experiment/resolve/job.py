@@ -18,7 +18,7 @@ from lab.experiment.resolve.traffic import Connection, connections
 from lab.experiment.resolve.wires import derive, links, round_trips
 from lab.experiment.schema.amounts import draw
 from lab.experiment.schema.experiment import Experiment
-from lab.job import protocol
+from lab.job import kernels, protocol
 
 __all__ = ["resolve", "socket_buffer_bytes", "trial_seed"]
 
@@ -46,7 +46,7 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
     built = links(experiment, seed)
     return protocol.Job(
         format=protocol.PROTOCOL_FORMAT,
-        kernel=experiment.kernel,
+        kernel=experiment.kernel or kernels.default_of(experiment.engine),
         seed=seed,
         ip=experiment.ip,
         duration_ns=max(flow["start_ns"] + flow["duration_ns"] for flow in flows),

@@ -227,11 +227,17 @@ class Experiment(Model):
         "the flows run.",
     )
     duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
-    kernel: Kernel = Field(
-        default=kernels.DEFAULT,
-        description="The kernel that all nodes run on: one of Debian's kernels, or the path of a Debian package that "
-        "contains another kernel.",
-        examples=["debian-12", "../linux-image-6.18.0.deb"],
+    engine: Literal["vm", "uml", "native"] = Field(
+        default="vm",
+        description="Where trials run. vm: in virtual machines, in virtual time; uml: in User-mode Linux, in virtual "
+        "time and many times faster; native: on this host's own kernel, in real time, as root.",
+    )
+    kernel: Kernel | None = Field(
+        default=None,
+        description="The kernel that all nodes run on. With the engine vm: one of Debian's kernels, or the path of a "
+        "Debian package that contains another kernel. With uml: a kernel that lab compiles from Debian's source. "
+        f"Default: {kernels.DEFAULT} with vm, {kernels.DEFAULT_UML} with uml.",
+        examples=["debian-12", "../linux-image-6.18.0.deb", "uml-7.3"],
     )
     start_jitter: DurationNs = Field(
         default=0,

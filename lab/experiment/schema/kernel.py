@@ -1,5 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The kernel that trials run on: one of Debian's kernels, or a kernel from the user's Debian package.  No I/O."""
+"""The kernel that trials run on: one of Debian's kernels, a kernel from the user's package, or User-mode Linux.
+
+This module does no I/O.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,8 @@ from lab.units import show
 __all__ = ["EXPECTED", "SUFFIX", "Kernel", "KernelPackage"]
 
 SUFFIX = ".deb"
-EXPECTED = f"expected {', '.join(kernels.DEBIAN)}, or the path of a Debian package, *{SUFFIX}"
+_NAMES = (*kernels.DEBIAN, *kernels.UML)
+EXPECTED = f"expected {', '.join(_NAMES)}, or the path of a Debian package, *{SUFFIX}"
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class KernelPackage:
 
 
 def _kernel(value: Any, info: ValidationInfo) -> str:
-    if value in kernels.DEBIAN:
+    if value in _NAMES:
         return str(value)
     if not isinstance(value, str) or not value.endswith(SUFFIX):
         raise ValueError(f"found {show(value)}; {EXPECTED}")
@@ -45,6 +49,6 @@ def _kernel(value: Any, info: ValidationInfo) -> str:
 Kernel = Annotated[
     str,
     PlainValidator(_kernel),
-    WithJsonSchema({"anyOf": [{"enum": list(kernels.DEBIAN)}, {"type": "string", "pattern": r"\.deb$"}]}),
+    WithJsonSchema({"anyOf": [{"enum": list(_NAMES)}, {"type": "string", "pattern": r"\.deb$"}]}),
 ]
 """The name of a kernel as in :mod:`lab.job.kernels`; a file has this name or the path of a package."""

@@ -8,24 +8,24 @@ import os
 import traceback
 from typing import TYPE_CHECKING
 
+from lab.agent.guest.service import load_modules
+from lab.agent.guest.vm import instruction_that_stops_the_machine, map_mailbox
 from lab.agent.process import run
 from lab.job.mailbox import Mailbox, State
 
 if TYPE_CHECKING:
-    from lab.agent.guest import _MODULES, _instruction_that_stops_the_machine, _map_mailbox
     from tests.guest.scripts.links import main
-else:  # the agent has another name in the guest, and the script is there only
-    from lab.agent.real_guest import _MODULES, _instruction_that_stops_the_machine, _map_mailbox
+else:  # the script is in the guest only
     from lab.agent.script import main
 
 
 def entry() -> None:
-    mailbox = Mailbox(_map_mailbox())
+    mailbox = Mailbox(map_mailbox())
     mailbox.check()
-    stop = _instruction_that_stops_the_machine()
+    stop = instruction_that_stops_the_machine()
     try:
         os.getrandom(16)
-        run(["modprobe", "-a", *_MODULES])
+        load_modules()
         run(["ip", "link", "set", "lo", "up"])
         mailbox.write(json.dumps(main(json.loads(mailbox.job))).encode())
         mailbox.state = State.DONE

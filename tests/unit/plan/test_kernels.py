@@ -60,8 +60,8 @@ def test_a_package_counts_by_its_content(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("kernel", "expected"),
     [
-        ("debian-11", "kernel: found 'debian-11'; expected debian-12, debian-13, or the path of a Debian package"),
-        ("6.12", "kernel: found 6.12; expected debian-12, debian-13, or the path of a Debian package, *.deb"),
+        ("debian-11", "kernel: found 'debian-11'; expected debian-12, debian-13, uml-7.3, or the path"),
+        ("6.12", "kernel: found 6.12; expected debian-12, debian-13, uml-7.3, or the path of a Debian package, *.deb"),
         ("there.deb", "kernel: found 'there.deb': "),
         ("text.deb", "this is not a Debian package; expected one that contains a kernel"),
     ],

@@ -1,0 +1,121 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run mmdebstrap in such a way that it ends with its caller, and follow its progress."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+from collections.abc import Callable, Sequence
+from importlib import resources
+from pathlib import Path
+from typing import TextIO
+
+from lab.errors import ImageError
+
+SUITE = "trixie"
+"""The Debian release from which everything is made."""
+
+NO_ADDED_TIME = "1735689600"
+"""SOURCE_DATE_EPOCH: the time stamp, in seconds since 1970, of everything that would otherwise contain the time of its
+build."""
+
+_POLL_S = 0.1
+_STOP_LIMIT_S = 20.0
+"""Time that mmdebstrap is given to remove its unpacked files after it has been told to stop."""
+
+Progress = Callable[[str], None]
+
+
+def bootstrap(
+    arguments: Sequence[str], target: str, *, packages: Sequence[str], log: Path, progress: Progress, mirror: str | None
+) -> None:
+    """Make a root file system with *packages* and their dependencies.
+
+    Args:
+        arguments: Further options of mmdebstrap.  It calls hooks as root, or as a user that appears as root in a user
+            namespace.
+        target: Where mmdebstrap puts the result; its name decides about the format.
+        packages: Names of Debian packages.
+        log: The file to which everything that mmdebstrap prints is written.
+        progress: Called with each step that mmdebstrap or a hook prints as ``I: STEP...``.
+        mirror: The Debian mirror to use; None for mmdebstrap's default.
+
+    Raises:
+        ImageError: mmdebstrap failed.  The message names the log.
+    """
+    command = [
+        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _supervisor(), "sh"),
+        "mmdebstrap",
+        "--variant=essential",
+        f"--include={','.join(packages)}",
+        '--aptopt=APT::Install-Recommends "false"',
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        *arguments,
+        SUITE,
+        target,
+    ]
+    if mirror is not None:
+        command.append(mirror)
+    log.parent.mkdir(parents=True, exist_ok=True)
+    environment = {
+        **os.environ,
+        "SOURCE_DATE_EPOCH": NO_ADDED_TIME,
+        "LC_ALL": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # The default, /tmp, is often in memory.
+        "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"),
+    }
+    # The output goes to a file rather than a pipe, because mmdebstrap also prints while it cleans up after lab has been
+    # killed, and with a closed pipe it could not finish.
+    with open(log, "wb") as out, open(log, encoding="utf-8", errors="replace") as printed:
+        process = subprocess.Popen(
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+        )
+        try:
+            _follow(process, printed, progress)
+        except BaseException:
+            _stop(process)
+            raise
+    if process.returncode != 0:
+        raise ImageError(f"mmdebstrap failed (exit status {process.returncode}); {last_errors(log)} (log: {log})")
+
+
+def last_errors(log: Path) -> str:
+    """Return the last error messages in a log of mmdebstrap, or its last lines if it contains no such message."""
+    lines = log.read_text(encoding="utf-8", errors="replace").splitlines()
+    errors = [line for line in lines if line.startswith(("E:", "Err:", "W: Failed"))]
+    return "; ".join((errors or lines)[-3:])
+
+
+def _supervisor() -> str:
+    return resources.files("lab.engine.debian").joinpath("supervise.sh").read_text(encoding="utf-8")
+
+
+def _follow(process: subprocess.Popen[bytes], printed: TextIO, progress: Progress) -> None:
+    """Call ``progress`` with each step that the process prints, until the process has ended."""
+    rest = ""
+    running = True
+    while running:
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(_POLL_S)
+        running = process.returncode is None
+        *lines, rest = (rest + printed.read()).split("\n")
+        for line in lines:
+            if line.startswith("I: ") and line.endswith("..."):
+                progress(line[3:].rstrip("."))
+
+
+def _stop(process: subprocess.Popen[bytes]) -> None:
+    process.terminate()
+    try:
+        process.wait(_STOP_LIMIT_S)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)

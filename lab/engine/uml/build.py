@@ -1,0 +1,189 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compile the kernel of User-mode Linux from Debian's source package, and find it in the cache.
+
+A kernel is a folder whose name is the digest of its content::
+
+    linux      the kernel, a program that needs nothing of the host but its kernel
+    config     its complete configuration
+    packages   the source package and all packages of the compiler's root file system, with their versions
+    info.json  the recipe, the release, and when the kernel was built
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import platform
+import shlex
+import shutil
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from importlib import resources
+from importlib.resources.abc import Traversable
+from pathlib import Path
+
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap
+from lab.errors import ImageError
+from lab.job import kernels
+from lab.store import places
+from lab.store.files import write_file
+from lab.store.folders import finished_folders, publish, remove_leftovers, unfinished_folder
+
+PACKAGES = (
+    "apt", "bc", "bison", "flex", "gcc", "libc6-dev", "libelf-dev", "make", "pahole", "patch", "python3-minimal",
+    "xz-utils", "zlib1g-dev",
+)  # fmt: skip
+"""What is needed to compile a kernel."""
+
+_CONTENT = ("linux", "config", "packages")
+
+
+@dataclass(frozen=True)
+class UmlKernel:
+    """A finished kernel in the cache."""
+
+    digest: str
+    path: Path
+    name: str
+    """The kernel's name in the form of :mod:`lab.job.kernels`."""
+    release: str
+    """The kernel's release, as ``uname -r`` prints it."""
+    built: str
+    """Date and time of the build, in ISO 8601 format and UTC."""
+    recipe: str
+    """The digest of the recipe from which the kernel was built: see :func:`recipe_digest`."""
+
+    @property
+    def program(self) -> Path:
+        """The path of the kernel."""
+        return self.path / "linux"
+
+
+def recipe_digest(name: str) -> str:
+    """Return a digest of everything that determines what :func:`build_kernel` builds, except package versions."""
+    total = hashlib.sha256()
+    head = [SUITE, kernels.UML[name], PACKAGES, platform.machine()]
+    total.update(json.dumps(head).encode())
+    for path, content in _sources():
+        total.update(f"{path} {len(content)}\n".encode() + content)
+    return total.hexdigest()
+
+
+def find_kernel(name: str) -> UmlKernel | None:
+    """Return the kernel *name* that was last built from the current recipe; None if it is not in the cache."""
+    try:
+        digest = (places.recipes() / recipe_digest(name)).read_text(encoding="ascii").strip()
+    except FileNotFoundError:
+        return None
+    return open_kernel(digest)
+
+
+def open_kernel(digest: str) -> UmlKernel | None:
+    """Return the kernel with this digest; None if it is not in the cache.
+
+    Raises:
+        ImageError: The description of the kernel is damaged.
+    """
+    path = places.uml_kernels() / digest
+    try:
+        info = json.loads((path / "info.json").read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return None
+    except ValueError as exc:
+        raise ImageError(
+            f"{path / 'info.json'} is damaged ({exc}); remove the folder to build the kernel again"
+        ) from exc
+    return UmlKernel(digest=digest, path=path, **info)
+
+
+def list_kernels() -> list[UmlKernel]:
+    """Return all kernels in the cache, oldest first."""
+    found = (open_kernel(path.name) for path in finished_folders(places.uml_kernels()))
+    return sorted((kernel for kernel in found if kernel is not None), key=lambda kernel: kernel.built)
+
+
+def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) -> UmlKernel:
+    """Compile the kernel *name* (one of :data:`lab.job.kernels.UML`).
+
+    This downloads about 300 MB, needs 3 GB in ``/var/tmp``, and takes about 8 minutes of processor time.
+
+    Args:
+        name: The kernel.
+        progress: Called with a description of each step.
+        mirror: The Debian mirror to use; None for mmdebstrap's default.
+
+    Raises:
+        ImageError: A tool is missing or fails, or this is another kind of processor.  The message names the log.
+    """
+    if platform.machine() != "x86_64":
+        raise ImageError(f"lab builds User-mode Linux for x86_64 only; this machine is {platform.machine()}")
+    if shutil.which("mmdebstrap") is None:
+        raise ImageError("mmdebstrap is not installed; it is in the package mmdebstrap (make setup installs it)")
+    with places.builder_lock("uml-kernel"):
+        remove_leftovers(places.uml_kernels())
+        with unfinished_folder(places.uml_kernels()) as partial:
+            try:
+                return _build(partial, name, progress, mirror)
+            except OSError as exc:
+                raise ImageError(f"cannot build the kernel in {partial}: {exc}") from exc
+
+
+def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> UmlKernel:
+    work = partial / "work"
+    for path, content in _sources():
+        file = work / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_bytes(content)
+        file.chmod(0o755 if path.endswith(".sh") else 0o644)
+    script, given = shlex.quote(str(work / "build.sh")), shlex.quote(str(work))
+    results = [*_CONTENT, "release"]
+    arguments = [
+        "--format=null",
+        f'--customize-hook={script} "$1" {kernels.UML[name]} {given}',
+        *(f"--customize-hook=download /var/tmp/lab/{file} {shlex.quote(str(partial / file))}" for file in results),
+    ]
+    log = places.cache_root() / "uml-kernel-build.log"
+    bootstrap(arguments, "/dev/null", packages=PACKAGES, log=log, progress=progress, mirror=mirror)
+    shutil.rmtree(work)
+    release = (partial / "release").read_text(encoding="ascii").strip()
+    (partial / "release").unlink()
+    (partial / "linux").chmod(0o755)
+    digest = _content_digest(partial)
+    kernel = UmlKernel(
+        digest=digest,
+        path=places.uml_kernels() / digest,
+        name=name,
+        release=release,
+        built=datetime.now(UTC).isoformat(timespec="seconds"),
+        recipe=recipe_digest(name),
+    )
+    info = {key: value for key, value in asdict(kernel).items() if key not in ("digest", "path")}
+    (partial / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    publish(partial, kernel.path, if_there="keep")
+    places.recipes().mkdir(parents=True, exist_ok=True)
+    write_file(places.recipes() / kernel.recipe, f"{digest}\n".encode("ascii"))
+    return kernel
+
+
+def _sources() -> Iterator[tuple[str, bytes]]:
+    """Yield (relative path, content) of the build script, the configuration and the patches, sorted by path."""
+    folder = resources.files("lab.engine.uml").joinpath("kernel")
+    yield from sorted(_files_in(folder, ""))
+
+
+def _files_in(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
+    for entry in folder.iterdir():
+        path = f"{prefix}{entry.name}"
+        if entry.is_dir():
+            yield from _files_in(entry, f"{path}/")
+        elif path in ("build.sh", "config") or path.endswith(".patch"):
+            yield path, entry.read_bytes()
+
+
+def _content_digest(directory: Path) -> str:
+    total = hashlib.sha256()
+    for name in _CONTENT:
+        with open(directory / name, "rb") as file:
+            total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
+    return total.hexdigest()

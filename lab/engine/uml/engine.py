@@ -1,0 +1,198 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The UML engine, which runs each trial in User-mode Linux, in deterministic virtual time and without root."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import os
+import shutil
+import tarfile
+from collections.abc import Iterable
+from functools import partial
+from pathlib import Path
+
+from lab.engine import sources, watch
+from lab.engine.base import Step, VirtualTime, in_thread
+from lab.engine.image.build import Image, build_image, find_image
+from lab.engine.uml import arguments
+from lab.engine.uml.build import UmlKernel, build_kernel, find_kernel
+from lab.engine.uml.zygote import Child, Zygote
+from lab.engine.vm.selftest import self_test_job
+from lab.engine.watch import DEFAULT_LIMITS, Limits
+from lab.errors import EngineError, GuestError, LostVMError
+from lab.job import kernels
+from lab.job.folder import SharedFolder
+from lab.job.mailbox import State
+from lab.job.protocol import Job
+from lab.store import places
+from lab.store.folders import remove_leftovers, unfinished_folder
+
+READY_LIMIT_S = 300.0
+"""The maximum wall-clock time that a zygote may take to prepare itself."""
+_POLL_S = 0.05
+_TAIL_BYTES = 2000
+
+
+class UmlEngine:
+    """Runs trials in User-mode Linux.  Implements :class:`lab.engine.base.Engine`."""
+
+    name = "uml"
+    is_exact = True
+    most_at_a_time: int | None = None
+
+    def __init__(
+        self, kernel_names: Iterable[str] = (kernels.DEFAULT_UML,), *, limits: Limits = DEFAULT_LIMITS
+    ) -> None:
+        """Create an engine for jobs with the kernels ``kernel_names``, all of :data:`lab.job.kernels.UML`."""
+        self._names = tuple(dict.fromkeys(kernel_names))
+        self._limits = limits
+        self._image: Image | None = None
+        self._kernels: dict[str, UmlKernel] = {}
+        self._zygotes: dict[str, Zygote] = {}
+        self._identities: dict[str, dict[str, str]] = {}
+
+    def locate(self, step: Step) -> None:
+        self._identities.clear()
+        for name in self._names:
+            self._kernels[name] = find_kernel(name) or _build_kernel(name, step)
+        self._image = find_image() or _build_image(step)
+
+    def identity(self, job: Job) -> dict[str, str]:
+        return self._identity(job["kernel"])
+
+    def _identity(self, name: str) -> dict[str, str]:
+        # The result is cached because computing it reads all files of the agent.
+        if name not in self._identities:
+            kernel, image = self.parts(name)
+            setup = [arguments.ARGUMENTS, arguments.init_script().decode(), self_test_job()]
+            self._identities[name] = {
+                "engine": self.name,
+                "uml_kernel_digest": kernel.digest,
+                "uml_recipe_digest": kernel.recipe,
+                "image_digest": image.digest,
+                "agent_digest": sources.digest(sources.agent_files()),
+                "bpf_digest": sources.digest(sources.bpf_files()),
+                "machine_digest": hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest(),
+            }
+        return self._identities[name]
+
+    def about(self) -> dict[str, str]:
+        each = {name: self._identity(name) for name in self._names}
+        first = next(iter(each.values()))
+        return {
+            key: value
+            if all(other[key] == value for other in each.values())
+            else ", ".join(f"{name}: {other[key]}" for name, other in each.items())
+            for key, value in first.items()
+        }
+
+    def parts(self, name: str = kernels.DEFAULT_UML) -> tuple[UmlKernel, Image]:
+        """Return the kernel *name* and the image that :meth:`locate` found."""
+        if self._image is None or name not in self._kernels:
+            raise EngineError(f"locate() has not been called for the kernel {name}")
+        return self._kernels[name], self._image
+
+    async def prepare(self, step: Step) -> None:
+        step("starting User-mode Linux and testing it")
+        for name in self._names:
+            if name not in self._zygotes:
+                self._zygotes[name] = await _started(*self.parts(name))
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        if job["kernel"] not in self._zygotes:
+            raise EngineError(f"prepare() has not been called for the kernel {job['kernel']}")
+        folder = directory.with_name(directory.name + ".uml")
+        folder.mkdir()
+        shared = SharedFolder(folder)
+        shared.initialise(json.dumps(job, sort_keys=True).encode())
+        console = folder / "console.log"
+        processors = sorted(os.sched_getaffinity(0))
+        forked = self._zygotes[job["kernel"]].fork(folder, processors[worker % len(processors)])
+        child = await asyncio.wrap_future(forked)
+        try:
+            await watch.within(
+                self._limits,
+                job,
+                asyncio.ensure_future(_until_end(child)),
+                lambda: shared.virtual_ns,
+                on_time,
+                console=console,
+                poll_s=_POLL_S,
+            )
+            await in_thread(partial(_take_record, shared, directory, console, child))
+        finally:
+            child.kill()
+            await asyncio.shield(asyncio.wrap_future(child.ended))
+        shutil.rmtree(folder)
+
+    def close(self) -> None:
+        while self._zygotes:
+            self._zygotes.popitem()[1].close()
+
+
+def _build_kernel(name: str, step: Step) -> UmlKernel:
+    what = f"kernel {name}"
+    step(f"{what}: building it (this is necessary only once)")
+    return build_kernel(name, lambda doing: step(f"{what}: {doing}"))
+
+
+def _build_image(step: Step) -> Image:
+    step("guest image: building it (this is necessary only once)")
+    return build_image(lambda doing: step(f"guest image: {doing}"))
+
+
+async def _started(kernel: UmlKernel, image: Image) -> Zygote:
+    """Return a zygote that is ready to fork.
+
+    Raises:
+        EngineError: The zygote ended, or was not ready in time.
+    """
+    parent = places.cache_root() / "zygotes"
+    remove_leftovers(parent)
+    # The zygote needs its files only while it boots.
+    with unfinished_folder(parent) as folder:
+        arguments.put_files(folder, image)
+        zygote = Zygote(kernel.program, folder, min(os.sched_getaffinity(0)))
+        try:
+            await asyncio.wait_for(asyncio.wrap_future(zygote.ready), READY_LIMIT_S)
+        except TimeoutError:
+            tail = zygote.console_tail()
+            zygote.close()
+            raise EngineError(
+                f"User-mode Linux is not ready after {READY_LIMIT_S:g} s; its console ends with: {tail}"
+            ) from None
+        except BaseException:
+            zygote.close()
+            raise
+    return zygote
+
+
+async def _until_end(child: Child) -> None:
+    await asyncio.shield(asyncio.wrap_future(child.ended))
+
+
+def _take_record(shared: SharedFolder, directory: Path, console: Path, child: Child) -> None:
+    state = shared.state
+    if state is State.FAILED:
+        message = shared.record_file.read_text(encoding="utf-8", errors="replace")
+        raise watch.agent_failed(state.name, message, console)
+    if state is not State.DONE:
+        raise LostVMError(
+            f"User-mode Linux ended before the trial did ({child.ended.result()}){_ending(console)}", log=console
+        )
+    try:
+        with tarfile.open(shared.record_file, mode="r:") as archive:
+            watch.extract_record(archive, directory)
+    except tarfile.TarError as exc:
+        raise GuestError(f"the agent's record cannot be read: {exc}", log=console) from exc
+
+
+def _ending(console: Path) -> str:
+    """Return the text that reports the end of the console, if it has any content."""
+    try:
+        text = console.read_bytes()[-_TAIL_BYTES:].decode(errors="replace").strip()
+    except FileNotFoundError:
+        return ""
+    return f"; the console ends with: {' | '.join(text.splitlines()[-4:])}" if text else ""
