@@ -30,7 +30,6 @@ _COMMANDS = {
     "ip": "iproute2",
     "tc": "iproute2",
     "bridge": "iproute2",
-    "ethtool": "ethtool",
     "ping": "iputils-ping",
     "iperf3": "iperf3",
     "mnexec": "mininet",

@@ -1,14 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Measure each path before the traffic: the round-trip time with ping, the rate from the bottleneck's byte counter."""
+"""Measure each path before the traffic: the round-trip time with ping, the rate from departures at the bottleneck."""
 
 from __future__ import annotations
 
 import re
 import socket
-import time
 
 from lab.agent.process import CommandError, run
 from lab.agent.topology.addressing import Port
+from lab.agent.topology.departures import Departures
 from lab.agent.topology.links import leaving
 from lab.agent.topology.netns import network_namespace
 from lab.agent.topology.network import Network
@@ -18,6 +18,8 @@ _TRAIN_NS = 40_000_000
 """How long a train of packets keeps the bottleneck busy, in nanoseconds, if the queue has room for such a train."""
 _FEWEST_TRAIN_PACKETS, _MOST_TRAIN_PACKETS = 64, 1000
 _FEWEST_PACKETS = 8
+_PATIENCE_NS = 100_000_000
+"""How much longer than twice its shortest time a train is waited for, in nanoseconds."""
 _DISCARD_PORT = 9
 _UDP_HEADERS = {"ipv4": 28, "ipv6": 48}
 _REPLY = re.compile(r"icmp_seq=\d+ .*time=([0-9.]+) ms")
@@ -82,7 +84,7 @@ def _train_length(queue: Queue, rate_bps: int, packet_bytes: int) -> int:
 
 
 def _measure_rate(network: Network, source: str, destination: str, bottleneck: tuple[Port, int, Queue]) -> int | None:
-    """Send a back-to-back train of full-size packets and derive the rate in bit/s from the bottleneck's byte counter.
+    """Send a back-to-back train of full-size packets and derive the rate in bit/s from their departures.
 
     The rate is measured from the departure of an early packet of the train to that of the last one.  The delay before
     the first packet and the initial fill of the token bucket therefore do not count.  Returns None if the queue is too
@@ -97,41 +99,17 @@ def _measure_rate(network: Network, source: str, destination: str, bottleneck: t
     family = socket.AF_INET6 if job["ip"] == "ipv6" else socket.AF_INET
     with network_namespace(network.pid(source)):
         sender = socket.socket(family, socket.SOCK_DGRAM)
-    try:
+    with network_namespace(network.pid(port.node)):
+        departures = Departures(port.interface, packet)
+    with sender, departures:
         sender.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)
         payload = bytes(job["mtu"] - _UDP_HEADERS[job["ip"]])
-        address = (network.address_of(destination), _DISCARD_PORT)
-        with network_namespace(network.pid(port.node)):
-            before = _transmitted(port.interface)
-            for _ in range(train):
-                sender.sendto(payload, address)
-            deadline = time.monotonic_ns() + 2 * train * packet * 8 * 1_000_000_000 // rate + 100_000_000
-            changes = _watch(port.interface, before, train * packet, deadline)
-    finally:
-        sender.close()
-    if len(changes) < _FEWEST_PACKETS // 2:
-        return None
+        for _ in range(train):
+            sender.sendto(payload, (network.address_of(destination), _DISCARD_PORT))
+        shortest_ns = train * packet * 8 * 1_000_000_000 // rate
+        times = departures.wait_for(train, shortest_ns, 2 * shortest_ns + _PATIENCE_NS)
     # The first two packets may leave at once, with the tokens that are already in the bucket.
-    (first_time, first_bytes), (last_time, last_bytes) = changes[2], changes[-1]
-    return round((last_bytes - first_bytes) * 8 * 1_000_000_000 / (last_time - first_time))
-
-
-def _watch(interface: str, before: int, expected: int, deadline: int) -> list[tuple[int, int]]:
-    """Return (time in ns, total bytes sent) for each observed change of the interface's byte counter."""
-    changes: list[tuple[int, int]] = []
-    last = before
-    while last - before < expected and time.monotonic_ns() < deadline:
-        now = _transmitted(interface)
-        if now != last:
-            changes.append((time.monotonic_ns(), now))
-            last = now
-    return changes
-
-
-def _transmitted(interface: str) -> int:
-    with open("/proc/thread-self/net/dev", encoding="ascii") as file:
-        for line in file:
-            name, _, counters = line.partition(":")
-            if name.strip() == interface:
-                return int(counters.split()[8])
-    raise CommandError(f"/proc/net/dev does not list the interface {interface}")
+    first = 2
+    if len(times) < _FEWEST_PACKETS // 2:
+        return None
+    return round((len(times) - 1 - first) * packet * 8 * 1_000_000_000 / (times[-1] - times[first]))

@@ -6,7 +6,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
+import resource
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -18,9 +18,10 @@ from mininet.nodelib import LinuxBridge
 from mininet.topo import Topo
 
 from lab.agent import counters
-from lab.agent.process import CommandError, run
+from lab.agent.process import run
 from lab.agent.topology import addressing, links
 from lab.agent.topology.addressing import Port
+from lab.agent.topology.interfaces import interface_names, read_mtu, read_offloads, set_offloads
 from lab.agent.topology.link_programs import LinkPrograms
 from lab.agent.topology.netns import network_namespace, read_sysctl, write_sysctl
 from lab.job.network import at_end
@@ -28,11 +29,8 @@ from lab.job.protocol import InterfaceResult, Job, Namespace, Netem
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
 _BRIDGE = "bridge"
-_OFFLOADS = {
-    "tso": "tcp-segmentation-offload",
-    "gso": "generic-segmentation-offload",
-    "gro": "generic-receive-offload",
-}
+_MOST_DESCRIPTORS = 1024
+"""The soft limit of open files for the agent and the programs that it starts."""
 RECORDED_SYSCTLS = (
     "net.core.default_qdisc",
     "net.core.netdev_max_backlog",
@@ -151,8 +149,9 @@ class Network:
             build=False,
             waitConnected=False,
         )
-        # Mininet's constructor sets some sysctls itself, so these must be set after it.
+        # Mininet's constructor sets some sysctls and limits itself, so these must be set after it.
         self._set_global_sysctls()
+        _limit_descriptors()
 
     def start(self) -> None:
         """Build nodes and links, then configure addresses, routes, offloads and shaping of each node."""
@@ -185,7 +184,7 @@ class Network:
                     run(["bridge", "-batch", "-"], stdin="\n".join(self._fdb_commands(node["name"])))
                 offloads = settings["offloads"] if settings else None
                 for port in own:
-                    self._set_offloads(port.interface, on=self.job["offloads"] if offloads is None else offloads)
+                    set_offloads(port.interface, on=self.job["offloads"] if offloads is None else offloads)
                 batch = self._tc_commands(own)
                 if settings and settings["queue"]:
                     batch += links.host_queue_commands(self.job, own, settings["queue"])
@@ -264,10 +263,6 @@ class Network:
             for mac, interface in addressing.forwarding(self.job, self.ports, node)
         ]
 
-    def _set_offloads(self, interface: str, *, on: bool) -> None:
-        state = "on" if on else "off"
-        run(["ethtool", "-K", interface, "tso", state, "gso", state, "gro", state])
-
     def _tc_commands(self, own: Iterable[Port]) -> list[str]:
         batch = []
         for port in own:
@@ -341,7 +336,7 @@ class Network:
         result: list[InterfaceResult] = []
         for port in self.ports:
             with network_namespace(self.pid(port.node)):
-                offloads, mtu = _read_offloads(port.interface), _read_mtu(port.interface)
+                offloads, mtu = read_offloads(port.interface), read_mtu(port.interface)
             result.append(_interface(port, "egress", port.interface, offloads, mtu, before, after))
             ifb = self._ifb.get(port.interface)
             if ifb is not None:
@@ -353,12 +348,12 @@ class Network:
         found: list[Namespace] = []
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
-                interfaces = json.loads(run(["ip", "-j", "link", "show"]))
+                interfaces = interface_names()
             found.append(
                 {
                     "node": node["name"],
                     "number": os.stat(f"/proc/{self.pid(node['name'])}/ns/net").st_ino,
-                    "interfaces": {str(link["ifindex"]): link["ifname"] for link in interfaces},
+                    "interfaces": {str(index): name for index, name in interfaces.items()},
                 }
             )
         return found
@@ -377,6 +372,15 @@ class Network:
             with contextlib.suppress(OSError):
                 values.setdefault(name, read_sysctl(name))
         return values
+
+
+def _limit_descriptors() -> None:
+    """Lower the soft limit of open files, which Mininet has raised to 16384.
+
+    mnexec, with which Mininet starts everything in a node, closes as many descriptors one by one as there may be.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(soft, _MOST_DESCRIPTORS), hard))
 
 
 def _interface(
@@ -398,19 +402,3 @@ def _interface(
         "qdiscs_before": [qdisc for qdisc in before[port.node] if qdisc.get("dev") == name],
         "qdiscs_after": [qdisc for qdisc in after[port.node] if qdisc.get("dev") == name],
     }
-
-
-def _read_offloads(interface: str) -> dict[str, bool]:
-    output = run(["ethtool", "-k", interface])
-    result = {}
-    for short, name in _OFFLOADS.items():
-        found = re.search(rf"^{name}: (on|off)", output, re.MULTILINE)
-        if found is None:
-            raise CommandError(f"the output of ethtool -k {interface} does not mention {name}")
-        result[short] = found[1] == "on"
-    return result
-
-
-def _read_mtu(interface: str) -> int:
-    links_shown = json.loads(run(["ip", "-j", "link", "show", "dev", interface]))
-    return int(links_shown[0]["mtu"])
