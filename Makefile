@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint docs bench lock clean
+.PHONY: help setup demo test coverage lint docs exact bench lock clean
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -24,6 +24,9 @@ lint: setup ## Check formatting, style and types
 
 docs: setup ## Build the documentation site in site/; a broken link makes it fail
 	NO_MKDOCS_2_WARNING=1 .venv/bin/mkdocs build
+
+exact: setup ## Run a trial 200 times in User-mode Linux under many conditions; the records must be equal
+	.venv/bin/python -m benchmarks.exactness
 
 bench: setup ## Measure speed, memory and the cost of tracing; write results to results/bench/
 	.venv/bin/python -m benchmarks.run

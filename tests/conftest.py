@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from lab.experiment.read.load import load_experiment
 from lab.job import kernels
@@ -28,7 +29,10 @@ from lab.plan.plan import Plan, make_plan
 from lab.store import places
 
 SHIPPED = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
-SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep")
+FAST = kernels.DEFAULT_UML
+"""The kernel on which tests run unless their subject is the virtual machine: its engine is many times faster."""
+
+SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep", "uml-kernels")
 
 
 @pytest.fixture(scope="session")
@@ -106,15 +110,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 
 @pytest.fixture(scope="session")
-def engines(lab_cache: Path) -> Callable[[str], VmEngine]:
-    """A function that returns the prepared VM engine for a kernel.
+def engines(lab_cache: Path) -> Callable[[str], VmEngine | UmlEngine]:
+    """A function that returns the prepared engine for a kernel.
 
     The first test that asks for a kernel may have to build its image and template.
     """
 
     @functools.cache
-    def made(kernel: str) -> VmEngine:
-        engine = VmEngine([kernel])
+    def made(kernel: str) -> VmEngine | UmlEngine:
+        engine = UmlEngine([kernel]) if kernel in kernels.UML else VmEngine([kernel])
         engine.locate(print)
         asyncio.run(engine.prepare(print))
         return engine
@@ -123,25 +127,30 @@ def engines(lab_cache: Path) -> Callable[[str], VmEngine]:
 
 
 @pytest.fixture(scope="session")
-def engine(engines: Callable[[str], VmEngine]) -> VmEngine:
+def engine(engines: Callable[[str], VmEngine | UmlEngine]) -> VmEngine:
     """The prepared VM engine for the default kernel."""
-    return engines(kernels.DEFAULT)
+    found = engines(kernels.DEFAULT)
+    assert isinstance(found, VmEngine)
+    return found
 
 
-def plan_of(*overrides: str) -> Plan:
+def plan_of(*overrides: str, kernel: str = FAST) -> Plan:
     """Return the plan of the shipped experiment with one repetition, changed by ``PATH=VALUE`` overrides."""
-    return make_plan(load_experiment(SHIPPED, ["repeat=1", *overrides]).checked)
+    engine = "uml" if kernel in kernels.UML else "vm"
+    return make_plan(load_experiment(SHIPPED, ["repeat=1", f"engine={engine}", f"kernel={kernel}", *overrides]).checked)
 
 
-def job_of(*overrides: str, cc: str = "cubic", loss: str = "0%") -> Job:
+def job_of(*overrides: str, cc: str = "cubic", loss: str = "0%", kernel: str = FAST) -> Job:
     """Return the job of a single trial with one congestion control and one loss rate."""
     matrix = (f"matrix.flows.bulk.cc=[{cc}]", f"matrix.topology.bottleneck.loss=[{loss}]")
-    (trial,) = plan_of(*overrides, *matrix).trials
+    (trial,) = plan_of(*overrides, *matrix, kernel=kernel).trials
     return trial.job
 
 
 @pytest.fixture(scope="session")
-def run_job(engines: Callable[[str], VmEngine], tmp_path_factory: pytest.TempPathFactory) -> Callable[[Job], Path]:
+def run_job(
+    engines: Callable[[str], VmEngine | UmlEngine], tmp_path_factory: pytest.TempPathFactory
+) -> Callable[[Job], Path]:
     """A function that runs a job in the guest and returns the directory of its record.
 
     The environment variable ``LAB_TEST_KERNEL`` makes all jobs run on another kernel.

@@ -18,6 +18,7 @@ from lab.engine.vm.machine import Machine
 from lab.engine.vm.template import build_template
 from lab.engine.watch import Limits
 from lab.errors import EngineError, LostVMError, TrialTimeoutError
+from lab.job import kernels
 from lab.job.protocol import PROTOCOL_FORMAT, Job
 from lab.store import places
 from tests.conftest import job_of, record_in
@@ -56,7 +57,7 @@ async def run_with(engine: VmEngine, directory: Path, sabotage: Sabotage, monkey
         if now_ns > 0:
             done.set()
 
-    trial = asyncio.create_task(engine.run(job_of("duration=600s"), directory, 0, on_time))
+    trial = asyncio.create_task(engine.run(job_of("duration=600s", kernel=kernels.DEFAULT), directory, 0, on_time))
     await asyncio.wait_for(done.wait(), 60)
     await sabotage(machines[0])
     await asyncio.wait_for(trial, 60)
@@ -101,7 +102,7 @@ def test_a_trial_that_takes_too_long(engine: VmEngine, tmp_path: Path) -> None:
     directory = tmp_path / "record"
     directory.mkdir()
     with pytest.raises(TrialTimeoutError, match="did not end within 2 s"):
-        asyncio.run(limited.run(job_of("duration=600s"), directory, 0, lambda _now: None))
+        asyncio.run(limited.run(job_of("duration=600s", kernel=kernels.DEFAULT), directory, 0, lambda _now: None))
 
 
 def failed(run_job: Callable[[Job], Path], job: Job) -> str:
@@ -116,14 +117,14 @@ def failed(run_job: Callable[[Job], Path], job: Job) -> str:
 
 def test_an_iperf3_that_fails(run_job: Callable[[Job], Path]) -> None:
     # An iperf3 server runs only one test at the same time and rejects the second client.
-    job = job_of("duration=2s")
+    job = job_of("duration=2s", kernel=kernels.DEFAULT)
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "second", "start_ns": flow["start_ns"] + 500_000_000})
     assert "flow second: iperf3 failed: the server is busy running a test" in failed(run_job, job)
 
 
 def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) -> None:
-    job = job_of("duration=1s")
+    job = job_of("duration=1s", kernel=kernels.DEFAULT)
     job["flows"][0]["port"] = 70_000
     assert "flow bulk: the iperf3 server does not listen on its port; it printed: " in failed(run_job, job)
 
@@ -131,20 +132,20 @@ def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) ->
 def test_an_agent_that_hangs(run_job: Callable[[Job], Path]) -> None:
     # The agent waits for a flow that starts after the limit.  The 180 virtual seconds until then take little real time,
     # because nothing happens in them.
-    job = job_of("duration=1s", "collect={}")
+    job = job_of("duration=1s", "collect={}", kernel=kernels.DEFAULT)
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "late", "port": flow["port"] + 1, "start_ns": 1_000_000_000_000})
     assert "still running 180 s of virtual time after the planned end of traffic" in failed(run_job, job)
 
 
 def test_a_job_of_another_version(run_job: Callable[[Job], Path]) -> None:
-    job = job_of("duration=1s")
+    job = job_of("duration=1s", kernel=kernels.DEFAULT)
     job["format"] = 99
     assert failed(run_job, job) == f"the job has format 99; this agent expects format {PROTOCOL_FORMAT}"
 
 
 def test_a_tc_that_refuses(run_job: Callable[[Job], Path]) -> None:
-    job = job_of("duration=1s")
+    job = job_of("duration=1s", kernel=kernels.DEFAULT)
     (bottleneck,) = (link for link in job["links"] if link["name"] == "bottleneck")
     bottleneck["ab"]["queue"] = {
         "discipline": "nosuch", "limit_bytes": None, "limit_packets": 10, "parameters": {},

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lab.engine.vm.engine import VmEngine
+from lab.job import kernels
 from tests.conftest import job_of
 from tests.guest.own_guest import run_script
 
@@ -22,7 +23,8 @@ pytestmark = pytest.mark.vm
 def done(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     # A link with listed losses makes the agent pin a BPF program.
     lost = "topology.bottleneck.reverse.loss={model: list, packets: [1000000]}"
-    job = job_of("duration=3s", "collect={tcp_probe: , retrans: , drops: , states: }", lost, loss="1%")
+    collect = "collect={tcp_probe: , retrans: , drops: , states: }"
+    job = job_of("duration=3s", collect, lost, loss="1%", kernel=kernels.DEFAULT)
     asked = {"job": job, "tuned": {**job, "congestion_control_parameters": {"cubic": {"hystart": "0"}}}}
     script = Path(__file__).parent / "scripts" / "native.py"
     found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("native"), asked)

@@ -3,11 +3,9 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import multiprocessing
-import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -15,13 +13,11 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.agent.collectors.loader import BPF_WARNINGS
-from lab.engine import sources
-from lab.engine.vm.engine import VmEngine
+from lab.job import kernels
 from lab.job.protocol import Job, Record
 from lab.store.digest import record_digest
 from lab.store.rows import read_rows
-from tests.conftest import job_of, record_in
+from tests.conftest import FAST, job_of, record_in
 
 pytestmark = pytest.mark.vm
 
@@ -29,9 +25,15 @@ RunJob = Callable[[Job], Path]
 MBIT = 1e6
 
 
+@pytest.fixture(scope="module", params=[FAST, kernels.DEFAULT])
+def run(run_job: RunJob, request: pytest.FixtureRequest) -> RunJob:
+    """A function that runs a job on a kernel of each engine with virtual time."""
+    return lambda job: run_job({**job, "kernel": request.param})
+
+
 @pytest.fixture(scope="module")
-def cubic(run_job: RunJob) -> Path:
-    return run_job(job_of("duration=5s", loss="0.1%"))
+def cubic(run: RunJob) -> Path:
+    return run(job_of("duration=5s", loss="0.1%"))
 
 
 def qdisc(
@@ -87,7 +89,7 @@ def test_the_probe_agrees_with_iperf3_and_the_socket(cubic: Path) -> None:
     assert flow["tcp_info"]["rtt"] == pytest.approx(int(data["srtt_us"][-1]), rel=0.25)
 
 
-def test_every_algorithm_that_the_kernel_has_can_be_asked_for(run_job: RunJob, cubic: Path) -> None:
+def test_every_algorithm_that_the_kernel_has_can_be_asked_for(run: RunJob, cubic: Path) -> None:
     offered = record_in(cubic)["available_congestion_control"]
     assert {"bbr", "cubic", "reno", "vegas"} <= set(offered)
     job = job_of("duration=1s", "collect={}")
@@ -96,22 +98,22 @@ def test_every_algorithm_that_the_kernel_has_can_be_asked_for(run_job: RunJob, c
         {**flow, "name": cc, "congestion_control": cc, "port": flow["port"] + number}
         for number, cc in enumerate(offered)
     ]
-    record = record_in(run_job(job))
+    record = record_in(run(job))
     read_back = {flow["name"]: flow["congestion_control"] for flow in record["flows"]}
     # Without ECN, DCTCP falls back to another algorithm and changes its name.  Cases like this are the reason why the
     # algorithm is read back at all.
     assert read_back == {cc: cc for cc in offered} | {"dctcp": "dctcp-reno"}
 
 
-def test_an_algorithm_the_kernel_lacks_fails_with_what_it_has(run_job: RunJob) -> None:
-    record = record_in(run_job(job_of("duration=1s", cc="nosuch")))
+def test_an_algorithm_the_kernel_lacks_fails_with_what_it_has(run: RunJob) -> None:
+    record = record_in(run(job_of("duration=1s", cc="nosuch")))
     assert record["status"] == "failed"
     assert "no congestion control nosuch" in record["error"]
     assert "cubic" in record["error"]
 
 
-def test_ipv6(run_job: RunJob) -> None:
-    directory = run_job(job_of("duration=2s", "ip=ipv6"))
+def test_ipv6(run: RunJob) -> None:
+    directory = run(job_of("duration=2s", "ip=ipv6"))
     record = record_in(directory)
     assert record["status"] == "ok"
     rows = read_rows(directory, "tcp_probe", record["collectors"]["tcp_probe"])
@@ -120,9 +122,9 @@ def test_ipv6(run_job: RunJob) -> None:
     assert server(directory)["end"]["sum_received"]["bits_per_second"] > 10 * MBIT
 
 
-def test_random_loss_is_within_its_binomial_band(run_job: RunJob) -> None:
+def test_random_loss_is_within_its_binomial_band(run: RunJob) -> None:
     # BBR keeps the link busy in spite of the loss, so that many packets are sent.
-    record = record_in(run_job(job_of("duration=10s", cc="bbr", loss="1%")))
+    record = record_in(run(job_of("duration=10s", cc="bbr", loss="1%")))
     netem = qdisc(record, "r2", "netem")
     dropped, passed = netem["drops"], netem["packets"]
     seen = dropped + passed
@@ -144,8 +146,8 @@ def changes(rows: NDArray[np.void]) -> dict[int, list[bool]]:
     return found
 
 
-def test_only_changes_of_the_window(run_job: RunJob, cubic: Path) -> None:
-    rows = probe_rows(run_job(job_of("duration=5s", "collect.tcp_probe.record=cwnd_change", loss="0.1%")))
+def test_only_changes_of_the_window(run: RunJob, cubic: Path) -> None:
+    rows = probe_rows(run(job_of("duration=5s", "collect.tcp_probe.record=cwnd_change", loss="0.1%")))
     assert all(all(changed) for changed in changes(rows).values())
     # The same trial with all rows has about as many changes.  The numbers may differ slightly because the BPF program
     # takes less time when it does not record a row.
@@ -157,16 +159,16 @@ def test_only_changes_of_the_window(run_job: RunJob, cubic: Path) -> None:
     assert rows["snd_cwnd"].max() == pytest.approx(whole["snd_cwnd"].max(), rel=0.05)
 
 
-def test_the_probe_does_not_disturb(run_job: RunJob) -> None:
+def test_the_probe_does_not_disturb(run: RunJob) -> None:
     goodput = [
-        server(run_job(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
+        server(run(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
         for collect in ("collect={}", "collect={tcp_probe: {}}")
     ]
     assert goodput[1] == pytest.approx(goodput[0], rel=0.005)
 
 
-def test_nothing_is_lost_at_100_mbit(run_job: RunJob) -> None:
-    record = record_in(run_job(job_of("duration=10s", "topology.bottleneck.rate=100mbit")))
+def test_nothing_is_lost_at_100_mbit(run: RunJob) -> None:
+    record = record_in(run(job_of("duration=10s", "topology.bottleneck.rate=100mbit")))
     probe = record["collectors"]["tcp_probe"]
     assert probe["rows"] > 35_000
     assert probe["lost"] == 0
@@ -177,15 +179,15 @@ def _burn(until: multiprocessing.synchronize.Event) -> None:
         sum(range(10_000))
 
 
-def test_the_same_trial_is_the_same_to_the_byte_under_load(run_job: RunJob) -> None:
+def test_the_same_trial_is_the_same_to_the_byte_under_load(run: RunJob) -> None:
     job = job_of("duration=4s", loss="0.1%")
-    quiet = run_job(job)
+    quiet = run(job)
     done = multiprocessing.Event()
     load = [multiprocessing.Process(target=_burn, args=(done,)) for _ in range(2)]
     for process in load:
         process.start()
     try:
-        busy = [run_job(job) for _ in range(2)]
+        busy = [run(job) for _ in range(2)]
     finally:
         done.set()
         for process in load:
@@ -193,66 +195,14 @@ def test_the_same_trial_is_the_same_to_the_byte_under_load(run_job: RunJob) -> N
     assert {record_digest(directory) for directory in busy} == {record_digest(quiet)}
 
 
-def test_another_seed_drops_other_packets(run_job: RunJob, cubic: Path) -> None:
+def test_another_seed_drops_other_packets(run: RunJob, cubic: Path) -> None:
     # The start jitter also depends on the seed.  Without it, only netem's random numbers do.
     first, second = (
-        run_job(job_of("duration=3s", "start_jitter=0s", f"seed={seed}", cc="bbr", loss="1%")) for seed in (1, 2)
+        run(job_of("duration=3s", "start_jitter=0s", f"seed={seed}", cc="bbr", loss="1%")) for seed in (1, 2)
     )
     assert record_in(first)["flows"][0]["source_port"] == record_in(second)["flows"][0]["source_port"]
     when_lost = [probe_rows(directory)["snd_una"][-1000:].tolist() for directory in (first, second)]
     assert when_lost[0] != when_lost[1]
     drops = [qdisc(record_in(directory), "r2", "netem")["drops"] for directory in (first, second)]
     assert all(20 < dropped < 120 for dropped in drops)
-    assert record_digest(run_job(job_of("duration=5s", "seed=2", loss="0.1%"))) != record_digest(cubic)
-
-
-@pytest.fixture
-def other_template(lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunJob]:
-    """A function that runs a job from a template that is built for this test."""
-    for part in ("images", "recipes", "lockstep"):
-        (tmp_path / part).symlink_to((lab_cache / part).resolve())
-    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
-    again = VmEngine()
-
-    def run(job: Job) -> Path:
-        again.locate(print)
-        asyncio.run(again.prepare(print))
-        directory = tmp_path / "record"
-        directory.mkdir()
-        asyncio.run(again.run(job, directory, 0, lambda _now: None))
-        return directory
-
-    yield run
-    shutil.rmtree(tmp_path / "templates", ignore_errors=True)
-
-
-def test_the_compiler_warns_of_no_program_in_the_guest(engine: VmEngine) -> None:
-    console = (engine.template().path / "console.log").read_text(errors="replace")
-    assert "erofs: " in console, "the console shows the guest's boot"
-    assert BPF_WARNINGS not in console
-
-
-def test_a_template_built_again_gives_the_same(other_template: RunJob, cubic: Path) -> None:
-    assert record_digest(other_template(job_of("duration=5s", loss="0.1%"))) == record_digest(cubic)
-
-
-def test_what_finds_no_room_is_counted(
-    run_job: RunJob, other_template: RunJob, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    original = sources.agent_files()
-    (registry,) = (name for name in original if name.endswith("registry.py"))
-    small = original[registry].replace(b"32 << 20", b"1 << 16")
-    assert small != original[registry]
-    monkeypatch.setattr(sources, "agent_files", lambda: {**original, registry: small})
-    job = job_of("duration=3s", "topology.bottleneck.rate=100mbit")
-    directory = other_template(job)
-    probe = record_in(directory)["collectors"]["tcp_probe"]
-    # A buffer of 64 KiB holds 315 rows of 208 bytes, but at this rate about 1000 rows are written between two readings.
-    assert probe["lost"] > 1000
-    assert probe["rows"] == len(probe_rows(directory)) > 1000
-    assert np.all(np.diff(probe_rows(directory)["ts_ns"].astype(np.int64)) > 0)
-    monkeypatch.undo()
-    whole = record_in(run_job(job))["collectors"]["tcp_probe"]
-    assert whole["lost"] == 0
-    # The figures are not equal because another template may give slightly other results.
-    assert probe["rows"] + probe["lost"] == pytest.approx(whole["rows"], rel=0.1)
+    assert record_digest(run(job_of("duration=5s", "seed=2", loss="0.1%"))) != record_digest(cubic)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import ctypes.util
 import functools
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -77,16 +78,22 @@ class KernelTypes:
             if path.exists():
                 self._all.append(self._libbpf.btf__parse_split(bytes(path), self._kernel))
 
-    def place(self, structure: str, field: str) -> Place | None:
-        """Return the position of ``field`` in ``structure``, or None if the structure or the field does not exist.
+    def places(self, structure: str, fields: Collection[str]) -> dict[str, Place]:
+        """Return the positions of those of ``fields`` that ``structure`` has; empty if there is no such structure.
 
-        As in C, the fields of unnamed inner structures and unions count as fields of the structure.
+        As in C, the fields of unnamed inner structures and unions count as fields of the structure.  If several
+        structures have the same name (``struct bictcp`` is one of CUBIC and another one of BIC), the first one with all
+        of the fields counts, or else the first one with the most of them.
         """
-        for types in self._all:
-            found = self._libbpf.btf__find_by_name_kind(types, structure.encode(), _STRUCT)
-            if found > 0:
-                return self._member(types, found, field, 0)
-        return None
+        best: dict[str, Place] = {}
+        for types, number in self._structures(structure):
+            members = {field: self._member(types, number, field, 0) for field in fields}
+            found = {field: place for field, place in members.items() if place is not None}
+            if len(found) > len(best):
+                best = found
+            if len(found) == len(members):
+                break
+        return best
 
     def enumerators(self, enum: str) -> dict[int, str]:
         """Return value → name of the enum's members; empty if the kernel has no such enum."""
@@ -118,6 +125,19 @@ class KernelTypes:
     def _find(self, name: str, kind: int) -> int | None:
         found = int(self._libbpf.btf__find_by_name_kind(self._kernel, name.encode(), kind))
         return found if found > 0 else None
+
+    def _structures(self, name: str) -> Iterator[tuple[int, int]]:
+        """Yield all structures of this name, as (type information, number of the type in it)."""
+        firsts = [(types, self._libbpf.btf__find_by_name_kind(types, name.encode(), _STRUCT)) for types in self._all]
+        firsts = [(types, number) for types, number in firsts if number > 0]
+        yield from dict.fromkeys(firsts)
+        for types, number in firsts[:1]:
+            # libbpf finds only the first one.  Equal names are stored once.
+            wanted = self._type(types, number).name
+            for other in range(number + 1, self._libbpf.btf__type_cnt(types)):
+                declared = self._type(types, other)
+                if declared.name == wanted and declared.kind == _STRUCT:
+                    yield types, other
 
     def _member(self, types: int, structure: int, field: str, base: int) -> Place | None:
         declared = self._type(types, structure)
@@ -160,6 +180,7 @@ def libbpf() -> Any:
         "btf__parse": (pointer, (text, pointer)),
         "btf__parse_split": (pointer, (text, pointer)),
         "btf__find_by_name_kind": (ctypes.c_int32, (pointer, text, number)),
+        "btf__type_cnt": (number, (pointer,)),
         "btf__type_by_id": (pointer, (pointer, number)),
         "btf__name_by_offset": (text, (pointer, number)),
         "btf__resolve_size": (ctypes.c_int64, (pointer, number)),

@@ -28,9 +28,13 @@ def kernel_macros(source: str, types: KernelTypes) -> str:
         # The last two arguments of each of these macros are a structure and a field.
         *_rest, structure, field = _arguments(code, use.end())
         named.setdefault((structure, field), set()).add(use[1])
+    fields: dict[str, list[str]] = {}
+    for structure, field in named:
+        fields.setdefault(structure, []).append(field)
+    places = {structure: types.places(structure, of_structure) for structure, of_structure in fields.items()}
     lines = []
     for (structure, field), macros in sorted(named.items()):
-        place = types.place(structure, field)
+        place = places[structure].get(field)
         suffix = f"{structure}__{field}"
         optional = "HAVE" in macros or any("HAVE" in named[other] for other in named if other[0] == structure)
         if place is None and not optional:

@@ -1,0 +1,79 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Check that templates of the virtual machine are interchangeable, and what happens when a buffer is too small."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from lab.agent.collectors.loader import BPF_WARNINGS
+from lab.engine import sources
+from lab.engine.vm.engine import VmEngine
+from lab.job import kernels
+from lab.job.protocol import Job
+from lab.store.digest import record_digest
+from lab.store.rows import read_rows
+from tests.conftest import job_of, record_in
+
+pytestmark = pytest.mark.vm
+
+RunJob = Callable[[Job], Path]
+
+
+@pytest.fixture
+def other_template(lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunJob]:
+    """A function that runs a job from a template that is built for this test."""
+    for part in ("images", "recipes", "lockstep"):
+        (tmp_path / part).symlink_to((lab_cache / part).resolve())
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path))
+    again = VmEngine()
+
+    def run(job: Job) -> Path:
+        again.locate(print)
+        asyncio.run(again.prepare(print))
+        directory = tmp_path / "record"
+        directory.mkdir()
+        asyncio.run(again.run(job, directory, 0, lambda _now: None))
+        return directory
+
+    yield run
+    shutil.rmtree(tmp_path / "templates", ignore_errors=True)
+
+
+def test_the_compiler_warns_of_no_program_in_the_guest(engine: VmEngine) -> None:
+    console = (engine.template().path / "console.log").read_text(errors="replace")
+    assert "erofs: " in console, "the console shows the guest's boot"
+    assert BPF_WARNINGS not in console
+
+
+def test_a_template_built_again_gives_the_same(other_template: RunJob, run_job: RunJob) -> None:
+    job = job_of("duration=5s", loss="0.1%", kernel=kernels.DEFAULT)
+    assert record_digest(other_template(job)) == record_digest(run_job(job))
+
+
+def test_what_finds_no_room_is_counted(
+    run_job: RunJob, other_template: RunJob, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = sources.agent_files()
+    (registry,) = (name for name in original if name.endswith("registry.py"))
+    small = original[registry].replace(b"32 << 20", b"1 << 16")
+    assert small != original[registry]
+    monkeypatch.setattr(sources, "agent_files", lambda: {**original, registry: small})
+    job = job_of("duration=3s", "topology.bottleneck.rate=100mbit", kernel=kernels.DEFAULT)
+    directory = other_template(job)
+    probe = record_in(directory)["collectors"]["tcp_probe"]
+    rows = read_rows(directory, "tcp_probe", probe)
+    # A buffer of 64 KiB holds 315 rows of 208 bytes, but at this rate about 1000 rows are written between two readings.
+    assert probe["lost"] > 1000
+    assert probe["rows"] == len(rows) > 1000
+    assert np.all(np.diff(rows["ts_ns"].astype(np.int64)) > 0)
+    monkeypatch.undo()
+    whole = record_in(run_job(job))["collectors"]["tcp_probe"]
+    assert whole["lost"] == 0
+    # The figures are not equal because another template may give slightly other results.
+    assert probe["rows"] + probe["lost"] == pytest.approx(whole["rows"], rel=0.1)
