@@ -13,10 +13,11 @@ from pathlib import Path
 
 from lab.engine.image import build
 from lab.engine.native.engine import NativeEngine
+from lab.engine.uml.build import find_kernel
 from lab.engine.vm import lockstep, qemu
 from lab.engine.vm.template import find_template
 from lab.errors import LabError
-from lab.job.kernels import DEBIAN, DEFAULT
+from lab.job.kernels import DEBIAN, DEFAULT, UML
 from lab.store import places
 
 MEMORY_PER_TRIAL = 1 << 30
@@ -38,9 +39,10 @@ class Line:
 
 
 def examine() -> Iterator[Line]:
-    """Yield the results: those for the machine, then those for virtual machines, then those for the native engine."""
+    """Yield the results: those for the machine, then those for each engine."""
     yield from _machine()
     yield from _vm()
+    yield from _uml()
     yield from _native()
 
 
@@ -105,6 +107,20 @@ def _vm() -> Iterator[Line]:
             else "its template will be made before the first trial"
         )
         yield Line(section, True, f"image with {kernel} ({image.kernel}){default}; {ready}")
+
+
+def _uml() -> Iterator[Line]:
+    section = "User-mode Linux"
+    if platform.machine() != "x86_64":
+        yield Line(section, None, f"the engine uml works on x86_64 only; this machine is {platform.machine()}")
+        return
+    for name in UML:
+        kernel = find_kernel(name)
+        if kernel is None:
+            how = f"`lab image build --kernel {name}` builds it now"
+            yield Line(section, None, f"kernel {name}: it will be built when it is needed (some 5 minutes)", how)
+        else:
+            yield Line(section, True, f"kernel {name} ({kernel.release})")
 
 
 def _native() -> Iterator[Line]:

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 from rich.console import Console
@@ -13,12 +13,17 @@ from lab.cli.common import say
 from lab.errors import InputError
 from lab.job import kernels
 
+if TYPE_CHECKING:
+    from lab.engine.debian.bootstrap import Progress
+
 
 def image_build(
     kernel: Annotated[
         str,
         typer.Option(
-            metavar="KERNEL", help="debian-12, debian-13, or the path of a Debian package that contains a kernel."
+            metavar="KERNEL",
+            help=f"{', '.join((*kernels.DEBIAN, *kernels.UML))}, or the path of a Debian package that contains a "
+            "kernel. For uml-…, only the kernel is built: its trials use the image with the default kernel.",
         ),
     ] = kernels.DEFAULT,
     mirror: Annotated[
@@ -27,9 +32,10 @@ def image_build(
 ) -> None:
     """Build the guest image, even if it already exists."""
     from lab.engine.image.build import build_image
+    from lab.engine.uml.build import build_kernel
 
     package = None
-    if kernel not in kernels.DEBIAN:
+    if kernel not in kernels.DEBIAN and kernel not in kernels.UML:
         from lab.experiment.read.files import package_in
         from lab.experiment.schema.kernel import EXPECTED, SUFFIX
 
@@ -37,26 +43,37 @@ def image_build(
             raise InputError(f"--kernel: found {kernel!r}; {EXPECTED}")
         found = package_in(Path(kernel))
         kernel, package = found.name, found.path
+
+    def build(progress: Progress) -> str:
+        if kernel in kernels.UML:
+            return build_kernel(kernel, progress, mirror=mirror).digest
+        return build_image(progress, kernel=kernel, package=package, mirror=mirror).digest
+
+    what = f"kernel {kernel}" if kernel in kernels.UML else "guest image"
     console = Console(stderr=True, highlight=False)
     if console.is_terminal:
-        with console.status("building the guest image") as status:
-            image = build_image(
-                lambda what: status.update(f"guest image: {what}"), kernel=kernel, package=package, mirror=mirror
-            )
+        with console.status(f"building the {what}") as status:
+            digest = build(lambda doing: status.update(f"{what}: {doing}"))
     else:
-        image = build_image(lambda what: say(f"guest image: {what}"), kernel=kernel, package=package, mirror=mirror)
-    print(image.digest)
+        digest = build(lambda doing: say(f"{what}: {doing}"))
+    print(digest)
 
 
 def image_list() -> None:
-    """List the images in the cache; for each kernel, a star marks the image that `lab run` uses."""
+    """List the images and User-mode Linux kernels in the cache; a star marks those that `lab run` uses."""
     from lab.engine.image.build import find_image, list_images
+    from lab.engine.uml.build import find_kernel, list_kernels
 
     for image in list_images():
         current = find_image(image.kernel_name)
         mark = "*" if current is not None and image.digest == current.digest else " "
         size = image.bytes_on_disk() / 1e6
         print(f"{mark} {image.digest[:16]}  {image.suite}  {image.kernel}  {size:.0f} MB  built {image.built}")
+    for kernel in list_kernels():
+        used = find_kernel(kernel.name)
+        mark = "*" if used is not None and kernel.digest == used.digest else " "
+        size = kernel.program.stat().st_size / 1e6
+        print(f"{mark} {kernel.digest[:16]}  {kernel.name}  {kernel.release}  {size:.0f} MB  built {kernel.built}")
 
 
 def image_info(

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The kernels that a trial can run on, and their names in jobs and images.
 
-``debian-12`` and ``debian-13`` are the newest kernels of these releases; ``deb-DIGEST`` is a kernel from the user's own
+``debian-12`` and ``debian-13`` are the newest kernels of these releases, ``debian-13-backports`` is the newest one of
+Debian 13's backports; ``deb-DIGEST`` is a kernel from the user's own
 Debian package, named by the SHA-256 of the package.  ``uml-7.3`` is User-mode Linux, compiled from Debian's package
 linux-source-7.3.
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 
 import re
 
-DEBIAN = {"debian-12": "bookworm", "debian-13": "trixie"}
+DEBIAN = {"debian-12": "bookworm", "debian-13": "trixie", "debian-13-backports": "trixie-backports"}
 """Name of a kernel → code name of the Debian release."""
 
 DEFAULT = "debian-13"

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
+from lab.job import kernels
 from lab.job.network import route
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem
 from lab.units import format_duration, format_percent, format_rate, format_size
@@ -163,6 +164,8 @@ def _load(job: Job) -> tuple[list[int], int, bool]:
 
 
 def _busy(job: Job) -> Iterator[str]:
+    if job["kernel"] in kernels.UML:
+        return  # Its processor is never busy.
     carried, hops, unlimited = _load(job)
     share = busy_share(job)
     if unlimited:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 
 from lab.agent.topology import addressing, links
@@ -14,14 +15,19 @@ from lab.units import format_duration, format_rate, format_size
 
 __all__ = ["preview"]
 
-WALL_PER_BUSY_S = 3.3
-"""Wall-clock seconds on one processor of the host for each second in which the guest's processor is busy.
+WALL_PER_BUSY_S = {"vm": 3.3, "uml": 0.24}
+"""Engine → wall-clock seconds on one processor of the host for each second in which a virtual machine's processor would
+be busy with the same traffic.
 
-``make bench`` measured 1.15 s of wall-clock time for a second of virtual time with 100 Mbit/s of traffic, in which the
-guest's processor is busy for 31 % of the time.
+``make bench`` measured 1.15 s of wall-clock time in a virtual machine for a second of virtual time with 100 Mbit/s of
+traffic, in which the guest's processor is busy for 31 % of the time.
 """
-FIXED_S = 2.5
-"""Wall-clock seconds that a trial takes in addition to its traffic."""
+FIXED_S = {"vm": 2.5, "uml": 0.7}
+"""Engine → wall-clock seconds that a trial takes in addition to its traffic."""
+START_S = {"vm": 0.0, "uml": 2.0}
+"""Engine → wall-clock seconds before the first trial."""
+NATIVE_FIXED_S = 3.0
+"""Seconds that a native trial takes in addition to its traffic."""
 MAX_PATHS = 12
 """The largest number of paths that are shown."""
 
@@ -88,9 +94,20 @@ def _without_seeds(commands: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def _time(plan: Plan, jobs: int) -> str:
-    seconds = sum(
-        FIXED_S + trial.job["duration_ns"] / 1e9 * min(1.0, busy_share(trial.job)) * WALL_PER_BUSY_S
-        for trial in plan.trials
+    if plan.engine == "native":
+        seconds = sum(trial.job["duration_ns"] / 1e9 + NATIVE_FIXED_S for trial in plan.trials)
+        return f"  {'wall':<8} about {format_duration(round(seconds) * 10**9)}, in real time and one trial at a time"
+    at_a_time = min(jobs, len(plan.trials))
+    found = {}
+    for engine, per_busy_s in WALL_PER_BUSY_S.items():
+        most = 1.0 if engine == "vm" else math.inf
+        each = [
+            FIXED_S[engine] + trial.job["duration_ns"] / 1e9 * min(most, busy_share(trial.job)) * per_busy_s
+            for trial in plan.trials
+        ]
+        found[engine] = format_duration(max(1, round(START_S[engine] + sum(each) / at_a_time)) * 10**9)
+    others = ", ".join(f"{wall} with {engine}" for engine, wall in found.items() if engine != plan.engine)
+    return (
+        f"  {'wall':<8} about {found[plan.engine]} with the engine {plan.engine} ({others}), "
+        f"{at_a_time} at a time, on the machine of docs/explanation/speed.md"
     )
-    wall = format_duration(round(seconds / min(jobs, len(plan.trials))) * 10**9)
-    return f"  {'wall':<8} about {wall} with {jobs} trials in parallel, on the machine of docs/explanation/speed.md"

@@ -14,9 +14,17 @@ kernel=$2
 # root file system are changed to that release.
 newest_of() {
 	own=$(. "$root/etc/os-release" && echo "$VERSION_CODENAME")
-	for file in "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*; do
-		[ ! -f "$file" ] || sed -i "s/\b$own\b/$1/g" "$file"
-	done
+	case $1 in
+	*-backports)
+		# Backports have no updates and no security archive of their own.
+		sed -i -n "s/^\(deb .*\) $own main\$/\1 $1 main/p" "$root/etc/apt/sources.list"
+		;;
+	*)
+		for file in "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*; do
+			[ ! -f "$file" ] || sed -i "s/\b$own\b/$1/g" "$file"
+		done
+		;;
+	esac
 	chroot "$root" apt-get update -qq
 	chroot "$root" apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
 		--no-enhances linux-image-cloud-amd64 |

@@ -1,12 +1,14 @@
 # SPDX-License-Identifier: Apache-2.0
 """Compile the kernel of User-mode Linux from Debian's source package, and find it in the cache.
 
-A kernel is a folder whose name is the digest of its content::
+A kernel is a folder whose name is the digest of the kernel and its configuration::
 
     linux      the kernel, a program that needs nothing of the host but its kernel
     config     its complete configuration
     packages   the source package and all packages of the compiler's root file system, with their versions
     info.json  the recipe, the release, and when the kernel was built
+
+Packages are not part of the digest: an update that does not change the kernel does not make it another one.
 """
 
 from __future__ import annotations
@@ -36,7 +38,7 @@ PACKAGES = (
 )  # fmt: skip
 """What is needed to compile a kernel."""
 
-_CONTENT = ("linux", "config", "packages")
+_DIGESTED = ("linux", "config")
 
 
 @dataclass(frozen=True)
@@ -137,7 +139,7 @@ def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> 
         file.write_bytes(content)
         file.chmod(0o755 if path.endswith(".sh") else 0o644)
     script, given = shlex.quote(str(work / "build.sh")), shlex.quote(str(work))
-    results = [*_CONTENT, "release"]
+    results = [*_DIGESTED, "packages", "release"]
     arguments = [
         "--format=null",
         f'--customize-hook={script} "$1" {kernels.UML[name]} {given}',
@@ -183,7 +185,7 @@ def _files_in(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
 
 def _content_digest(directory: Path) -> str:
     total = hashlib.sha256()
-    for name in _CONTENT:
+    for name in _DIGESTED:
         with open(directory / name, "rb") as file:
             total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
     return total.hexdigest()

@@ -12,12 +12,13 @@ from lab.experiment.check.problems import Problem, nearest
 from lab.experiment.check.topology import topology_problems
 from lab.experiment.resolve.graph import Graph, graph_of
 from lab.experiment.resolve.traffic import connections, connections_of
-from lab.experiment.resolve.wires import bare_job
+from lab.experiment.resolve.wires import bare_job, links
 from lab.experiment.schema.collect import Drops, Selection, Window
 from lab.experiment.schema.experiment import Experiment, Flow
 from lab.experiment.schema.fields import Path
 from lab.job import kernels
 from lab.job.network import NoRouteError, route
+from lab.job.protocol import Network
 from lab.units import format_duration, format_size, show
 
 __all__ = ["check"]
@@ -55,7 +56,10 @@ def check(experiment: Experiment) -> list[Problem]:
     ]
     if not found:
         found += _paths(experiment, graph)
-    return [*found, *links_problems(experiment, graph), *_collect(experiment, graph)]
+    found += [*links_problems(experiment, graph), *_collect(experiment, graph)]
+    if not found and experiment.engine == "uml":
+        found += _unlimited(experiment, graph)
+    return found
 
 
 def _kernel(experiment: Experiment) -> Iterator[Problem]:
@@ -276,6 +280,22 @@ def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
             f"found {format_duration(experiment.duration)}; expected more than the path's base RTT, "
             f"{format_duration(longest)}",
         )
+
+
+def _unlimited(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+    """Yield a problem for each flow that would send any amount of data in no time."""
+    network = Network(nodes=list(graph.nodes), links=links(experiment, experiment.seed))
+    for name, flow in experiment.flows.items():
+        if flow.rate is not None or flow.amount is not None:
+            continue
+        for one in connections_of(name, flow, experiment.duration):
+            if not any(hop.direction["rate_bps"] for hop in route(network, one.source, one.destination)):
+                message = (
+                    f"found no rate limit on the path from {one.source} to {one.destination} with engine: uml; "
+                    "expected one, or a 'rate' of the flow, because with this engine nothing else limits a flow"
+                )
+                yield Problem(("flows", name), message, "key")
+                break
 
 
 def _collect(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
