@@ -38,12 +38,17 @@ case $kernel in
 	;;
 *)
 	package=$(newest_of "$kernel")
-	chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $package"
+	# In newer kernels, the kernel, its modules and its configuration have packages of their own.
+	parts=$(chroot "$root" apt-cache depends --important "$package" |
+		sed -n 's/^ *Depends: \(linux-\(base\|binary\|modules\)-[0-9][^ ]*\)$/\1/p' | sort -u)
+	chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $package $(echo $parts)"
 	;;
 esac
-deb=$(basename "$root"/var/tmp/debs/*.deb)
-chroot "$root" dpkg-deb -x "/var/tmp/debs/$deb" /var/tmp/unpacked
-chroot "$root" dpkg-deb -f "/var/tmp/debs/$deb" Package Version >"$root/var/tmp/kernel-packages"
+for deb in "$root"/var/tmp/debs/*.deb; do
+	deb=$(basename "$deb")
+	chroot "$root" dpkg-deb -x "/var/tmp/debs/$deb" /var/tmp/unpacked
+	chroot "$root" dpkg-deb -f "/var/tmp/debs/$deb" Package Version >>"$root/var/tmp/kernel-packages"
+done
 unpacked="$root/var/tmp/unpacked"
 # Older packages, and those built with the kernel's own bindeb-pkg target, put into /lib what is now in /usr/lib.
 if [ -d "$unpacked/lib" ]; then
@@ -52,8 +57,16 @@ if [ -d "$unpacked/lib" ]; then
 	rm -rf "$unpacked/lib"
 fi
 release=$(ls "$unpacked/usr/lib/modules" 2>/dev/null || true)
+# Newer packages have everything in one folder.
+for name in vmlinuz config; do
+	if [ -f "$unpacked/usr/lib/modules/$release/$name" ]; then
+		mkdir -p "$unpacked/boot"
+		mv "$unpacked/usr/lib/modules/$release/$name" "$unpacked/boot/$name-$release"
+	fi
+done
+rm -f "$unpacked/usr/lib/modules/$release/System.map"
 if [ "$(echo "$release" | wc -w)" != 1 ] || [ ! -f "$unpacked/boot/vmlinuz-$release" ]; then
-	echo "E: $deb does not contain one kernel (boot/vmlinuz-RELEASE) with its modules (lib/modules/RELEASE)"
+	echo "E: $(ls "$root/var/tmp/debs" | tr '\n' ' ')do not contain one kernel (boot/vmlinuz-RELEASE) with its modules (lib/modules/RELEASE)"
 	exit 1
 fi
 (cd "$unpacked" && cp -a . "$root/")
