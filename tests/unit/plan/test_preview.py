@@ -43,7 +43,7 @@ def test_ways_commands_and_time() -> None:
         "             qdisc add dev DEV root handle 1: tbf rate 20000000bit burst 1764 limit 17640",
         "             qdisc add dev DEV parent 1:1 handle 2: bfifo limit 50000",
         "             qdisc add dev DEV root handle 1: netem limit 1000000 delay 10000000ns loss random 1.0000000000%",
-        "  wall     about 11 s with the engine vm (3 s with uml), 1 at a time, on the machine of "
+        "  wall     about 11 s with the engine vm (4 s with uml), 1 at a time, on the machine of "
         "docs/explanation/speed.md",
     ]
 
