@@ -5,9 +5,11 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
-from collections.abc import Callable, Sequence
+import tempfile
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TextIO
@@ -21,11 +23,44 @@ NO_ADDED_TIME = "1735689600"
 """SOURCE_DATE_EPOCH: the time stamp, in seconds since 1970, of everything that would otherwise contain the time of its
 build."""
 
+_HOOKS = "lab-hooks-"
 _POLL_S = 0.1
 _STOP_LIMIT_S = 20.0
 """Time that mmdebstrap is given to remove its unpacked files after it has been told to stop."""
 
 Progress = Callable[[str], None]
+
+
+@contextlib.contextmanager
+def files_for_hooks(files: Mapping[str, bytes | Path]) -> Iterator[Path]:
+    """Yield a temporary folder with *files* (relative path → content, or the file to copy) that every hook can read.
+
+    If mmdebstrap is not run by root, its hooks run as a user who cannot enter the folders of the user who started it.
+    Scripts (``*.sh``) are executable.
+    """
+    parent = Path(_temporary_folder())
+    for path in parent.glob(f"{_HOOKS}*"):
+        # A process that was killed has left it.
+        if not Path("/proc", path.name.removeprefix(_HOOKS).partition("-")[0]).exists():
+            shutil.rmtree(path, ignore_errors=True)
+    with tempfile.TemporaryDirectory(prefix=f"{_HOOKS}{os.getpid()}-", dir=parent) as name:
+        folder = Path(name)
+        folder.chmod(0o755)
+        for file_name, content in files.items():
+            file = folder / file_name
+            file.parent.mkdir(parents=True, exist_ok=True)
+            file.parent.chmod(0o755)
+            if isinstance(content, Path):
+                shutil.copyfile(content, file)
+            else:
+                file.write_bytes(content)
+            file.chmod(0o755 if file.suffix == ".sh" else 0o644)
+        yield folder
+
+
+def _temporary_folder() -> str:
+    """Return the folder for large temporary files; the usual default, /tmp, is often in memory."""
+    return os.environ.get("TMPDIR", "/var/tmp")
 
 
 def bootstrap(
@@ -65,8 +100,7 @@ def bootstrap(
         "SOURCE_DATE_EPOCH": NO_ADDED_TIME,
         "LC_ALL": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
-        # The default, /tmp, is often in memory.
-        "TMPDIR": os.environ.get("TMPDIR", "/var/tmp"),
+        "TMPDIR": _temporary_folder(),
     }
     # The output goes to a file rather than a pipe, because mmdebstrap also prints while it cleans up after lab has been
     # killed, and with a closed pipe it could not finish.

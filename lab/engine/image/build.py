@@ -26,7 +26,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, last_errors
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks, last_errors
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
 from lab.errors import ImageError
@@ -165,15 +165,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     work = partial / "work"
     work.mkdir()
     log = places.cache_root() / "image-build.log"
-    if package is not None:
-        # mmdebstrap may run as another user, who may not be able to read the original file.
-        copy = work / "kernel.deb"
-        shutil.copyfile(package, copy)
-        copy.chmod(0o644)
-        kernel_source = str(copy)
-    else:
-        kernel_source = kernels.DEBIAN[kernel_name]
-    _bootstrap(work / "root.tar", kernel_source, log, progress, mirror)
+    _bootstrap(work / "root.tar", package or kernels.DEBIAN[kernel_name], log, progress, mirror)
     progress("unpacking")
     root = work / "root"
     root.mkdir()
@@ -210,12 +202,15 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     return image
 
 
-def _bootstrap(tar: Path, kernel_source: str, log: Path, progress: Progress, mirror: str | None) -> None:
-    script = tar.parent / "customize.sh"
-    script.write_bytes(_resource("customize.sh"))
-    script.chmod(0o755)
-    hook = f'--customize-hook={shlex.quote(str(script))} "$1" {shlex.quote(kernel_source)}'
-    bootstrap([hook], str(tar), packages=PACKAGES, log=log, progress=progress, mirror=mirror)
+def _bootstrap(tar: Path, kernel: Path | str, log: Path, progress: Progress, mirror: str | None) -> None:
+    """Make the root file system with *kernel*: the code name of a Debian release, or the file of a package."""
+    files: dict[str, bytes | Path] = {"customize.sh": _resource("customize.sh")}
+    if isinstance(kernel, Path):
+        files["kernel.deb"] = kernel
+    with files_for_hooks(files) as folder:
+        source = str(folder / "kernel.deb") if isinstance(kernel, Path) else kernel
+        hook = f'--customize-hook={shlex.quote(str(folder / "customize.sh"))} "$1" {shlex.quote(source)}'
+        bootstrap([hook], str(tar), packages=PACKAGES, log=log, progress=progress, mirror=mirror)
 
 
 def _boot_archive(root: Path, kernel: str) -> bytes:

@@ -25,7 +25,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
-from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks
 from lab.errors import ImageError
 from lab.job import kernels
 from lab.store import places
@@ -132,22 +132,16 @@ def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) ->
 
 
 def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> UmlKernel:
-    work = partial / "work"
-    for path, content in _sources():
-        file = work / path
-        file.parent.mkdir(parents=True, exist_ok=True)
-        file.write_bytes(content)
-        file.chmod(0o755 if path.endswith(".sh") else 0o644)
-    script, given = shlex.quote(str(work / "build.sh")), shlex.quote(str(work))
     results = [*_DIGESTED, "packages", "release"]
-    arguments = [
-        "--format=null",
-        f'--customize-hook={script} "$1" {kernels.UML[name]} {given}',
-        *(f"--customize-hook=download /var/tmp/lab/{file} {shlex.quote(str(partial / file))}" for file in results),
-    ]
     log = places.cache_root() / "uml-kernel-build.log"
-    bootstrap(arguments, "/dev/null", packages=PACKAGES, log=log, progress=progress, mirror=mirror)
-    shutil.rmtree(work)
+    with files_for_hooks(dict(_sources())) as folder:
+        script, given = shlex.quote(str(folder / "build.sh")), shlex.quote(str(folder))
+        arguments = [
+            "--format=null",
+            f'--customize-hook={script} "$1" {kernels.UML[name]} {given}',
+            *(f"--customize-hook=download /var/tmp/lab/{file} {shlex.quote(str(partial / file))}" for file in results),
+        ]
+        bootstrap(arguments, "/dev/null", packages=PACKAGES, log=log, progress=progress, mirror=mirror)
     release = (partial / "release").read_text(encoding="ascii").strip()
     (partial / "release").unlink()
     (partial / "linux").chmod(0o755)

@@ -180,3 +180,30 @@ def test_the_cache_is_where_the_user_says(tmp_path: Path, monkeypatch: pytest.Mo
     monkeypatch.delenv("LAB_CACHE")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "xdg"))
     assert places.cache_root() == tmp_path / "xdg" / "lab"
+
+
+def test_hooks_can_be_read_by_another_user(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    # The cache is in the home folder, which only its owner can enter.
+    own_cache.mkdir(exist_ok=True)
+    own_cache.chmod(0o700)
+    seen = tmp_path / "seen"
+    script = f"""for word; do
+	case $word in --customize-hook=*) eval set -- ${{word#*=}}; for file in "$@"; do
+		[ ! -f "$file" ] || stat -L -c '%a %n' "$file" "$(dirname "$file")" >>'{seen}'
+	done ;; esac
+done
+exit 1"""
+    monkeypatch.setenv("PATH", f"{write_program(tmp_path / 'bin' / 'mmdebstrap', script).parent}:{os.environ['PATH']}")
+    package = tmp_path / "own.deb"
+    package.write_bytes(b"!<arch>\n")
+    package.chmod(0o600)
+    with pytest.raises(ImageError, match="mmdebstrap failed"):
+        build.build_image(ignore, kernel="deb-1", package=package)
+    modes = dict(reversed(line.split(" ", 1)) for line in seen.read_text().splitlines())
+    assert {Path(path).name: mode for path, mode in modes.items() if Path(path).suffix} == {
+        "customize.sh": "755",
+        "kernel.deb": "644",
+    }
+    (folder,) = {str(Path(path).parent) for path in modes if Path(path).suffix}
+    assert modes[folder] == "755"
+    assert not Path(folder).exists()
