@@ -69,6 +69,8 @@ PROVENANCE_LABELS = {
     "lab_version": "lab",
     "python": "Python",
     "engine": "Engine",
+    "uml_kernel_digest": "User-mode Linux digest",
+    "uml_recipe_digest": "User-mode Linux recipe digest",
     "kernel": "Kernel",
     "qemu_version": "QEMU",
     "qemu_digest": "QEMU digest",
