@@ -75,9 +75,8 @@ async def measure() -> None:
             fast = statistics.median(pair[1] for pair in pairs)
             slow = [pair[0] for pair in pairs if pair[0] is not None]
             ratio = f"{statistics.median(pair[0] / pair[1] for pair in pairs if pair[0]):.1f}" if slow else "–"
-            print(
-                f"| {name} | {f'{statistics.median(slow):.1f}' if slow else '–'} | {fast:.2f} | {ratio} |", flush=True
-            )
+            slow_text = f"{statistics.median(slow):.1f}" if slow else "–"
+            print(f"| {name} | {slow_text} | {fast:.2f} | {ratio} |", flush=True)
     finally:
         uml.close()
 

@@ -199,7 +199,7 @@ exit 1"""
     package.chmod(0o600)
     with pytest.raises(ImageError, match="mmdebstrap failed"):
         build.build_image(ignore, kernel="deb-1", package=package)
-    modes = dict(reversed(line.split(" ", 1)) for line in seen.read_text().splitlines())
+    modes = {path: mode for mode, _, path in (line.partition(" ") for line in seen.read_text().splitlines())}
     assert {Path(path).name: mode for path, mode in modes.items() if Path(path).suffix} == {
         "customize.sh": "755",
         "kernel.deb": "644",
