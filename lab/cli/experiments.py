@@ -152,7 +152,8 @@ def shell(
     from lab.engine.vm.engine import VmEngine
     from lab.engine.vm.shell import run_shell
 
-    loaded, plan = planned(file, set_)
+    # A shell is always in a virtual machine, whichever engine the experiment asks for.
+    loaded, plan = planned(file, all_overrides(set_, "vm"))
     chosen = _trial(plan, trial)
     engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
     engine.locate(say)

@@ -45,8 +45,11 @@ class Terminal:
         os.write(self._own, line.encode() + b"\n")
 
 
-def test_a_look_around(engine: VmEngine) -> None:
-    terminal = Terminal(str(SHIPPED), "--trial", "cubic-loss-0pct-r1")
+def test_a_look_around(engine: VmEngine, tmp_path: Path) -> None:
+    # The shell is in a virtual machine even if trials of the experiment are not.
+    file = tmp_path / "experiment.yaml"
+    file.write_text(f"engine: uml\n{SHIPPED.read_text()}")
+    terminal = Terminal(str(file), "--trial", "cubic-loss-0pct-r1")
     greeting = terminal.wait_for("mininet>")
     assert "routers:  r1 r2" in greeting
     assert "s1 iperf3 -c d1 -p 5201 -C cubic" in greeting
