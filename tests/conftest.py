@@ -29,6 +29,9 @@ from lab.plan.plan import Plan, make_plan
 from lab.store import places
 
 SHIPPED = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
+ALL_PROCESSORS = os.sched_getaffinity(0)
+"""The processors that this process may use; :func:`pytest_configure` leaves it one of them."""
+
 FAST = kernels.DEFAULT_UML
 """The kernel on which tests run unless their subject is the virtual machine: its engine is many times faster."""
 
@@ -119,7 +122,12 @@ def engines(lab_cache: Path) -> Callable[[str], VmEngine | UmlEngine]:
     @functools.cache
     def made(kernel: str) -> VmEngine | UmlEngine:
         engine = UmlEngine([kernel]) if kernel in kernels.UML else VmEngine([kernel])
-        engine.locate(print)
+        own = os.sched_getaffinity(0)
+        os.sched_setaffinity(0, ALL_PROCESSORS)  # Compiling a kernel uses them all.
+        try:
+            engine.locate(print)
+        finally:
+            os.sched_setaffinity(0, own)
         asyncio.run(engine.prepare(print))
         return engine
 

@@ -102,15 +102,7 @@ SHAPES: dict[str, tuple[dict[str, Any], int]] = {
 
 def job_on(topology: dict[str, Any], source: str = "s1", destination: str = "d1", ip: str = "ipv4") -> Job:
     flows = {"bulk": {"from": source, "to": destination}}
-    document = {
-        "name": "test",
-        "topology": topology,
-        "flows": flows,
-        "duration": "10s",
-        "ip": ip,
-        "seed": 5,
-        "engine": "uml",
-    }
+    document = {"name": "test", "topology": topology, "flows": flows, "duration": "10s", "ip": ip, "seed": 5}
     (trial,) = make_plan(validate(document)).trials
     return trial.job
 
@@ -138,7 +130,6 @@ def traced(limit: str) -> Job:
         },
         "flows": {"bulk": {"from": "s1", "to": "d1"}},
         "duration": "10s",
-        "engine": "uml",
     }
     parsed = parse_capacity("\n".join(map(str, TRACE_MS)))
     (trial,) = make_plan(validate(document, {("capacity", "t"): parsed})).trials
