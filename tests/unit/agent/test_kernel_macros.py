@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import pytest
 
 from lab.agent.collectors.btf import KernelTypes, Place, TypesError
@@ -21,8 +23,8 @@ class Types(KernelTypes):
     def __init__(self) -> None:
         """Nothing of this machine's kernel is read."""
 
-    def place(self, structure: str, field: str) -> Place | None:
-        return KNOWN.get((structure, field))
+    def places(self, structure: str, fields: Collection[str]) -> dict[str, Place]:
+        return {field: KNOWN[structure, field] for field in fields if (structure, field) in KNOWN}
 
     def tracepoint_arguments(self, name: str) -> int:
         return {"kfree_skb": 4}.get(name, 0)
