@@ -34,7 +34,7 @@ bench: setup ## Measure speed, memory and the cost of tracing; write results to 
 	.venv/bin/python -m benchmarks.tracing
 
 lock: setup ## Pin the newest versions of dependencies that pyproject.toml allows (needs uv)
-	uv pip compile --upgrade --universal --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
+	uv pip compile --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
 		--no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.lock
 
 clean: ## Remove all files that make, the tests and Python generated; keep results and the cache
