@@ -13,9 +13,9 @@ import tempfile
 import time
 from pathlib import Path
 
+from lab.engine.selftest import self_test_job
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
-from lab.engine.vm.selftest import self_test_job
 from lab.experiment.read.load import load_experiment
 from lab.job import kernels
 from lab.job.protocol import Job

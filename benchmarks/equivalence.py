@@ -18,10 +18,10 @@ from pathlib import Path
 from benchmarks.measure import SilentObserver
 from lab.analysis.comparison import compare
 from lab.cli.common import engine_named
-from lab.evaluation.repetition import Measure, Repetition
-from lab.evaluation.trial import evaluate_trial
+from lab.evaluation.repetition import Measure
 from lab.experiment.read.load import load_experiment
 from lab.plan.plan import make_plan
+from lab.run import repeat
 from lab.run.runner import Runner
 from lab.store import places
 from lab.store.run import create_run
@@ -31,11 +31,7 @@ DEFAULT = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 ENGINES = {"vm": "debian-13-backports", "uml": "uml-7.3"}
 """Engine → kernel; both have the same version."""
 
-QUANTITIES: dict[str, Measure] = {
-    "goodput, Mbit/s": lambda flow: flow.goodput_bps / 1e6,
-    "mean smoothed RTT, ms": lambda flow: None if flow.srtt_mean_us is None else flow.srtt_mean_us / 1e3,
-    "retransmissions": lambda flow: flow.retransmits,
-}
+QUANTITIES: dict[str, Measure] = {**repeat.QUANTITIES, "retransmissions": lambda flow: flow.retransmits}
 
 Key = tuple[str, str, str]
 """A cell, a group of flows, and a quantity."""
@@ -53,17 +49,7 @@ def values(file: Path, engine_name: str, overrides: Sequence[str], scratch: Path
     runner = Runner(engine, SilentObserver(), plan, folder, jobs=jobs, cache=TrialCache(places.trials()))
     outcome = asyncio.run(runner.run({}))
     assert not outcome.failures, outcome.failures
-    cells = {trial.id: trial.cell_id for trial in plan.trials}
-    found: dict[Key, list[float]] = {}
-    for trial in folder.trials():
-        evaluated = evaluate_trial(trial)
-        for group in dict.fromkeys(flow.group for flow in evaluated.metrics):
-            flows = Repetition(evaluated, tuple(flow for flow in evaluated.metrics if flow.group == group))
-            for quantity, measure in QUANTITIES.items():
-                value = flows.value(measure)
-                if value is not None:
-                    found.setdefault((cells[trial.id], group, quantity), []).append(value)
-    return found
+    return repeat.values_of(folder, plan, QUANTITIES)
 
 
 def main() -> None:

@@ -28,11 +28,11 @@ from pathlib import Path
 from typing import Any
 
 from lab.engine.image.build import Image
+from lab.engine.selftest import self_test_job
 from lab.engine.uml import arguments
 from lab.engine.uml.build import UmlKernel
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.uml.zygote import Zygote
-from lab.engine.vm.selftest import self_test_job
 from lab.experiment.read.load import load_experiment
 from lab.job.folder import SharedFolder
 from lab.job.mailbox import State

@@ -15,6 +15,7 @@ from lab.job import kernels
 
 if TYPE_CHECKING:
     from lab.engine.debian.bootstrap import Progress
+    from lab.engine.debian.builds import Build
 
 
 def image_build(
@@ -65,15 +66,15 @@ def image_list() -> None:
     from lab.engine.uml.build import find_kernel, list_kernels
 
     for image in list_images():
-        current = find_image(image.kernel_name)
-        mark = "*" if current is not None and image.digest == current.digest else " "
-        size = image.bytes_on_disk() / 1e6
-        print(f"{mark} {image.digest[:16]}  {image.suite}  {image.kernel}  {size:.0f} MB  built {image.built}")
+        _print_build(image, find_image(image.kernel_name), image.suite, image.kernel, image.bytes_on_disk())
     for kernel in list_kernels():
-        used = find_kernel(kernel.name)
-        mark = "*" if used is not None and kernel.digest == used.digest else " "
-        size = kernel.program.stat().st_size / 1e6
-        print(f"{mark} {kernel.digest[:16]}  {kernel.name}  {kernel.release}  {size:.0f} MB  built {kernel.built}")
+        _print_build(kernel, find_kernel(kernel.name), kernel.name, kernel.release, kernel.program.stat().st_size)
+
+
+def _print_build(build: Build, current: Build | None, origin: str, release: str, size_bytes: int) -> None:
+    """Print a line about a build; it is marked if it is the *current* one, which `lab run` uses."""
+    mark = "*" if current is not None and build.digest == current.digest else " "
+    print(f"{mark} {build.digest[:16]}  {origin}  {release}  {size_bytes / 1e6:.0f} MB  built {build.built}")
 
 
 def image_info(

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -63,6 +64,32 @@ class Engine(Protocol):
 
     def close(self) -> None:
         """Release what :meth:`prepare` has acquired; does nothing if it has not been called."""
+
+
+def combined(identities: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
+    """Return the identities for several kernels (name → identity) as one, for people to read.
+
+    Where they differ, the text names the kernels.
+    """
+    first = next(iter(identities.values()))
+    return {
+        key: value
+        if all(other[key] == value for other in identities.values())
+        else ", ".join(f"{name}: {other[key]}" for name, other in identities.items())
+        for key, value in first.items()
+    }
+
+
+def built_once(what: str, step: Step, build: Callable[[Step], _T]) -> _T:
+    """Return the result of ``build``, which is called with a function for its own steps; say that it is built now."""
+    step(f"{what}: building it (this is necessary only once)")
+    return build(lambda doing: step(f"{what}: {doing}"))
+
+
+def processor_of(worker: int) -> int:
+    """Return the host's CPU on which the trials of this worker run."""
+    processors = sorted(os.sched_getaffinity(0))
+    return processors[worker % len(processors)]
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import tempfile
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +49,13 @@ async def repeat(run: Run, plan: Plan, engine: Engine, observer: Observer) -> li
         again = create_run(Path(scratch), plan.name, run.experiment_text, json.loads(plan.to_json()))
         cache = TrialCache(Path(scratch) / "cache")
         await Runner(engine, observer, plan, again, jobs=1, cache=cache).run({})
-        then, now = _values(run, plan), _values(again, plan)
+        then, now = values_of(run, plan), values_of(again, plan)
     return [Compared(*key, compare(values, now[key])) for key, values in then.items() if key in now]
 
 
-def _values(run: Run, plan: Plan) -> dict[tuple[str, str, str], list[float]]:
+def values_of(
+    run: Run, plan: Plan, quantities: Mapping[str, Measure] = QUANTITIES
+) -> dict[tuple[str, str, str], list[float]]:
     """Return a mapping from cell, group and quantity to the means over the group's flows, one for each trial."""
     cells = {trial.id: trial.cell_id for trial in plan.trials}
     found: dict[tuple[str, str, str], list[float]] = {}
@@ -62,7 +65,7 @@ def _values(run: Run, plan: Plan) -> dict[tuple[str, str, str], list[float]]:
         evaluated = evaluate_trial(trial)
         for group in dict.fromkeys(flow.group for flow in evaluated.metrics):
             flows = Repetition(evaluated, tuple(flow for flow in evaluated.metrics if flow.group == group))
-            for quantity, measure in QUANTITIES.items():
+            for quantity, measure in quantities.items():
                 value = flows.value(measure)
                 if value is not None:
                     found.setdefault((cells[trial.id], group, quantity), []).append(value)

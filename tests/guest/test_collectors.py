@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 import pytest
 
-from lab.engine.vm.selftest import self_test_job
+from lab.engine.selftest import self_test_job
 from lab.job.kernels import netem_takes_seeds
 from lab.job.protocol import Job, Record
 from lab.store.rows import Context, read_rows, rows_to_table

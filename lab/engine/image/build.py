@@ -21,19 +21,19 @@ import platform
 import shlex
 import shutil
 import subprocess
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks, last_errors
+from lab.engine.debian.builds import Build, content_digest, last_digest, list_builds, open_build, publish_build
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
 from lab.errors import ImageError
 from lab.job import kernels
 from lab.store import places
-from lab.store.files import write_file
-from lab.store.folders import finished_folders, publish, remove_leftovers, unfinished_folder
+from lab.store.folders import remove_leftovers, unfinished_folder
 
 PACKAGES = (
     "apt", "bpftool", "busybox-static", "ethtool", "iperf3", "iproute2", "iputils-ping", "kmod", "mininet", "mount",
@@ -43,22 +43,18 @@ BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 ROOT_ALIGNMENT = 2 << 20
 """The size of the root file system is rounded up to this multiple, because QEMU maps it in whole huge pages."""
 
+_DIGESTED = ("vmlinuz", "boot.cpio", "root.erofs", "packages")
+_REMEDY = "remove the folder and build the image again with `lab image build`"
 TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
 
-@dataclass(frozen=True)
-class Image:
+@dataclass(frozen=True, kw_only=True)
+class Image(Build):
     """A finished image in the cache."""
 
-    digest: str
-    path: Path
     suite: str
     kernel: str
     """The kernel's release, as ``uname -r`` prints it."""
-    built: str
-    """Date and time of the build, in ISO 8601 format and UTC."""
-    recipe: str
-    """The digest of the recipe from which the image was built: see :func:`recipe_digest`."""
     kernel_name: str = kernels.DEFAULT
     """The kernel's name in the form of :mod:`lab.job.kernels`."""
 
@@ -98,11 +94,8 @@ def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
 
 def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
     """Return the image with this kernel that was last built from the current recipe; None if it is not in the cache."""
-    try:
-        digest = (places.recipes() / recipe_digest(kernel)).read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return None
-    return open_image(digest)
+    digest = last_digest(recipe_digest(kernel))
+    return None if digest is None else open_image(digest)
 
 
 def open_image(digest: str) -> Image | None:
@@ -111,23 +104,12 @@ def open_image(digest: str) -> Image | None:
     Raises:
         ImageError: The description of the image is damaged.
     """
-    path = places.images() / digest
-    try:
-        info = json.loads((path / "info.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as exc:
-        raise ImageError(
-            f"{path / 'info.json'} is damaged ({exc}); "
-            "remove the folder and build the image again with `lab image build`"
-        ) from exc
-    return Image(path=path, digest=digest, **info)
+    return open_build(Image, places.images(), digest, _REMEDY)
 
 
 def list_images() -> list[Image]:
     """Return all images in the cache, oldest first."""
-    found = (open_image(path.name) for path in finished_folders(places.images()))
-    return sorted((image for image in found if image is not None), key=lambda image: image.built)
+    return list_builds(Image, places.images(), _REMEDY)
 
 
 def build_image(
@@ -184,7 +166,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     shutil.copyfile(root / "usr/share/lab/packages", partial / "packages")
     (partial / "boot.cpio").write_bytes(_boot_archive(root, kernel))
     shutil.rmtree(work)
-    digest = _content_digest(partial)
+    digest = content_digest(partial, _DIGESTED)
     image = Image(
         digest=digest,
         path=places.images() / digest,
@@ -194,11 +176,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
         recipe=recipe_digest(kernel_name),
         kernel_name=kernel_name,
     )
-    info = {key: value for key, value in asdict(image).items() if key not in ("digest", "path")}
-    (partial / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-    publish(partial, image.path, if_there="keep")
-    places.recipes().mkdir(parents=True, exist_ok=True)
-    write_file(places.recipes() / image.recipe, f"{digest}\n".encode("ascii"))
+    publish_build(partial, image)
     return image
 
 
@@ -222,14 +200,6 @@ def _boot_archive(root: Path, kernel: str) -> bytes:
     return cpio.archive(
         files, executable=frozenset({"init", "bin/busybox"}), directories=("dev", "proc", "sys", "root")
     )
-
-
-def _content_digest(directory: Path) -> str:
-    total = hashlib.sha256()
-    for name in ("vmlinuz", "boot.cpio", "root.erofs", "packages"):
-        with open(directory / name, "rb") as file:
-            total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()
 
 
 def _resource(name: str) -> bytes:

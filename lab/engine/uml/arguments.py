@@ -14,7 +14,7 @@ from pathlib import Path
 from lab.engine import sources
 from lab.engine.image import cpio
 from lab.engine.image.build import Image
-from lab.engine.vm.selftest import self_test_job
+from lab.engine.selftest import self_test_job
 
 MEMORY_MIB = 1536
 """The guest's memory.  The host provides only the pages that the guest uses."""

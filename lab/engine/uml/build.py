@@ -19,18 +19,18 @@ import platform
 import shlex
 import shutil
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks
+from lab.engine.debian.builds import Build, content_digest, last_digest, list_builds, open_build, publish_build
 from lab.errors import ImageError
 from lab.job import kernels
 from lab.store import places
-from lab.store.files import write_file
-from lab.store.folders import finished_folders, publish, remove_leftovers, unfinished_folder
+from lab.store.folders import remove_leftovers, unfinished_folder
 
 PACKAGES = (
     "apt", "bc", "bison", "flex", "gcc", "libc6-dev", "libelf-dev", "make", "pahole", "patch", "python3-minimal",
@@ -39,22 +39,17 @@ PACKAGES = (
 """What is needed to compile a kernel."""
 
 _DIGESTED = ("linux", "config")
+_REMEDY = "remove the folder to build the kernel again"
 
 
-@dataclass(frozen=True)
-class UmlKernel:
+@dataclass(frozen=True, kw_only=True)
+class UmlKernel(Build):
     """A finished kernel in the cache."""
 
-    digest: str
-    path: Path
     name: str
     """The kernel's name in the form of :mod:`lab.job.kernels`."""
     release: str
     """The kernel's release, as ``uname -r`` prints it."""
-    built: str
-    """Date and time of the build, in ISO 8601 format and UTC."""
-    recipe: str
-    """The digest of the recipe from which the kernel was built: see :func:`recipe_digest`."""
 
     @property
     def program(self) -> Path:
@@ -74,35 +69,13 @@ def recipe_digest(name: str) -> str:
 
 def find_kernel(name: str) -> UmlKernel | None:
     """Return the kernel *name* that was last built from the current recipe; None if it is not in the cache."""
-    try:
-        digest = (places.recipes() / recipe_digest(name)).read_text(encoding="ascii").strip()
-    except FileNotFoundError:
-        return None
-    return open_kernel(digest)
-
-
-def open_kernel(digest: str) -> UmlKernel | None:
-    """Return the kernel with this digest; None if it is not in the cache.
-
-    Raises:
-        ImageError: The description of the kernel is damaged.
-    """
-    path = places.uml_kernels() / digest
-    try:
-        info = json.loads((path / "info.json").read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        return None
-    except ValueError as exc:
-        raise ImageError(
-            f"{path / 'info.json'} is damaged ({exc}); remove the folder to build the kernel again"
-        ) from exc
-    return UmlKernel(digest=digest, path=path, **info)
+    digest = last_digest(recipe_digest(name))
+    return None if digest is None else open_build(UmlKernel, places.uml_kernels(), digest, _REMEDY)
 
 
 def list_kernels() -> list[UmlKernel]:
     """Return all kernels in the cache, oldest first."""
-    found = (open_kernel(path.name) for path in finished_folders(places.uml_kernels()))
-    return sorted((kernel for kernel in found if kernel is not None), key=lambda kernel: kernel.built)
+    return list_builds(UmlKernel, places.uml_kernels(), _REMEDY)
 
 
 def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) -> UmlKernel:
@@ -145,7 +118,7 @@ def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> 
     release = (partial / "release").read_text(encoding="ascii").strip()
     (partial / "release").unlink()
     (partial / "linux").chmod(0o755)
-    digest = _content_digest(partial)
+    digest = content_digest(partial, _DIGESTED)
     kernel = UmlKernel(
         digest=digest,
         path=places.uml_kernels() / digest,
@@ -154,11 +127,7 @@ def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> 
         built=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=recipe_digest(name),
     )
-    info = {key: value for key, value in asdict(kernel).items() if key not in ("digest", "path")}
-    (partial / "info.json").write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-    publish(partial, kernel.path, if_there="keep")
-    places.recipes().mkdir(parents=True, exist_ok=True)
-    write_file(places.recipes() / kernel.recipe, f"{digest}\n".encode("ascii"))
+    publish_build(partial, kernel)
     return kernel
 
 
@@ -175,11 +144,3 @@ def _files_in(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:
             yield from _files_in(entry, f"{path}/")
         elif path in ("build.sh", "config") or path.endswith(".patch"):
             yield path, entry.read_bytes()
-
-
-def _content_digest(directory: Path) -> str:
-    total = hashlib.sha256()
-    for name in _DIGESTED:
-        with open(directory / name, "rb") as file:
-            total.update(f"{name} {hashlib.file_digest(file, 'sha256').hexdigest()}\n".encode())
-    return total.hexdigest()

@@ -14,12 +14,12 @@ from functools import partial
 from pathlib import Path
 
 from lab.engine import sources, watch
-from lab.engine.base import Step, VirtualTime, in_thread
+from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
 from lab.engine.image.build import Image, build_image, find_image
+from lab.engine.selftest import self_test_job
 from lab.engine.uml import arguments
 from lab.engine.uml.build import UmlKernel, build_kernel, find_kernel
 from lab.engine.uml.zygote import Child, Zygote
-from lab.engine.vm.selftest import self_test_job
 from lab.engine.watch import DEFAULT_LIMITS, Limits
 from lab.errors import EngineError, GuestError, LostVMError
 from lab.job import kernels
@@ -56,8 +56,12 @@ class UmlEngine:
     def locate(self, step: Step) -> None:
         self._identities.clear()
         for name in self._names:
-            self._kernels[name] = find_kernel(name) or _build_kernel(name, step)
-        self._image = find_image() or _build_image(step)
+            self._kernels[name] = find_kernel(name) or built_once(
+                f"kernel {name}",
+                step,
+                lambda doing, name=name: build_kernel(name, doing),  # type: ignore[misc]
+            )
+        self._image = find_image() or built_once("guest image", step, build_image)
 
     def identity(self, job: Job) -> dict[str, str]:
         return self._identity(job["kernel"])
@@ -79,14 +83,7 @@ class UmlEngine:
         return self._identities[name]
 
     def about(self) -> dict[str, str]:
-        each = {name: self._identity(name) for name in self._names}
-        first = next(iter(each.values()))
-        return {
-            key: value
-            if all(other[key] == value for other in each.values())
-            else ", ".join(f"{name}: {other[key]}" for name, other in each.items())
-            for key, value in first.items()
-        }
+        return combined({name: self._identity(name) for name in self._names})
 
     def parts(self, name: str = kernels.DEFAULT_UML) -> tuple[UmlKernel, Image]:
         """Return the kernel *name* and the image that :meth:`locate` found."""
@@ -108,8 +105,7 @@ class UmlEngine:
         shared = SharedFolder(folder)
         shared.initialise(json.dumps(job, sort_keys=True).encode())
         console = folder / "console.log"
-        processors = sorted(os.sched_getaffinity(0))
-        forked = self._zygotes[job["kernel"]].fork(folder, processors[worker % len(processors)])
+        forked = self._zygotes[job["kernel"]].fork(folder, processor_of(worker))
         child = await asyncio.wrap_future(forked)
         try:
             await watch.within(
@@ -130,17 +126,6 @@ class UmlEngine:
     def close(self) -> None:
         while self._zygotes:
             self._zygotes.popitem()[1].close()
-
-
-def _build_kernel(name: str, step: Step) -> UmlKernel:
-    what = f"kernel {name}"
-    step(f"{what}: building it (this is necessary only once)")
-    return build_kernel(name, lambda doing: step(f"{what}: {doing}"))
-
-
-def _build_image(step: Step) -> Image:
-    step("guest image: building it (this is necessary only once)")
-    return build_image(lambda doing: step(f"guest image: {doing}"))
 
 
 async def _started(kernel: UmlKernel, image: Image) -> Zygote:

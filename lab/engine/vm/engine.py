@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import io
 import json
-import os
 import shutil
 import tarfile
 import tempfile
@@ -16,7 +15,7 @@ from functools import partial
 from pathlib import Path
 
 from lab.engine import watch
-from lab.engine.base import Step, VirtualTime, in_thread
+from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
@@ -73,8 +72,7 @@ class VmEngine:
             )
         kernel_text = package.name if package else kernel
         what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {kernel_text}"
-        step(f"{what}: building it (this is necessary only once)")
-        return build_image(lambda doing: step(f"{what}: {doing}"), kernel=kernel, package=package)
+        return built_once(what, step, lambda doing: build_image(doing, kernel=kernel, package=package))
 
     def identity(self, job: Job) -> dict[str, str]:
         return self._identity(job["kernel"])
@@ -86,14 +84,7 @@ class VmEngine:
         return self._identities[kernel]
 
     def about(self) -> dict[str, str]:
-        each = {kernel: self._identity(kernel) for kernel in self._kernels}
-        first = next(iter(each.values()))
-        return {
-            name: value
-            if all(other[name] == value for other in each.values())
-            else ", ".join(f"{kernel}: {other[name]}" for kernel, other in each.items())
-            for name, value in first.items()
-        }
+        return combined({kernel: self._identity(kernel) for kernel in self._kernels})
 
     async def prepare(self, step: Step) -> None:
         for kernel in self._kernels:
@@ -146,8 +137,7 @@ class VmEngine:
         console = directory.with_name(directory.name + ".console.log")
         arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
         text = json.dumps(job, sort_keys=True).encode()
-        processors = sorted(os.sched_getaffinity(0))
-        processor = processors[worker % len(processors)]
+        processor = processor_of(worker)
         async with machine.start(found, arguments, text, console, processor=processor, state=template.state) as guest:
             await watch.within(
                 self._limits,

@@ -24,9 +24,9 @@ from pathlib import Path
 from lab.engine import sources
 from lab.engine.base import Step
 from lab.engine.image.build import Image
+from lab.engine.selftest import self_test_job
 from lab.engine.vm import lockstep, machine, qemu
 from lab.engine.vm.qemu import Qemu
-from lab.engine.vm.selftest import self_test_job
 from lab.errors import EngineError, LabError, TrialTimeoutError
 from lab.job.mailbox import State
 from lab.store import places

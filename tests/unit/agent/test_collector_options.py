@@ -9,7 +9,7 @@ from pathlib import Path
 
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.registry import COLLECTORS
-from lab.engine.vm.selftest import self_test_job
+from lab.engine.selftest import self_test_job
 from lab.experiment.schema.collect import Collect
 
 PORTS = (5201, 5204)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The short trial that runs in every template before its snapshot.
+"""The short trial that runs in every guest before its snapshot or its first fork.
 
 It tests that the machine works, and it brings programs and libraries into the page cache.
 """
