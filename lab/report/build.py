@@ -4,8 +4,8 @@
 from __future__ import annotations
 
 import base64
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,34 +14,13 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 from lab.analysis.checks.check import Verdict, worst
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
 from lab.report.figures.cache import FigureCache
-from lab.report.figures.comparison import comparison_figures
-from lab.report.figures.completions import completion_figures
-from lab.report.figures.drawn import Drawn
-from lab.report.figures.events import event_figures
-from lab.report.figures.latency import latency_figures
-from lab.report.figures.states import state_figures
-from lab.report.figures.style import save
-from lab.report.figures.timeseries import time_figures
-from lab.report.figures.topology import topology_figure
+from lab.report.figures.picture import Picture
 from lab.report.model import Report
 from lab.report.tables.events import event_tables
 from lab.report.tables.results import result_columns, result_lines, write_tables
 from lab.store.folders import new_folder
 from lab.store.run import open_run
 from lab.units import format_duration, format_size
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure as the page shows it."""
-
-    kind: str
-    """Section of the page: ``topology``, ``comparison``, ``time``, ``events`` or ``states``."""
-    name: str
-    """Name of the figure's files, without their suffix."""
-    caption: str
-    data: str
-    """The SVG file as a data URI, so that the page needs no other files."""
 
 
 @dataclass(frozen=True)
@@ -98,13 +77,12 @@ def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
     report = Report(run, evaluate_run(run))
     final = run.report_dir
     with new_folder(final, if_there="replace") as folder:
-        drawn_before = FigureCache(figure_cache, run) if figure_cache is not None else None
-        pictures = list(_pictures(report, folder / "figures", drawn_before))
-        if drawn_before is not None:
-            drawn_before.put(folder / "figures")
+        cache = FigureCache(figure_cache, run) if figure_cache is not None else None
+        pictures = _figures(report, folder / "figures", cache)
         write_tables(report, folder / "tables")
         content = page_content(report)
-        (folder / "index.html").write_text(_render("index.html.j2", {**content, "pictures": pictures}, html=True))
+        shown = [_inlined(picture, folder / "figures") for picture in pictures]
+        (folder / "index.html").write_text(_render("index.html.j2", {**content, "pictures": shown}, html=True))
         (folder / "summary.md").write_text(_render("summary.md.j2", content, html=False))
     return final / "index.html"
 
@@ -212,34 +190,24 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _pictures(report: Report, folder: Path, drawn_before: FigureCache | None) -> Iterator[Picture]:
-    folder.mkdir(parents=True)
-    for kind, drawn in _figures(report):
-        if drawn_before is None or not drawn_before.copy(drawn.name, folder):
-            save(drawn.figure, folder, drawn.name)
-        data = base64.b64encode((folder / f"{drawn.name}.svg").read_bytes()).decode()
-        yield Picture(kind, drawn.name, drawn.caption, f"data:image/svg+xml;base64,{data}")
+def _figures(report: Report, folder: Path, cache: FigureCache | None) -> list[Picture]:
+    """Save the figures in *folder*, copied from the cache if it has them, and return them in the order of the page."""
+    folder.mkdir()
+    drawn_before = cache.copy(folder) if cache is not None else None
+    if drawn_before is not None:
+        return drawn_before
+    from lab.report.figures.draw import draw
+
+    pictures = draw(report, folder)
+    if cache is not None:
+        cache.put(pictures, folder)
+    return pictures
 
 
-def _figures(report: Report) -> Iterator[tuple[str, Drawn]]:
-    if report.jobs:
-        caption = (
-            "Topology. Thick lines are links with a rate limit. Delays are those of one direction. A slash separates "
-            "the values of a parameter that the experiment varies."
-        )
-        yield "topology", Drawn("topology", topology_figure(report.jobs), caption)
-    for drawn in comparison_figures(report):
-        yield "comparison", drawn
-    for drawn in completion_figures(report):
-        yield "comparison", drawn
-    for drawn in latency_figures(report):
-        yield "comparison", drawn
-    for drawn in time_figures(report):
-        yield "time", drawn
-    for drawn in event_figures(report):
-        yield "events", drawn
-    for drawn in state_figures(report):
-        yield "states", drawn
+def _inlined(picture: Picture, folder: Path) -> dict[str, str]:
+    """Return the picture for the template.  ``data`` is its SVG file as a data URI: the page needs no other files."""
+    data = base64.b64encode((folder / f"{picture.name}.svg").read_bytes()).decode()
+    return {**asdict(picture), "data": f"data:image/svg+xml;base64,{data}"}
 
 
 def _render(template: str, content: Mapping[str, Any], *, html: bool) -> str:

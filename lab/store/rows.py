@@ -205,7 +205,7 @@ def write_table(table: pa.Table, path: Path) -> None:
         table,
         path,
         compression="zstd",
-        compression_level=6,
+        compression_level=3,
         version="2.6",
         row_group_size=1 << 20,
         use_dictionary=[name for name in table.column_names if name not in growing],

@@ -4,18 +4,23 @@
 from __future__ import annotations
 
 import hashlib
+import json
 import shutil
+from collections.abc import Sequence
+from dataclasses import asdict
+from importlib.metadata import version
 from pathlib import Path
 
-import matplotlib as mpl
-import numpy as np
-
-from lab.report.figures.style import FORMATS
+from lab.report.figures.picture import Picture
+from lab.store.files import to_json
 from lab.store.folders import by_last_use, mark_used, new_folder, remove_folder
 from lab.store.run import Run
 
 KEPT = 20
 """Number of runs whose figures are kept: the most recently used ones."""
+
+_LIST = "figures.json"
+"""Name of the file that lists the figures of an entry."""
 
 _DRAWN_BY = ("report", "evaluation", "analysis", "store", "units.py")
 """The parts of ``lab`` that a figure depends on."""
@@ -29,32 +34,37 @@ class FigureCache:
         self._entry = root / _key(run)
         mark_used(self._entry)
 
-    def copy(self, name: str, folder: Path) -> bool:
-        """Copy the figure *name* in all formats into *folder*; return False if the cache does not have it."""
-        files = [self._entry / f"{name}.{suffix}" for suffix in FORMATS]
-        if not all(file.is_file() for file in files):
-            return False
-        for file in files:
-            shutil.copyfile(file, folder / file.name)
-        return True
+    def copy(self, folder: Path) -> list[Picture] | None:
+        """Copy the figures into *folder* and return them in the order of the page; None if the cache lacks them."""
+        try:
+            pictures = [Picture(**entry) for entry in json.loads((self._entry / _LIST).read_bytes())]
+            for picture in pictures:
+                for name in picture.files():
+                    shutil.copyfile(self._entry / name, folder / name)
+        except (OSError, ValueError, TypeError):
+            return None
+        return pictures
 
-    def put(self, folder: Path) -> None:
-        """Copy the figures in *folder* to the cache, unless it has them already.
+    def put(self, pictures: Sequence[Picture], folder: Path) -> None:
+        """Copy the *pictures* in *folder* to the cache, instead of those that it may have had.
 
         Raises:
             StoreError: The cache cannot be written.
         """
-        if self._entry.is_dir():
-            return
-        with new_folder(self._entry, if_there="keep") as entry:
-            shutil.copytree(folder, entry, dirs_exist_ok=True)
-        for folder in by_last_use([self._root])[KEPT:]:
-            remove_folder(folder)
+        with new_folder(self._entry, if_there="replace") as entry:
+            for picture in pictures:
+                for name in picture.files():
+                    shutil.copyfile(folder / name, entry / name)
+            (entry / _LIST).write_bytes(to_json([asdict(picture) for picture in pictures]))
+        for old in by_last_use([self._root])[KEPT:]:
+            remove_folder(old)
 
 
 def _key(run: Run) -> str:
     """Return the digest of the plan, of all results (failed trials included), and of the code that draws them."""
-    total = hashlib.sha256(f"matplotlib {mpl.__version__} numpy {np.__version__}\n".encode())
+    # Importing matplotlib takes longer than everything else that happens for a report whose figures are in the cache.
+    libraries = " ".join(f"{name} {version(name)}" for name in ("matplotlib", "numpy"))
+    total = hashlib.sha256(f"{libraries}\n".encode())
     total.update((run.path / "plan.json").read_bytes())
     for trial in run.trials():
         total.update(f"{trial.id} {trial.status} {trial.record_digest}\n".encode())

@@ -16,7 +16,8 @@ from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
 from lab.evaluation.axes import Quantity, RunAxis
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns, styled
+from lab.report.figures.settings import styled
+from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns
 from lab.report.model import Report, Row
 
 SPREAD = (

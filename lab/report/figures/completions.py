@@ -24,7 +24,8 @@ from lab.report.figures.distributions import (
     plain_logarithm,
 )
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.style import cycle, styled
+from lab.report.figures.settings import styled
+from lab.report.figures.style import cycle
 from lab.report.model import Report
 from lab.report.tables.completions import groups_of, milliseconds, of_cell
 

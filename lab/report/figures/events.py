@@ -39,7 +39,8 @@ from lab.report.figures.drawn import (
     last_moment,
     mark,
 )
-from lab.report.figures.style import GREY, INK, PAGE_INCHES, styled
+from lab.report.figures.settings import styled
+from lab.report.figures.style import GREY, INK, PAGE_INCHES
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 

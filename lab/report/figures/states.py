@@ -12,7 +12,8 @@ from matplotlib.patches import Patch
 from lab.evaluation.connections import ConnectionEnd, connection_ends
 from lab.report.cells import Where, first_trials
 from lab.report.figures.drawn import Drawn, last_moment
-from lab.report.figures.style import GREY, PAGE_INCHES, styled
+from lab.report.figures.settings import styled
+from lab.report.figures.style import GREY, PAGE_INCHES
 from lab.report.model import Report
 
 MAX_FIGURES = 6

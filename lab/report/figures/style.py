@@ -1,16 +1,11 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Colours, line styles and sizes of figures, and a way to save figures that always gives the same bytes."""
+"""Colours, line styles and sizes of figures."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
-
-import matplotlib as mpl
-from matplotlib.figure import Figure
 
 COLUMN_INCHES = 3.4
 """Width of one column of a two-column paper."""
@@ -21,39 +16,6 @@ GREY = "#666666"
 """Colour of reference lines, and of legend entries that apply to all algorithms."""
 INK = "#222222"
 """Colour of markers that belong to no algorithm."""
-
-_RC: Any = {
-    "font.family": "sans-serif",
-    # This font comes with matplotlib.  Other fonts would make the bytes depend on the machine.
-    "font.sans-serif": ["DejaVu Sans"],
-    "font.size": 8,
-    "axes.titlesize": 8,
-    "axes.labelsize": 8,
-    "xtick.labelsize": 7,
-    "ytick.labelsize": 7,
-    "legend.fontsize": 7.5,
-    "legend.frameon": False,
-    "axes.spines.top": False,
-    "axes.spines.right": False,
-    "axes.linewidth": 0.6,
-    "axes.edgecolor": "#333333",
-    "axes.grid": True,
-    "axes.axisbelow": True,
-    "grid.color": "#e6e6e6",
-    "grid.linewidth": 0.5,
-    "xtick.major.width": 0.6,
-    "ytick.major.width": 0.6,
-    "lines.linewidth": 1.2,
-    "figure.facecolor": "white",
-    "savefig.facecolor": "white",
-    "figure.dpi": 100,
-    "svg.hashsalt": "lab",
-    "svg.fonttype": "path",
-    "pdf.fonttype": 42,
-    "path.simplify_threshold": 0.2,
-    # Labels come from experiment files, in which a dollar sign is no mathematical markup.
-    "text.parse_math": False,
-}
 
 # The palette of Okabe and Ito, whose colours people with any kind of colour vision can distinguish.
 _BLUE, _RED, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
@@ -118,11 +80,6 @@ def tinted(colour: str, place: int) -> str:
     return "#" + "".join(f"{round(part + (255 - part) * share):02X}" for part in parts)
 
 
-def styled() -> AbstractContextManager[None]:
-    """Return the context with matplotlib's settings, in which all figures must be drawn and saved."""
-    return mpl.rc_context(_RC)
-
-
 def looks(names: Sequence[str]) -> dict[str, Look]:
     """Return the look of each of *names*.
 
@@ -150,19 +107,6 @@ def legend_columns(labels: Sequence[str], inches: float, most: int = 4) -> int:
     """
     widest = max((len(label) for label in labels), default=0) + _HANDLE_CHARACTERS
     return max(1, min(most, len(labels), int(inches * _CHARACTERS_PER_INCH // widest)))
-
-
-FORMATS = ("svg", "pdf", "png")
-"""File formats in which each figure is saved."""
-
-
-def save(figure: Figure, folder: Path, name: str) -> None:
-    """Save *figure* as SVG, PDF and PNG, without dates or versions, so that the bytes are always the same."""
-    folder.mkdir(parents=True, exist_ok=True)
-    with styled():
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
 
 
 def cycle(number: int) -> list[dict[str, Any]]:

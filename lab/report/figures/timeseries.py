@@ -31,7 +31,8 @@ from lab.report.figures.drawn import (
     last_moment,
     mark,
 )
-from lab.report.figures.style import GREY, PAGE_INCHES, Look, legend_columns, styled
+from lab.report.figures.settings import styled
+from lab.report.figures.style import GREY, PAGE_INCHES, Look, legend_columns
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from lab.report.build import _figures
+from lab.report.figures.draw import all_figures
 from lab.report.figures.drawn import Drawn
 from lab.report.model import Report
 
@@ -19,6 +19,6 @@ def figures(reports: Callable[[str], Report]) -> Callable[[str], dict[str, Drawn
 
     @functools.cache
     def drawn(name: str) -> dict[str, Drawn]:
-        return {figure.name: figure for _kind, figure in _figures(reports(name))}
+        return {figure.name: figure for _kind, figure in all_figures(reports(name))}
 
     return drawn

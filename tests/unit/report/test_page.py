@@ -100,7 +100,7 @@ def build(run: Run, into: Path, change: Callable[[Path], None] = lambda _run: No
     shutil.copytree(run.path, copy)
     change(copy)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lab.report.build.save", quick)
+        patch.setattr("lab.report.figures.draw.save", quick)
         index = build_report(copy)
     assert index == copy / "report" / "index.html"
     return copy, Page.of(index)
@@ -321,7 +321,7 @@ def test_figures_that_were_drawn_before_are_taken(
         drawn.append(name)
         quick(figure, folder, name)
 
-    monkeypatch.setattr("lab.report.build.save", counted)
+    monkeypatch.setattr("lab.report.figures.draw.save", counted)
     run = tmp_path / "failed" / replayed("failed").path.name
     shutil.copytree(replayed("failed").path, run)
     build_report(run, tmp_path / "figures")

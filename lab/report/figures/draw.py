@@ -1,0 +1,50 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Draw all figures of a report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+from lab.report.figures.comparison import comparison_figures
+from lab.report.figures.completions import completion_figures
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.events import event_figures
+from lab.report.figures.latency import latency_figures
+from lab.report.figures.picture import Picture
+from lab.report.figures.settings import save
+from lab.report.figures.states import state_figures
+from lab.report.figures.timeseries import time_figures
+from lab.report.figures.topology import topology_figure
+from lab.report.model import Report
+
+
+def draw(report: Report, folder: Path) -> list[Picture]:
+    """Save all figures of *report* in *folder*, and return them in the order of the page."""
+    pictures = []
+    for section, drawn in all_figures(report):
+        save(drawn.figure, folder, drawn.name)
+        pictures.append(Picture(section, drawn.name, drawn.caption))
+    return pictures
+
+
+def all_figures(report: Report) -> Iterator[tuple[str, Drawn]]:
+    """Yield all figures of *report*, each with the section of the page to which it belongs."""
+    if report.jobs:
+        caption = (
+            "Topology. Thick lines are links with a rate limit. Delays are those of one direction. A slash separates "
+            "the values of a parameter that the experiment varies."
+        )
+        yield "topology", Drawn("topology", topology_figure(report.jobs), caption)
+    for drawn in comparison_figures(report):
+        yield "comparison", drawn
+    for drawn in completion_figures(report):
+        yield "comparison", drawn
+    for drawn in latency_figures(report):
+        yield "comparison", drawn
+    for drawn in time_figures(report):
+        yield "time", drawn
+    for drawn in event_figures(report):
+        yield "events", drawn
+    for drawn in state_figures(report):
+        yield "states", drawn
