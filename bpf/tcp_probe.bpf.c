@@ -20,7 +20,7 @@ BPF_RINGBUF_OUTPUT(tcp_probe_events, TCP_PROBE_RING_PAGES);
 /* The same calculation as tcp_current_ssthresh(), include/net/tcp.h. */
 static __always_inline u32 tcp_probe_ssthresh(const void *sk, u32 cwnd, u8 ca_state)
 {
-	u32 ssthresh = READ(u32, sk, tcp_sock, snd_ssthresh);
+	u32 ssthresh = LOAD(u32, sk, tcp_sock, snd_ssthresh);
 	u32 three_quarters = (cwnd >> 1) + (cwnd >> 2);
 
 	if (ca_state == TCP_CA_CWR || ca_state == TCP_CA_RECOVERY || ssthresh > three_quarters)
@@ -31,8 +31,8 @@ static __always_inline u32 tcp_probe_ssthresh(const void *sk, u32 cwnd, u8 ca_st
 /* The same calculation as tcp_compute_delivery_rate(), net/ipv4/tcp.c. */
 static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
 {
-	u64 delivered = READ(u32, sk, tcp_sock, rate_delivered);
-	u32 interval_us = READ(u32, sk, tcp_sock, rate_interval_us);
+	u64 delivered = LOAD(u32, sk, tcp_sock, rate_delivered);
+	u32 interval_us = LOAD(u32, sk, tcp_sock, rate_interval_us);
 
 	return delivered && interval_us ? delivered * mss * 1000000 / interval_us : 0;
 }
@@ -40,11 +40,31 @@ static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
 #define IS_CALLED(name, a, b, c, d) \
 	(*(u32 *)(name) == ((a) | (b) << 8 | (c) << 16 | (u32)(d) << 24))
 
+/* Reads the two ends of an established connection. */
+static __always_inline void tcp_probe_endpoints(const void *sk, struct endpoints *ends)
+{
+	ends->family = LOAD(u16, sk, sock_common, skc_family);
+	ends->sport = bpf_ntohs(LOAD(u16, sk, inet_sock, inet_sport));
+	ends->dport = bpf_ntohs(LOAD(u16, sk, sock_common, skc_dport));
+	ends->netns = number_of_netns(LOAD(void *, sk, sock_common, skc_net));
+	if (ends->family == AF_INET6) {
+		ends->saddr[0] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_rcv_saddr));
+		ends->saddr[1] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_rcv_saddr) + 8);
+		ends->daddr[0] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_daddr));
+		ends->daddr[1] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_daddr) + 8);
+	} else {
+		map_ipv4(ends->saddr, LOAD(u32, sk, sock_common, skc_rcv_saddr));
+		map_ipv4(ends->daddr, LOAD(u32, sk, sock_common, skc_daddr));
+	}
+}
+
+/* Where the private variables of the congestion control begin in a socket. */
+enum { OWN = OFFSET(inet_connection_sock, icsk_ca_priv) };
+
 /* Reads private variables of the congestion control, if the kernel has type information about its structure. */
 static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_probe_event *event)
 {
-	const void *algorithm = READ(void *, sk, inet_connection_sock, icsk_ca_ops);
-	const void *own = sk + OFFSET(inet_connection_sock, icsk_ca_priv);
+	const void *algorithm = LOAD(void *, sk, inet_connection_sock, icsk_ca_ops);
 
 	read_kernel(event->ca_name, 16, algorithm + OFFSET(tcp_congestion_ops, name));
 	event->ca_bandwidth = 0;
@@ -56,35 +76,36 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 #if HAVE(bbr, pacing_gain) && HAVE(bbr, bw)
 	if (IS_CALLED(event->ca_name, 'b', 'b', 'r', 0)) {
 		/* As bbr_max_bw(), net/ipv4/tcp_bbr.c: first sample of the windowed maximum, packets/us << 24. */
-		u64 bw = READ_AT(u32, own + OFFSET(bbr, bw) + 4);
-		u64 long_term = READ_BITS(own, bbr, lt_use_bw) ? READ(u32, own, bbr, lt_bw) : 0;
+		u64 bw = LOAD_AT(u32, sk, OWN + OFFSET(bbr, bw) + 4);
+		u64 long_term = LOAD_BITS_WITHIN(sk, OWN, bbr, lt_use_bw) ? LOAD_WITHIN(u32, sk, OWN, bbr, lt_bw) : 0;
 
 		event->ca_bandwidth = (long_term ?: bw) * event->mss * 1000000 >> 24;
-		event->ca_mode = READ_BITS(own, bbr, mode);
-		event->ca_gain = READ_BITS(own, bbr, pacing_gain);
-		event->ca_min_rtt_us = READ(u32, own, bbr, min_rtt_us);
+		event->ca_mode = LOAD_BITS_WITHIN(sk, OWN, bbr, mode);
+		event->ca_gain = LOAD_BITS_WITHIN(sk, OWN, bbr, pacing_gain);
+		event->ca_min_rtt_us = LOAD_WITHIN(u32, sk, OWN, bbr, min_rtt_us);
 	}
 #endif
 #if HAVE(bictcp, last_max_cwnd) && HAVE(bictcp, bic_K)
 	if (IS_CALLED(event->ca_name, 'c', 'u', 'b', 'i')) {
-		event->ca_window_max = READ(u32, own, bictcp, last_max_cwnd);
+		event->ca_window_max = LOAD_WITHIN(u32, sk, OWN, bictcp, last_max_cwnd);
 		/* The unit of bic_K is 1/1024 s (BICTCP_HZ, net/ipv4/tcp_cubic.c). */
-		event->ca_k_ms = (u64)READ(u32, own, bictcp, bic_K) * 1000 >> 10;
+		event->ca_k_ms = (u64)LOAD_WITHIN(u32, sk, OWN, bictcp, bic_K) * 1000 >> 10;
 	}
 #endif
 #if HAVE(vegas, baseRTT)
 	if (IS_CALLED(event->ca_name, 'v', 'e', 'g', 'a'))
-		event->ca_min_rtt_us = READ(u32, own, vegas, baseRTT);
+		event->ca_min_rtt_us = LOAD_WITHIN(u32, sk, OWN, vegas, baseRTT);
 #endif
 }
 
 /* `is_transmit` is a compile-time constant, so that each program contains only its own branch. */
-static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_transmit)
+static __always_inline int tcp_probe_record(void *socket, const void *skb, int is_transmit)
 {
 	u32 zero = 0;
 	u8 ca_state;
 	u32 cwnd, ssthresh;
 	u64 cookie;
+	const void *sk;
 	struct endpoints ends;
 	struct tcp_probe_event *event;
 	struct filter *filter = tcp_probe_filter.lookup(&zero);
@@ -93,16 +114,19 @@ static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_tr
 	if (!filter || !config)
 		return 0;
 	/* Ports are checked first, because on a busy host these two reads exclude most sockets. */
-	if (!is_port_wanted(filter, READ(u16, sk, sock_common, skc_num),
-			    bpf_ntohs(READ(u16, sk, sock_common, skc_dport))))
+	if (!is_port_wanted(filter, LOAD(u16, socket, sock_common, skc_num),
+			    bpf_ntohs(LOAD(u16, socket, sock_common, skc_dport))))
 		return 0;
-	read_socket_endpoints(sk, &ends);
+	sk = to_tcp_sock(socket);
+	if (!sk)
+		return 0;
+	tcp_probe_endpoints(sk, &ends);
 	if (!is_wanted(filter, &ends))
 		return 0;
 
-	cookie = bpf_get_socket_cookie(sk);
-	cwnd = READ(u32, sk, tcp_sock, snd_cwnd);
-	ca_state = READ_BITS(sk, inet_connection_sock, icsk_ca_state);
+	cookie = bpf_get_socket_cookie(socket);
+	cwnd = LOAD(u32, sk, tcp_sock, snd_cwnd);
+	ca_state = LOAD_BITS(sk, inet_connection_sock, icsk_ca_state);
 	ssthresh = tcp_probe_ssthresh(sk, cwnd, ca_state);
 	if (config->cwnd_change_only) {
 		u64 window = (u64)ssthresh << 32 | cwnd;
@@ -125,32 +149,32 @@ static __always_inline int tcp_probe_record(void *sk, const void *skb, int is_tr
 	event->ssthresh = ssthresh;
 	event->ca_state = ca_state;
 	event->is_transmit = is_transmit;
-	event->pacing_rate = READ(u64, sk, sock, sk_pacing_rate);
-	event->snd_nxt = READ(u32, sk, tcp_sock, snd_nxt);
-	event->snd_una = READ(u32, sk, tcp_sock, snd_una);
-	event->snd_wnd = READ(u32, sk, tcp_sock, snd_wnd);
-	event->srtt_us = READ(u32, sk, tcp_sock, srtt_us) >> 3;
-	event->rcv_wnd = READ(u32, sk, tcp_sock, rcv_wnd);
-	event->packets_out = READ(u32, sk, tcp_sock, packets_out);
-	event->sacked_out = READ(u32, sk, tcp_sock, sacked_out);
-	event->lost_out = READ(u32, sk, tcp_sock, lost_out);
-	event->retrans_out = READ(u32, sk, tcp_sock, retrans_out);
-	event->total_retrans = READ(u32, sk, tcp_sock, total_retrans);
-	event->mss = READ(u32, sk, tcp_sock, mss_cache);
+	event->pacing_rate = LOAD(u64, sk, sock, sk_pacing_rate);
+	event->snd_nxt = LOAD(u32, sk, tcp_sock, snd_nxt);
+	event->snd_una = LOAD(u32, sk, tcp_sock, snd_una);
+	event->snd_wnd = LOAD(u32, sk, tcp_sock, snd_wnd);
+	event->srtt_us = LOAD(u32, sk, tcp_sock, srtt_us) >> 3;
+	event->rcv_wnd = LOAD(u32, sk, tcp_sock, rcv_wnd);
+	event->packets_out = LOAD(u32, sk, tcp_sock, packets_out);
+	event->sacked_out = LOAD(u32, sk, tcp_sock, sacked_out);
+	event->lost_out = LOAD(u32, sk, tcp_sock, lost_out);
+	event->retrans_out = LOAD(u32, sk, tcp_sock, retrans_out);
+	event->total_retrans = LOAD(u32, sk, tcp_sock, total_retrans);
+	event->mss = LOAD(u32, sk, tcp_sock, mss_cache);
 	/* In struct minmax, the time of the first sample comes before its value (include/linux/win_minmax.h). */
-	event->min_rtt_us = READ_AT(u32, sk + OFFSET(tcp_sock, rtt_min) + 4);
-	event->sndbuf = READ(u32, sk, sock, sk_sndbuf);
-	event->wmem_queued = READ(u32, sk, sock, sk_wmem_queued);
-	event->rcvbuf = READ(u32, sk, sock, sk_rcvbuf);
-	event->rmem_alloc = READ_AT(u32, sk + OFFSET(sock, sk_backlog));
-	event->mark = READ(u32, skb, sk_buff, mark);
+	event->min_rtt_us = LOAD_AT(u32, sk, OFFSET(tcp_sock, rtt_min) + 4);
+	event->sndbuf = LOAD(u32, sk, sock, sk_sndbuf);
+	event->wmem_queued = LOAD(u32, sk, sock, sk_wmem_queued);
+	event->rcvbuf = LOAD(u32, sk, sock, sk_rcvbuf);
+	event->rmem_alloc = LOAD_AT(u32, sk, OFFSET(sock, sk_backlog));
+	event->mark = LOAD(u32, skb, sk_buff, mark);
 	event->delivery_rate = tcp_probe_delivery_rate(sk, event->mss);
 	if (is_transmit) {
-		event->data_len = READ(u32, skb, sk_buff, len);	/* the segment has no headers yet */
+		event->data_len = LOAD(u32, skb, sk_buff, len);	/* the segment has no headers yet */
 	} else {
-		u64 tcp = READ(u64, skb, sk_buff, data);
+		u64 tcp = LOAD(u64, skb, sk_buff, data);
 
-		event->data_len = READ(u32, skb, sk_buff, len) - (READ_AT(u8, (void *)tcp + 12) >> 4) * 4;
+		event->data_len = LOAD(u32, skb, sk_buff, len) - (READ_AT(u8, (void *)tcp + 12) >> 4) * 4;
 	}
 	tcp_probe_read_algorithm(sk, event);
 	/* The reader polls the buffer and reads events in bulk: waking it for each event would disturb the trial. */

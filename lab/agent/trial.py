@@ -36,7 +36,8 @@ from lab.job.protocol import (
     Record,
 )
 
-_VERSIONED = ("iperf3", "iproute2", "linux-image", "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
+_KERNEL = "linux-image"
+_VERSIONED = ("iperf3", "iproute2", _KERNEL, "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
 
 _SETTLE_S = 0.5
 """Pause between calibration and traffic, in seconds, in which the last calibration packets arrive."""
@@ -269,7 +270,11 @@ def read_versions() -> dict[str, str]:
     packages = Path("/usr/share/lab/packages")
     if packages.exists():
         lines = packages.read_text(encoding="utf-8").splitlines()
-        return dict(line.split(" ", 1) for line in lines if line.startswith(_VERSIONED))
+        listed = dict(line.split(" ", 1) for line in lines if line.startswith(_VERSIONED))
+        if not Path("/usr/lib/modules", os.uname().release).exists():
+            # User-mode Linux is another kernel than the one that is installed in the image.
+            listed = {name: version for name, version in listed.items() if not name.startswith(_KERNEL)}
+        return listed
     return {
         "iperf3": run(["iperf3", "--version"]).splitlines()[0],
         "iproute2": run(["tc", "-V"]).strip(),

@@ -10,7 +10,7 @@ import re
 
 from lab.agent.collectors.btf import KernelTypes, TypesError
 
-_MACRO = re.compile(r"\b(READ|READ_BITS|OFFSET|HAVE)\(")
+_MACRO = re.compile(r"\b(READ|READ_BITS|LOAD|LOAD_BITS|LOAD_WITHIN|LOAD_BITS_WITHIN|OFFSET|HAVE)\(")
 _COUNTED = re.compile(r"\bARGUMENTS\((\w+)\)")
 _COMMENT = re.compile(r"/\*.*?\*/|//[^\n]*", re.DOTALL)
 _DEFINITION = re.compile(r"^[ \t]*#[ \t]*define\b(?:.*\\\n)*.*$", re.MULTILINE)

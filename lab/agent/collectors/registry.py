@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -160,8 +159,3 @@ PRIVATE_TYPES = ("tcp_bbr", "tcp_cubic", "tcp_vegas")
 
 PLACES = [hook.program for collector in _ALL for hook in collector.hooks if hook.is_interruptible]
 """The programs of all interruptible hooks.  The index of a program is its number in the BPF programs."""
-
-
-def hooks_of(collectors: Sequence[str]) -> list[Hook]:
-    """Return the hooks of all *collectors*."""
-    return [hook for name in collectors for hook in COLLECTORS[name].hooks]

@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import json
 import mmap
+from collections.abc import Callable
 from pathlib import Path
 from typing import NoReturn
 
@@ -60,19 +61,29 @@ def map_mailbox() -> mmap.mmap:
     raise RuntimeError("this virtual machine has no mailbox (no persistent memory region of its size in /proc/iomem)")
 
 
-def instruction_that_stops_the_machine() -> ctypes._FuncPointer:
+def instruction_that_stops_the_machine() -> Callable[[], None]:
     """Return a function that writes 1 to the port of the pvpanic device, on which QEMU stops the machine at once.
 
     Debian's cloud kernel has no /dev/port, so this process executes the ``out`` instruction itself, from a page of
     machine code.
     """
     libc = ctypes.CDLL(None, use_errno=True)
-    if libc.ioperm(_PVPANIC_PORT, 1, 1) != 0:
-        raise OSError(ctypes.get_errno(), "ioperm")
     code = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     # mov $0x505,%edx; mov $1,%eax; out %al,(%dx); ret
     code.write(b"\xba\x05\x05\x00\x00\xb8\x01\x00\x00\x00\xee\xc3")
-    function = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+    write_to_port = ctypes.CFUNCTYPE(None)(ctypes.addressof(ctypes.c_char.from_buffer(code)))
+
+    def stop() -> None:
+        # Processes inherit the permission, and each switch to a process that has it takes the kernel longer.
+        _permit(libc, 1)
+        write_to_port()
+        _permit(libc, 0)
+
     # The reference keeps the page from being unmapped.
-    function.code = code  # type: ignore[attr-defined]
-    return function
+    stop.code = code  # type: ignore[attr-defined]
+    return stop
+
+
+def _permit(libc: ctypes.CDLL, permission: int) -> None:
+    if libc.ioperm(_PVPANIC_PORT, 1, permission) != 0:
+        raise OSError(ctypes.get_errno(), "ioperm")

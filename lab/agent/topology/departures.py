@@ -61,7 +61,7 @@ class Departures:
     def _drain(self) -> None:
         while True:
             try:
-                # With MSG_TRUNC, the flags tell that the packet was cut off, but recvmsg() returns only what it copied.
+                # A longer packet is cut off.  The extra byte tells it from one of the expected length.
                 data, control, _flags, address = self._socket.recvmsg(self._length + 1, 64)
             except BlockingIOError:
                 return

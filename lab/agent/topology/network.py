@@ -81,6 +81,8 @@ class LabNode(Node):  # type: ignore[misc]
             # switched off, so that nodes send no packets of their own besides the experiment's traffic.
             write_sysctl("net.ipv4.ip_forward", "1" if role == "router" else "0")
             write_sysctl("net.ipv6.conf.all.forwarding", "1" if role == "router" else "0")
+            # A router has no sockets among which it would have to look for each packet's own.
+            write_sysctl("net.ipv4.ip_early_demux", "0" if role == "router" else "1")
             for where in ("all", "default"):
                 write_sysctl(f"net.ipv6.conf.{where}.accept_dad", "0")
                 write_sysctl(f"net.ipv6.conf.{where}.router_solicitations", "0")

@@ -18,7 +18,6 @@ COLLECTOR = "latency"
 """The name under which the rows of the probes are in the record's ``collectors``."""
 
 _FIELDS = (("ts_ns", "<u8"), ("rtt_ns", "<u8"), ("probe", "<u4"))
-_READY_S = 10.0
 _GRACE_NS = 10_000_000_000
 
 
