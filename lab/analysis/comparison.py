@@ -30,7 +30,7 @@ class Comparison:
         return None if self.margin is None else abs(self.first - self.second) > self.margin
 
 
-def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
+def compare(first: Sequence[float], second: Sequence[float], confidence: float = CONFIDENCE) -> Comparison:
     """Compare the means of two samples of at least one value each (B. L. Welch, Biometrika 34, 1947)."""
     a, b = summarise(first), summarise(second)
     assert a is not None
@@ -43,4 +43,4 @@ def compare(first: Sequence[float], second: Sequence[float]) -> Comparison:
         return Comparison(a.mean, b.mean, 0.0)
     degrees = variance**2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))
     # student_t() takes whole degrees of freedom.  Rounding down makes the margin slightly larger.
-    return Comparison(a.mean, b.mean, student_t(CONFIDENCE, max(1, math.floor(degrees))) * math.sqrt(variance))
+    return Comparison(a.mean, b.mean, student_t(confidence, max(1, math.floor(degrees))) * math.sqrt(variance))

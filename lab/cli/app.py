@@ -14,6 +14,7 @@ import typer
 
 from lab.cli import experiments, images, machine, runs
 from lab.cli.common import say
+from lab.cli.run import run
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, LabError
 
 app = typer.Typer(
@@ -28,7 +29,7 @@ image_app = typer.Typer(help="The guest image that trials run in.", no_args_is_h
 app.add_typer(image_app, name="image")
 
 for command in (
-    experiments.run,
+    run,
     experiments.check,
     experiments.new,
     experiments.schema,

@@ -1,9 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The commands for experiment files: run, check, new, schema, shell."""
+"""The commands for experiment files besides `lab run`: check, new, schema, shell."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import shlex
 from pathlib import Path
@@ -14,75 +13,16 @@ import typer
 from lab.cli.common import (
     EngineName,
     ExperimentFile,
-    Jobs,
     Overrides,
     all_overrides,
-    command_line,
-    engine_named,
     planned,
     processors,
     say,
-    write_report,
 )
-from lab.errors import EXIT_FAILED, InputError
+from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.plan.plan import Plan, Trial
-
-
-def run(
-    file: ExperimentFile,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder in which runs are stored.")
-    ] = Path("results"),
-    jobs: Jobs = None,
-    set_: Overrides = None,
-    engine_: EngineName = None,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
-    ] = False,
-) -> None:
-    """Run an experiment and write its report.  The last line of the output is the folder of the run."""
-    from lab.run.progress import observing
-    from lab.run.runner import Runner
-    from lab.store import places
-    from lab.store.run import create_run
-    from lab.store.trial_cache import TrialCache
-
-    overrides = all_overrides(set_, engine_)
-    loaded, plan = planned(file, overrides)
-    engine = engine_named(plan.engine, plan, loaded.packages)
-    with observing(plan) as observer:
-        engine.locate(observer.step)
-        folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
-        about = {"command": command_line(), "overrides": overrides}
-        runner = Runner(
-            engine,
-            observer,
-            plan,
-            folder,
-            jobs=jobs or processors(),
-            cache=TrialCache(places.trials()),
-            read_cache=not no_cache,
-        )
-        try:
-            outcome = asyncio.run(runner.run(about))
-        except KeyboardInterrupt:
-            finished = len(folder.finished_ids())
-            say(
-                f"interrupted; {finished} of {len(plan.trials)} trials are finished and kept; "
-                "the same command continues with the others"
-            )
-            raise
-        observer.step("writing the report")
-        write_report(folder.path)
-    for trial_id, error in outcome.failures.items():
-        say(f"lab: trial {trial_id} failed: {error}")
-    say(f"report: {folder.path / 'report' / 'index.html'}")
-    print(folder.path)
-    if outcome.failures:
-        say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
-        raise typer.Exit(EXIT_FAILED)
 
 
 def check(

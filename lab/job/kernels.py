@@ -21,6 +21,9 @@ UML = {"uml-7.3": "7.3"}
 
 DEFAULT_UML = "uml-7.3"
 
+CONFIRMING = {"uml-7.3": "debian-13-backports"}
+"""Kernel of User-mode Linux → the kernel of a virtual machine that has the same version of Linux."""
+
 _PACKAGE = "deb-"
 _SEEDS_SINCE = (6, 6)
 """The first version of Linux with TCA_NETEM_PRNG_SEED (include/uapi/linux/pkt_sched.h)."""

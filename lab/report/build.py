@@ -99,6 +99,7 @@ def page_content(report: Report) -> dict[str, Any]:
         "settings": settings(report),
         "provenance": provenance(report),
         "event_tables": event_tables(report),
+        "confirmation": confirmation(report),
     }
 
 
@@ -180,6 +181,23 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     # The digests of the trials have their own table, and the command contains the overrides.
     done = PROVENANCE_LABELS.keys() | {"trials", "overrides"}
     return labelled + [(key, _text(value)) for key, value in stored.items() if key not in done]
+
+
+def confirmation(report: Report) -> dict[str, Any] | None:
+    """Return how another engine has confirmed the results, with texts for a table; None if none has tried to."""
+    stored = report.run.confirmation
+    if stored is None:
+        return None
+    lines = [
+        {
+            **item,
+            "means": (f"{item['found']:.4g}", f"{item['confirming']:.4g}"),
+            "difference": f"{item['confirming'] - item['found']:+.2g}",
+            "chance": f"{item['chance']:.3g}",
+        }
+        for item in stored["comparisons"]
+    ]
+    return {**stored, "lines": lines, "agreeing": sum(item["agrees"] for item in lines)}
 
 
 def _text(value: Any) -> str:

@@ -100,6 +100,11 @@ class Runner:
         self._done: dict[str, _Done] = {}
         self._failures: dict[str, LabError] = {}
 
+    @property
+    def finished(self) -> int:
+        """The number of trials whose records are stored."""
+        return len(self._done)
+
     async def run(self, about: dict[str, Any]) -> Outcome:
         """Run all trials of the plan; a failed trial does not stop the others.
 

@@ -34,6 +34,8 @@ from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_do
 LATEST = "latest"
 """Name of the symbolic link to the newest run of an experiment."""
 
+_CONFIRMATION = "confirmation.json"
+
 _REQUIRED = ("experiment.yaml", "plan.json", "trials")
 """What a folder must contain to be a run."""
 
@@ -160,6 +162,16 @@ class Run:
     def put_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Store the provenance of the results in ``provenance.json``, atomically; replace an earlier one."""
         write_file(self.path / "provenance.json", to_json(dict(provenance)))
+
+    @property
+    def confirmation(self) -> dict[str, Any] | None:
+        """How another engine has confirmed the results; None if none has tried to."""
+        path = self.path / _CONFIRMATION
+        return cast(dict[str, Any], read_json(path)) if path.exists() else None
+
+    def put_confirmation(self, confirmation: Mapping[str, Any]) -> None:
+        """Store the outcome of a confirmation in ``confirmation.json``, atomically; replace an earlier one."""
+        write_file(self.path / _CONFIRMATION, to_json(dict(confirmation)))
 
     def put_metrics(self, rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> None:
         """Store ``metrics.parquet``, with one row per flow and trial, atomically; replace an earlier one."""

@@ -101,6 +101,22 @@ def test_verify_names_trial_and_file_that_differ(
 
 
 @pytest.mark.vm
+def test_virtual_machines_confirm_a_run(lab: Lab, tmp_path: Path) -> None:
+    short = [*SHORT, "--set", "matrix={}", "--set", "repeat=2", "-o", str(tmp_path)]
+    done = lab("run", *short, "--engine", "uml", "--confirm", "vm")
+    assert done.returncode == 0, done.stderr
+    assert "confirmation: 3 of 3 comparisons agree" in done.stderr
+    run = run_folder(tmp_path)
+    stored = json.loads((run / "confirmation.json").read_text())
+    assert stored["engine"] == "vm"
+    assert {item["quantity"] for item in stored["comparisons"]} >= {"goodput (Mbit/s)", "mean smoothed RTT (ms)"}
+    # The trials of the virtual machines are a run of their own, and those of this run are still its own.
+    assert json.loads((run / stored["run"] / "provenance.json").read_text())["engine"] == "vm"
+    assert json.loads((run / "provenance.json").read_text())["engine"] == "uml"
+    assert "3 of 3 comparisons agree" in (run / "report" / "summary.md").read_text()
+
+
+@pytest.mark.vm
 def test_a_report_is_built_again_to_the_byte(finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab) -> None:
     report = run_folder(finished[0]) / "report"
     before = {path: path.read_bytes() for path in report.rglob("*") if path.is_file()}

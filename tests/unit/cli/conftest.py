@@ -49,7 +49,8 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     def named(_name: str, _plan: Plan, _packages: Mapping[str, Path]) -> Engine:
         return found.pop(0) if len(found) > 1 else found[0]
 
-    monkeypatch.setattr("lab.cli.experiments.engine_named", named)
+    monkeypatch.setattr("lab.cli.run.engine_named", named)
+    monkeypatch.setattr("lab.cli.confirm.engine_named", named)
     monkeypatch.setattr("lab.cli.runs.engine_named", named)
     return found
 

@@ -21,6 +21,7 @@ from tests.data.capture import EXPERIMENTS, RECORDS
 from tests.data.raw import RawTrial
 from tests.unit.cli.conftest import Lab
 
+SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 UDP = EXPERIMENTS / "udp.yaml"
 FAILED = EXPERIMENTS / "failed.yaml"
 Raw = Callable[[str], dict[str, RawTrial]]
@@ -301,3 +302,26 @@ def test_what_cannot_be_exported(arguments: list[str], message: str, engines: li
     said = lab_command("export", run, *arguments)
     assert (said.code, said.out) == (2, "")
     assert message in said.err
+
+
+# --- run --confirm ------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (("--engine", "uml", "--confirm", "native"), "--confirm: found 'native'; expected 'vm'"),
+        (("--engine", "vm", "--confirm", "vm"), "--confirm: found an experiment for the engine vm; expected uml"),
+        (
+            ("--engine", "uml", "--confirm", "vm", "--set", "repeat=1"),
+            "--confirm: found an experiment with repeat: 1; expected at least 2 repetitions",
+        ),
+    ],
+)
+def test_what_cannot_be_confirmed_is_refused_before_anything_runs(
+    options: tuple[str, ...], message: str, lab_command: Lab, tmp_path: Path
+) -> None:
+    said = lab_command("run", SHIPPED, *options)
+    assert said.code == 2
+    assert message in said.err
+    assert not (tmp_path / "results").exists()

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `lab run`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli.common import (
+    EngineName,
+    ExperimentFile,
+    Jobs,
+    Overrides,
+    all_overrides,
+    command_line,
+    engine_named,
+    planned,
+    processors,
+    say,
+    write_report,
+)
+from lab.errors import EXIT_FAILED, EXIT_OK
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from lab.plan.plan import Plan
+    from lab.run.runner import Outcome, Runner
+
+
+def run(
+    file: ExperimentFile,
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder in which runs are stored.")
+    ] = Path("results"),
+    jobs: Jobs = None,
+    set_: Overrides = None,
+    engine_: EngineName = None,
+    confirm: Annotated[
+        str | None,
+        typer.Option(
+            "--confirm",
+            metavar="ENGINE",
+            help="vm: after a run with the engine uml, also run some of its cells in virtual machines, and compare the "
+            "means.",
+        ),
+    ] = None,
+    no_cache: Annotated[
+        bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
+    ] = False,
+) -> None:
+    """Run an experiment and write its report.  The last line of the output is the folder of the run."""
+    from lab.cli.confirm import confirm_run, confirming_plan
+    from lab.run.progress import observing
+    from lab.run.runner import Runner
+    from lab.store import places
+    from lab.store.run import create_run
+    from lab.store.trial_cache import TrialCache
+
+    overrides = all_overrides(set_, engine_)
+    loaded, plan = planned(file, overrides)
+    confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
+    engine = engine_named(plan.engine, plan, loaded.packages)
+    at_a_time, cache = jobs or processors(), TrialCache(places.trials())
+    with observing(plan) as observer:
+        engine.locate(observer.step)
+        folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
+        runner = Runner(engine, observer, plan, folder, jobs=at_a_time, cache=cache, read_cache=not no_cache)
+        outcome = _carry_out(runner, plan, {"command": command_line(), "overrides": overrides})
+    confirmed = EXIT_OK
+    if confirming is not None:
+        confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache)
+    say("writing the report")
+    write_report(folder.path)
+    for trial_id, error in outcome.failures.items():
+        say(f"lab: trial {trial_id} failed: {error}")
+    say(f"report: {folder.path / 'report' / 'index.html'}")
+    print(folder.path)
+    if outcome.failures:
+        say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
+    raise typer.Exit(EXIT_FAILED if outcome.failures else confirmed)
+
+
+def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome:
+    """Run all trials; if the user interrupts this, say how many of them are kept."""
+    try:
+        return asyncio.run(runner.run(dict(about)))
+    except KeyboardInterrupt:
+        say(
+            f"interrupted; {runner.finished} of {len(plan.trials)} trials are finished and kept; "
+            "the same command continues with the others"
+        )
+        raise
