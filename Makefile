@@ -28,10 +28,12 @@ docs: setup ## Build the documentation site in site/; a broken link makes it fai
 exact: setup ## Run a trial 200 times in User-mode Linux under many conditions; the records must be equal
 	.venv/bin/python -m benchmarks.exactness
 
-bench: setup ## Measure speed, memory and the cost of tracing; write results to results/bench/
+bench: setup ## Measure speed, memory and the cost of tracing, and compare the engines with ns-3; write results to results/bench/
 	.venv/bin/python -m benchmarks.run
 	.venv/bin/python -m benchmarks.collectors
 	.venv/bin/python -m benchmarks.tracing
+	.venv/bin/python -m benchmarks.engines
+	.venv/bin/python -m benchmarks.ns3
 
 lock: setup ## Pin the newest versions of dependencies that pyproject.toml allows (needs uv)
 	uv pip compile --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
