@@ -147,6 +147,8 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     work = partial / "work"
     work.mkdir()
     log = places.cache_root() / "image-build.log"
+    # The sources may change while the image is built, which takes minutes.
+    recipe = recipe_digest(kernel_name)
     _bootstrap(work / "root.tar", package or kernels.DEBIAN[kernel_name], log, progress, mirror)
     progress("unpacking")
     root = work / "root"
@@ -173,7 +175,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
         suite=SUITE,
         kernel=kernel,
         built=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe=recipe_digest(kernel_name),
+        recipe=recipe,
         kernel_name=kernel_name,
     )
     publish_build(partial, image)

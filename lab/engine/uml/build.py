@@ -107,6 +107,8 @@ def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) ->
 def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> UmlKernel:
     results = [*_DIGESTED, "packages", "release"]
     log = places.cache_root() / "uml-kernel-build.log"
+    # The sources may change while the kernel is built, which takes minutes.
+    recipe = recipe_digest(name)
     with files_for_hooks(dict(_sources())) as folder:
         script, given = shlex.quote(str(folder / "build.sh")), shlex.quote(str(folder))
         arguments = [
@@ -125,7 +127,7 @@ def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> 
         name=name,
         release=release,
         built=datetime.now(UTC).isoformat(timespec="seconds"),
-        recipe=recipe_digest(name),
+        recipe=recipe,
     )
     publish_build(partial, kernel)
     return kernel

@@ -107,6 +107,20 @@ def test_another_patch_is_another_kernel(debian: Path, monkeypatch: pytest.Monke
     assert build.find_kernel("uml-7.3") is None
 
 
+def test_a_patch_that_comes_during_the_build_is_not_in_the_kernel(
+    debian: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = list(build._sources())
+
+    def on_step(_step: str) -> None:
+        monkeypatch.setattr(build, "_sources", lambda: iter([*before, ("patches/9999.patch", b"")]))
+
+    built = build.build_kernel("uml-7.3", on_step)
+    assert build.find_kernel("uml-7.3") is None
+    monkeypatch.setattr(build, "_sources", lambda: iter(before))
+    assert build.find_kernel("uml-7.3") == built
+
+
 def test_a_build_that_fails_names_the_log(debian: Path, tmp_path: Path) -> None:
     write_program(debian, "echo 'E: the patch 0001 does not fit'; exit 1")
     with pytest.raises(ImageError, match=r"the patch 0001 does not fit \(log: .*uml-kernel-build.log\)"):
