@@ -23,7 +23,7 @@ from lab.plan.plan import make_plan
 
 EXPERIMENT = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 TIMES = 3
-VM_KERNEL = "debian-13-backports"
+VM_KERNEL = kernels.CONFIRMING[kernels.DEFAULT_UML]
 """The kernel of the virtual machine, which has the same version as the default kernel of User-mode Linux."""
 
 

@@ -18,20 +18,19 @@ from pathlib import Path
 from benchmarks.measure import SilentObserver
 from lab.analysis.comparison import compare
 from lab.cli.common import engine_named
-from lab.evaluation.repetition import Measure
 from lab.experiment.read.load import load_experiment
+from lab.job import kernels
 from lab.plan.plan import make_plan
-from lab.run import repeat
+from lab.run.confirm import COMPARED
+from lab.run.repeat import values_of
 from lab.run.runner import Runner
 from lab.store import places
 from lab.store.run import create_run
 from lab.store.trial_cache import TrialCache
 
 DEFAULT = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
-ENGINES = {"vm": "debian-13-backports", "uml": "uml-7.3"}
+ENGINES = {"vm": kernels.CONFIRMING[kernels.DEFAULT_UML], "uml": kernels.DEFAULT_UML}
 """Engine → kernel; both have the same version."""
-
-QUANTITIES: dict[str, Measure] = {**repeat.QUANTITIES, "retransmissions": lambda flow: flow.retransmits}
 
 Key = tuple[str, str, str]
 """A cell, a group of flows, and a quantity."""
@@ -49,7 +48,7 @@ def values(file: Path, engine_name: str, overrides: Sequence[str], scratch: Path
     runner = Runner(engine, SilentObserver(), plan, folder, jobs=jobs, cache=TrialCache(places.trials()))
     outcome = asyncio.run(runner.run({}))
     assert not outcome.failures, outcome.failures
-    return repeat.values_of(folder, plan, QUANTITIES)
+    return values_of(folder, plan, COMPARED)
 
 
 def main() -> None:
