@@ -13,15 +13,13 @@ import tempfile
 import time
 from pathlib import Path
 
+from benchmarks.measure import shipped_plan
 from lab.engine.selftest import self_test_job
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
-from lab.experiment.read.load import load_experiment
 from lab.job import kernels
 from lab.job.protocol import Job
-from lab.plan.plan import make_plan
 
-EXPERIMENT = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 TIMES = 3
 VM_KERNEL = kernels.CONFIRMING[kernels.DEFAULT_UML]
 """The kernel of the virtual machine, which has the same version as the default kernel of User-mode Linux."""
@@ -30,7 +28,7 @@ VM_KERNEL = kernels.CONFIRMING[kernels.DEFAULT_UML]
 def job_of(*overrides: str) -> Job:
     """Return the job of one CUBIC flow without loss, changed by *overrides*."""
     given = ["engine=uml", "repeat=1", "matrix={}", "duration=10s", *overrides]
-    (trial,) = make_plan(load_experiment(EXPERIMENT, given).checked).trials
+    (trial,) = shipped_plan(*given).trials
     return trial.job
 
 

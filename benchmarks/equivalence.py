@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-from benchmarks.measure import SilentObserver
+from benchmarks.measure import SHIPPED, SilentObserver
 from lab.analysis.comparison import compare
 from lab.cli.common import engine_named
 from lab.experiment.read.load import load_experiment
@@ -28,7 +28,6 @@ from lab.store import places
 from lab.store.run import create_run
 from lab.store.trial_cache import TrialCache
 
-DEFAULT = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 ENGINES = {"vm": kernels.CONFIRMING[kernels.DEFAULT_UML], "uml": kernels.DEFAULT_UML}
 """Engine → kernel; both have the same version."""
 
@@ -53,7 +52,7 @@ def values(file: Path, engine_name: str, overrides: Sequence[str], scratch: Path
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("files", nargs="*", type=Path, default=[DEFAULT])
+    parser.add_argument("files", nargs="*", type=Path, default=[SHIPPED])
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides")
     chosen = parser.parse_args()
     for file in chosen.files:

@@ -27,19 +27,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.measure import shipped_plan
 from lab.engine.image.build import Image
 from lab.engine.selftest import self_test_job
 from lab.engine.uml import arguments
 from lab.engine.uml.build import UmlKernel
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.uml.zygote import Zygote
-from lab.experiment.read.load import load_experiment
 from lab.job.folder import SharedFolder
 from lab.job.mailbox import State
 from lab.job.protocol import Job
-from lab.plan.plan import make_plan
 
-EXPERIMENT = Path(__file__).parents[1] / "experiments" / "cubic_vs_bbr.yaml"
 LIMIT_S = 90.0
 
 _SYS_PERSONALITY = 135
@@ -195,8 +193,7 @@ def _digest(folder: Path) -> str:
 def all_collectors(cc: str) -> Job:
     """Return a job of ten seconds with some loss, recorded by all collectors."""
     overrides = ["repeat=1", "engine=uml", "duration=10s", f"matrix.flows.bulk.cc=[{cc}]"]
-    loaded = load_experiment(EXPERIMENT, [*overrides, "matrix.topology.bottleneck.loss=[0.1%]"])
-    (trial,) = make_plan(loaded.checked).trials
+    (trial,) = shipped_plan(*overrides, "matrix.topology.bottleneck.loss=[0.1%]").trials
     return {**trial.job, "collectors": self_test_job()["collectors"]}
 
 

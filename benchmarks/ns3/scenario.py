@@ -9,14 +9,11 @@ from __future__ import annotations
 import itertools
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
-from lab.experiment.read.load import load_experiment
+from benchmarks.measure import shipped_plan
 from lab.job.protocol import Job
-from lab.plan.plan import make_plan
 
-EXPERIMENT = Path(__file__).parents[2] / "experiments" / "cubic_vs_bbr.yaml"
 DELAY_NS = 20_000_000
 """The one-way delay of the whole path."""
 FIRST_LINK = "link1"
@@ -62,7 +59,7 @@ def job_of(scenario: Scenario, kernel: str) -> Job:
         # A document in JSON is one in YAML as well.
         f"topology={json.dumps(_topology(scenario))}",
     ]
-    (trial,) = make_plan(load_experiment(EXPERIMENT, given).checked).trials
+    (trial,) = shipped_plan(*given).trials
     return {**trial.job, "kernel": kernel}
 
 

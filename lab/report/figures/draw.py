@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from lab.report.figures.comparison import comparison_figures
@@ -17,6 +17,16 @@ from lab.report.figures.states import state_figures
 from lab.report.figures.timeseries import time_figures
 from lab.report.figures.topology import topology_figure
 from lab.report.model import Report
+
+_FIGURES: tuple[tuple[str, Callable[[Report], Iterable[Drawn]]], ...] = (
+    ("comparison", comparison_figures),
+    ("comparison", completion_figures),
+    ("comparison", latency_figures),
+    ("time", time_figures),
+    ("events", event_figures),
+    ("states", state_figures),
+)
+"""Section of the page → a function that yields figures for it, in the order of the page."""
 
 
 def draw(report: Report, folder: Path) -> list[Picture]:
@@ -36,15 +46,6 @@ def all_figures(report: Report) -> Iterator[tuple[str, Drawn]]:
             "the values of a parameter that the experiment varies."
         )
         yield "topology", Drawn("topology", topology_figure(report.jobs), caption)
-    for drawn in comparison_figures(report):
-        yield "comparison", drawn
-    for drawn in completion_figures(report):
-        yield "comparison", drawn
-    for drawn in latency_figures(report):
-        yield "comparison", drawn
-    for drawn in time_figures(report):
-        yield "time", drawn
-    for drawn in event_figures(report):
-        yield "events", drawn
-    for drawn in state_figures(report):
-        yield "states", drawn
+    for section, figures_of in _FIGURES:
+        for drawn in figures_of(report):
+            yield section, drawn
