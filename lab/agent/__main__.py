@@ -2,7 +2,7 @@
 """``python3 -m lab.agent JOB.json DIRECTORY``: run one job on this kernel, as root.
 
 The record of the trial is written to DIRECTORY.  While traffic runs, the program prints the time since the start of
-traffic, in nanoseconds, several times a second.
+traffic, in nanoseconds, at least once a second.
 """
 
 from __future__ import annotations

@@ -62,7 +62,7 @@ def run_trial(
     """Run ``job`` and leave ``record.json``, with every file that it names, in ``directory``.
 
     A trial that fails leaves a record, too: its ``status`` is ``failed`` and its ``error`` is the reason.  While
-    traffic runs, ``progress`` is called several times a second with the time since the start of traffic, in ns.
+    traffic runs, ``progress`` is called at least once a second with the time since the start of traffic, in ns.
     ``programs`` may be None if the job asks for no collectors.
     """
     log = Log(directory / "log.txt")
@@ -143,9 +143,10 @@ def _run_traffic(
 ) -> _Measured:
     """Run all flows and probes while the collectors record; the processes that they start are stopped by *stack*."""
 
-    def on_tick(now_ns: int) -> None:
+    def on_tick(now_ns: int) -> int:
         recorders.drain(now_ns)
         progress(now_ns)
+        return recorders.drain_by(now_ns)
 
     traffic = Traffic(network, directory, on_tick)
     stack.callback(traffic.stop)

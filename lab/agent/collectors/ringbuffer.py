@@ -27,7 +27,7 @@ class RingBuffer:
         page = mmap.PAGESIZE
         self.row_bytes = (HEADER_BYTES + event_bytes + 7) & ~7
         self._event_bytes = event_bytes
-        self._size = data_bytes
+        self.data_bytes = data_bytes
         self._page = page
         self._consumer = mmap.mmap(fd, page, mmap.MAP_SHARED, mmap.PROT_READ | mmap.PROT_WRITE, offset=0)
         self._producer = mmap.mmap(fd, page + 2 * data_bytes, mmap.MAP_SHARED, mmap.PROT_READ, offset=page)
@@ -40,7 +40,7 @@ class RingBuffer:
         count = (produced - consumed) // self.row_bytes
         if count == 0:
             return 0
-        start = self._page + consumed % self._size
+        start = self._page + consumed % self.data_bytes
         rows = self._view[start : start + count * self.row_bytes]
         count = self._finished(rows, count)
         out.write(rows[: count * self.row_bytes])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.options import settings
-from lab.agent.collectors.recording import Recorder, recorder
+from lab.agent.collectors.recording import RELAXED_TICK_NS, Recorder, recorder
 from lab.agent.topology.network import Network
 from lab.job.protocol import CollectorResult, Job
 
@@ -48,6 +48,15 @@ class TrialRecorders:
                 _when, on = switches.pop(0)
                 self._log(f"{one.name}: {'on' if on else 'off'}")
                 (one.switch_on if on else one.switch_off)()
+
+    def drain_by(self, now_ns: int) -> int:
+        """Return the time by which :meth:`drain`, which was called at ``now_ns``, must be called again.
+
+        Both are times since the start of traffic, in ns.
+        """
+        readings = [one.drain_by(now_ns) for one in self._recorders]
+        switches = [pending[0][0] for pending in self._switches.values() if pending]
+        return min([*readings, *switches, now_ns + RELAXED_TICK_NS])
 
     def stop(self, now_ns: int) -> dict[str, CollectorResult]:
         """Stop all recorders and return name → result of each part of the record that they have written."""

@@ -100,10 +100,13 @@ class Iperf3Flow:
     def is_running(self) -> bool:
         return self._client is not None and self._client.poll() is None
 
-    def tick(self, now_ns: int) -> None:
+    def wants_ticks(self) -> bool:
         # A flow with a byte limit ends at an unknown time, so its socket is read at each tick and the last reading is
         # kept.
-        if self.flow["limit_bytes"] is not None and self.is_running():
+        return self.flow["limit_bytes"] is not None and self.is_running()
+
+    def tick(self, now_ns: int) -> None:
+        if self.wants_ticks():
             self._read_sockets(now_ns)
 
     def before_end(self, now_ns: int) -> None:

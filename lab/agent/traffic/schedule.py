@@ -8,15 +8,13 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
+from lab.agent.collectors.recording import TICK_NS
 from lab.agent.topology.network import Network
 from lab.agent.traffic.iperf3 import INFO_BEFORE_END_NS, Iperf3Flow
 from lab.agent.traffic.short_flows import ShortFlows, completions_result
 from lab.agent.traffic.sockdiag import SocketDiagnostics
 from lab.agent.traffic.transfer import Transfer
 from lab.job.protocol import CollectorResult, Flow, FlowResult, Job
-
-TICK_NS = 250_000_000
-"""The interval at which the collectors are drained while traffic runs, in nanoseconds."""
 
 _STUCK_NS = 3_000_000_000
 """Time after the end of the last flow, in nanoseconds, by which iperf3 normally has exchanged its results.  An iperf3
@@ -30,10 +28,11 @@ then, the last data leave the queues and iperf3 exchanges its results over the l
 class Traffic:
     """All flows of a job."""
 
-    def __init__(self, network: Network, directory: Path, on_tick: Callable[[int], None]) -> None:
+    def __init__(self, network: Network, directory: Path, on_tick: Callable[[int], int]) -> None:
         """Start the servers of all flows.
 
-        While traffic runs, ``on_tick`` is called every :data:`TICK_NS` with the time since the start of traffic in ns.
+        While traffic runs, ``on_tick`` is called at multiples of ``TICK_NS`` with the time since the start of traffic,
+        in ns; it returns the time by which it must be called again.
         """
         self._network = network
         self._job: Job = network.job
@@ -45,6 +44,7 @@ class Traffic:
         self._flows: list[Transfer] = [self._transfer(flow) for flow in self._job["flows"]]
         self.start_ns = 0
         self.end_ns = 0
+        self._tick_ns = TICK_NS
 
     def _transfer(self, flow: Flow) -> Transfer:
         if flow["arrivals"] is not None:
@@ -106,13 +106,19 @@ class Traffic:
 
     def _sleep_until(self, when_ns: int) -> None:
         while (now := self.now()) < when_ns:
-            # Ticks are at multiples of TICK_NS, regardless of what else is scheduled.
-            tick = (now // TICK_NS + 1) * TICK_NS
-            time.sleep((min(when_ns, tick) - now) / 1e9)
-            if self.now() >= tick:
-                self._on_tick(self.now())
-                for flow in self._flows:
-                    flow.tick(self.now())
+            if now < self._tick_ns:
+                time.sleep((min(when_ns, self._tick_ns) - now) / 1e9)
+            if (now := self.now()) >= self._tick_ns:
+                self._tick(now)
+
+    def _tick(self, now: int) -> None:
+        next_ns = self._on_tick(now)
+        for flow in self._flows:
+            flow.tick(self.now())
+        if any(flow.wants_ticks() for flow in self._flows):
+            next_ns = now + TICK_NS
+        # Ticks are at multiples of TICK_NS, regardless of what else is scheduled.
+        self._tick_ns = max(next_ns // TICK_NS, now // TICK_NS + 1) * TICK_NS
 
     def results(self) -> list[FlowResult]:
         """Return the results of all flows, in the order of the job."""

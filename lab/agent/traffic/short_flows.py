@@ -100,6 +100,9 @@ class ShortFlows:
     def start(self) -> None:
         """Do nothing: the client process knows the times of all its flows."""
 
+    def wants_ticks(self) -> bool:
+        return False
+
     def tick(self, now_ns: int) -> None: ...
 
     def before_end(self, now_ns: int) -> None: ...

@@ -33,8 +33,11 @@ class Transfer(Protocol):
     def start(self) -> None:
         """Start the flow; called at the flow's own start time."""
 
+    def wants_ticks(self) -> bool:
+        """Return whether :meth:`tick` must be called four times a second."""
+
     def tick(self, now_ns: int) -> None:
-        """Do periodic work; called several times a second while traffic runs."""
+        """Do periodic work; called at least once a second while traffic runs, and four times if it is wanted."""
 
     def before_end(self, now_ns: int) -> None:
         """Do work that must be done before the flow ends; called shortly before the flow's declared end."""
