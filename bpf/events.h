@@ -209,4 +209,61 @@ _Static_assert(sizeof(struct packets_event) == 72, "padding in struct packets_ev
 _Static_assert(sizeof(struct drops_event) == 88, "padding in struct drops_event");
 _Static_assert(sizeof(struct queue_event) == 56, "padding in struct queue_event");
 
+/* What a flow sent or received in one bin of time; bins without packets are left out. */
+struct accounts_event {
+	u64 ts_ns;		/* start of the bin; the bin before the start of traffic holds everything before it */
+	u32 flow;		/* number of the flow in the job */
+	u32 side;		/* sent, arrived, sent_backward, arrived_backward or delivered */
+	u32 packets;
+	u32 bytes;		/* of payload, further copies included */
+	u32 again_packets;	/* sent: retransmissions; arrived: further copies */
+	u32 again_bytes;
+	u32 ce_packets;
+	u32 unused;
+};
+
+/* The counters of a data connection's socket; the names are those of struct tcp_info without the prefix tcpi_. */
+struct sockets_event {
+	u64 ts_ns;
+	u64 jiffies;
+	u64 bytes_sent;
+	u64 bytes_acked;
+	u64 bytes_retrans;
+	u64 bytes_received;
+	u8 ca_name[16];
+	u32 flow;
+	u32 segs_out;
+	u32 segs_in;
+	u32 data_segs_out;
+	u32 data_segs_in;
+	u32 total_retrans;
+	u32 delivered;
+	u32 delivered_ce;
+	u32 unacked;
+	u32 snd_cwnd;
+	u32 snd_ssthresh;
+	u32 snd_wnd;
+	u32 snd_mss;
+	u32 rtt;		/* microseconds; so are the next two fields */
+	u32 rttvar;
+	u32 min_rtt;
+	u32 reordering;
+	u32 reord_seen;
+	u32 dsack_dups;
+	u32 rcv_ooopack;
+	u32 chrono_busy;	/* jiffies; so are the next three fields (struct tcp_sock, chrono_stat) */
+	u32 chrono_rwnd_limited;
+	u32 chrono_sndbuf_limited;
+	u32 chrono_start;
+	u32 chrono_type;	/* which of the three is running: 1, 2 or 3; 0: none */
+	u32 fin_timeout;	/* the sysctl tcp_fin_timeout, jiffies: tells how long a jiffy is */
+	u32 unused2;
+	u16 sport;
+	u16 dport;
+	u8 oldstate;
+	u8 newstate;
+	u8 is_sender;		/* 1: this end sends the flow's data */
+	u8 unused;
+};
+
 #endif

@@ -81,6 +81,11 @@ static long (*read_kernel)(void *to, u32 size, const void *from) = (void *)113;
 /* bpf_skc_to_tcp_sock(): turns a struct sock into a struct tcp_sock, for the verifier as well; NULL if it is none. */
 static const void *(*to_tcp_sock)(const void *sk) = (const void *)137;
 
+/* Results of a tc classifier in direct-action mode (include/uapi/linux/pkt_cls.h); UNSPEC: the next filter decides. */
+#define TC_ACT_UNSPEC (-1)
+#define TC_ACT_OK 0
+#define TC_ACT_SHOT 2
+
 #define AF_INET 2
 #define AF_INET6 10
 

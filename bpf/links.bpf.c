@@ -9,10 +9,6 @@
 #define LINKS_OPPORTUNITIES (1 << 20)
 #define LINKS_SEARCH 21			/* log2(LINKS_OPPORTUNITIES) + 1 */
 
-#define TC_ACT_UNSPEC (-1)
-#define TC_ACT_OK 0
-#define TC_ACT_SHOT 2
-
 struct links_listed_key {
 	u32 slot;
 	u32 number;
@@ -41,7 +37,7 @@ int links_lose_listed(struct __sk_buff *skb)
 }
 
 struct links_capacity {
-	u64 start_ns;		/* start of the first period, as bpf_ktime_get_ns() gives it */
+	u64 start_ns;		/* start of the first period, as bpf_ktime_get_ns() gives it; may be before the boot (wrapped) */
 	u64 period_ns;		/* time after which the capacity file starts again */
 	u64 next;		/* opportunity in which the last packet left, counted through all periods */
 	u32 used;		/* bytes of this opportunity that are used */
@@ -102,7 +98,7 @@ int links_follow_capacity(struct __sk_buff *skb)
 	if (!link || !link->count || !link->period_ns || !link->opportunity_bytes)
 		return TC_ACT_OK;
 	/* Before its start time, the capacity file has not begun, and the link is at its first opportunity. */
-	first = now < link->start_ns ? 0 : links_first_from(link, now);
+	first = (s64)(now - link->start_ns) < 0 ? 0 : links_first_from(link, now);
 	index = link->next;
 	used = link->used;
 	if (index < first) {

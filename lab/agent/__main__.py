@@ -11,7 +11,9 @@ import json
 import sys
 from pathlib import Path
 
+from lab.agent.collectors.bcc_loader import BccPrograms
 from lab.agent.collectors.loader import BPF_SOURCES
+from lab.agent.collectors.registry import ALWAYS
 from lab.agent.trial import run_trial
 
 
@@ -22,11 +24,7 @@ def main() -> int:
     job = json.loads(Path(sys.argv[1]).read_text(encoding="utf-8"))
     directory = Path(sys.argv[2])
     directory.mkdir(parents=True, exist_ok=True)
-    programs = None
-    if job["collectors"]:
-        from lab.agent.collectors.bcc_loader import BccPrograms
-
-        programs = BccPrograms(BPF_SOURCES, sorted(job["collectors"]))
+    programs = BccPrograms(BPF_SOURCES, [*ALWAYS, *sorted(job["collectors"])])
     record = run_trial(job, programs, directory, lambda now_ns: print(now_ns, flush=True), engine="native")
     return 0 if record["status"] == "ok" else 3
 

@@ -20,10 +20,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from lab.agent.collectors.loader import BPF_SOURCES
-from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.registry import ALWAYS, RECORDERS
 from lab.agent.collectors.support import try_one
 from lab.agent.process import CommandError, run
-from lab.agent.topology.link_programs import needs_programs
+from lab.agent.topology.management import iperf3_hosts
 from lab.job.protocol import Direction, Job
 
 _COMMANDS = {
@@ -74,18 +74,15 @@ def everything() -> list[tuple[str, str]]:
         ("filter", "matchall"),
         ("filter", "bpf"),
         *(("congestion control", name) for name in _ALGORITHMS),
-        *(("collector", name) for name in COLLECTORS),
+        *(("collector", name) for name in RECORDERS),
     ]
 
 
 def needed(job: Job) -> list[tuple[str, str]]:
     """Return (kind, name) of every capability that *job* needs, without duplicates."""
     found = [("command", name) for name in _COMMANDS]
-    found.append(("Python module", "mininet"))
-    if job["collectors"] or needs_programs(job):
-        found.append(("Python module", "bcc"))
-    found.append(("device", "veth"))
-    if any(node["role"] == "switch" for node in job["nodes"]):
+    found += [("Python module", "mininet"), ("Python module", "bcc"), ("device", "veth"), ("filter", "bpf")]
+    if any(node["role"] == "switch" for node in job["nodes"]) or iperf3_hosts(job["flows"]):
         found.append(("device", "bridge"))
     directions = [direction for link in job["links"] for direction in (link["ab"], link["ba"])]
     if any(direction["netem"] for direction in directions):
@@ -93,10 +90,8 @@ def needed(job: Job) -> list[tuple[str, str]]:
     found += [("qdisc", name) for direction in directions for name in _disciplines(direction)]
     queues = [node["settings"]["queue"] for node in job["nodes"] if "settings" in node]
     found += [("qdisc", queue["discipline"]) for queue in queues if queue]
-    if needs_programs(job):
-        found.append(("filter", "bpf"))
     found += [("congestion control", flow["congestion_control"]) for flow in job["flows"] if flow["protocol"] == "tcp"]
-    found += [("collector", name) for name in job["collectors"]]
+    found += [("collector", name) for name in (*ALWAYS, *job["collectors"])]
     return list(dict.fromkeys(found))
 
 
@@ -166,7 +161,7 @@ def _congestion_control(name: str) -> str:
 
 
 def _collector(name: str) -> str:
-    support = try_one(COLLECTORS[name], BPF_SOURCES)
+    support = try_one(RECORDERS[name], BPF_SOURCES)
     return "" if support.works else support.why
 
 

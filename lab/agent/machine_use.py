@@ -22,8 +22,13 @@ class MachineUse:
     """The difference of the machine's counters between the start and the end of a trial's traffic."""
 
     def __init__(self, *, with_pressure: bool) -> None:
-        """Read the counters for the first time; without *with_pressure*, read only those of the processor."""
-        self._pressure = read_pressure() if with_pressure else None
+        """Prepare to read the counters; without *with_pressure*, only those of the processor are read."""
+        self._with_pressure = with_pressure
+        self.begin()
+
+    def begin(self) -> None:
+        """Read the counters for the first time, at the start of traffic."""
+        self._pressure = read_pressure() if self._with_pressure else None
         self._cpu = _read_cpu()
 
     def end(self) -> tuple[Cpu, Pressure | None]:

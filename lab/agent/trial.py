@@ -8,7 +8,7 @@ import json
 import os
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,13 +22,16 @@ from lab.agent.process import run
 from lab.agent.topology.addressing import ports
 from lab.agent.topology.calibrate import calibrate
 from lab.agent.topology.link_programs import LinkPrograms, needs_programs
+from lab.agent.topology.management import Management, offers_fq
 from lab.agent.topology.network import Network
+from lab.agent.traffic.accounts import Accounts
 from lab.agent.traffic.latency_probes import Latency
 from lab.agent.traffic.schedule import Traffic
 from lab.job.protocol import (
     PROTOCOL_FORMAT,
     CollectorResult,
     Cpu,
+    FlowAccounts,
     InterfaceResult,
     Job,
     PathCalibration,
@@ -56,14 +59,11 @@ class Log:
         self._file.close()
 
 
-def run_trial(
-    job: Job, programs: Programs | None, directory: Path, progress: Callable[[int], None], *, engine: str
-) -> Record:
+def run_trial(job: Job, programs: Programs, directory: Path, progress: Callable[[int], None], *, engine: str) -> Record:
     """Run ``job`` and leave ``record.json``, with every file that it names, in ``directory``.
 
     A trial that fails leaves a record, too: its ``status`` is ``failed`` and its ``error`` is the reason.  While
     traffic runs, ``progress`` is called at least once a second with the time since the start of traffic, in ns.
-    ``programs`` may be None if the job asks for no collectors.
     """
     log = Log(directory / "log.txt")
     try:
@@ -81,7 +81,7 @@ def run_trial(
 
 def _run(
     job: Job,
-    programs: Programs | None,
+    programs: Programs,
     directory: Path,
     progress: Callable[[int], None],
     log: Log,
@@ -92,11 +92,24 @@ def _run(
     offered = _prepare_congestion_control(job)
     with contextlib.ExitStack() as stack:
         links = _load_links(job, stack, log)
-        network = _build(job, links, stack, log)
+        management = Management(job, programs, can_hold=engine != "native" or offers_fq())
+        stack.callback(management.close)
+        network = _build(job, links, management, stack, log)
         calibration = _calibrate(network, log)
         recorders = TrialRecorders(network, programs, directory, log)
+        rtt_ns = {(path["source"], path["destination"]): max(path["rtt_ns"], default=0) for path in calibration}
+        accounts = Accounts(network, programs, directory, max(rtt_ns.values()))
         measured = _run_traffic(
-            network, links, recorders, directory, progress, with_pressure=engine == "native", stack=stack, log=log
+            network,
+            links,
+            recorders,
+            accounts,
+            rtt_ns if management.can_hold else None,
+            directory,
+            progress,
+            with_pressure=engine == "native",
+            stack=stack,
+            log=log,
         )
         return {
             "format": PROTOCOL_FORMAT,
@@ -108,7 +121,7 @@ def _run(
             "versions": read_versions(),
             "sysctls": network.read_sysctls(job["flows"][0]["source"]),
             "available_congestion_control": offered,
-            "flows": measured.traffic.results(),
+            "flows": measured.traffic.results(measured.accounts),
             "interfaces": measured.counters.interfaces(),
             "namespaces": network.namespaces(),
             "counters": measured.counters.nodes(),
@@ -128,12 +141,15 @@ class _Measured:
     cpu: Cpu
     pressure: Pressure | None
     collected: dict[str, CollectorResult]
+    accounts: list[FlowAccounts]
 
 
 def _run_traffic(
     network: Network,
     links: LinkPrograms | None,
     recorders: TrialRecorders,
+    accounts: Accounts,
+    rtt_ns: Mapping[tuple[str, str], int] | None,
     directory: Path,
     progress: Callable[[int], None],
     *,
@@ -145,36 +161,35 @@ def _run_traffic(
 
     def on_tick(now_ns: int) -> int:
         recorders.drain(now_ns)
+        accounts.drain(now_ns)
         progress(now_ns)
-        return recorders.drain_by(now_ns)
+        return min(recorders.drain_by(now_ns), accounts.drain_by(now_ns))
 
-    traffic = Traffic(network, directory, on_tick)
+    traffic = Traffic(network, accounts, directory, on_tick)
     stack.callback(traffic.stop)
     traffic.wait_until_ready()
     latency = Latency(network, directory)
     stack.callback(latency.stop)
     counters = _Counters(network)
+    accounts.start()
     recorders.start()
     log("traffic starts")
-    changes = network.changes()
     machine = MachineUse(with_pressure=with_pressure)
+    changes = [(0, machine.begin), *network.changes()]
 
     def on_start(start_ns: int) -> None:
         if links is not None:
-            links.begin()
+            links.begin(start_ns)
         latency.begin(start_ns)
 
-    def on_stuck() -> None:
-        log("iperf3 cannot exchange its results: random loss is switched off from now on")
-        counters.read_qdiscs()
-        network.lose_nothing()
-
-    traffic.run(changes, on_stuck, on_start)
+    traffic.run(rtt_ns, changes, on_start)
     cpu, pressure = machine.end()
     log("traffic has ended")
+    accounts.settle()
     collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
     counters.read()
-    return _Measured(traffic, counters, cpu, pressure, collected)
+    results, counted = accounts.stop(traffic.end_ns)
+    return _Measured(traffic, counters, cpu, pressure, collected | results, counted)
 
 
 def _prepare_congestion_control(job: Job) -> list[str]:
@@ -195,9 +210,11 @@ def _load_links(job: Job, stack: contextlib.ExitStack, log: Log) -> LinkPrograms
     return links
 
 
-def _build(job: Job, links: LinkPrograms | None, stack: contextlib.ExitStack, log: Log) -> Network:
+def _build(
+    job: Job, links: LinkPrograms | None, management: Management, stack: contextlib.ExitStack, log: Log
+) -> Network:
     """Build the topology; *stack* takes it down again."""
-    network = Network(job, links)
+    network = Network(job, links, management)
     stack.callback(network.stop)
     network.start()
     log("topology is up")
@@ -207,6 +224,7 @@ def _build(job: Job, links: LinkPrograms | None, stack: contextlib.ExitStack, lo
 def _calibrate(network: Network, log: Log) -> list[PathCalibration]:
     calibration = calibrate(network)
     time.sleep(_SETTLE_S)
+    network.renew_queues()
     log("calibrated")
     return calibration
 
@@ -217,21 +235,15 @@ class _Counters:
     def __init__(self, network: Network) -> None:
         self._network = network
         self._qdiscs_before, self._nodes_before = network.read_qdiscs(), network.read_counters()
-        self._qdiscs_after: dict[str, list[dict[str, Any]]] | None = None
+        self._qdiscs_after: dict[str, list[dict[str, Any]]] = {}
         self._nodes_after: dict[str, dict[str, int]] = {}
 
-    def read_qdiscs(self) -> None:
-        """Read the qdiscs after the traffic; only the first call has an effect."""
-        if self._qdiscs_after is None:
-            self._qdiscs_after = self._network.read_qdiscs()
-
     def read(self) -> None:
-        """Read the counters of nodes after the traffic, and those of qdiscs unless they have been read already."""
+        """Read the counters after the traffic."""
         self._nodes_after = self._network.read_counters()
-        self.read_qdiscs()
+        self._qdiscs_after = self._network.read_qdiscs()
 
     def interfaces(self) -> list[InterfaceResult]:
-        assert self._qdiscs_after is not None, "read() must be called first"
         return self._network.interfaces(self._qdiscs_before, self._qdiscs_after)
 
     def nodes(self) -> dict[str, dict[str, int]]:

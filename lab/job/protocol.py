@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 6
+PROTOCOL_FORMAT = 7
 """The version of both documents; documents of other versions are refused."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -276,6 +276,59 @@ class CollectorResult(TypedDict):
     """For fields whose values have names: field → value in decimal → name."""
 
 
+class AccountTotal(TypedDict):
+    """Packets that a flow sent, or that arrived of it."""
+
+    packets: int
+    bytes: int
+    """Payload, in bytes, including ``again_bytes``."""
+    again_packets: int
+    """Where packets are sent: retransmissions.  Where they arrive: further copies of packets that had arrived."""
+    again_bytes: int
+    ce_packets: int
+    """Packets with the mark Congestion Experienced (RFC 3168)."""
+    first_ns: int | None
+    """When the first packet with payload was counted, since the start of traffic; None if there was none."""
+    last_ns: int | None
+    first_bytes: int
+    """The payload of this first packet."""
+
+
+class Account(TypedDict):
+    """What was counted of a flow at one of its ends."""
+
+    all: AccountTotal
+    declared: AccountTotal
+    """What was counted within the flow's declared time only, which is from ``start_ns`` for ``duration_ns``."""
+    frame_bytes: int
+    """The size of all packets in bytes, as ``tc`` counts it; 0 where packets arrive."""
+
+
+class SocketEnd(TypedDict):
+    """What the socket of a data connection had counted when the connection ended."""
+
+    at_ns: int
+    is_sender: bool
+    is_last: bool
+    """True: the socket was closed; False: its connection left the state ESTABLISHED."""
+    local_port: int
+    remote_port: int
+    congestion_control: str
+    tcp_info: dict[str, int]
+
+
+class FlowAccounts(TypedDict):
+    """What the kernel saw of a flow."""
+
+    sides: dict[str, Account]
+    """``sent``: where the data leave the sender; ``arrived``: where they reach the receiver's transport protocol;
+
+    ``sent_backward`` and ``arrived_backward``: the same for their acknowledgements; ``delivered``: what the receiver's
+    TCP delivered in order.
+    """
+    sockets: list[SocketEnd]
+
+
 class FlowResult(TypedDict):
     """The result of a flow."""
 
@@ -293,7 +346,7 @@ class FlowResult(TypedDict):
     congestion_control: str
     """The algorithm as read back from the socket in the kernel (INET_DIAG_CONG)."""
     tcp_info: dict[str, int]
-    """The last ``struct tcp_info`` of the data socket that was read before the end of the flow.
+    """The ``struct tcp_info`` of the data socket when its connection left the state ESTABLISHED.
 
     The fields are those of ``include/uapi/linux/tcp.h`` without the prefix ``tcpi_``.  Times are in microseconds,
     except ``last_data_sent``, ``last_ack_sent``, ``last_data_recv`` and ``last_ack_recv``, which are in milliseconds.
@@ -301,6 +354,9 @@ class FlowResult(TypedDict):
     """
     tcp_info_at_ns: int
     """The time when ``tcp_info`` was read, measured from the start of traffic."""
+    accounts: FlowAccounts
+    was_given_up: bool
+    """Whether the flow still ran long after its declared end and was ended by the agent."""
 
 
 class InterfaceResult(TypedDict):

@@ -84,6 +84,24 @@ COLUMN_UNITS = {
     "sojourn_ns": "nanoseconds; 0: not known",
     "at_least_ns": "nanoseconds; the bucket ends at twice this value",
     "packets": "packets",
+    "again_packets": "packets",
+    "ce_packets": "packets",
+    "again_bytes": "bytes",
+    "bytes_sent": "bytes",
+    "bytes_acked": "bytes",
+    "bytes_retrans": "bytes",
+    "bytes_received": "bytes",
+    "rtt": "microseconds",
+    "rttvar": "microseconds",
+    "min_rtt": "microseconds",
+    "snd_mss": "bytes",
+    "snd_ssthresh": "segments; 2147483647 is infinite",
+    "unacked": "segments",
+    "chrono_busy": "jiffies",
+    "chrono_rwnd_limited": "jiffies",
+    "chrono_sndbuf_limited": "jiffies",
+    "chrono_start": "jiffies",
+    "fin_timeout": "jiffies",
     "fct_ns": "nanoseconds until the last byte was received; 0: never",
     "connect_ns": "nanoseconds until the connection was established; 0: never",
     "bytes": "bytes",
@@ -160,6 +178,7 @@ def rows_to_table(
     - ``node`` and ``interface``: where the event happened; null if the kernel did not say.
     - ``cause``: why the packet was dropped.
     """
+    rows = _of_the_experiment(rows, context.namespaces)
     names = [name for name in rows.dtype.names or () if not name.startswith("unused")]
     columns: dict[str, Any] = {}
     if "ts_ns" in names:
@@ -266,6 +285,22 @@ def _at_port(ports: NDArray[Any], port: int) -> NDArray[np.bool_]:
     """Return which *ports* match *port*.  0 matches all ports: it stands for the many ports of short flows."""
     found: NDArray[np.bool_] = (ports == port) | (port == 0)
     return found
+
+
+MANAGEMENT = "mgmt"
+"""The interface of each host over which only iperf3's control traffic passes (lab.agent.topology.management)."""
+
+
+def _of_the_experiment(rows: NDArray[np.void], namespaces: Sequence[Namespace]) -> NDArray[np.void]:
+    """Return *rows* without those of packets at the hosts' management interfaces."""
+    if not {"netns", "ifindex"} <= set(rows.dtype.names or ()):
+        return rows
+    keep = np.ones(len(rows), dtype=np.bool_)
+    for space in namespaces:
+        for index, name in space["interfaces"].items():
+            if name == MANAGEMENT:
+                keep &= (rows["netns"] != space["number"]) | (rows["ifindex"] != int(index))
+    return rows[keep]
 
 
 def _place_columns(rows: NDArray[np.void], namespaces: Sequence[Namespace]) -> dict[str, pa.DictionaryArray]:

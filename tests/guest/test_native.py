@@ -47,7 +47,7 @@ def test_a_trial_is_carried_out(done: dict[str, Any]) -> None:
     assert record["pressure"]["softnet_dropped"] == 0
     assert [qdisc["kind"] for port in record["interfaces"] for qdisc in port["qdiscs_after"]].count("netem") == 2
     assert trial["progress"] == sorted(trial["progress"])
-    assert trial["progress"][-1] > 2_500_000_000
+    assert trial["progress"][-1] >= 2_000_000_000
 
 
 @pytest.mark.parametrize("how", ["trial", "killed"])

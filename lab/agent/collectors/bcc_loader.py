@@ -21,12 +21,13 @@ from typing import Any
 from lab.agent.collectors.btf import KernelTypes, TypesError, libbpf
 from lab.agent.collectors.kernel_macros import kernel_macros
 from lab.agent.collectors.loader import LoaderError
-from lab.agent.collectors.registry import COLLECTORS, PLACES, PRIVATE_TYPES, Hook
+from lab.agent.collectors.registry import PLACES, PRIVATE_TYPES, RECORDERS, Hook
 from lab.job.protocol import Field
 
 _PAGE = 4096
 _HEADERS = "collectors.h"
 _LOG_BYTES = 1 << 20
+_PROGRAM_TYPE_SCHED_CLS = 3
 _PROGRAM_TYPE_TRACING = 26
 _ATTACH_TYPES = {"tracepoint": 23, "function": 24, "return": 25}  # BPF_TRACE_RAW_TP, _FENTRY, _FEXIT
 
@@ -72,11 +73,12 @@ class BccPrograms:
         """
         try:
             self._types = types or KernelTypes(PRIVATE_TYPES)
-            self._bpf = compile_programs(sources, ["interrupted", *collectors], self._types)
+            self._bpf = compile_programs(sources, _files(collectors), self._types)
         except TypesError as exc:
             raise LoaderError(str(exc)) from exc
         self._loaded: dict[str, list[tuple[Hook, int | LoaderError]]] = {}
         self._links: dict[str, list[int]] = {name: [] for name in collectors}
+        self._classifiers: dict[str, int] = {}
         for name in collectors:
             self._loaded[name] = list(self._load(name))
 
@@ -115,7 +117,7 @@ class BccPrograms:
         return self._bpf[name]
 
     def clear(self, collector: str) -> None:
-        for name in COLLECTORS[collector].memory:
+        for name in RECORDERS[collector].memory:
             self._bpf[name].clear()
 
     def enumerators(self, enum: str) -> dict[int, str]:
@@ -137,15 +139,28 @@ class BccPrograms:
         if not are_samples:
             # The kernel counts a miss of the first program even if the second program then recorded the event.  Misses
             # of a second program (not counted above) are no losses: the first program has recorded those events.
-            missed -= sum(self._nested(hook) for hook in COLLECTORS[collector].hooks if hook.is_interruptible)
+            missed -= sum(self._nested(hook) for hook in RECORDERS[collector].hooks if hook.is_interruptible)
         return max(0, missed)
 
     def _nested(self, hook: Hook) -> int:
         """Return how often the second program of *hook* recorded an event that the first one missed."""
         return int(self._bpf["places_nested"].sum(ctypes.c_int(PLACES.index(hook.program))).value)
 
+    def classifier(self, name: str) -> int:
+        """Return the file descriptor of a program for ``tc``, which is loaded into the kernel when first asked for.
+
+        Raises:
+            LoaderError: The kernel does not accept the program.
+        """
+        if name not in self._classifiers:
+            try:
+                self._classifiers[name] = int(self._bpf.load_func(name, _PROGRAM_TYPE_SCHED_CLS).fd)
+            except Exception as exc:  # bcc raises bare Exception
+                raise LoaderError(f"the kernel rejects the BPF program {name} for tc: {exc}") from exc
+        return self._classifiers[name]
+
     def ring(self, collector: str) -> tuple[int, int]:
-        return int(self._bpf[f"{collector}_events"].map_fd), COLLECTORS[collector].ring_bytes
+        return int(self._bpf[f"{collector}_events"].map_fd), RECORDERS[collector].ring_bytes
 
     def layout(self, collector: str) -> tuple[int, list[Field]]:
         table = self._bpf[f"{collector}_events"]
@@ -157,7 +172,7 @@ class BccPrograms:
         return ctypes.sizeof(event), fields
 
     def _load(self, collector: str) -> Iterator[tuple[Hook, int | LoaderError]]:
-        for hook in (hook for declared in COLLECTORS[collector].hooks for hook in declared.programs):
+        for hook in (hook for declared in RECORDERS[collector].hooks for hook in declared.programs):
             try:
                 found = find_hook(self._types, hook)
                 if found is None:
@@ -201,6 +216,12 @@ class BccPrograms:
         return program
 
 
+def _files(collectors: Sequence[str]) -> list[str]:
+    """Return the source files of *collectors* and of those that they follow, in the order of compilation."""
+    files = [file for name in collectors for file in (*RECORDERS[name].follows, name)]
+    return list(dict.fromkeys(["interrupted", *files]))
+
+
 def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes) -> Any:
     """Compile ``sources/<program>.bpf.c`` of all *programs* into one bcc module, without loading its functions.
 
@@ -228,8 +249,8 @@ def compile_programs(sources: Path, programs: Sequence[str], types: KernelTypes)
     flags = [
         f"-I{sources}", "-Wall", "-Wextra",
         *(
-            f"-D{name.upper()}_RING_PAGES={COLLECTORS[name].ring_bytes // _PAGE}"
-            for name in programs if name in COLLECTORS
+            f"-D{name.upper()}_RING_PAGES={RECORDERS[name].ring_bytes // _PAGE}"
+            for name in programs if name in RECORDERS
         ),
         f"-DPLACES={len(PLACES)}", *(f"-DPLACE_{program}={number}" for number, program in enumerate(PLACES)),
     ]

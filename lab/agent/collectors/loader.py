@@ -56,6 +56,13 @@ class Programs(Protocol):
     def missed_samples(self, collector: str) -> int:
         """Return how many runs of the collector's sampling programs the kernel has skipped since loading."""
 
+    def classifier(self, name: str) -> int:
+        """Return the file descriptor of a program for ``tc``.
+
+        Raises:
+            LoaderError: The kernel does not accept the program.
+        """
+
     def ring(self, collector: str) -> tuple[int, int]:
         """Return (file descriptor, size in bytes) of the collector's BPF ring buffer."""
 

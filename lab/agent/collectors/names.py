@@ -9,6 +9,14 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 
 ENUMS: dict[str, dict[int, str]] = {
+    # bpf/accounts.bpf.c
+    "accounts_side": {
+        0: "sent",
+        1: "arrived",
+        2: "sent_backward",
+        3: "arrived_backward",
+        4: "delivered",
+    },
     # include/net/tcp_states.h
     "tcp_state": {
         0: "none",

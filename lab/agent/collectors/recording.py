@@ -11,7 +11,7 @@ from typing import BinaryIO
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.names import ENUMS, names_of, symbols
 from lab.agent.collectors.options import Settings
-from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.registry import RECORDERS
 from lab.agent.collectors.ringbuffer import HEADER_BYTES, RingBuffer
 from lab.job.protocol import CollectorResult, Field
 
@@ -99,7 +99,7 @@ class Recorder:
 
     def _names(self) -> dict[str, dict[str, str]]:
         found = {}
-        for field, enum in COLLECTORS[self.name].names:
+        for field, enum in RECORDERS[self.name].names:
             found[field] = _texts(names_of(enum, self._programs.enumerators))
         return found
 

@@ -49,6 +49,8 @@ class Collector:
     ring_bytes: int
     """Size of the ring buffer, which must hold the events between two readings (the buffer is read several times a
     second); 0 if the collector writes no events."""
+    follows: tuple[str, ...] = ()
+    """Source files whose functions its programs call, in the order in which they are compiled."""
     memory: tuple[str, ...] = ()
     """Maps in which the collector keeps state between events; they are emptied before it starts."""
     names: tuple[tuple[str, str], ...] = ()
@@ -151,11 +153,41 @@ _ALL = (
     ),
 )
 
+_ALWAYS = (
+    Collector(
+        "accounts",
+        (
+            _tracepoint("accounts_received", "tcp_probe"),
+            Hook("accounts_tcp4", "function", ("tcp_v4_rcv",), option="by_function"),
+            Hook("accounts_tcp6", "function", ("tcp_v6_rcv",), option="by_function"),
+            Hook("accounts_udp4", "function", ("udp_rcv",), option="by_function"),
+            Hook("accounts_udp6", "function", ("udpv6_rcv",), option="by_function"),
+            Hook("accounts_enter", "tracepoint", ("netif_receive_skb",), option="by_interface", is_interruptible=True),
+        ),
+        8 << 20,
+        follows=("flows", "control"),
+        memory=("flows_connections", "flows_by_port"),
+        names=(("side", "accounts_side"),),
+    ),
+    Collector(
+        "sockets",
+        (_tracepoint("sockets_end", "inet_sock_set_state"),),
+        1 << 20,
+        follows=("flows", "control", "accounts"),
+    ),
+)
+
 COLLECTORS = {collector.name: collector for collector in _ALL}
+"""The collectors that an experiment or a user can ask for."""
+
+RECORDERS = COLLECTORS | {collector.name: collector for collector in _ALWAYS}
+"""All of them, with those that run in every trial."""
+
+ALWAYS = tuple(collector.name for collector in _ALWAYS)
 
 PRIVATE_TYPES = ("tcp_bbr", "tcp_cubic", "tcp_vegas")
 """Modules whose private structures ``tcp_probe`` reads, if the kernel has type information about them."""
 
 
-PLACES = [hook.program for collector in _ALL for hook in collector.hooks if hook.is_interruptible]
+PLACES = [hook.program for collector in RECORDERS.values() for hook in collector.hooks if hook.is_interruptible]
 """The programs of all interruptible hooks.  The index of a program is its number in the BPF programs."""

@@ -18,7 +18,7 @@ from typing import Protocol
 
 from lab.agent.collectors.bcc_loader import BccPrograms
 from lab.agent.collectors.loader import BPF_SOURCES, BPF_WARNINGS
-from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.registry import RECORDERS
 from lab.agent.process import run
 from lab.agent.trial import run_trial
 from lab.job.kernels import netem_takes_seeds
@@ -69,7 +69,7 @@ def prepare(self_test: Job, exchange: Exchange, *, engine: str) -> BccPrograms:
     # Otherwise the first program that reads /dev/urandom would spend a second on it.
     os.getrandom(16)
     load_modules()
-    programs = BccPrograms(BPF_SOURCES, tuple(COLLECTORS))
+    programs = BccPrograms(BPF_SOURCES, tuple(RECORDERS))
     if programs.warnings:
         sys.stderr.write(f"{BPF_WARNINGS}\n{programs.warnings}\n")
         sys.stderr.flush()

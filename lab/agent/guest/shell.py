@@ -13,6 +13,7 @@ import os
 import subprocess
 import sys
 import termios
+import time
 from pathlib import Path
 from typing import NoReturn
 
@@ -90,7 +91,7 @@ def _serve(job: Job) -> None:
         _client, server = ends(flow)
         network.mininet[server].cmd(f"iperf3 --server --daemon --port {flow['port']}")
     if programs is not None:
-        programs.begin()
+        programs.begin(time.monotonic_ns())
     setLogLevel("output")  # At a lower level, Mininet would not show the output of commands.
     print(_greeting(job))
     CLI(network.mininet)

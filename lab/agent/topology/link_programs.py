@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import ctypes
-import os
 import time
 import zlib
 from collections.abc import Sequence
@@ -17,16 +16,16 @@ from pathlib import Path
 from typing import Any
 
 from lab.agent.collectors.bcc_loader import compile_programs
-from lab.agent.collectors.btf import KernelTypes, libbpf
-from lab.agent.collectors.loader import LoaderError
+from lab.agent.collectors.btf import KernelTypes
 from lab.agent.collectors.registry import PRIVATE_TYPES
 from lab.agent.topology.addressing import Port
 from lab.agent.topology.links import arriving, ingress_command, leaving
+from lab.agent.topology.management import FILTER_PRIORITY
+from lab.agent.topology.pins import Pins
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Capacity, Job
 
 MAX_SLOTS = 256
 MAX_OPPORTUNITIES = 1 << 20
-_PINS = Path("/sys/fs/bpf")
 _PROGRAM_TYPE_SCHED_CLS = 3
 _NEVER_BINDS = 1_000_000
 
@@ -61,7 +60,8 @@ class LinkPrograms:
             TooManyError: The maps do not have enough room for the job.
         """
         self._job = job
-        self._pins: list[Path] = []
+        self._pins = Pins()
+        self._paths: dict[str, Path] = {}
         self._bpf = compile_programs(sources, ["links"], KernelTypes(PRIVATE_TYPES))
         self._slots = {
             (port.node, port.interface, kind): number
@@ -74,8 +74,9 @@ class LinkPrograms:
                 f"the topology has more than {MAX_SLOTS - 1} link directions with listed losses or a capacity file; "
                 f"{MAX_SLOTS - 1} is the maximum"
             )
-        for name in {"lost": "links_lose_listed", "capacity": "links_follow_capacity"}.values():
-            self._pin(name)
+        for name in ("links_lose_listed", "links_follow_capacity"):
+            descriptor = self._bpf.load_func(name, _PROGRAM_TYPE_SCHED_CLS).fd
+            self._paths[name] = self._pins.pin(name, descriptor)
         self._fill(ports)
 
     def commands(self, port: Port) -> tuple[list[str], list[str]]:
@@ -100,14 +101,18 @@ class LinkPrograms:
             arrives = self._filters(port, "ingress", slot, "links_lose_listed")
         return leaves, arrives
 
-    def begin(self) -> None:
-        """Start all capacity files, and the counting of packets for listed losses, now."""
+    def begin(self, start_ns: int) -> None:
+        """Start all capacity files at ``start_ns`` on CLOCK_MONOTONIC, and the counting for listed losses now.
+
+        Until then, a capacity file goes through the end of its period.
+        """
         now = time.clock_gettime_ns(time.CLOCK_MONOTONIC)
         for (_node, _interface, kind), slot in self._slots.items():
             if kind == "capacity":
                 table = self._bpf["links_capacities"]
                 entry = table[ctypes.c_int(slot)]
-                entry.start_ns, entry.next, entry.used, entry.dropped = now, 0, 0, 0
+                periods = -(-max(0, start_ns - now) // entry.period_ns)
+                entry.start_ns, entry.next, entry.used, entry.dropped = start_ns - periods * entry.period_ns, 0, 0, 0
             else:
                 table = self._bpf["links_counters"]
                 entry = table[ctypes.c_int(slot)]
@@ -116,9 +121,7 @@ class LinkPrograms:
 
     def close(self) -> None:
         """Remove the pins of the programs from the BPF file system."""
-        for pin in self._pins:
-            pin.unlink(missing_ok=True)
-        self._pins.clear()
+        self._pins.close()
 
     def _declared(self, port: Port, kind: str) -> bool:
         if kind == "capacity":
@@ -128,22 +131,9 @@ class LinkPrograms:
     def _filters(self, port: Port, where: str, slot: int, program: str) -> list[str]:
         add = f"filter add dev {port.interface} {where} protocol all"
         return [
-            f"{add} prio 1 matchall action skbedit mark {slot} continue",
-            f"{add} prio 2 bpf object-pinned {_PINS / self._pin_name(program)} direct-action",
+            f"{add} prio {FILTER_PRIORITY + 1} matchall action skbedit mark {slot} continue",
+            f"{add} prio {FILTER_PRIORITY + 2} bpf object-pinned {self._paths[program]} direct-action",
         ]
-
-    def _pin_name(self, program: str) -> str:
-        return f"lab-{os.getpid()}-{program}"
-
-    def _pin(self, program: str) -> None:
-        function = self._bpf.load_func(program, _PROGRAM_TYPE_SCHED_CLS)
-        path = _PINS / self._pin_name(program)
-        path.unlink(missing_ok=True)
-        if libbpf().bpf_obj_pin(function.fd, str(path).encode()) != 0:
-            raise LoaderError(
-                f"cannot pin the BPF program {program} at {path}; is a BPF file system mounted at {_PINS}?"
-            )
-        self._pins.append(path)
 
     def _fill(self, ports: Sequence[Port]) -> None:
         least = (self._job["mtu"] + ETHERNET_HEADER_BYTES) // 2

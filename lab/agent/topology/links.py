@@ -56,6 +56,23 @@ def rate_commands(interface: str, direction: Direction, mtu: int) -> list[str]:
     ]
 
 
+def fresh_queue_commands(interface: str, direction: Direction) -> list[str]:
+    """Return ``tc -batch`` lines that put a new queue of the same kind behind the rate limit; none for plain FIFOs.
+
+    Active queue management remembers what it has seen: RED keeps an average of its queue, and PIE and CoDel keep the
+    state of their control loops.  Plain FIFOs have no such memory.
+    """
+    queue = direction["queue"]
+    if direction["rate_bps"] is None or direction["capacity"] is not None or queue is None:
+        return []
+    if queue["discipline"] in ("bfifo", "pfifo"):
+        return []
+    return [
+        f"qdisc delete dev {interface} parent 1:1",
+        f"qdisc add dev {interface} parent 1:1 handle 2: {' '.join(queue_arguments(queue))}",
+    ]
+
+
 def _tbf(rate: int, mtu: int) -> str:
     # tbf requires a limit, but it is that of tbf's default child, which the caller replaces at once.
     burst = burst_bytes(rate, mtu)

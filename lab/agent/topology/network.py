@@ -23,9 +23,9 @@ from lab.agent.topology import addressing, links
 from lab.agent.topology.addressing import Port
 from lab.agent.topology.interfaces import interface_names, read_mtu, read_offloads, set_offloads
 from lab.agent.topology.link_programs import LinkPrograms
+from lab.agent.topology.management import Management
 from lab.agent.topology.netns import network_namespace, read_sysctl, write_sysctl
-from lab.job.network import at_end
-from lab.job.protocol import InterfaceResult, Job, Namespace, Netem
+from lab.job.protocol import InterfaceResult, Job, Namespace
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
 _BRIDGE = "bridge"
@@ -130,7 +130,7 @@ class JobTopo(Topo):  # type: ignore[misc]
 class Network:
     """The topology of a job.  :meth:`start` builds it and :meth:`stop` takes it down."""
 
-    def __init__(self, job: Job, programs: LinkPrograms | None = None) -> None:
+    def __init__(self, job: Job, programs: LinkPrograms | None = None, management: Management | None = None) -> None:
         """Prepare the topology without building it.
 
         ``programs`` is required for jobs with capacity files or listed losses: see
@@ -139,6 +139,7 @@ class Network:
         self.job = job
         self.ports = addressing.ports(job)
         self.programs = programs
+        self._management = management
         self._ifb: dict[str, str] = {}
         self._family = "-6" if job["ip"] == "ipv6" else "-4"
         setLogLevel("warning")
@@ -158,10 +159,12 @@ class Network:
     def start(self) -> None:
         """Build nodes and links, then configure addresses, routes, offloads and shaping of each node."""
         self.mininet.build()
+        if self._management is not None:
+            self._management.build({node["name"]: self.pid(node["name"]) for node in self.job["nodes"]})
         table = addressing.routes(self.job, self.ports)
         for node in self.job["nodes"]:
             with network_namespace(self.pid(node["name"])):
-                own = self._ports_of(node["name"])
+                own = self.ports_of(node["name"])
                 settings = node.get("settings")
                 commands = self._port_commands(own)
                 if node["role"] == "switch":
@@ -181,13 +184,17 @@ class Network:
                         ]
                 for name, value in (settings["sysctls"] if settings else {}).items():
                     write_sysctl(name, value)
+                filters: list[str] = []
+                if self._management is not None:
+                    management, filters = self._management.configure(node["name"], own)
+                    commands += management
                 run(["ip", self._family, "-batch", "-"], stdin="\n".join(commands))
                 if node["role"] == "switch":
                     run(["bridge", "-batch", "-"], stdin="\n".join(self._fdb_commands(node["name"])))
                 offloads = settings["offloads"] if settings else None
                 for port in own:
                     set_offloads(port.interface, on=self.job["offloads"] if offloads is None else offloads)
-                batch = self._tc_commands(own)
+                batch = [*filters, *self._tc_commands(own)]
                 if settings and settings["queue"]:
                     batch += links.host_queue_commands(self.job, own, settings["queue"])
                 if batch:
@@ -196,6 +203,8 @@ class Network:
     def stop(self) -> None:
         """Take the topology down."""
         self.mininet.stop()
+        if self._management is not None:
+            self._management.remove()
 
     def pid(self, node: str) -> int:
         """Return the id of the process that holds the node's namespaces."""
@@ -203,7 +212,7 @@ class Network:
 
     def address_of(self, node: str) -> str:
         """Return the address by which other nodes reach the node, which is that of its first interface."""
-        address = self._ports_of(node)[0].address
+        address = self.ports_of(node)[0].address
         assert address is not None, f"{node} is a switch"
         return str(address.ip)
 
@@ -211,8 +220,13 @@ class Network:
         """Return the ports through which a packet from *source* to *destination* leaves each node, in order."""
         return addressing.path(self.job, self.ports, source, destination)
 
-    def _ports_of(self, node: str) -> list[Port]:
+    def ports_of(self, node: str) -> list[Port]:
+        """Return the node's ports, in the order of its interfaces."""
         return [port for port in self.ports if port.node == node]
+
+    def has_netem(self, port: Port) -> bool:
+        """Return whether packets that arrive at the port pass through netem."""
+        return port.interface in self._ifb
 
     def _set_global_sysctls(self) -> None:
         # These two sysctls are global: they cannot be raised inside a node's namespace.
@@ -278,6 +292,18 @@ class Network:
                 batch += [links.ingress_command(port.interface), *arrives]
         return batch
 
+    def renew_queues(self) -> None:
+        """Replace the queues that remember earlier packets, such as those of the calibration, by new ones."""
+        for node in self.job["nodes"]:
+            batch = [
+                command
+                for port in self.ports_of(node["name"])
+                for command in links.fresh_queue_commands(port.interface, links.leaving(self.job, port))
+            ]
+            if batch:
+                with network_namespace(self.pid(node["name"])):
+                    run(["tc", "-batch", "-"], stdin="\n".join(batch))
+
     def changes(self) -> list[tuple[int, Callable[[], None]]]:
         """Return (time in ns from the start of traffic, function that applies it) for each scheduled change of a link.
 
@@ -300,20 +326,6 @@ class Network:
             return change
 
         return [(at_ns, changer(node, batch)) for (at_ns, node), batch in sorted(batches.items()) if batch]
-
-    def lose_nothing(self) -> None:
-        """Switch off random loss, corruption and duplication on all links, permanently."""
-        for port in self.ports:
-            netem = at_end(links.arriving(self.job, port))["netem"]
-            if netem is None or not (netem["loss"] or netem["corrupt"] or netem["duplicate"]):
-                continue
-            plain: Netem = {**netem, "loss": None, "corrupt": 0.0, "duplicate": 0.0}
-            arguments = " ".join(links.netem_arguments(plain, change=True))
-            with network_namespace(self.pid(port.node)):
-                run(
-                    ["tc", "-batch", "-"],
-                    stdin=f"qdisc change dev {self._ifb[port.interface]} root handle 1: {arguments}",
-                )
 
     def read_qdiscs(self) -> dict[str, list[dict[str, Any]]]:
         """Return node → output of ``tc -j -s qdisc show``."""

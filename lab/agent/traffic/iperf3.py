@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run one iperf3 server and client, and read the state of their data socket shortly before the flow ends."""
+"""Run one iperf3 server and client."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from typing import Any
 
 from lab.agent.process import kill
 from lab.agent.topology.network import Network
-from lab.agent.traffic.sockdiag import Socket, SocketDiagnostics
+from lab.agent.traffic.sockdiag import SocketDiagnostics
 from lab.agent.traffic.transfer import TransferError
-from lab.job.protocol import Flow, FlowResult
-
-INFO_BEFORE_END_NS = 50_000_000
-"""How long before the flow's end the data socket is read, in nanoseconds."""
+from lab.job.protocol import Flow, FlowAccounts, FlowResult
 
 _LISTEN_DEADLINE_S = 10.0
 
@@ -32,9 +29,12 @@ def server_arguments(flow: Flow, address: str) -> list[str]:
     return ["iperf3", "--server", "--one-off", "--bind", address, "--port", str(flow["port"]), "--json"]
 
 
-def client_arguments(flow: Flow, address: str) -> list[str]:
-    """Return the command line of the flow's iperf3 client, which connects to *address*."""
-    arguments = ["iperf3", "--client", address, "--port", str(flow["port"])]
+def client_arguments(flow: Flow, address: str, data_port: int) -> list[str]:
+    """Return the command line of the flow's iperf3 client, which connects to *address*.
+
+    Its data connection uses *data_port*; its control connection uses any other.
+    """
+    arguments = ["iperf3", "--client", address, "--port", str(flow["port"]), "--cport", str(data_port)]
     arguments += ["--udp"] if flow["protocol"] == "udp" else ["--congestion", flow["congestion_control"]]
     arguments += ["--interval", "1", "--json"]
     if flow["limit_bytes"] is not None:
@@ -57,16 +57,15 @@ def client_arguments(flow: Flow, address: str) -> list[str]:
 class Iperf3Flow:
     """A flow that iperf3 sends.  Implements :class:`lab.agent.traffic.transfer.Transfer`."""
 
-    def __init__(self, network: Network, flow: Flow, directory: Path, diagnostics: SocketDiagnostics) -> None:
-        """Start the flow's server; ``diagnostics`` must be those of the node that sends."""
+    def __init__(self, network: Network, flow: Flow, data_port: int, directory: Path) -> None:
+        """Start the flow's server."""
         self.flow = flow
         self._network = network
+        self._data_port = data_port
         self._directory = directory
-        self._diagnostics = diagnostics
         self._client_json = f"iperf3/{flow['name']}.client.json"
         self._server_json = f"iperf3/{flow['name']}.server.json"
-        self._sockets: list[Socket] = []
-        self._sockets_at_ns = 0
+        self._was_given_up = False
         self._is_reverse = flow["initiator"] == "destination"
         self._client_node, self._server_node = ends(flow)
         self._address = network.address_of(self._server_node)
@@ -95,77 +94,64 @@ class Iperf3Flow:
     def begin(self, start_ns: int) -> None: ...
 
     def start(self) -> None:
-        self._client = self._start(self._client_node, client_arguments(self.flow, self._address), self._client_json)
+        self._client = self._start(
+            self._client_node, client_arguments(self.flow, self._address, self._data_port), self._client_json
+        )
 
     def is_running(self) -> bool:
         return self._client is not None and self._client.poll() is None
 
-    def wants_ticks(self) -> bool:
-        # A flow with a byte limit ends at an unknown time, so its socket is read at each tick and the last reading is
-        # kept.
-        return self.flow["limit_bytes"] is not None and self.is_running()
+    def give_up(self) -> None:
+        if self.is_running():
+            assert self._client is not None
+            self._was_given_up = True
+            self._client.terminate()
 
-    def tick(self, now_ns: int) -> None:
-        if self.wants_ticks():
-            self._read_sockets(now_ns)
+    def finish(self) -> None:
+        self.give_up()
+        for process in (self._client, self._server):
+            if process is None:
+                continue
+            try:
+                process.wait(timeout=1 if self._was_given_up else 10)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
 
-    def before_end(self, now_ns: int) -> None:
-        if self.flow["limit_bytes"] is None:
-            self._read_sockets(now_ns)
-
-    def _read_sockets(self, now_ns: int) -> None:
-        if self.flow["protocol"] == "udp":
-            return
-        port = self.flow["port"]
-        connections = self._diagnostics.connections()
-        found = [
-            connection
-            for connection in connections
-            if (connection.local_port if self._is_reverse else connection.remote_port) == port
-        ]
-        # iperf3 has a control connection besides the one for data.  As long as both exist, the flow is still sending.
-        if len(found) > 1 or self.flow["limit_bytes"] is None:
-            self._sockets, self._sockets_at_ns = found, now_ns
-
-    def finish(self, *, is_late: bool) -> None:
-        if is_late:
-            raise TransferError(f"flow {self.flow['name']}: the iperf3 client has not ended in time")
-        try:
-            self._server.wait(timeout=10)
-        except subprocess.TimeoutExpired:
-            raise TransferError(f"flow {self.flow['name']}: the iperf3 server has not ended in time") from None
-
-    def result(self) -> FlowResult:
-        name = self.flow["name"]
+    def result(self, accounts: FlowAccounts) -> FlowResult:
+        self._check()
         sending, receiving = self._client_json, self._server_json
+        addresses = [self._network.address_of(self.flow[end]) for end in ("source", "destination")]
+        ports = [self._data_port, self.flow["port"]]
         if self._is_reverse:
             sending, receiving = receiving, sending
-        report = self._report()
-        connected = report["start"]["connected"][0]
-        local, remote = ("remote", "local") if self._is_reverse else ("local", "remote")
-        ports = (connected[f"{local}_port"], connected[f"{remote}_port"])
-        info, algorithm = self._socket_info(ports)
+            ports.reverse()
+        ended = next((end for end in accounts["sockets"] if end["is_sender"]), None)
         return {
-            "name": name,
+            "name": self.flow["name"],
             "exit_status": 0,
             "client_json": sending,
             "server_json": receiving,
-            "source_address": connected[f"{local}_host"],
+            "source_address": addresses[0],
             "source_port": ports[0],
-            "destination_address": connected[f"{remote}_host"],
+            "destination_address": addresses[1],
             "destination_port": ports[1],
-            "congestion_control": algorithm,
-            "tcp_info": info,
-            "tcp_info_at_ns": self._sockets_at_ns,
+            "congestion_control": ended["congestion_control"] if ended else self.flow["congestion_control"],
+            "tcp_info": ended["tcp_info"] if ended else {},
+            "tcp_info_at_ns": ended["at_ns"] if ended else 0,
+            "accounts": accounts,
+            "was_given_up": self._was_given_up,
         }
 
-    def _report(self) -> dict[str, Any]:
-        """Return the JSON report that the client printed.
+    def _check(self) -> None:
+        """Check that iperf3 has done what it was asked to do, unless it was ended because its time was over.
 
         Raises:
             TransferError: The client printed no JSON, reported an error or failed.
         """
         assert self._client is not None
+        if self._was_given_up:
+            return
         name = self.flow["name"]
         text = (self._directory / self._client_json).read_text(errors="replace")
         try:
@@ -175,27 +161,6 @@ class Iperf3Flow:
         if self._client.returncode != 0 or "error" in report:
             error = report.get("error", f"exit status {self._client.returncode}")
             raise TransferError(f"flow {name}: iperf3 failed: {error}")
-        return report
-
-    def _socket_info(self, ports: tuple[int, int]) -> tuple[dict[str, int], str]:
-        """Return (tcp_info, congestion control) of the data socket with these ports, as it was last read.
-
-        Raises:
-            TransferError: The socket was never seen.
-        """
-        if self.flow["protocol"] == "udp":
-            return {}, "udp"
-        data = next((found for found in self._sockets if (found.local_port, found.remote_port) == ports), None)
-        if data is None:
-            if self.flow["limit_bytes"] is not None:
-                when = "while it was sending; the flow is too short to be observed: let it send more"
-            else:
-                when = f"{INFO_BEFORE_END_NS // 1_000_000} ms before its end"
-            raise TransferError(
-                f"flow {self.flow['name']}: its data socket (local port {ports[0]}) was not found {when}; "
-                f"found these sockets: {self._sockets}"
-            )
-        return data.info, data.congestion_control
 
     def stop(self) -> None:
         kill(self._client, self._server)

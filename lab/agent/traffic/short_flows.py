@@ -15,7 +15,7 @@ from lab.agent.process import is_ready, kill, last_line, start_module, tell
 from lab.agent.topology.network import Network
 from lab.agent.traffic.short_flow_ends import RECEIVED, SENT
 from lab.agent.traffic.transfer import TransferError
-from lab.job.protocol import CollectorResult, Flow, FlowResult
+from lab.job.protocol import CollectorResult, Flow, FlowAccounts, FlowResult
 
 COLLECTOR = "completions"
 """The name under which the rows of all short flows are in the record's ``collectors``."""
@@ -100,20 +100,16 @@ class ShortFlows:
     def start(self) -> None:
         """Do nothing: the client process knows the times of all its flows."""
 
-    def wants_ticks(self) -> bool:
-        return False
-
-    def tick(self, now_ns: int) -> None: ...
-
-    def before_end(self, now_ns: int) -> None: ...
+    def give_up(self) -> None:
+        """Do nothing: short flows have more time than their declared duration to complete."""
 
     def is_running(self) -> bool:
         return self._client is not None and self._client.poll() is None
 
-    def finish(self, *, is_late: bool) -> None:
+    def finish(self) -> None:
         """End both processes and read what they have measured; short flows that are still running are not completed."""
         assert self._client is not None
-        if is_late and self._client.poll() is None:
+        if self._client.poll() is None:
             self._client.send_signal(signal.SIGTERM)
         status = self._client.wait(timeout=60)
         self._server.send_signal(signal.SIGTERM)
@@ -146,7 +142,7 @@ class ShortFlows:
         assert self.flow["arrivals"] is not None
         return self.flow["arrivals"]["bytes"][number]
 
-    def result(self) -> FlowResult:
+    def result(self, accounts: FlowAccounts) -> FlowResult:
         return {
             "name": self.flow["name"],
             "exit_status": 0,
@@ -160,6 +156,8 @@ class ShortFlows:
             "congestion_control": ",".join(sorted(self._congestion)) or self.flow["congestion_control"],
             "tcp_info": {},
             "tcp_info_at_ns": 0,
+            "accounts": accounts,
+            "was_given_up": False,
         }
 
     def completions(self) -> list[Completion]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lab.job.protocol import Flow, FlowResult
+from lab.job.protocol import Flow, FlowAccounts, FlowResult
 
 
 class TransferError(Exception):
@@ -33,27 +33,21 @@ class Transfer(Protocol):
     def start(self) -> None:
         """Start the flow; called at the flow's own start time."""
 
-    def wants_ticks(self) -> bool:
-        """Return whether :meth:`tick` must be called four times a second."""
-
-    def tick(self, now_ns: int) -> None:
-        """Do periodic work; called at least once a second while traffic runs, and four times if it is wanted."""
-
-    def before_end(self, now_ns: int) -> None:
-        """Do work that must be done before the flow ends; called shortly before the flow's declared end."""
+    def give_up(self) -> None:
+        """End the flow if it still runs; called when it should have ended long ago."""
 
     def is_running(self) -> bool:
         """Return whether the flow has been started and has not ended yet."""
 
-    def finish(self, *, is_late: bool) -> None:
-        """Complete the flow after the end of traffic; ``is_late`` means that it is still running after its deadline.
+    def finish(self) -> None:
+        """Complete the flow after the end of traffic, even if it is still running.
 
         Raises:
-            TransferError: The flow has not ended or has failed.
+            TransferError: The flow has failed.
         """
 
-    def result(self) -> FlowResult:
-        """Return the flow's result for the record.
+    def result(self, accounts: FlowAccounts) -> FlowResult:
+        """Return the flow's result for the record; *accounts* is what the kernel saw of it.
 
         Raises:
             TransferError: The flow has no valid result.

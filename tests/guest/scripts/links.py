@@ -31,7 +31,7 @@ def running(job: Job) -> Iterator[Network]:
     try:
         network.start()
         if programs is not None:
-            programs.begin()
+            programs.begin(time.monotonic_ns())
         yield network
     finally:
         network.stop()
@@ -88,7 +88,7 @@ def train(job: Job, packets: int, interval_ns: int, size: int, tos: int = 0) -> 
         changes = network.changes()
         filler = bytes(size - HEADER.size)
         if network.programs is not None:
-            network.programs.begin()
+            network.programs.begin(time.monotonic_ns())
         began = time.monotonic_ns()
         for number in range(packets):
             due = began + number * interval_ns

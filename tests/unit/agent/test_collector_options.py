@@ -8,7 +8,7 @@ import struct
 from pathlib import Path
 
 from lab.agent.collectors.options import settings
-from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.registry import ALWAYS, COLLECTORS, RECORDERS
 from lab.engine.selftest import self_test_job
 from lab.experiment.schema.collect import Collect
 
@@ -54,12 +54,15 @@ def test_every_collector_is_known_everywhere() -> None:
     assert list(self_test_job()["collectors"]) == names
     sources = Path(__file__).parents[3] / "bpf"
     files = {path.name.split(".")[0] for path in sources.glob("*.bpf.c")}
-    # links.bpf.c belongs to lab/agent/topology/link_programs.py; interrupted.bpf.c is part of every collector.
-    assert sorted(files - {"links", "interrupted"}) == sorted(names)
-    for name, collector in COLLECTORS.items():
+    # links.bpf.c belongs to lab/agent/topology/link_programs.py; interrupted.bpf.c is part of every collector, and the
+    # others are what accounts.bpf.c and sockets.bpf.c follow.
+    assert sorted(files - {"links", "interrupted", "flows", "control"}) == sorted(RECORDERS)
+    assert set(RECORDERS) - set(names) == set(ALWAYS)
+    for name, collector in RECORDERS.items():
         source = (sources / f"{name}.bpf.c").read_text()
         for hook in collector.hooks:
             plain = f"\nint {hook.program}(struct bpf_raw_tracepoint_args *ctx)"
             both = rf"\nFIRST_PROGRAM\({hook.program}, (\d)\)\nSECOND_PROGRAM\({hook.program}, \1\)\n"
             assert re.search(both, source) if hook.is_interruptible else plain in source
-        assert all(re.search(rf"^BPF_\w+\(.*\b{table}\b", source, re.MULTILINE) for table in collector.memory), name
+        used = "".join((sources / f"{file}.bpf.c").read_text() for file in (*collector.follows, name))
+        assert all(re.search(rf"^BPF_\w+\(.*\b{table}\b", used, re.MULTILINE) for table in collector.memory), name
