@@ -114,19 +114,82 @@ class RawTrial:
         return [row for row in rows if (row["flow"], row["end"], row["is_transmit"]) == (flow, "source", "receive")]
 
     def sending(self, flow: str) -> list[Row]:
-        """Those of the time that iperf3 sent: from the first row on."""
-        rows = self.acks(flow)
-        seconds = self.iperf3(flow, "client")["end"]["sum_sent"]["seconds"]
-        return [row for row in rows if row["t"] <= rows[0]["t"] + round(seconds * 1e9)]
+        """Those of the flow's declared time."""
+        asked = next(one for one in self.job["flows"] if one["name"] == flow)
+        start, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
+        return [row for row in self.acks(flow) if start <= row["t"] <= end]
 
     def goodput_bps(self, flow: str) -> float:
-        """Return the receiver's bytes over its time; of short flows, over first beginning to last end."""
+        """Return the bytes that arrived over the time of their arrival; of short flows, over begin to last end."""
         if flow in {asked["name"] for asked in self.job["flows"] if asked["arrivals"]}:
             own = [row for row in self.rows("completions") if row["group"] == flow]
             ends = [row["t"] + row["fct_ns"] for row in own if row["fct_ns"]]
             return float(sum(row["bytes"] for row in own) * 8e9 / (max(ends) - own[0]["t"]))
-        total = self.iperf3(flow, "server")["end"]["sum_received"]
-        return float(total["bytes"] * 8 / total["seconds"])
+        total = self.counted(flow, "arrived")
+        payload = total["bytes"] - total["again_bytes"]
+        since, until, has_waited = self._time_of(flow)
+        return float((payload - (0 if has_waited else total["first_bytes"])) * 8e9 / (until - since))
+
+    def goodput_interval_s(self, flow: str) -> float:
+        """Return the time by which :meth:`goodput_bps` divides."""
+        begins, ends, _ = self._time_of(flow)
+        return (ends - begins) / 1e9
+
+    def _time_of(self, flow: str) -> tuple[int, int, bool]:
+        """Return from when to when a flow's goodput is measured, and whether it waited for its first packet."""
+        asked = next(one for one in self.job["flows"] if one["name"] == flow)
+        arrived, sent = self.counted(flow, "arrived"), self.counted(flow, "sent")
+        begins, ends = arrived["first_ns"], arrived["last_ns"]
+        delays = [
+            way[1]["netem"]["delay_ns"] for way in self._way(asked["source"], asked["destination"]) if way[1]["netem"]
+        ]
+        earliest = sent["first_ns"] + sum(delays)
+        has_waited = begins - earliest > asked["duration_ns"] / 10
+        declared_end = asked["start_ns"] + asked["duration_ns"]
+        if asked["limit_bytes"] is None and declared_end - ends > asked["duration_ns"] / 10:
+            ends = declared_end
+        return (earliest if has_waited else begins), ends, has_waited
+
+    def lost_share(self, flow: str) -> float:
+        """Return the share of the packets of *flow* of which no copy arrived, before or after its declared end."""
+        sides = self._result(flow)["accounts"]["sides"]
+        sent, arrived = sides["sent"]["all"], sides["arrived"]["all"]
+        return float((sent["packets"] - arrived["packets"] + arrived["again_packets"]) / sent["packets"])
+
+    def bottleneck(self, flow: str) -> tuple[str, str] | None:
+        """Return the link with the lowest rate that the data of *flow* pass, and the node where they enter it."""
+        asked = next(one for one in self.job["flows"] if one["name"] == flow)
+        found = [
+            (direction["rate_bps"], link["name"], start)
+            for link, direction, start in self._way(asked["source"], asked["destination"])
+            if direction["rate_bps"] is not None
+        ]
+        return min(found)[1:] if found else None
+
+    def _way(self, source: str, destination: str) -> list[tuple[Any, Any, str]]:
+        """Return the links from *source* to *destination*, with their direction and the node where they are entered."""
+        ways: dict[str, list[tuple[Any, Any, str]]] = {source: []}
+        queue = [source]
+        for node in queue:
+            for link in self.job["links"]:
+                for start, end, direction in ((link["a"], link["b"], "ab"), (link["b"], link["a"], "ba")):
+                    if start == node and end not in ways:
+                        ways[end] = [*ways[node], (link, link[direction], start)]
+                        queue.append(end)
+        return ways[destination]
+
+    def counted(self, flow: str, side: str) -> dict[str, Any]:
+        """Return what the kernel counted of *flow* on a side within its declared time."""
+        found: dict[str, Any] = self._result(flow)["accounts"]["sides"][side]["declared"]
+        return found
+
+    def tcp_info(self, flow: str) -> dict[str, int]:
+        found: dict[str, int] = self._result(flow)["tcp_info"]
+        return found
+
+    def _result(self, flow: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(one for one in self.record["flows"] if one["name"] == flow)
+        return found
 
     def base_rtt_us(self, flow: str) -> float:
         asked = next(one for one in self.job["flows"] if one["name"] == flow)
