@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.measure import trial_of
-from lab.analysis import iperf
+from lab.analysis.volume import arrived
 from lab.engine.vm.engine import VmEngine
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
@@ -53,9 +53,8 @@ def measure(engine: VmEngine, collect: str) -> dict[str, Any]:
         record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
         if record["status"] != "ok":
             raise SystemExit(f"{collect}: {record['error']}")
-        server = json.loads((directory / record["flows"][0]["server_json"]).read_text(encoding="utf-8"))
     return {
-        "goodput_bps": iperf.received(server).bps,
+        "goodput_bps": arrived(record["flows"][0], trial.job["flows"][0]).bps,
         "busy_ns": record["cpu"]["busy_ns"],
         "busy_share": record["cpu"]["busy_ns"] / record["cpu"]["total_ns"],
         "rows": sum(collector["rows"] for collector in record["collectors"].values()),

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.memory import PeakMemory
-from lab.analysis import iperf
+from lab.analysis.volume import arrived
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.engine import VmEngine
 from lab.engine.vm.template import build_template
@@ -101,8 +101,7 @@ async def run_trial(engine: VmEngine, trial: Trial, worker: int = 0, sample: Cal
         record: Record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
         if record["status"] != "ok":
             raise SystemExit(f"trial {trial.id} failed: {record['error']}")
-        servers = [json.loads((directory / flow["server_json"]).read_text()) for flow in record["flows"]]
-    goodput_bps = sum(iperf.received(server).bps for server in servers)
+    goodput_bps = sum(arrived(flow, asked).bps for flow, asked in zip(record["flows"], trial.job["flows"], strict=True))
     return Timed(wall_s, record["cpu"]["busy_ns"] / record["cpu"]["total_ns"], goodput_bps)
 
 

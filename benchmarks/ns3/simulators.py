@@ -15,7 +15,7 @@ from typing import Any
 from benchmarks.ns3 import cpu_time
 from benchmarks.ns3.program import Ns3
 from benchmarks.ns3.scenario import DELAY_NS, FIRST_LINK, FIRST_ROUTER, SECOND_ROUTER, Scenario, job_of
-from lab.analysis import iperf
+from lab.analysis.volume import arrived
 from lab.engine.base import processor_of
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
@@ -127,11 +127,12 @@ class LabSimulator(Simulator):
         record: Record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
         if record["status"] != "ok":
             raise RuntimeError(f"{self.name}: {record['error']}")
-        servers = [json.loads((directory / flow["server_json"]).read_text()) for flow in record["flows"]]
         return Outcome(
             packets=_sent_by(record, FIRST_ROUTER),
             ack_packets=_sent_by(record, SECOND_ROUTER),
-            goodput_bps=sum(iperf.received(server).bps for server in servers),
+            goodput_bps=sum(
+                arrived(flow, asked).bps for flow, asked in zip(record["flows"], job["flows"], strict=True)
+            ),
         )
 
 

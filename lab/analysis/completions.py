@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.iperf import Volume
+from lab.analysis.volume import Volume
 
 
 @dataclass(frozen=True)

@@ -9,9 +9,9 @@ from typing import Any
 
 from lab.analysis.ack_samples import AckSamples
 from lab.analysis.completions import Completions
-from lab.analysis.iperf import Volume, received, sent
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
-from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record
+from lab.analysis.volume import Volume, arrived, datagrams_lost_share, volume
+from lab.job.protocol import AccountTotal, Flow, FlowResult, Job, PathCalibration, Record
 
 
 @dataclass(frozen=True)
@@ -23,9 +23,9 @@ class MeasuredFlow:
     result: FlowResult
     """The flow as the record describes it."""
     client: dict[str, Any]
-    """The complete iperf3 output of the end that sends data; empty for short flows."""
+    """The complete iperf3 output of the end that sends data; empty if there is none, as for short flows."""
     server: dict[str, Any]
-    """The complete iperf3 output of the end that receives data; empty for short flows."""
+    """The complete iperf3 output of the end that receives data; empty if there is none, as for short flows."""
     samples: AckSamples | None
     """All tcp_probe rows of the data socket; None for UDP and short flows, and if tcp_probe was not recorded."""
     path: FlowPath
@@ -51,40 +51,72 @@ class MeasuredFlow:
         return self.is_iperf and self.asked["protocol"] == "tcp"
 
     @property
-    def received(self) -> Volume:
-        """What the receiver got.
+    def start_ns(self) -> int:
+        """The declared start of the flow, in nanoseconds since the start of traffic."""
+        return self.asked["start_ns"]
 
-        Raises:
-            ValueError: iperf3's output contains no result.
-        """
-        return self.completions.received() if self.completions is not None else received(self.server)
+    @property
+    def end_ns(self) -> int:
+        """The declared end of the flow, in nanoseconds since the start of traffic."""
+        return self.asked["start_ns"] + self.asked["duration_ns"]
+
+    @property
+    def received(self) -> Volume:
+        """The payload that arrived at the receiver within the flow's declared time."""
+        if self.completions is not None:
+            return self.completions.received()
+        return arrived(self.result, self.asked, self.path.transit_ns)
 
     @property
     def sent(self) -> Volume:
-        """What the sender wrote; for short flows, what the receiver got.
+        """The payload that left the sender within the flow's declared time; for short flows, what the receiver got."""
+        if self.completions is not None:
+            return self.completions.received()
+        return volume(self._declared("sent"))
 
-        Raises:
-            ValueError: iperf3's output contains no result.
+    @property
+    def retransmitted_segments(self) -> int:
+        """The number of segments that the sender's TCP sent again until its connection ended.
+
+        If the socket was never read, this is the number of segments that left the sender again.  It can be larger:
+        where the sender's own interface has a queue, TCP also sends again what this queue has dropped, and does not
+        call it a retransmission.
         """
-        return self.completions.received() if self.completions is not None else sent(self.client)
+        return self.result["tcp_info"].get("total_retrans", self.left_again_segments)
+
+    @property
+    def left_again_segments(self) -> int:
+        """The number of segments that left the sender again within the flow's declared time."""
+        return self._declared("sent")["again_packets"]
+
+    @property
+    def delivered_bytes(self) -> int:
+        """The payload that the receiver's TCP delivered in order within the flow's declared time, in bytes."""
+        return self._declared("delivered")["bytes"]
+
+    @property
+    def lost_share(self) -> float | None:
+        """The share of all packets that left the sender of which no copy reached the receiver; None if none left."""
+        sides = self.result["accounts"]["sides"]
+        return datagrams_lost_share(sides["sent"]["all"], sides["arrived"]["all"])
+
+    def _declared(self, side: str) -> AccountTotal:
+        return self.result["accounts"]["sides"][side]["declared"]
 
     @cached_property
     def sending(self) -> AckSamples | None:
-        """The tcp_probe rows of the time during which iperf3 sent, counted from the first row.
-
-        iperf3 exchanges parameters with its server before it starts its clock, which takes some round trips from the
-        declared start of the flow.  The first ACK of the data socket arrives at about the time the clock starts.
-        """
+        """The tcp_probe rows of the flow's declared time; of a flow with an amount of data, until it had sent them."""
         if self.samples is None or not len(self.samples):
             return self.samples
-        start_ns = int(self.samples.time_ns[0])
-        return self.samples.between(start_ns, start_ns + round(self.sent.seconds * 1e9))
+        end_ns = self.end_ns
+        if self.asked["limit_bytes"] is not None:
+            end_ns = self._declared("arrived_backward")["last_ns"] or self._declared("sent")["last_ns"] or end_ns
+        return self.samples.between(self.start_ns, end_ns)
 
     @property
     def mean_rate_bps(self) -> int | None:
         """Mean declared rate of the bottleneck while the flow ran, in bit/s; None if the path has no rate limit."""
-        start = self.asked["start_ns"]
-        return self.path.mean_rate_bps(start, start + self.asked["duration_ns"])
+        return self.path.mean_rate_bps(self.start_ns, self.end_ns)
 
     @property
     def base_rtt_us(self) -> float | None:

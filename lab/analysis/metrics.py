@@ -3,9 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.analysis import iperf
 from lab.analysis.ack_samples import (
     AckSamples,
     acked_bytes,
@@ -23,8 +23,8 @@ from lab.analysis.statistics import jain_index
 class FlowMetrics:
     """The metrics of one flow.  None means that a value was not measured, or is meaningless for this flow.
 
-    Means and quantiles of srtt and cwnd are taken over *time*, not over ACKs: each sample is weighted by
-    how long it was in force.  They cover the whole time that iperf3 sent, slow start included.
+    All values are those of the flow's declared time, slow start included.  Means and quantiles of srtt and cwnd are
+    taken over *time*, not over ACKs: each sample is weighted by how long it was in force.
     """
 
     flow: str
@@ -43,18 +43,19 @@ class FlowMetrics:
     """Duration of the flow as the job asks for it, in seconds."""
 
     goodput_bps: float
-    """Payload that the receiving iperf3 read, divided by its own time, in bit/s."""
-    goodput_interval_s: float
-    """The receiver's own time, by which goodput is divided, in seconds."""
-    goodput_bytes: int
-    """Payload that the receiving iperf3 read, in bytes.
+    """Payload that arrived at the receiver, divided by the time from its first to its last packet, in bit/s.
 
-    iperf3 reads blocks of ``--length`` bytes (128 KiB by default) and does not count a partial block.
+    The kernel counts it at the receiver's transport protocol, without further copies of packets.  The first packet is
+    not counted, because it came before any of this time had passed.
     """
+    goodput_interval_s: float
+    """The time from the first to the last packet that arrived, by which goodput is divided, in seconds."""
+    goodput_bytes: int
+    """Payload that arrived at the receiver, without further copies of packets, in bytes."""
     acked_bps: float | None
-    """Payload acknowledged while iperf3 sent, from the rows of tcp_probe, in bit/s; not rounded to iperf3's blocks."""
+    """Payload acknowledged, from the rows of tcp_probe, in bit/s."""
     sender_bps: float
-    """Payload that the sending iperf3 wrote, in bit/s; it includes what only filled the send buffer."""
+    """Payload that left the sender for the first time, in bit/s, over the time from its first to its last packet."""
     bottleneck_bps: int | None
     """Declared rate of the bottleneck in bit/s, averaged over the flow's duration; None without a rate limit."""
     declared_loss: float
@@ -69,7 +70,7 @@ class FlowMetrics:
     """Share of a full frame that is payload: the largest possible ``share_of_link``."""
 
     retransmits: int | None
-    """Number of retransmitted segments (from the sending iperf3, which reads the kernel's tcpi_total_retrans)."""
+    """Number of segments that the sender's TCP sent again (tcp_info: total_retrans); None for UDP."""
     retransmitted_share: float | None
     """Retransmitted segments as a share of all data segments sent (tcp_info: total_retrans / data_segs_out)."""
     window_reductions: int | None
@@ -108,29 +109,38 @@ class FlowMetrics:
     """Share of the busy time during which the send buffer was the limit (tcp_info)."""
 
     jain_index: float | None
-    """Jain's fairness index of the goodput of all TCP flows of the trial, short flows excluded.
+    """Jain's fairness index of the goodput of all TCP flows with the same bottleneck, in the same direction.
 
-    None if there is only one such flow.
+    Short flows are excluded.  None if there is only one such flow.
     """
     fct_median_us: float | None
     """Median completion time of short flows, in microseconds; flows that did not complete are left out."""
     fct_p95_us: float | None
     """p95 of the completion times of short flows, in microseconds; flows that did not complete are left out."""
     datagrams_lost_share: float | None
-    """Share of a UDP flow's packets that were lost, as the receiving iperf3 counts them."""
+    """Share of the packets that left a UDP flow's sender of which no copy reached the receiver."""
     cpu_busy_share: float | None
     """Share of the time with traffic during which the processor that ran the whole topology was busy."""
 
 
 def trial_metrics(trial: MeasuredTrial) -> list[FlowMetrics]:
-    """Return the metrics of every flow, in the job's order.
+    """Return the metrics of every flow, in the job's order."""
+    fairness = _fairness(trial.bulk_flows)
+    return [_flow_metrics(trial, flow, fairness.get(flow.name)) for flow in trial.flows]
 
-    Raises:
-        ValueError: One end of a flow reported no result.
-    """
-    goodputs = [flow.received.bps for flow in trial.bulk_flows]
-    fairness = jain_index(goodputs) if len(goodputs) > 1 else None
-    return [_flow_metrics(trial, flow, fairness) for flow in trial.flows]
+
+def _fairness(flows: Sequence[MeasuredFlow]) -> dict[str, float | None]:
+    """Return name of a flow → Jain's index over it and the other *flows* with the same bottleneck, if there are any."""
+    sharing: dict[tuple[str, str] | None, list[MeasuredFlow]] = {}
+    for flow in flows:
+        hop = flow.path.bottleneck
+        sharing.setdefault((hop.link, hop.direction_name) if hop else None, []).append(flow)
+    return {
+        flow.name: jain_index([other.received.bps for other in together])
+        for together in sharing.values()
+        if len(together) > 1
+        for flow in together
+    }
 
 
 def uses_ssthresh(congestion_control: str) -> bool:
@@ -179,7 +189,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
         sndbuf_limited_share=_share(info.get("sndbuf_limited"), busy_us),
-        jain_index=fairness if flow.is_bulk else None,
+        jain_index=fairness,
         fct_median_us=_completion_us(flow, 0.5),
         fct_p95_us=_completion_us(flow, 0.95),
         datagrams_lost_share=_datagrams_lost(flow),
@@ -190,7 +200,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
 def _retransmits(flow: MeasuredFlow) -> int | None:
     if flow.completions is not None:
         return int(flow.completions.retransmissions.sum())
-    return iperf.sender_statistics(flow.client).retransmits
+    return flow.retransmitted_segments if flow.is_bulk else None
 
 
 @dataclass(frozen=True)
@@ -225,7 +235,7 @@ def _completion_us(flow: MeasuredFlow, share: float) -> float | None:
 
 
 def _datagrams_lost(flow: MeasuredFlow) -> float | None:
-    return iperf.datagrams_lost_share(flow.server) if flow.asked["protocol"] == "udp" else None
+    return flow.lost_share if flow.asked["protocol"] == "udp" else None
 
 
 def _window_reductions(samples: AckSamples | None, congestion_control: str) -> int | None:

@@ -46,6 +46,11 @@ class FlowPath:
         return sum(hop.direction["netem"]["delay_ns"] for hop in self.forward + self.backward if hop.direction["netem"])
 
     @property
+    def transit_ns(self) -> int:
+        """The sum of the declared delays of the path of the data, in nanoseconds."""
+        return sum(hop.direction["netem"]["delay_ns"] for hop in self.forward if hop.direction["netem"])
+
+    @property
     def loss(self) -> float:
         """The long-term share of data packets that are lost at random on the forward path."""
         return _loss(self.forward)

@@ -1,15 +1,16 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Turn samples into curves: goodput in bins, and fewer points that look the same in a figure."""
+"""Turn measurements into curves: rates in bins, and fewer points that look the same in a figure."""
 
 from __future__ import annotations
 
 import math
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.ack_samples import AckSamples, Floats, unwrap32
+from lab.analysis.ack_samples import Floats, Integers
 
 MIN_BIN_NS = 100_000_000
 MAX_BINS = 300
@@ -25,25 +26,35 @@ def bin_width_ns(duration_ns: int, rtt_us: float) -> int:
     return math.ceil(least / 10_000_000) * 10_000_000
 
 
-def goodput_series(samples: AckSamples, start_ns: int, end_ns: int, width_ns: int) -> tuple[Floats, Floats]:
-    """Return the middles of bins of *width_ns* in seconds, and the goodput in each bin in bit/s.
+@dataclass(frozen=True)
+class Bins:
+    """The payload that arrived of a flow, in bins of equal width; bins in which nothing arrived are left out."""
 
-    The bytes that an ACK acknowledges are spread evenly over the time since snd_una last moved.  The reason is that
-    snd_una stands still while a segment is missing, although later segments arrive (and are selectively
-    acknowledged).  The ACK for the missing segment then acknowledges all of them at once, and without the spreading
-    goodput would seem to exceed the link's rate.
+    start_ns: Integers
+    """Start of each bin, in nanoseconds since the start of traffic, ascending."""
+    bytes: Integers
+    """Payload that arrived in each bin, without further copies of packets, in bytes."""
+    width_ns: int
+
+
+def rate_series(bins: Bins, start_ns: int, end_ns: int, width_ns: int) -> tuple[Floats, Floats]:
+    """Return the middles of bins of *width_ns* in seconds, and the rate at which payload arrived in each, in bit/s.
+
+    *width_ns* is wider than the bins of *bins*.  On a slow link a bin holds a packet or none.  So that the rate does
+    not jump, what arrived in a bin is spread over the time since the bin before, unless nothing arrived for longer than
+    *width_ns*: then the flow was interrupted.
 
     A last bin that is shorter than *width_ns* is left out.
     """
     edges = np.arange(start_ns, end_ns + 1, width_ns, dtype=np.int64)
-    acked = unwrap32(samples.snd_una)
-    moved = np.flatnonzero(np.diff(acked) > 0)
-    if len(edges) < 2 or not len(moved):
+    if len(edges) < 2 or not len(bins.start_ns):
         return np.zeros(0), np.zeros(0)
-    # A row contains the values from before its own ACK, so row i+1 shows what the ACK of row i acknowledged.
-    times = np.concatenate([samples.time_ns[:1], samples.time_ns[moved]])
-    delivered = np.interp(edges, times, np.concatenate([acked[:1], acked[moved + 1]]))
-    rate: Floats = np.diff(delivered) * 8e9 / width_ns
+    ends = bins.start_ns + bins.width_ns
+    begins = np.concatenate([bins.start_ns[:1], np.where(np.diff(ends) <= width_ns, ends[:-1], bins.start_ns[1:])])
+    times = np.stack([begins, ends], axis=1).reshape(-1)
+    total = np.cumsum(bins.bytes)
+    arrived = np.stack([total - bins.bytes, total], axis=1).reshape(-1)
+    rate: Floats = np.diff(np.interp(edges, times, arrived)) * 8e9 / width_ns
     middles: Floats = (edges[:-1].astype(np.float64) + width_ns / 2) / 1e9
     return middles, rate
 

@@ -20,13 +20,17 @@ from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.completions import Completions
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
-from lab.analysis.series import bin_width_ns, decimate, goodput_series
+from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.evaluation.axes import RunAxis, axes_of
 from lab.store.run import Run
 from lab.store.trial import TrialResult
 
 TCP_PROBE = "tcp_probe"
 """Name of the collector that records a row for each ACK."""
+ACCOUNTS = "accounts"
+"""Name of the table of what each flow sent and what arrived of it, in bins of time."""
+ACCOUNTS_BIN_NS = 10_000_000
+"""Width of these bins, in nanoseconds."""
 COMPLETIONS = "completions"
 """Name of the table of short flows."""
 
@@ -51,7 +55,7 @@ class FlowCurves:
     srtt: Curve
     """Smoothed RTT, in milliseconds."""
     goodput: Curve
-    """Goodput in bins, in Mbit/s."""
+    """Rate at which payload arrived at the receiver, in bins, in Mbit/s."""
     bin_s: float
     """Width of the bins of :attr:`goodput`, in seconds."""
 
@@ -88,7 +92,8 @@ def measure(trial: TrialResult) -> MeasuredTrial:
         if asked["arrivals"] is not None:
             flows.append(measured_flow(job, record, name, {}, {}, None, completions_of(trial, name)))
             continue
-        client, server = trial.iperf3(name, "client"), trial.iperf3(name, "server")
+        given_up = {flow["name"] for flow in record["flows"] if flow["was_given_up"]}
+        client, server = ({}, {}) if name in given_up else (trial.iperf3(name, "client"), trial.iperf3(name, "server"))
         is_tcp = asked["protocol"] == "tcp"
         flows.append(measured_flow(job, record, name, client, server, samples if is_tcp else None))
     return MeasuredTrial(job, record, tuple(flows), unmatched)
@@ -107,8 +112,9 @@ def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
         checks, metrics = judge(measured), trial_metrics(measured)
     except ValueError as exc:
         return EvaluatedTrial(trial, checks=(_unreadable(exc),))
+    arrivals = arrivals_of(trial)
     curves = {
-        flow.name: _curves(flow.sending, flow)
+        flow.name: _curves(flow.sending, flow, arrivals[flow.name])
         for flow in measured.flows
         if flow.sending is not None and len(flow.sending)
     }
@@ -191,11 +197,25 @@ def completions_of(trial: TrialResult, group: str) -> Completions:
     return Completions(*columns)
 
 
-def _curves(samples: AckSamples, flow: MeasuredFlow) -> FlowCurves:
+def arrivals_of(trial: TrialResult) -> dict[str, Bins]:
+    """Return what arrived of each flow, by its name."""
+    table = trial.collected(ACCOUNTS, ["time_ns", "flow", "side", "bytes", "again_bytes"])
+    table = table.filter(pc.equal(table.column("side"), "arrived"))
+    found = {}
+    for flow in trial.job["flows"]:
+        own = table.filter(pc.equal(table.column("flow"), flow["name"]))
+        times, payload, again = (
+            own.column(name).to_numpy().astype(np.int64) for name in ("time_ns", "bytes", "again_bytes")
+        )
+        has_any = payload > again
+        found[flow["name"]] = Bins(times[has_any], (payload - again)[has_any], ACCOUNTS_BIN_NS)
+    return found
+
+
+def _curves(samples: AckSamples, flow: MeasuredFlow, arrivals: Bins) -> FlowCurves:
     seconds = samples.time_ns / 1e9
-    start_ns, duration_ns = int(samples.time_ns[0]), round(flow.sent.seconds * 1e9)
-    width_ns = bin_width_ns(duration_ns, flow.base_rtt_us or 0.0)
-    middles, goodput = goodput_series(samples, start_ns, start_ns + duration_ns, width_ns)
+    width_ns = bin_width_ns(flow.asked["duration_ns"], flow.base_rtt_us or 0.0)
+    middles, goodput = rate_series(arrivals, flow.start_ns, flow.end_ns, width_ns)
     measured = samples.srtt_us > 0
     threshold = None
     if uses_ssthresh(flow.result["congestion_control"]):

@@ -112,8 +112,8 @@ def test_segments_are_those_received(run_dir: Path) -> None:
         stored = pq.read_table(trial / "packets.parquet").num_rows
         lines = [line for line in table(run_dir, "segments") if line["trial"] == trial.name]
         assert sum(int(line["segments"]) for line in lines) == stored
-        # Each of the two connections has a SYN and a SYN-ACK.
-        assert sum(int(line["SYN"]) for line in lines) >= 4
+        # The connection for data has a SYN and a SYN-ACK.
+        assert sum(int(line["SYN"]) for line in lines) >= 2
 
 
 def test_each_section_is_on_the_page(run_dir: Path) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Callable
 
@@ -23,7 +22,6 @@ def flow_checks(trial: MeasuredTrial) -> list[Check]:
         congestion_control(trial),
         iperf_finished(trial),
         short_flows(trial),
-        iperf_intervals(trial),
         flow_duration(trial),
         long_enough(trial),
         receive_window(trial),
@@ -60,6 +58,8 @@ def iperf_finished(trial: MeasuredTrial) -> Check:
     findings = []
     for flow in trial.iperf_flows:
         status, failure = flow.result["exit_status"], iperf.error(flow.client) or iperf.error(flow.server)
+        if flow.result["was_given_up"]:
+            failure = None  # It says that it was interrupted.
         if status or failure:
             reason = f"exit status {status}, {failure or 'no message'}"
             findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {reason}"))
@@ -100,65 +100,37 @@ def short_flows(trial: MeasuredTrial) -> Check:
     )
 
 
-def iperf_intervals(trial: MeasuredTrial) -> Check:
-    """Check that iperf3 reported all its intervals, without gaps.
-
-    iperf3 may stall or end early and still print a result.  See pitfall 9 in docs/explanation/pitfalls.md.
-    """
-    findings = []
-    for flow in trial.iperf_flows:
-        seconds, length = flow.asked["duration_ns"] / 1e9, iperf.asked_interval_seconds(flow.client)
-        reported = iperf.intervals(flow.client)
-        if length is None or not reported:
-            findings.append(Finding("invalid", "one interval or more", f"{flow.name}: none"))
-            continue
-        expected = max(1, int(min(seconds, flow.sent.seconds) / length))
-        gap = max((b.start_s - a.end_s for a, b in itertools.pairwise(reported)), default=0.0)
-        complete = len(reported) >= expected and gap < 0.1 * length
-        found = f"{len(reported)} intervals of {length:g} s"
-        findings.append(
-            Finding(
-                "ok" if complete else "invalid",
-                f"{expected} intervals of {length:g} s",
-                found if complete else f"{flow.name}: {found}",
-            )
-        )
-    return combine(
-        "iperf3-intervals",
-        "iperf3's intervals are complete",
-        findings,
-        threshold="invalid: fewer intervals than expected, or a gap of at least a tenth of an interval",
-        meaning="Missing intervals show that iperf3 stalled or was cut off.",
-    )
-
-
 def flow_duration(trial: MeasuredTrial) -> Check:
-    """Check that both ends took the time, or transferred the amount of data, that the experiment asks for.
+    """Check that each flow began when the experiment asks for it, and sent until its declared end, or all of its data.
 
-    iperf3 reads ``--time`` as a whole number and silently drops a fraction.
+    iperf3 reads ``--time`` as a whole number and silently drops a fraction.  A connection that cannot be opened in time
+    delays the start of its flow.
     """
     findings = []
     for flow in trial.iperf_flows:
         if flow.asked["limit_bytes"] is not None:
             findings.append(_amount(flow, flow.asked["limit_bytes"]))
             continue
-        asked = flow.asked["duration_ns"] / 1e9
-        sender, receiver = flow.sent.seconds, flow.received.seconds
-        off = abs(sender - asked) / asked
-        # The receiver stops when it learns that the sender has finished: about one round trip through the queue later.
-        drained = receiver - sender > max(0.05 * asked, 0.5)
-        verdict: Verdict = worst([graded(off, 0.02, 0.10), "warn" if drained else "ok"])
+        sent = flow.result["accounts"]["sides"]["sent"]["all"]
+        asked = flow.asked["duration_ns"]
+        asked_text = f"data from {flow.start_ns / 1e9:g} s to {flow.end_ns / 1e9:g} s"
+        if sent["first_ns"] is None or sent["last_ns"] is None:
+            findings.append(Finding("invalid", asked_text, f"{flow.name}: no data were sent"))
+            continue
+        late, early = sent["first_ns"] - flow.start_ns, flow.end_ns - sent["last_ns"]
+        verdict = worst([graded(late / asked, 0.02, 0.10), "warn" if early > 0.10 * asked else "ok"])
         who = f"{flow.name}: " if verdict != "ok" else ""
-        findings.append(Finding(verdict, f"{asked:g} s", f"{who}{sender:.3f} s sending, {receiver:.3f} s receiving"))
+        found = f"{who}data from {sent['first_ns'] / 1e9:.3f} s to {sent['last_ns'] / 1e9:.3f} s"
+        findings.append(Finding(verdict, asked_text, found))
     return combine(
         "flow-duration",
         "Duration of the flows",
         findings,
-        threshold="warn: the sending time is off by more than 2 %, or receiving took longer than sending by more than "
-        "0.5 s and more than 5 % of the duration; invalid: the sending time is off by more than 10 %, or a flow with "
-        "an amount of data delivered less than that, or over two blocks more",
-        meaning="Goodput is the number of bytes divided by the receiver's own time. A flow that was cut short or took "
-        "too long cannot be compared with others.",
+        threshold="warn: the first packet left more than 2 % of the duration after the declared start, or the last one "
+        "more than 10 % before the declared end; invalid: the first packet left more than 10 % of the duration late, "
+        "no data were sent, or a flow with an amount of data delivered less than that, or over two blocks more",
+        meaning="All figures of a flow are those of its declared time. A flow that began late or was cut short cannot "
+        "be compared with others.",
     )
 
 
@@ -239,7 +211,7 @@ def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str
 
 
 def instruments(trial: MeasuredTrial) -> Check:
-    """Check that tcp_probe, iperf3 and tcp_info agree on bytes, retransmissions and smoothed RTT.
+    """Check that tcp_probe, iperf3 and tcp_info agree with what the kernel counted of the flow.
 
     iperf3 does not report everything, and a collector can lose events.  See pitfalls 9 and 12 in
     docs/explanation/pitfalls.md.
@@ -249,11 +221,18 @@ def instruments(trial: MeasuredTrial) -> Check:
         "instruments-agree",
         "tcp_probe, iperf3 and tcp_info agree",
         findings,
-        threshold="delivered bytes: warn if they differ by more than 1 % + one window + two blocks of iperf3, invalid "
-        "if by more than four times that; retransmissions: warn if they differ by more than 5 % + 10; smoothed RTT: "
-        "warn if it differs by more than 10 % + 1 ms; invalid: fewer than two rows of tcp_probe",
+        threshold="delivered bytes: warn if the rows of tcp_probe differ by more than 1 % + one window, invalid if by "
+        "more than four times that; warn if iperf3 differs by more than 1 % + two blocks + what was in flight at the "
+        "end; retransmissions: warn if they differ by more than 5 % + 10; smoothed RTT: warn if it differs by more "
+        "than 10 % + 1 ms; invalid: fewer than two rows of tcp_probe",
         meaning="If independent instruments disagree, one of them misses events or mixes them up.",
     )
+
+
+def _has_own_queue(trial: MeasuredTrial, host: str) -> bool:
+    """Return whether the experiment sets a queueing discipline on the host's own interfaces."""
+    settings = next(node.get("settings") for node in trial.job["nodes"] if node["name"] == host)
+    return settings is not None and settings["queue"] is not None
 
 
 def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
@@ -267,9 +246,9 @@ def _instruments_of(trial: MeasuredTrial, flow: MeasuredFlow) -> list[Finding]:
             agreement.delivered_bytes(flow, trial.mss) if is_whole else None,
             lambda reading: graded(reading.excess, 1, 4),
         ),
-        # A flow that sends an amount of data may end some time after tcp_info was read.
+        (agreement.read_by_iperf3(flow, trial.mss), lambda reading: "ok" if reading.agrees else "warn"),
         (
-            None if flow.asked["limit_bytes"] else agreement.retransmissions(flow),
+            agreement.retransmissions(flow, has_own_queue=_has_own_queue(trial, flow.asked["source"])),
             lambda reading: "ok" if reading.agrees else "warn",
         ),
         (agreement.smoothed_rtt(flow), lambda reading: "ok" if reading.agrees else "warn"),

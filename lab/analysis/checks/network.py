@@ -318,6 +318,8 @@ def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
     rate limit of its own.  Pacing depends on the sender's qdisc.  See pitfall 7 in docs/explanation/pitfalls.md.
     """
     sources = {flow.asked["source"] for flow in trial.flows}
+    hops = [flow.path.bottleneck for flow in trial.flows]
+    bottlenecks = [hop.direction for hop in hops if hop is not None]
     senders = [side for side in sides if side.result["role"] == "egress" and side.result["node"] in sources]
     kinds = {side.label: qdisc.root_kind(side.result["qdiscs_after"]) for side in senders}
     findings = []
@@ -332,7 +334,10 @@ def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
             continue
         kind = kinds[side.label] or ("noqueue" if not side.result["qdiscs_after"] else None)
         if kind == "tbf":
-            findings.append(Finding("warn", "no rate limit on the sending host", f"a rate limit on {side.label}"))
+            # A limit that is no flow's bottleneck never has a queue.
+            limits = any(side.direction is bottleneck for bottleneck in bottlenecks)
+            verdict = "warn" if limits else "ok"
+            findings.append(Finding(verdict, "no bottleneck on the sending host", f"a rate limit on {side.label}"))
         elif kind == "fq":
             found = f"fq on {side.label}, which paces every algorithm"
             findings.append(Finding("warn", "no pacing qdisc on the sending host", found))

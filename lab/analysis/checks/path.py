@@ -117,7 +117,7 @@ def achieved_rate(trial: MeasuredTrial) -> Check:
 def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Finding:
     """Compare the rate limit of a hop with the rate that it must at least have carried."""
     transfers = [flow.received for flow in flows]
-    starts = [flow.asked["start_ns"] / 1e9 for flow in flows]
+    starts = [_first_arrival_s(flow) for flow in flows]
     ends = [start + transfer.seconds for start, transfer in zip(starts, transfers, strict=True)]
     span = max(ends) - min(starts)
     framing = [_framing(trial, flow) for flow in flows]
@@ -134,6 +134,12 @@ def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Find
         return Finding("ok", "as the capacity file allows", found)
     verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
     return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", found)
+
+
+def _first_arrival_s(flow: MeasuredFlow) -> float:
+    """Return when data of the flow first arrived, in seconds since the start of traffic."""
+    first_ns = flow.result["accounts"]["sides"]["arrived"]["declared"]["first_ns"]
+    return (flow.start_ns if first_ns is None else first_ns) / 1e9
 
 
 def _framing(trial: MeasuredTrial, flow: MeasuredFlow) -> float:

@@ -146,14 +146,27 @@ def _draw_row(axes: Axes, kind: Kind, row: Row, *, alone: bool) -> None:
     for repetition in others:
         for curves in repetition.curves():
             x, y = decimate(*_curve(curves, kind), FAINT_BINS)
-            axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.3, zorder=2)
+            axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.3, zorder=2, **_held(kind))
     for curves in median.curves():
         x, y = _curve(curves, kind)
         axes.plot(
-            x, y, color=colour, linewidth=0.9, linestyle="solid" if alone else _dense(look.dashes, kind), zorder=4
+            x,
+            y,
+            color=colour,
+            linewidth=0.9,
+            linestyle="solid" if alone else _dense(look.dashes, kind),
+            zorder=4,
+            **_held(kind),
         )
         if kind == "cwnd" and curves.ssthresh is not None:
-            axes.plot(*curves.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
+            axes.plot(
+                *curves.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3, **_held(kind)
+            )
+
+
+def _held(kind: Kind) -> dict[str, Any]:
+    """Return how to draw the curve: the window of a row was in force since the row before, so its curve has steps."""
+    return {"drawstyle": "steps-pre"} if kind == "cwnd" else {}
 
 
 def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
@@ -284,12 +297,13 @@ def _modes(row: Row) -> tuple[Span, ...]:
 
 def _caption(report: Report, kind: Kind) -> str:
     what = {
-        "cwnd": "Congestion window over time, read from the kernel at each ACK. Dotted: slow-start threshold "
-        "(ssthresh), while it is finite, for algorithms that use it. Each panel has its own scale."
+        "cwnd": "Congestion window over time, read from the kernel at each ACK; it stays as it is between two ACKs. "
+        "Dotted: slow-start threshold (ssthresh), while it is finite, for algorithms that use it. Each panel has its "
+        "own scale."
         f"{_marks_caption(report)}",
         "srtt": "Smoothed RTT over time, read from the kernel at each ACK. Dashed grey: base RTT; what is above it is "
         "queueing delay.",
-        "goodput": f"Goodput over time: payload acknowledged to the sender, in bins of {_bin_seconds(report)} s. "
+        "goodput": f"Goodput over time: payload that arrived at the receiver, in bins of {_bin_seconds(report)} s. "
         "Dashed grey: link capacity (payload), the link's rate minus all headers."
         f"{_estimate_caption(report)}",
     }[kind]

@@ -17,7 +17,7 @@ from lab.analysis.ack_samples import (
     weighted_mean,
     weighted_quantile,
 )
-from lab.analysis.series import bin_width_ns, decimate, goodput_series
+from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 
 MS = 1_000_000
 
@@ -126,25 +126,32 @@ def test_between_keeps_both_ends() -> None:
     assert trace(time_ns=[0, 10, 20, 30]).between(10, 20).time_ns.tolist() == [10, 20]
 
 
-def test_goodput_series_takes_each_ack_at_its_own_time() -> None:
-    # The ACK at 50 ms acknowledges 500 bytes, which the next row shows, and the ACK at 150 ms another 3000.
-    rows = trace(time_ns=[0, 50 * MS, 150 * MS, 250 * MS], snd_una=[0, 0, 500, 3500])
-    times, rate = goodput_series(rows, 0, 200 * MS, 100 * MS)
-    assert times.tolist() == pytest.approx([0.05, 0.15])
-    # The first bin has the 500 bytes and half of what was delivered between 50 and 150 ms, the second the other half.
-    assert rate.tolist() == pytest.approx([2000 * 8 / 0.1, 1500 * 8 / 0.1])
+def bins(arrived: dict[int, int], width: int = 10 * MS) -> Bins:
+    """Start of a bin in ms → bytes that arrived in it."""
+    return Bins(np.array(list(arrived)) * MS, np.array(list(arrived.values())), width)
 
 
-def test_goodput_series_does_not_jump_when_a_hole_is_closed() -> None:
-    # One segment arrives every 10 ms.  snd_una stands still from 100 ms to 200 ms, and then catches up in one step.
-    una = [1000 * step for step in range(11)] + [10_000] * 10 + [21_000] + [1000 * step for step in range(22, 32)]
-    rows = trace(time_ns=[10 * MS * step for step in range(len(una))], snd_una=una)
-    _, rate = goodput_series(rows, 0, 300 * MS, 50 * MS)
-    assert rate.max() < 1.15 * 1000 * 8 / 0.01
+def test_rate_series_of_a_steady_flow() -> None:
+    times, rate = rate_series(bins(dict.fromkeys(range(0, 300, 10), 1000)), 0, 300 * MS, 100 * MS)
+    assert times.tolist() == pytest.approx([0.05, 0.15, 0.25])
+    assert rate.tolist() == pytest.approx([1000 * 8 / 0.01] * 3)
 
 
-def test_goodput_series_needs_a_whole_bin() -> None:
-    times, rate = goodput_series(trace(time_ns=[0, 10], snd_una=[0, 1]), 0, 50 * MS, 100 * MS)
+def test_rate_series_is_smooth_on_a_slow_link() -> None:
+    # A packet arrives every 70 ms: bins of 100 ms hold one or two of them.
+    _, rate = rate_series(bins({70 * number: 1500 for number in range(1, 30)}), 70 * MS, 1870 * MS, 100 * MS)
+    assert rate.tolist()[1:] == pytest.approx([1500 * 8 / 0.07] * (len(rate) - 1), rel=0.01)
+
+
+def test_rate_series_shows_an_interruption() -> None:
+    # Nothing arrives between 100 ms and 700 ms; what arrives then is not spread over the time before.
+    arrived = dict.fromkeys([*range(0, 100, 10), *range(700, 800, 10)], 1000)
+    _, rate = rate_series(bins(arrived), 0, 800 * MS, 100 * MS)
+    assert rate.tolist() == pytest.approx([800_000, 0, 0, 0, 0, 0, 0, 800_000])
+
+
+def test_rate_series_needs_a_whole_bin() -> None:
+    times, rate = rate_series(bins({0: 1, 10: 1}), 0, 50 * MS, 100 * MS)
     assert (len(times), len(rate)) == (0, 0)
 
 

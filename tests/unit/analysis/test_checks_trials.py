@@ -47,7 +47,7 @@ def test_samples_that_do_not_agree_with_iperf3(trial: MeasuredTrial) -> None:
 
 def test_nothing_arrived(trial: MeasuredTrial) -> None:
     def plant(parts: Parts) -> None:
-        parts.server["end"]["sum_received"]["bytes"] = 0
+        parts.flow()["accounts"]["sides"]["arrived"]["declared"] |= {"bytes": 0, "again_bytes": 0, "first_ns": None}
 
     assert complaints(trial, plant)["iperf3-finished"] == "invalid"
 
@@ -118,7 +118,8 @@ def test_a_link_that_changes_is_judged_by_its_last_state_and_its_mean(replayed: 
     assert checks["sender-qdisc"].verdict == "warn"
 
     def plant(parts: Parts) -> None:
-        parts.server["end"]["sum_received"]["bytes"] = int(parts.server["end"]["sum_received"]["bytes"] * 1.15)
+        arrived = parts.flow()["accounts"]["sides"]["arrived"]["declared"]
+        arrived["bytes"] = int(arrived["bytes"] * 1.15)
 
     assert complaints(trial, plant)["achieved-rate"] == "invalid"
 

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
@@ -15,8 +15,9 @@ from lab.analysis.checks.judge import judge
 from lab.analysis.completions import Completions
 from lab.analysis.measured import measured_flow
 from lab.analysis.path import flow_path, goodput_ceiling, mss_bytes
+from lab.analysis.volume import Volume, datagrams_lost_share, volume
 from lab.job.network import mean_loss
-from lab.job.protocol import Netem
+from lab.job.protocol import AccountTotal, Netem
 from tests.jobs import job_with
 from tests.unit.analysis.planting import Parts, Replayed, complaints, planted, trial_of
 
@@ -219,28 +220,48 @@ def test_where_packets_are_delayed_unequally_the_least_round_trip_may_be_off(rep
 
 def test_what_iperf3_does_not_say() -> None:
     assert iperf.intervals({}) == []
-    assert iperf.asked_interval_seconds({}) is None
-    assert iperf.asked_interval_seconds({"start": {"test_start": {"interval": 2}}}) == 2.0
     one = {"sum": {"start": 0, "end": 0.5003, "bytes": 9}, "streams": [{"rtt": 7}]}
     omitted = {"sum": {"start": 0, "end": 1, "bytes": 9, "omitted": True}}
-    assert iperf.asked_interval_seconds({"intervals": [omitted, one]}) == 0.5
     assert iperf.intervals({"intervals": [omitted, one]}) == [iperf.Interval(0, 0.5003, 9, 7)]
     assert iperf.block_bytes({}) == 131072
     assert iperf.block_bytes({"start": {"test_start": {"blksize": 1460}}}) == 1460
-    assert iperf.sender_statistics({}) == iperf.SenderStatistics(None, None, None, None)
-    assert iperf.datagrams_lost_share({}) is None
-    assert iperf.datagrams_lost_share({"end": {"sum": {"packets": 8, "lost_packets": 2}}}) == 0.25
-    assert iperf.datagrams_lost_share({"end": {"sum_received": {"packets": 0, "lost_packets": 0}}}) is None
-    with pytest.raises(ValueError, match=r"server.* no result: no route"):
-        iperf.received({"error": "no route"})
-    with pytest.raises(ValueError, match=r"client.* no result: .*end\.sum_sent"):
-        iperf.sent({"end": {"sum_sent": {"bytes": 1}}})
+    assert iperf.read_bytes({}) is None
+    assert iperf.read_bytes({"end": {"sum_received": {"bytes": 5}}}) == 5
 
 
-def test_a_rate_is_bits_over_seconds() -> None:
-    server = {"end": {"sum_received": {"bytes": 250_000, "seconds": 2.0}}}
-    assert iperf.received(server).bps == 1_000_000
-    assert iperf.Volume(5, 0.0).bps == 0.0
+# --- what the kernel counted ---------------------------------------------------------------------------------
+
+
+def total(**changes: int | None) -> AccountTotal:
+    none = {"packets": 0, "bytes": 0, "again_packets": 0, "again_bytes": 0, "ce_packets": 0, "first_bytes": 0}
+    return cast("AccountTotal", {**none, "first_ns": None, "last_ns": None, **changes})
+
+
+def test_a_rate_counts_gaps_and_not_packets() -> None:
+    # A packet of 1250 bytes every 10 ms is 1 Mbit/s, however few there are.
+    for packets in (2, 3, 100):
+        found = total(
+            packets=packets,
+            bytes=1250 * packets,
+            first_bytes=1250,
+            first_ns=7 * 10**6,
+            last_ns=(7 + 10 * (packets - 1)) * 10**6,
+        )
+        assert volume(found).bps == pytest.approx(1e6)
+    assert volume(total(packets=1, bytes=1250, first_bytes=1250, first_ns=5, last_ns=5)).bps == 0
+    assert volume(total()) == Volume(0, 0.0)
+
+
+def test_further_copies_are_no_goodput() -> None:
+    found = total(packets=4, bytes=4000, again_packets=1, again_bytes=1000, first_bytes=1000, first_ns=0, last_ns=10**9)
+    assert volume(found) == Volume(3000, 1.0, 1000)
+    assert volume(found).bps == 16_000
+
+
+def test_lost_datagrams() -> None:
+    # Of 100 packets, 2 were duplicated and 5 did not arrive.
+    assert datagrams_lost_share(total(packets=100), total(packets=97, again_packets=2)) == pytest.approx(0.05)
+    assert datagrams_lost_share(total(), total()) is None
 
 
 def completions(*flows: tuple[int, int, int]) -> Completions:

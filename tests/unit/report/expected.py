@@ -70,17 +70,17 @@ def measures(trial: RawTrial, flow: str) -> dict[str, float | None]:
         found["retransmits"] = sum(row["retransmissions"] for row in own)
         return found
     if asked["protocol"] == "udp":
-        total = trial.iperf3(flow, "server")["end"]["sum_received"]
-        return found | {"datagrams_lost": 100 * total["lost_packets"] / total["packets"]}
-    found["retransmits"] = trial.iperf3(flow, "client")["end"]["sum_sent"]["retransmits"]
+        return found | {"datagrams_lost": 100 * trial.lost_share(flow)}
+    found["retransmits"] = trial.tcp_info(flow)["total_retrans"]
     if traced(trial, flow):
         srtt, base = weighted(trial.sending(flow), "srtt_us"), trial.base_rtt_us(flow)
         average, most = mean(srtt), quantile(srtt, 0.95)
         found |= {"srtt_mean_ms": average / 1e3, "srtt_p95_ms": most / 1e3}
         found |= {"queueing_mean_ms": (average - base) / 1e3, "queueing_p95_ms": (most - base) / 1e3}
     long = [one["name"] for one in trial.job["flows"] if one["protocol"] == "tcp" and not one["arrivals"]]
-    if len(long) > 1:
-        rates = [trial.goodput_bps(one) for one in long]
+    sharing = [one for one in long if trial.bottleneck(one) == trial.bottleneck(flow)]
+    if len(sharing) > 1:
+        rates = [trial.goodput_bps(one) for one in sharing]
         found["jain_index"] = sum(rates) ** 2 / len(rates) / sum(rate**2 for rate in rates)
     return found
 

@@ -300,6 +300,8 @@ def segments(trial: RawTrial) -> dict[tuple[str, str], tuple[int, ...]]:
     """(flow, node) → segments, bytes, those with CE, and those with SYN, FIN, RST, ECE and CWR."""
     groups: dict[tuple[str, str], list[Row]] = defaultdict(list)
     for row in trial.rows("packets"):
+        if row["interface"] == "mgmt":
+            continue  # iperf3's control traffic does not pass the experiment's path.
         groups[row["flow"] or "–", row["node"] or "–"].append(row)
     return {
         key: (

@@ -126,7 +126,7 @@ def test_marks_are_on_the_window(everything: list[tuple[list[Axes], RawTrial]]) 
 
 QUEUES = [
     ("everything", ("r1", "r1-eth1"), 8.0),
-    ("crowd", ("r1", "r1-eth1"), 40.0),
+    ("crowd", ("r1", "r1-eth1"), 120.0),
     ("schedule", ("s1", "s1-eth0"), 16.0),
 ]
 
