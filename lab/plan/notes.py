@@ -34,6 +34,10 @@ PACKET_HOP_NS = 9_200
 It includes the work of the end hosts and of the collector tcp_probe.  At 100 Mbit/s over the four nodes of a dumbbell,
 the processor handles 8,260 segments per second and is busy for 30 % of the time.
 """
+INITIAL_WINDOW = 10
+"""The number of segments that a flow sends at once when it starts (RFC 6928)."""
+MANY_FLOWS = 4
+"""The number of flows up to which starting together is not worth a note."""
 BURST_OF_RAMPS = 0.005
 """The share of the traffic between two changes of the rate above which one additional packet deserves a note."""
 
@@ -92,6 +96,30 @@ def _short(job: Job) -> Iterator[str]:
         yield f"traffic lasts less than {FEW_RTTS} base RTTs: the results mostly show start-up, not the steady state"
 
 
+def _together(job: Job) -> Iterator[str]:
+    """Warn about flows whose first windows come together in a queue that does not hold them."""
+    starting: dict[tuple[int, str, str], list[Flow]] = {}
+    limits: dict[tuple[str, str], int] = {}
+    packet = job["mtu"] + ETHERNET_HEADER_BYTES
+    for flow in _bulk(job):
+        hops = [hop for hop in route(job, flow["source"], flow["destination"]) if hop.direction["rate_bps"]]
+        hop = min(hops, key=lambda hop: hop.direction["rate_bps"] or 0, default=None)
+        queue = hop.direction["queue"] if hop else None
+        if hop is None or queue is None:
+            continue
+        starting.setdefault((flow["start_ns"], hop.link, hop.direction_name), []).append(flow)
+        room = queue["limit_packets"] if queue["limit_bytes"] is None else queue["limit_bytes"] // packet
+        if room is not None:
+            limits[hop.link, hop.direction_name] = room
+    for (_start_ns, link, way), flows in starting.items():
+        first = len(flows) * INITIAL_WINDOW
+        if len(flows) > MANY_FLOWS and first > 2 * limits.get((link, way), first):
+            yield (
+                f"{len(flows)} flows start at the same moment, and their first {first} packets do not fit into a queue "
+                f"of {limits[link, way]}: some flows may lose all of them and stay behind for seconds; set start_jitter"
+            )
+
+
 def _offloads(job: Job) -> Iterator[str]:
     if job["offloads"]:
         yield "offloads are on: a single packet may have up to 64 KiB, also where the limit of a queue counts packets"
@@ -138,29 +166,46 @@ def busy_share(job: Job) -> float:
     return 1.0 if unlimited else sum(carried) / 8 / (job["mtu"] + ETHERNET_HEADER_BYTES) * hops * PACKET_HOP_NS / 1e9
 
 
-def _load(job: Job) -> tuple[list[int], int, bool]:
+def _load(job: Job) -> tuple[list[float], int, bool]:
     """Return the traffic that the job's flows send at most.
 
-    The values are the rate of each bottleneck that is in use or the rate of each flow that its application limits, in
-    bit/s; the largest number of nodes on a path; and whether a path has no limit at all.
+    The values are the rate of each flow in bit/s, if flows share the capacity of every link equally (max-min fairness);
+    the largest number of nodes on a path; and whether a flow's path has no limit at all.
     """
-    carried: dict[tuple[str, str], int] = {}
+    wanted: dict[str, float] = {}
+    users: dict[tuple[str, str], set[str]] = {}
+    free: dict[tuple[str, str], float] = {}
     unlimited, hops = False, 0
     for flow in job["flows"]:
         path = route(job, flow["source"], flow["destination"])
-        limited = [
-            (hop.direction["rate_bps"] or 0, hop.link, hop.direction_name) for hop in path if hop.direction["rate_bps"]
-        ]
         hops = max(hops, len(path) + 1)
+        limited = [hop for hop in path if hop.direction["rate_bps"]]
         offered = offered_bps(flow)
-        if offered is not None:
-            carried[flow["name"], ""] = min([offered, *(rate for rate, _link, _way in limited)])
-        elif limited:
-            rate, link, direction = min(limited)
-            carried[link, direction] = rate
-        else:
+        if offered is None and not limited:
             unlimited = True
-    return list(carried.values()), hops, unlimited
+            continue
+        wanted[flow["name"]] = float("inf") if offered is None else offered
+        for hop in limited:
+            users.setdefault((hop.link, hop.direction_name), set()).add(flow["name"])
+            free[hop.link, hop.direction_name] = hop.direction["rate_bps"] or 0
+    rates: dict[str, float] = {}
+    while wanted:
+        # Either some flow needs no more than every link has for it, or some link limits its flows to equal parts.
+        parts = {link: free[link] / len(flows) for link, flows in users.items() if flows}
+        least = min(parts, key=lambda link: parts[link], default=None)
+        modest = min(wanted, key=lambda name: wanted[name])
+        if least is None or wanted[modest] <= parts[least]:
+            settled = {modest: wanted[modest]}
+        else:
+            settled = dict.fromkeys(sorted(users[least]), parts[least])
+        for name, rate in settled.items():
+            rates[name] = rate
+            del wanted[name]
+            for link, flows in users.items():
+                if name in flows:
+                    flows.remove(name)
+                    free[link] -= rate
+    return list(rates.values()), hops, unlimited
 
 
 def _busy(job: Job) -> Iterator[str]:
@@ -175,7 +220,7 @@ def _busy(job: Job) -> Iterator[str]:
         )
     elif share > BUSY_SHARE:
         yield (
-            f"about {format_rate(sum(carried))} over {hops} nodes may keep the virtual processor {share:.0%} "
+            f"about {format_rate(round(sum(carried)))} over {hops} nodes may keep the virtual processor {share:.0%} "
             f"busy; above {BUSY_SHARE:.0%}, the check 'cpu' warns about the trial"
         )
 
@@ -265,20 +310,27 @@ def _ramps(job: Job) -> Iterator[str]:
 
 def _sender_queue(job: Job) -> Iterator[str]:
     hosts = {node["name"] for node in job["nodes"] if node["role"] == "host"}
-    for link in job["links"]:
-        for end, direction in ((link["a"], link["ab"]), (link["b"], link["ba"])):
-            sends = any(flow["source"] == end for flow in job["flows"])
-            if end in hosts and sends and direction["rate_bps"]:
-                yield (
-                    f"{end} sends through its own rate limit: TCP Small Queues (TSQ) keeps the queue there short, so "
-                    "that it never fills like that of a router"
-                )
+    limited: dict[str, None] = {}
+    for flow in job["flows"]:
+        first, *others = route(job, flow["source"], flow["destination"])
+        rate = first.direction["rate_bps"]
+        slower = [hop for hop in others if rate and (hop.direction["rate_bps"] or rate) < rate]
+        if flow["source"] in hosts and rate and not slower:
+            limited[flow["source"]] = None
+    if limited:
+        *most, last = limited
+        who = f"{', '.join(most)} and {last} send through their" if most else f"{last} sends through its"
+        yield (
+            f"{who} own rate limit: TCP Small Queues (TSQ) keeps the queue there short, so that it never fills like "
+            "that of a router"
+        )
 
 
 _NOTES: tuple[Callable[[Job], Iterator[str]], ...] = (
     _settling,
     _overload,
     _short,
+    _together,
     _small_buffer,
     _busy,
     _sender_queue,

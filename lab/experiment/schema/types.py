@@ -6,6 +6,7 @@ The parsed value is in the base unit that the type's name mentions, whatever uni
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable
 from typing import Annotated, Any, Literal
@@ -102,6 +103,9 @@ def _tc_value(value: object) -> bool | int | str:
         raise ValueError(
             "found false; expected tc's own parameter that switches it off, such as noecn: true, or no parameter"
         )
+    if isinstance(value, float) and math.isfinite(value):
+        # As text, because 0.02 must reach tc as it was written, and not as 2e-02.
+        return f"{value:.12f}".rstrip("0").rstrip(".")
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(_TC_WORD, value)):
         return value
     raise ValueError(
@@ -247,7 +251,7 @@ CongestionControl = Annotated[
 _TcValue = Annotated[
     bool | int | str,
     PlainValidator(_tc_value),
-    WithJsonSchema({"anyOf": [{"const": True}, {"type": "integer"}, {"type": "string", "pattern": _TC_WORD}]}),
+    WithJsonSchema({"anyOf": [{"const": True}, {"type": "number"}, {"type": "string", "pattern": _TC_WORD}]}),
 ]
 TcParameters = dict[Annotated[str, Field(pattern=_TC_NAME)], _TcValue]
 """Parameters of a qdisc as ``tc`` spells them; the value ``true`` stands for a parameter without a value."""

@@ -49,6 +49,10 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
         {"flows": ALIKE, "topology": {"access": {"delay": ["1ms", "40ms"]}}},
         "flows with different RTTs may take 200 s to reach stable shares",
     ),
+    "together": (
+        {"flows": {"many": {"from": "s1", "to": "d1", "count": 9}}},
+        "9 flows start at the same moment, and their first 90 packets do not fit into a queue of 33",
+    ),
     "short": ({"duration": "1s"}, "traffic lasts less than 100 base RTTs"),
     "buffer": (
         {"socket_buffer": "64KiB"},
