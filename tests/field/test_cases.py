@@ -1,0 +1,219 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Experiments that people really run, against values that are known without running them.
+
+The experiments in ``experiments/`` follow public bug reports, courses and papers.  Each shows a kind of mistake that a
+harness can make; each also has a sibling here, the same kind with other numbers.  What is right follows from closed
+forms, from ``tc`` and from the sockets.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from benchmarks.measure import SilentObserver
+from lab.analysis.metrics import FlowMetrics
+from lab.engine.uml.engine import UmlEngine
+from lab.evaluation.trial import EvaluatedTrial, arrivals_of, evaluate_trial
+from lab.experiment.read.load import load_experiment
+from lab.plan.description import notes
+from lab.plan.plan import make_plan
+from lab.run.runner import Runner
+from lab.store.run import create_run
+from lab.store.trial_cache import TrialCache
+from tests.conftest import FAST
+
+pytestmark = pytest.mark.vm
+
+HERE = Path(__file__).parent / "experiments"
+
+
+@dataclass(frozen=True)
+class Case:
+    """The evaluated trials of an experiment."""
+
+    trials: list[EvaluatedTrial]
+
+    @property
+    def only(self) -> EvaluatedTrial:
+        (trial,) = self.trials
+        return trial
+
+
+Run = Callable[..., Case]
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, lab_cache: Path) -> Run:
+    """Run an experiment of ``experiments/``, changed by ``PATH=VALUE`` overrides, and evaluate its trials."""
+
+    def finished(name: str, *overrides: str) -> Case:
+        folder = tmp_path_factory.mktemp(name)
+        loaded = load_experiment(HERE / f"{name}.yaml", ["engine=uml", f"kernel={FAST}", *overrides])
+        plan = make_plan(loaded.checked)
+        engine = UmlEngine([FAST])
+        engine.locate(print)
+        stored = create_run(folder, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
+        jobs = len(os.sched_getaffinity(0))
+        runner = Runner(engine, SilentObserver(), plan, stored, jobs=jobs, cache=TrialCache(lab_cache / "trials"))
+        outcome = asyncio.run(runner.run({}))
+        assert not outcome.failures, outcome.failures
+        return Case([evaluate_trial(trial) for trial in stored.trials()])
+
+    return finished
+
+
+def flow(trial: EvaluatedTrial, name: str) -> FlowMetrics:
+    return next(found for found in trial.metrics if found.flow == name)
+
+
+def verdicts(trial: EvaluatedTrial) -> dict[str, str]:
+    return {check.id: check.verdict for check in trial.checks}
+
+
+@pytest.mark.parametrize(
+    ("loss", "duplicate", "rate"), [(0.02, 0.10, "2mbit"), (0.10, 0.30, "1mbit")], ids=["case", "sibling"]
+)
+def test_duplicates_are_neither_goodput_nor_a_cure_for_loss(run: Run, loss: float, duplicate: float, rate: str) -> None:
+    link = (f"topology.link.loss={loss:.0%}", f"topology.link.duplicate={duplicate:.0%}", f"flows.u.rate={rate}")
+    for trial in run("udp_duplicate", *link).trials:
+        found = flow(trial, "u")
+        sent = trial.trial.record["flows"][0]["accounts"]["sides"]["sent"]["all"]
+        # netem loses only what it does not duplicate.
+        right = loss * (1 - duplicate)
+        noise = 3.5 * (right * (1 - right) / sent["packets"]) ** 0.5
+        assert found.datagrams_lost_share == pytest.approx(right, abs=noise)
+        offered_bps = float(rate.removesuffix("mbit")) * 1e6
+        assert found.goodput_bps == pytest.approx(
+            offered_bps * (1 - right), abs=offered_bps * noise + 0.001 * offered_bps
+        )
+
+
+@pytest.mark.parametrize("overrides", [[], ["topology.bottleneck.delay=1s", "duration=20s"]], ids=["case", "sibling"])
+def test_a_long_rtt_takes_nothing_away(run: Run, overrides: list[str]) -> None:
+    forward, reverse = (flow(trial, "u") for trial in run("udp_long_rtt", *overrides).trials)
+    for found in (forward, reverse):
+        assert found.goodput_bps == pytest.approx(2e6, rel=0.001)
+        assert found.datagrams_lost_share == 0
+    assert forward.goodput_bytes == reverse.goodput_bytes
+
+
+@pytest.mark.parametrize("overrides", [[], ["topology.link.rate=512kbit", "flows.up.count=2"]], ids=["case", "sibling"])
+def test_slow_flows_are_counted_to_the_packet(run: Run, overrides: list[str]) -> None:
+    trial = run("slow_uplink", *overrides).only
+    for found in trial.metrics:
+        result = next(one for one in trial.trial.record["flows"] if one["name"] == found.flow)
+        socket_bps = result["tcp_info"]["bytes_acked"] * 8 / found.duration_s
+        # At the end, a window of data has arrived whose acknowledgements have not.
+        in_flight_bps = result["tcp_info"]["unacked"] * 1448 * 8 / found.duration_s
+        assert socket_bps * 0.98 <= found.goodput_bps <= (socket_bps + in_flight_bps) * 1.02
+    for direction in ("up", "down"):
+        rates = [found.goodput_bps for found in trial.metrics if found.group == direction]
+        jain = sum(rates) ** 2 / len(rates) / sum(rate**2 for rate in rates)
+        indices = {found.jain_index for found in trial.metrics if found.group == direction}
+        assert list(indices) == [pytest.approx(jain)]
+        assert jain > 0.8
+
+
+@pytest.mark.parametrize("overrides", [[], ["topology.bottleneck.delay=500ms"]], ids=["case", "sibling"])
+def test_flows_follow_the_clock_of_the_schedule(run: Run, overrides: list[str]) -> None:
+    trial = run("rate_step_long_rtt", *overrides).only
+    for result in trial.trial.record["flows"]:
+        sent = result["accounts"]["sides"]["sent"]["all"]
+        assert sent["first_ns"] is not None
+        assert 0 <= sent["first_ns"] < 5_000_000
+        last_ns = result["accounts"]["sides"]["sent"]["declared"]["last_ns"]
+        assert last_ns is not None
+        assert last_ns <= 20e9
+    # The schedule's step is where the rate of the link changes.
+    arrived = arrivals_of(trial.trial)["t"]
+    rates = {}
+    for name, since, until in (("before", 2.5, 5.0), ("after", 12.0, 19.0)):
+        inside = (arrived.start_ns >= since * 1e9) & (arrived.start_ns < until * 1e9)
+        rates[name] = arrived.bytes[inside].sum() * 8 / (until - since)
+    assert rates["after"] < 5e6 * 1448 / 1514 * 1.01
+    rows = trial.trial.collected("retrans").to_pylist()
+    at_socket = trial.trial.record["flows"][1]["tcp_info_at_ns"]
+    # A row may stand for several segments that were sent together.
+    traced = sum(
+        -(-(row["end_seq"] - row["seq"]) // 1448)
+        for row in rows
+        if row["flow"] == "t" and row["kind"] != "synack" and row["time_ns"] <= at_socket
+    )
+    assert flow(trial, "t").retransmits == traced
+
+
+@pytest.mark.parametrize(
+    "overrides", [[], ["topology.bottleneck.rate=10mbit", "flows.f.cc=reno"]], ids=["case", "sibling"]
+)
+def test_marks_are_those_of_tc(run: Run, overrides: list[str]) -> None:
+    for trial in run("marks", *overrides).trials:
+        (port,) = (
+            port
+            for port in trial.trial.record["interfaces"]
+            if (port["node"], port["link"], port["role"]) == ("r1", "bottleneck", "egress")
+        )
+        qdisc = next(found for found in port["qdiscs_after"] if found["kind"] in ("red", "pie", "fq_codel"))
+        marked = qdisc.get("ecn_mark", qdisc.get("marked", 0) + qdisc.get("early", 0))
+        counted = trial.trial.record["flows"][0]["accounts"]["sides"]["arrived"]["all"]["ce_packets"]
+        assert counted == marked > 0, qdisc
+        assert flow(trial, "f").start_s == 0
+        assert verdicts(trial)["flow-duration"] == "ok"
+
+
+@pytest.mark.parametrize(
+    "overrides", [[], ["topology.bottleneck.rate=4mbit", "flows.t.cc=bbr"]], ids=["case", "sibling"]
+)
+def test_nothing_arrives_faster_than_the_link(run: Run, overrides: list[str]) -> None:
+    trial = run("outage", *overrides).only
+    _times, rates = trial.curves["t"].goodput
+    limit = (flow(trial, "t").bottleneck_bps or 0) / 1e6
+    # A bin of 100 ms may begin just before a packet.
+    assert rates.max() <= limit * 1448 / 1514 + 1514 * 8 / 1e5
+    arrived = arrivals_of(trial.trial)["t"].start_ns
+    assert not ((arrived > 5.2e9) & (arrived < 8e9)).any()
+
+
+@pytest.mark.parametrize("overrides", [[], ["topology.access.rate=100mbit"]], ids=["case", "sibling"])
+def test_a_fast_access_link_is_no_bottleneck(run: Run, overrides: list[str]) -> None:
+    assert verdicts(run("fast_access", *overrides).only)["sender-qdisc"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("loss", "overrides"),
+    [
+        (0.05, []),
+        (0.3, ["topology.bottleneck.loss=30%", "topology.bottleneck.reverse.loss=30%"]),
+        (0.5, ["topology.bottleneck.loss=50%", "topology.bottleneck.reverse.loss=50%"]),
+    ],
+    ids=["case", "sibling", "worse"],
+)
+def test_every_trial_over_a_lossy_path_works(run: Run, loss: float, overrides: list[str]) -> None:
+    trials = run("udp_lossy", *overrides).trials
+    assert len(trials) == 20
+    lost = [flow(trial, "u").datagrams_lost_share or 0.0 for trial in trials]
+    assert sum(lost) / 20 == pytest.approx(loss, abs=4 * (loss * (1 - loss) / (20 * 515)) ** 0.5)
+    assert all(verdicts(trial)["flow-duration"] == "ok" for trial in trials)
+
+
+@pytest.mark.parametrize("count", [40, 64, 100])
+def test_many_flows(run: Run, count: int) -> None:
+    trial = run("forty_flows", f"flows.f.count={count}", "start_jitter=1s").only
+    assert len(trial.metrics) == count
+    assert all(result["tcp_info"] for result in trial.trial.record["flows"])
+    together = sum(found.goodput_bytes for found in trial.metrics) * 8 / 6
+    assert together < 20e6 * 1448 / 1514
+
+
+@pytest.mark.parametrize("hosts", [5, 9])
+def test_a_shared_link_is_counted_once(hosts: int) -> None:
+    overrides = [f"topology.hosts={hosts}", f"flows.incast.to=h{hosts}", f"flows.incast.count={hosts - 1}"]
+    found = notes(make_plan(load_experiment(HERE / "star_load.yaml", overrides).checked))
+    assert not any("busy" in note for note in found)
+    assert sum("own rate limit" in note for note in found) == 1
