@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
-from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.registry import RECORDERS
 from lab.store.rows import ADDRESS_FIELDS, COLUMN_UNITS, TEXT_FIELDS
 
 from . import markdown_table, require
@@ -143,6 +143,41 @@ TEXTS = {
     "total_retrans": "Segments retransmitted since the connection began.",
     "tx_bytes": "Bytes that tcp_sendmsg() accepted from the process in the interval.",
     "tx_total_bytes": "Bytes that tcp_sendmsg() has accepted from the process since the start.",
+    "accounts.bytes": "Payload of these packets; delivered: what the receiver's TCP delivered in order.",
+    "accounts.packets": "Packets; 0 if delivered.",
+    "again_bytes": "Part of `bytes` that was sent again or had arrived before.",
+    "again_packets": "Part of `packets` that was sent again or had arrived before.",
+    "bytes_acked": "Payload that the other end has acknowledged, the SYN included.",
+    "bytes_received": "Payload that was received in order.",
+    "bytes_retrans": "Payload that was retransmitted.",
+    "bytes_sent": "Payload that was sent, retransmissions included.",
+    "ce_packets": "Part of `packets` that had the mark Congestion Experienced.",
+    "chrono_busy": "Time with data to send, without the times in the next two columns and that in `chrono_start`.",
+    "chrono_rwnd_limited": "Time during which the receive window was the limit.",
+    "chrono_sndbuf_limited": "Time during which the send buffer was the limit.",
+    "chrono_start": "When the current one of these times began.",
+    "chrono_type": "Which of these times is running: 1, 2 or 3; 0: none.",
+    "data_segs_in": "Segments with payload that arrived.",
+    "data_segs_out": "Segments with payload that were sent.",
+    "delivered": "Segments that reached the other end, as far as the sender knows.",
+    "delivered_ce": "Segments among them whose acknowledgements echoed a mark.",
+    "dsack_dups": "Segments that the other end reported as duplicates (DSACK).",
+    "fin_timeout": "The sysctl tcp_fin_timeout, which tells how long a jiffy is.",
+    "is_sender": "1 at the end that sends the flow's data.",
+    "jiffies": "The kernel's count of timer ticks.",
+    "min_rtt": "Smallest round-trip time within the kernel's window.",
+    "rcv_ooopack": "Segments that arrived out of order.",
+    "reord_seen": "How often the sender saw reordering.",
+    "reordering": "Distance of reordering that the sender tolerates.",
+    "rtt": "Smoothed round-trip time.",
+    "rttvar": "Mean deviation of the round-trip time.",
+    "segs_in": "Segments that arrived.",
+    "segs_out": "Segments that were sent.",
+    "side": "Where and in which direction: `sent`, `arrived` and `delivered` are the flow's data; `sent_backward` "
+    "and `arrived_backward` are their acknowledgements.",
+    "snd_mss": "Maximum segment size.",
+    "snd_ssthresh": "Slow-start threshold.",
+    "unacked": "Segments in flight.",
     "window": "Window field of the header.",
     "wmem_queued": "Memory of the send buffer in use.",
 }
@@ -151,7 +186,7 @@ TEXTS = {
 
 def require_all(names: Iterable[str]) -> None:
     """End with a message unless every file of rows has a part in some page."""
-    require("the columns", [*COLLECTORS, *WITHOUT_EVENTS], names)
+    require("the columns", [*RECORDERS, *WITHOUT_EVENTS], names)
 
 
 def table(name: str) -> str:
@@ -161,7 +196,7 @@ def table(name: str) -> str:
         columns = list(WITHOUT_EVENTS[name])
     else:
         columns = [(column, bits) for bits, column in events[name]]
-    named = {field for field, _enum in COLLECTORS[name].names} if _is_collector(name) else set()
+    named = {field for field, _enum in RECORDERS[name].names} if _is_collector(name) else set()
     rows = []
     for column, bits in columns:
         if column in COMMON or column in ("ts_ns", "netns", "ifindex") or column.startswith("unused"):

@@ -42,15 +42,12 @@ TEXTS = {
     "destination": "Host that receives the data.",
     "start_s": "Start of the flow as the experiment asks for it, from the start of traffic, start jitter included.",
     "duration_s": "Duration of the flow as the experiment asks for it.",
-    "goodput_bps": "Payload that the receiving application read, divided by the receiver's own time (iperf3 server; "
-    "RFC 5166 calls this goodput). It covers the whole flow, slow start included.",
-    "goodput_interval_s": "The receiver's own time, by which goodput is divided.",
-    "goodput_bytes": "Payload that the receiving application read. iperf3 reads whole blocks of `--length` bytes "
-    "(128 KiB by default) and does not count a partial one.",
-    "acked_bps": "Payload that was acknowledged while iperf3 sent, from the `tcp_probe` trace. Unlike goodput it is "
-    "not rounded to iperf3's blocks.",
-    "sender_bps": "Payload that the sending application wrote (iperf3 client). It includes what only filled the "
-    "socket's send buffer.",
+    "goodput_bps": "Payload that arrived at the receiver, without further copies of packets, divided by the flow's own "
+    "time (RFC 5166 calls this goodput). It covers the flow's declared time, slow start included.",
+    "goodput_interval_s": "The flow's own time, by which goodput is divided: from the first packet to the last one.",
+    "goodput_bytes": "Payload that arrived at the receiver, without further copies of packets.",
+    "acked_bps": "Payload that was acknowledged, from the `tcp_probe` trace.",
+    "sender_bps": "Payload that left the sender for the first time, over the time from its first packet to its last.",
     "bottleneck_bps": "Declared rate of the slowest link on the flow's path. If the rate changes during the flow, "
     "this is the mean.",
     "declared_loss": "Probability that a data packet is lost at random on its way, as the experiment declares it.",
@@ -60,7 +57,7 @@ TEXTS = {
     "share_of_link": "`goodput_bps` divided by `bottleneck_bps`. Headers keep it below `ceiling`.",
     "ceiling": "Largest possible `share_of_link`: the payload's share of a full frame, 1448/1514 for IPv4 and an MTU "
     "of 1500.",
-    "retransmits": "Retransmitted segments (iperf3 client, from the kernel's `tcpi_total_retrans`).",
+    "retransmits": "Retransmitted segments (`tcp_info`: total_retrans). Null for UDP.",
     "retransmitted_share": "Retransmitted segments as a fraction of all data segments sent (`tcp_info`: total_retrans "
     "/ data_segs_out).",
     "window_reductions": "How often the sender lowered ssthresh below cwnd, from the trace. This is a lower bound. "
@@ -79,11 +76,11 @@ TEXTS = {
     "busy_s": "Time during which the sender had data to send or in flight (`tcp_info`).",
     "rwnd_limited_share": "Part of the busy time in which the receiver's window was the limit (`tcp_info`).",
     "sndbuf_limited_share": "Part of the busy time in which the send buffer was the limit (`tcp_info`).",
-    "jain_index": "Jain's fairness index of the goodput of all TCP flows of the trial, short flows excluded. Null if "
-    "there is only one. Every flow of a trial has the same value.",
+    "jain_index": "Jain's fairness index of the goodput of all TCP flows with the same bottleneck, in the same "
+    "direction; short flows are excluded. Null if there is only one such flow.",
     "fct_median_us": "For short flows: median of the completion times. Flows that did not complete are left out.",
     "fct_p95_us": "For short flows: 95th percentile of the completion times.",
-    "datagrams_lost_share": "For a UDP flow: fraction of its datagrams that were lost, as iperf3's receiver counts.",
+    "datagrams_lost_share": "For a UDP flow: fraction of its packets of which no copy reached the receiver.",
     "cpu_busy_share": "Part of the traffic's time in which the processor that ran the whole topology was busy.",
 }
 """Column → its meaning, where a reader needs more than the field's docstring."""
