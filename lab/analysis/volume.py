@@ -36,16 +36,20 @@ def volume(total: AccountTotal) -> Volume:
     return Volume(total["bytes"] - total["again_bytes"], seconds, total["first_bytes"])
 
 
-STARVED_SHARE = 0.1
-"""If nothing arrives for this share of a flow's time, at its beginning or its end, it is starved and not absent."""
+LATE_SHARE = 0.1
+"""If nothing has arrived after this share of a flow's duration, the flow waits; before, its data are in a queue."""
+
+SILENT_GAPS = 2
+"""If nothing arrives at the end of a flow's time for so many mean gaps between packets, the flow waits."""
 
 
 def arrived(result: FlowResult, asked: Flow, transit_ns: int = 0) -> Volume:
     """Return the payload that arrived at the flow's receiver within the flow's declared time.
 
     Its time is that from the first packet that arrived to the last one.  If nothing arrived for more than
-    :data:`STARVED_SHARE` of the declared duration although the sender had begun to send, or until the declared end,
-    this time belongs to the flow as well: it waited.  ``transit_ns`` is the delay of the path without queues.
+    :data:`LATE_SHARE` of the declared duration although the sender had begun to send, or for more than
+    :data:`SILENT_GAPS` mean gaps before the declared end, this time belongs to the flow as well: it waited.
+    ``transit_ns`` is the delay of the path without queues.
     """
     sides = result["accounts"]["sides"]
     found, sent_ns = sides["arrived"]["declared"], sides["sent"]["declared"]["first_ns"]
@@ -53,12 +57,12 @@ def arrived(result: FlowResult, asked: Flow, transit_ns: int = 0) -> Volume:
     if found["first_ns"] is None or found["last_ns"] is None or sent_ns is None:
         return counted
     first_bytes, waited_ns = counted.first_bytes, 0
-    most_ns = STARVED_SHARE * asked["duration_ns"]
-    if (late_ns := found["first_ns"] - sent_ns - transit_ns) > most_ns:
+    if (late_ns := found["first_ns"] - sent_ns - transit_ns) > LATE_SHARE * asked["duration_ns"]:
         waited_ns, first_bytes = late_ns, 0
-    early_ns = asked["start_ns"] + asked["duration_ns"] - found["last_ns"]
-    if asked["limit_bytes"] is None and early_ns > most_ns:
-        waited_ns += early_ns
+    silent_ns = asked["start_ns"] + asked["duration_ns"] - found["last_ns"]
+    mean_gap_ns = (found["last_ns"] - found["first_ns"]) / max(1, found["packets"] - 1)
+    if asked["limit_bytes"] is None and silent_ns > SILENT_GAPS * mean_gap_ns:
+        waited_ns += silent_ns
     return Volume(counted.bytes, counted.seconds + waited_ns / 1e9, first_bytes)
 
 

@@ -146,7 +146,8 @@ class RawTrial:
         earliest = sent["first_ns"] + sum(delays)
         has_waited = begins - earliest > asked["duration_ns"] / 10
         declared_end = asked["start_ns"] + asked["duration_ns"]
-        if asked["limit_bytes"] is None and declared_end - ends > asked["duration_ns"] / 10:
+        gap = (ends - begins) / (arrived["packets"] - 1)
+        if asked["limit_bytes"] is None and declared_end - ends > 2 * gap:
             ends = declared_end
         return (earliest if has_waited else begins), ends, has_waited
 

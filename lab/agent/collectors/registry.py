@@ -174,6 +174,7 @@ _ALWAYS = (
         (_tracepoint("sockets_end", "inet_sock_set_state"),),
         1 << 20,
         follows=("flows", "control", "accounts"),
+        names=(("oldstate", "tcp_state"), ("newstate", "tcp_state")),
     ),
 )
 

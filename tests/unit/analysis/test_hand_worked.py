@@ -15,9 +15,9 @@ from lab.analysis.checks.judge import judge
 from lab.analysis.completions import Completions
 from lab.analysis.measured import measured_flow
 from lab.analysis.path import flow_path, goodput_ceiling, mss_bytes
-from lab.analysis.volume import Volume, datagrams_lost_share, volume
+from lab.analysis.volume import Volume, arrived, datagrams_lost_share, volume
 from lab.job.network import mean_loss
-from lab.job.protocol import AccountTotal, Netem
+from lab.job.protocol import AccountTotal, Flow, FlowResult, Netem
 from tests.jobs import job_with
 from tests.unit.analysis.planting import Parts, Replayed, complaints, planted, trial_of
 
@@ -256,6 +256,27 @@ def test_further_copies_are_no_goodput() -> None:
     found = total(packets=4, bytes=4000, again_packets=1, again_bytes=1000, first_bytes=1000, first_ns=0, last_ns=10**9)
     assert volume(found) == Volume(3000, 1.0, 1000)
     assert volume(found).bps == 16_000
+
+
+def arrived_of(first_ms: int, last_ms: int, packets: int) -> Volume:
+    """What arrived of a flow of 10 s whose sender begins at once, on a path of 20 ms; packets of 1000 bytes."""
+    sent = total(packets=packets, bytes=1000 * packets, first_bytes=1000, first_ns=0, last_ns=10**10)
+    times = {"first_ns": first_ms * 10**6, "last_ns": last_ms * 10**6}
+    found = total(packets=packets, bytes=1000 * packets, first_bytes=1000, **times)
+    result = {"accounts": {"sides": {"sent": {"declared": sent}, "arrived": {"declared": found}}}}
+    asked = {"start_ns": 0, "duration_ns": 10**10, "limit_bytes": None}
+    return arrived(cast("FlowResult", result), cast("Flow", asked), 20 * 10**6)
+
+
+def test_the_time_of_a_flow_includes_what_it_waits() -> None:
+    # A packet every 100 ms from 21 ms on, until the end.
+    assert arrived_of(21, 9921, 100) == Volume(100_000, 9.9, 1000)
+    # Nothing in the last second: the flow waits until its end.
+    assert arrived_of(21, 9021, 91) == Volume(91_000, 9.979, 1000)
+    # Nothing in the first three seconds, although the sender has begun.
+    assert arrived_of(3020, 9920, 70) == Volume(70_000, 9.9, 0)
+    # What comes a little late was in a queue.
+    assert arrived_of(520, 9920, 95) == Volume(95_000, 9.4, 1000)
 
 
 def test_lost_datagrams() -> None:

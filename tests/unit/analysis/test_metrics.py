@@ -100,7 +100,7 @@ def test_goodput(flows: Flows) -> None:
             continue
         arrived, sent = trial.counted(asked["name"], "arrived"), trial.counted(asked["name"], "sent")
         assert row.goodput_bytes == arrived["bytes"] - arrived["again_bytes"]
-        assert row.goodput_interval_s == trial.goodput_interval_s(asked["name"])
+        assert row.goodput_interval_s == pytest.approx(trial.goodput_interval_s(asked["name"]))
         first_copies = sent["bytes"] - sent["again_bytes"] - sent["first_bytes"]
         assert row.sender_bps == pytest.approx(8e9 * first_copies / (sent["last_ns"] - sent["first_ns"]))
 
