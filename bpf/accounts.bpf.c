@@ -211,49 +211,35 @@ static __always_inline int accounts_read(const void *skb, struct flows_packet *p
 {
 	u64 network = LOAD(u64, skb, sk_buff, head) + LOAD(u16, skb, sk_buff, network_header);
 	u16 family = bpf_ntohs(LOAD(u16, skb, sk_buff, protocol));
-	u64 transport;
-	u32 length, protocol;
+	u32 header, length;
 
 	if (family == ETH_P_IP) {
 		struct ipv4_header ip = {};
 
 		read_kernel(&ip, sizeof(ip), (void *)network);
-		if (bpf_ntohs(ip.fragment) & IP_IS_FRAGMENT_MASK)
-			return 0;
-		protocol = ip.protocol;
-		packet->ecn = ip.tos & 3;
-		transport = network + (ip.version_length & 15) * 4;
-		length = bpf_ntohs(ip.total) - (ip.version_length & 15) * 4;
+		header = flows_take_ipv4(packet, &ip, &length);
 	} else if (family == ETH_P_IPV6) {
-		struct { u32 first; u16 payload; u8 next, hops; } ip = {};
+		struct flows_ipv6 ip = {};
 
 		read_kernel(&ip, sizeof(ip), (void *)network);
-		protocol = ip.next;
-		packet->ecn = bpf_ntohl(ip.first) >> 20 & 3;
-		transport = network + sizeof(struct ipv6_header);
-		length = bpf_ntohs(ip.payload);
+		header = flows_take_ipv6(packet, &ip, &length);
 	} else {
 		return 0;
 	}
-	packet->ports.protocol = protocol;
-	if (protocol == IPPROTO_TCP) {
+	if (!header)
+		return 0;
+	if (packet->ports.protocol == IPPROTO_TCP) {
 		struct tcp_header tcp = {};
 
-		read_kernel(&tcp, sizeof(tcp), (void *)transport);
-		packet->ports.sport = bpf_ntohs(tcp.sport);
-		packet->ports.dport = bpf_ntohs(tcp.dport);
-		packet->seq = bpf_ntohl(tcp.seq);
-		packet->flags = tcp.flags;
-		packet->length = length - (tcp.offset >> 4) * 4;
+		read_kernel(&tcp, sizeof(tcp), (void *)(network + header));
+		flows_take_tcp(packet, &tcp, length);
 		return 1;
 	}
-	if (protocol == IPPROTO_UDP) {
+	if (packet->ports.protocol == IPPROTO_UDP) {
 		struct { u16 sport, dport, length, check; u32 payload[3]; } udp = {};
 
-		read_kernel(&udp, sizeof(udp), (void *)transport);
-		packet->ports.sport = bpf_ntohs(udp.sport);
-		packet->ports.dport = bpf_ntohs(udp.dport);
-		packet->length = length - 8;
+		read_kernel(&udp, sizeof(udp), (void *)(network + header));
+		flows_take_udp(packet, udp.sport, udp.dport, length);
 		*udp_id = bpf_ntohl(udp.payload[ACCOUNTS_IPERF3_UDP_ID / 4]);
 		return 1;
 	}

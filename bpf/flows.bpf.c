@@ -57,61 +57,94 @@ struct flows_packet {
 #define TCP_FLAG_SYN 2
 #define ECN_CE 3
 #define ETHERNET_BYTES 14
+#define FLOWS_UDP_HEADER_BYTES 8
+
+/*
+ * The next four functions take from a header what the programs need.  Those for IP return the size of the header, or 0
+ * for a fragment, and set `length` to that of what follows; those for the transport get this length.
+ */
+static __always_inline u32 flows_take_ipv4(struct flows_packet *packet, const struct ipv4_header *ip, u32 *length)
+{
+	u32 header = (ip->version_length & 15) * 4;
+
+	if (bpf_ntohs(ip->fragment) & IP_IS_FRAGMENT_MASK)
+		return 0;
+	packet->ports.protocol = ip->protocol;
+	packet->ecn = ip->tos & 3;
+	*length = bpf_ntohs(ip->total) - header;
+	return header;
+}
+
+/* Without the addresses, which are not read. */
+struct flows_ipv6 { u32 first; u16 payload; u8 next, hops; };
+
+static __always_inline u32 flows_take_ipv6(struct flows_packet *packet, const struct flows_ipv6 *ip, u32 *length)
+{
+	packet->ports.protocol = ip->next;
+	packet->ecn = bpf_ntohl(ip->first) >> 20 & 3;
+	*length = bpf_ntohs(ip->payload);
+	return sizeof(struct ipv6_header);
+}
+
+static __always_inline void flows_take_tcp(struct flows_packet *packet, const struct tcp_header *tcp, u32 length)
+{
+	packet->ports.sport = bpf_ntohs(tcp->sport);
+	packet->ports.dport = bpf_ntohs(tcp->dport);
+	packet->seq = bpf_ntohl(tcp->seq);
+	packet->flags = tcp->flags;
+	packet->length = length - (tcp->offset >> 4) * 4;
+}
+
+static __always_inline void flows_take_udp(struct flows_packet *packet, u16 sport, u16 dport, u32 length)
+{
+	packet->ports.sport = bpf_ntohs(sport);
+	packet->ports.dport = bpf_ntohs(dport);
+	packet->flags = 0;
+	packet->length = length - FLOWS_UDP_HEADER_BYTES;
+}
 
 /* Reads the headers of a packet at a tc hook.  Returns 0 if the packet is neither TCP nor UDP, or is a fragment. */
 static __always_inline int flows_read(struct __sk_buff *skb, struct flows_packet *packet)
 {
-	u32 transport, length, protocol;
+	u32 transport, header, length;
 
 	if (skb->protocol == bpf_htons(ETH_P_IP)) {
 		struct ipv4_header ip;
 
 		if (bpf_skb_load_bytes(skb, ETHERNET_BYTES, &ip, sizeof(ip)) < 0)
 			return 0;
-		if (bpf_ntohs(ip.fragment) & IP_IS_FRAGMENT_MASK)
-			return 0;
-		protocol = ip.protocol;
-		packet->ecn = ip.tos & 3;
-		transport = ETHERNET_BYTES + (ip.version_length & 15) * 4;
-		length = bpf_ntohs(ip.total) - (ip.version_length & 15) * 4;
+		header = flows_take_ipv4(packet, &ip, &length);
 	} else if (skb->protocol == bpf_htons(ETH_P_IPV6)) {
-		struct { u32 first; u16 payload; u8 next, hops; } ip;
+		struct flows_ipv6 ip;
 
 		if (bpf_skb_load_bytes(skb, ETHERNET_BYTES, &ip, sizeof(ip)) < 0)
 			return 0;
-		protocol = ip.next;
-		packet->ecn = bpf_ntohl(ip.first) >> 20 & 3;
-		transport = ETHERNET_BYTES + sizeof(struct ipv6_header);
-		length = bpf_ntohs(ip.payload);
+		header = flows_take_ipv6(packet, &ip, &length);
 	} else {
 		return 0;
 	}
-	if (protocol == IPPROTO_TCP) {
+	if (!header)
+		return 0;
+	transport = ETHERNET_BYTES + header;
+	if (packet->ports.protocol == IPPROTO_TCP) {
 		struct tcp_header tcp;
 
 		if (bpf_skb_load_bytes(skb, transport, &tcp, sizeof(tcp)) < 0)
 			return 0;
-		packet->ports.sport = bpf_ntohs(tcp.sport);
-		packet->ports.dport = bpf_ntohs(tcp.dport);
-		packet->seq = bpf_ntohl(tcp.seq);
-		packet->flags = tcp.flags;
+		flows_take_tcp(packet, &tcp, length);
 		packet->payload_at = transport + (tcp.offset >> 4) * 4;
-		packet->length = length - (tcp.offset >> 4) * 4;
-	} else if (protocol == IPPROTO_UDP) {
+		return 1;
+	}
+	if (packet->ports.protocol == IPPROTO_UDP) {
 		u16 ports[2];
 
 		if (bpf_skb_load_bytes(skb, transport, ports, sizeof(ports)) < 0)
 			return 0;
-		packet->ports.sport = bpf_ntohs(ports[0]);
-		packet->ports.dport = bpf_ntohs(ports[1]);
-		packet->flags = 0;
-		packet->payload_at = transport + 8;
-		packet->length = length - 8;
-	} else {
-		return 0;
+		flows_take_udp(packet, ports[0], ports[1], length);
+		packet->payload_at = transport + FLOWS_UDP_HEADER_BYTES;
+		return 1;
 	}
-	packet->ports.protocol = protocol;
-	return 1;
+	return 0;
 }
 
 /* Finds the flow whose server has one of the packet's ports. */
