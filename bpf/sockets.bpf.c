@@ -79,6 +79,7 @@ static __always_inline int sockets_end_record(struct bpf_raw_tracepoint_args *ct
 	event->newstate = newstate;
 	event->is_sender = is_from_server == declared->is_reverse;
 	event->unused = 0;
+	event->unused2 = 0;
 	read_kernel(event->ca_name, sizeof(event->ca_name),
 		    READ(void *, sk, inet_connection_sock, icsk_ca_ops) + OFFSET(tcp_congestion_ops, name));
 	sockets_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
