@@ -24,7 +24,6 @@ class MachineUse:
     def __init__(self, *, with_pressure: bool) -> None:
         """Prepare to read the counters; without *with_pressure*, only those of the processor are read."""
         self._with_pressure = with_pressure
-        self.begin()
 
     def begin(self) -> None:
         """Read the counters for the first time, at the start of traffic."""

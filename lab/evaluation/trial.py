@@ -22,6 +22,7 @@ from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.evaluation.axes import RunAxis, axes_of
+from lab.job.protocol import ACCOUNTS_BIN_NS
 from lab.store.run import Run
 from lab.store.trial import TrialResult
 
@@ -29,8 +30,6 @@ TCP_PROBE = "tcp_probe"
 """Name of the collector that records a row for each ACK."""
 ACCOUNTS = "accounts"
 """Name of the table of what each flow sent and what arrived of it, in bins of time."""
-ACCOUNTS_BIN_NS = 10_000_000
-"""Width of these bins, in nanoseconds."""
 COMPLETIONS = "completions"
 """Name of the table of short flows."""
 
@@ -85,6 +84,7 @@ def measure(trial: TrialResult) -> MeasuredTrial:
     """
     job, record = trial.job, trial.record
     samples_of, unmatched = _samples(trial) if TCP_PROBE in record["collectors"] else (None, 0)
+    given_up = {flow["name"] for flow in record["flows"] if flow["was_given_up"]}
     flows = []
     for asked in job["flows"]:
         name = asked["name"]
@@ -92,7 +92,6 @@ def measure(trial: TrialResult) -> MeasuredTrial:
         if asked["arrivals"] is not None:
             flows.append(measured_flow(job, record, name, {}, {}, None, completions_of(trial, name)))
             continue
-        given_up = {flow["name"] for flow in record["flows"] if flow["was_given_up"]}
         client, server = ({}, {}) if name in given_up else (trial.iperf3(name, "client"), trial.iperf3(name, "server"))
         is_tcp = asked["protocol"] == "tcp"
         flows.append(measured_flow(job, record, name, client, server, samples if is_tcp else None))

@@ -22,6 +22,13 @@ ETHERNET_HEADER_BYTES = 14
 """The bytes that ``tc`` counts for each packet in addition to the IP packet: no FCS and no preamble are included."""
 
 
+ACCOUNTS_BIN_NS = 10_000_000
+"""The width of the bins in which the packets and bytes of flows are counted, in nanoseconds."""
+
+MANAGEMENT_INTERFACE = "mgmt"
+"""The interface of each host over which only iperf3's control traffic passes."""
+
+
 class Queue(TypedDict):
     """The queue in front of a rate limit, as ``tc`` builds it."""
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lab.errors import StoreError
 from lab.job.drop_causes import cause_of
-from lab.job.protocol import CollectorResult, FlowResult, Namespace, Record
+from lab.job.protocol import MANAGEMENT_INTERFACE, CollectorResult, FlowResult, Namespace, Record
 from lab.store.files import file_inside
 
 _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")
@@ -287,10 +287,6 @@ def _at_port(ports: NDArray[Any], port: int) -> NDArray[np.bool_]:
     return found
 
 
-MANAGEMENT = "mgmt"
-"""The interface of each host over which only iperf3's control traffic passes (lab.agent.topology.management)."""
-
-
 def _of_the_experiment(rows: NDArray[np.void], namespaces: Sequence[Namespace]) -> NDArray[np.void]:
     """Return *rows* without those of packets at the hosts' management interfaces."""
     if not {"netns", "ifindex"} <= set(rows.dtype.names or ()):
@@ -298,7 +294,7 @@ def _of_the_experiment(rows: NDArray[np.void], namespaces: Sequence[Namespace]) 
     keep = np.ones(len(rows), dtype=np.bool_)
     for space in namespaces:
         for index, name in space["interfaces"].items():
-            if name == MANAGEMENT:
+            if name == MANAGEMENT_INTERFACE:
                 keep &= (rows["netns"] != space["number"]) | (rows["ifindex"] != int(index))
     return rows[keep]
 

@@ -17,10 +17,8 @@ from lab.agent.process import CommandError, run
 from lab.agent.topology.addressing import Port
 from lab.agent.topology.netns import write_sysctl
 from lab.agent.topology.pins import Pins
+from lab.job.protocol import MANAGEMENT_INTERFACE as INTERFACE
 from lab.job.protocol import Flow, Job
-
-INTERFACE = "mgmt"
-"""The name of each host's interface to the management link."""
 
 _BRIDGE = "mgmtbr"
 _MTU = 65535

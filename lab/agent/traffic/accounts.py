@@ -22,10 +22,7 @@ from lab.agent.collectors.ringbuffer import HEADER_BYTES
 from lab.agent.topology.interfaces import interface_names
 from lab.agent.topology.netns import network_namespace, read_sysctl
 from lab.agent.topology.network import Network
-from lab.job.protocol import Account, FlowAccounts, SocketEnd
-
-BIN_NS = 10_000_000
-"""The width of the bins in which packets and bytes are counted, in nanoseconds."""
+from lab.job.protocol import ACCOUNTS_BIN_NS, Account, FlowAccounts, SocketEnd
 
 _LEAST_SETTLING_NS = 50_000_000
 _LONGEST_SETTLING_NS = 10_000_000_000
@@ -54,6 +51,7 @@ class Accounts:
         self._sockets = RingRecorder("sockets", programs, directory, Settings(tables={}))
         self._directory = directory
         self._start_ns = 0
+        self._fin_timeouts_us: dict[str, int] = {}
         self._settling_ns = longest_rtt_ns + _LEAST_SETTLING_NS
 
     def start(self) -> None:
@@ -75,7 +73,7 @@ class Accounts:
         Must be called before the first flow opens a connection.
         """
         self._start_ns = start_ns
-        self._programs.write("accounts_config", {"start_ns": start_ns, "bin_ns": BIN_NS})
+        self._programs.write("accounts_config", {"start_ns": start_ns, "bin_ns": ACCOUNTS_BIN_NS})
         table = self._programs.table("flows_by_port")
         for number, flow in enumerate(self._job["flows"]):
             entry = table.Leaf()
@@ -173,7 +171,7 @@ class Accounts:
         if not side.bin_packets and not side.bin_bytes:
             return b""
         counts = (side.bin_packets, side.bin_bytes, side.bin_again_packets, side.bin_again_bytes, side.bin_ce_packets)
-        return struct.pack(f"={HEADER_BYTES}xQ8I", side.bin_end_ns - BIN_NS, flow, side_number, *counts, 0)
+        return struct.pack(f"={HEADER_BYTES}xQ8I", side.bin_end_ns - ACCOUNTS_BIN_NS, flow, side_number, *counts, 0)
 
     def _append(self, result: Any, rows: bytes) -> None:
         with open(self._directory / result["file"], "ab") as file:
@@ -192,8 +190,10 @@ class Accounts:
 
     def _fin_timeout_us(self, host: str) -> int:
         """Return the sysctl tcp_fin_timeout, which the kernel keeps in jiffies: so it tells how long a jiffy is."""
-        with network_namespace(self._network.pid(host)):
-            return int(read_sysctl("net.ipv4.tcp_fin_timeout")) * 1_000_000
+        if host not in self._fin_timeouts_us:
+            with network_namespace(self._network.pid(host)):
+                self._fin_timeouts_us[host] = int(read_sysctl("net.ipv4.tcp_fin_timeout")) * 1_000_000
+        return self._fin_timeouts_us[host]
 
     def _socket(self, row: dict[str, Any]) -> SocketEnd:
         flow = self._job["flows"][row["flow"]]
