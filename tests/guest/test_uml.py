@@ -8,7 +8,6 @@ import contextlib
 import os
 import signal
 import subprocess
-import tempfile
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator
@@ -155,9 +154,16 @@ def until(condition: Callable[[], bool], limit_s: float) -> None:
 
 @pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
 def test_nothing_is_left_when_lab_is_killed(own_kernel: Path, tmp_path: Path, how: signal.Signals) -> None:
-    before = set(Path(tempfile.gettempdir()).iterdir())
+    # Other tests use the folder for temporary files at the same time.
+    temporary = tmp_path / "temporary"
+    temporary.mkdir()
     command = [str(lab_command()), "run", str(SHIPPED), "--engine", "uml", "--set", "duration=600s"]
-    lab = subprocess.Popen([*command, "-o", str(tmp_path / "results")], stderr=subprocess.PIPE, text=True)
+    lab = subprocess.Popen(
+        [*command, "-o", str(tmp_path / "results")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "TMPDIR": str(temporary)},
+    )
     traffic = (tmp_path / "results").rglob
     until(lambda: bool(list(traffic("*.uml/progress"))), 60)
     assert len(processes_of(own_kernel)) > 4, "the zygote, a trial, and their processes"
@@ -165,7 +171,7 @@ def test_nothing_is_left_when_lab_is_killed(own_kernel: Path, tmp_path: Path, ho
     lab.communicate(timeout=30)
     until(lambda: not processes_of(own_kernel), 10)
     assert processes_of(own_kernel) == []
-    assert set(Path(tempfile.gettempdir()).iterdir()) <= before
+    assert list(temporary.iterdir()) == []
     assert list((places.cache_root() / "zygotes").iterdir()) == []
 
 
