@@ -20,7 +20,7 @@ SHOWN = ("id", "title", "threshold", "meaning")
 
 
 def table(part: str) -> str:
-    """Return the table of the checks of ``network``, ``path``, ``flow`` or ``machine``, in the order of the source."""
+    """Return the table of the checks in the module ``checks/<part>.py``, in the order of the source."""
     found = [check for module in _modules(part) for check in _checks(module)]
     if not found:
         raise SystemExit(f"lab/analysis has no checks of {part!r}")

@@ -149,6 +149,16 @@ class MeasuredTrial:
         """The TCP flows that iperf3 made."""
         return [flow for flow in self.flows if flow.is_bulk]
 
+    def sysctl(self, name: str) -> str | None:
+        """Return the value of the sysctl whose last component is *name*; None if it was not recorded.
+
+        Whitespace in the value is reduced to single spaces.
+        """
+        for key, value in sorted(self.record["sysctls"].items()):
+            if key.replace("/", ".").rsplit(".", 1)[-1] == name:
+                return " ".join(str(value).split())
+        return None
+
     @cached_property
     def mss(self) -> int:
         """Payload of a full TCP segment, in bytes."""

@@ -20,8 +20,10 @@ from lab.agent.collectors.bcc_loader import BccPrograms
 from lab.agent.collectors.loader import BPF_SOURCES, BPF_WARNINGS
 from lab.agent.collectors.registry import RECORDERS
 from lab.agent.process import run
+from lab.agent.topology.netns import write_sysctl
 from lab.agent.trial import run_trial
 from lab.job.kernels import netem_takes_seeds
+from lab.job.machines import socket_memory_bytes
 from lab.job.mailbox import State
 from lab.job.protocol import Job
 
@@ -69,6 +71,7 @@ def prepare(self_test: Job, exchange: Exchange, *, engine: str) -> BccPrograms:
     # Otherwise the first program that reads /dev/urandom would spend a second on it.
     os.getrandom(16)
     load_modules()
+    _give_memory_to_sockets(engine)
     programs = BccPrograms(BPF_SOURCES, tuple(RECORDERS))
     if programs.warnings:
         sys.stderr.write(f"{BPF_WARNINGS}\n{programs.warnings}\n")
@@ -114,6 +117,18 @@ def load_modules() -> None:
         path.name.split(".")[0] for path in Path("/lib/modules").glob("*/kernel/net/ipv4/tcp_*.ko*")
     )
     run(["modprobe", "-a", *_MODULES, *congestion_control])
+
+
+def _give_memory_to_sockets(engine: str) -> None:
+    """Set the kernel's limits for the memory of all sockets together (tcp_mem and udp_mem, in pages).
+
+    The kernel's own limits are a small part of the memory, and it would slow down TCP when half of them is used.
+    """
+    budget = socket_memory_bytes(engine)
+    if budget is not None:
+        pages = budget // os.sysconf("SC_PAGE_SIZE")
+        for name in ("net.ipv4.tcp_mem", "net.ipv4.udp_mem"):
+            write_sysctl(name, f"{pages} {pages} {pages}")
 
 
 def _fresh_directory() -> Path:

@@ -28,6 +28,14 @@ from lab.agent.topology.netns import network_namespace, read_sysctl, write_sysct
 from lab.job.protocol import InterfaceResult, Job, Namespace
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
+_GLOBAL_SYSCTLS = (
+    "net.core.default_qdisc",
+    "net.core.rmem_max",
+    "net.core.wmem_max",
+    "net.ipv4.tcp_mem",
+    "net.ipv4.udp_mem",
+)
+"""Recorded sysctls that a network namespace does not have, or does not show."""
 _BRIDGE = "bridge"
 _MOST_DESCRIPTORS = 1024
 """The soft limit of open files for the agent and the programs that it starts."""
@@ -38,6 +46,7 @@ RECORDED_SYSCTLS = (
     "net.core.wmem_max",
     "net.ipv4.tcp_congestion_control",
     "net.ipv4.tcp_ecn",
+    "net.ipv4.tcp_mem",
     "net.ipv4.tcp_min_tso_segs",
     "net.ipv4.tcp_no_metrics_save",
     "net.ipv4.tcp_no_ssthresh_metrics_save",
@@ -47,6 +56,7 @@ RECORDED_SYSCTLS = (
     "net.ipv4.tcp_slow_start_after_idle",
     "net.ipv4.tcp_timestamps",
     "net.ipv4.tcp_wmem",
+    "net.ipv4.udp_mem",
 )
 
 
@@ -381,7 +391,7 @@ class Network:
                     values[name] = read_sysctl(name)
                 except OSError:
                     continue  # The kernel does not have it, or (net.core.*) does not show it inside a namespace.
-        for name in ("net.core.rmem_max", "net.core.wmem_max", "net.core.default_qdisc"):
+        for name in _GLOBAL_SYSCTLS:
             # An agent that runs in a namespace of its own cannot see all of these global sysctls either.
             with contextlib.suppress(OSError):
                 values.setdefault(name, read_sysctl(name))

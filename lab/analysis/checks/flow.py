@@ -10,6 +10,7 @@ from lab.analysis import iperf
 from lab.analysis.checks import agreement
 from lab.analysis.checks.agreement import Agreement
 from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded, worst
+from lab.analysis.checks.memory import ran_short_of_memory
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 
 MIN_ROUND_TRIPS = 100
@@ -193,6 +194,7 @@ def send_buffer(trial: MeasuredTrial) -> Check:
 
 def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str) -> Check:
     findings = []
+    short_of_memory = ran_short_of_memory(trial)
     for flow in trial.bulk_flows:
         info = flow.result["tcp_info"]
         busy, limited = info.get("busy_time"), info.get(field)
@@ -200,7 +202,9 @@ def _limited(trial: MeasuredTrial, field: str, id: str, title: str, meaning: str
             findings.append(Finding("warn", "0 % of the busy time", f"{flow.name}: not read back"))
             continue
         share = limited / busy
-        findings.append(Finding(graded(share, 0.01, 0.10), "0 % of the busy time", f"{share:.1%} ({flow.name})"))
+        why = ", because the kernel was short of memory for sockets" if share and short_of_memory else ""
+        found = f"{share:.1%} ({flow.name}){why}"
+        findings.append(Finding(graded(share, 0.01, 0.10), "0 % of the busy time", found))
     return combine(
         id,
         title,

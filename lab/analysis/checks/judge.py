@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from lab.analysis.checks.check import Check, Verdict, worst
 from lab.analysis.checks.flow import flow_checks
 from lab.analysis.checks.machine import machine_checks
+from lab.analysis.checks.memory import memory_checks
 from lab.analysis.checks.network import network_checks
 from lab.analysis.checks.path import path_checks
 from lab.analysis.measured import MeasuredTrial
@@ -20,12 +21,14 @@ __all__ = ["Check", "Verdict", "judge", "verdict", "worst"]
 
 
 def judge(trial: MeasuredTrial) -> list[Check]:
-    """Return all checks of *trial*: those of the network, then of the paths, of the flows and of the machine.
+    """Return all checks of *trial*: those of the network, then of the paths, of the flows, of the
+    sockets' memory and of the machine.
 
     Raises:
         ValueError: A flow has no result, so there is nothing to judge.
     """
-    return [*network_checks(trial), *path_checks(trial), *flow_checks(trial), *machine_checks(trial)]
+    parts = (network_checks, path_checks, flow_checks, memory_checks, machine_checks)
+    return [check for part in parts for check in part(trial)]
 
 
 def verdict(checks: Sequence[Check]) -> Verdict:

@@ -17,7 +17,6 @@ def machine_checks(trial: MeasuredTrial) -> list[Check]:
         lost_events(trial),
         metrics_cache(trial),
         ecn(trial),
-        socket_buffers(trial),
     ]
 
 
@@ -120,7 +119,7 @@ def metrics_cache(trial: MeasuredTrial) -> Check:
 
     See pitfall 6 in docs/explanation/pitfalls.md.
     """
-    found = sysctl(trial, "tcp_no_metrics_save")
+    found = trial.sysctl("tcp_no_metrics_save")
     verdict: Verdict = "ok" if found == "1" else "warn" if found is None else "invalid"
     return combine(
         "metrics-cache",
@@ -133,7 +132,7 @@ def metrics_cache(trial: MeasuredTrial) -> Check:
 
 def ecn(trial: MeasuredTrial) -> Check:
     """Check that the kernel negotiates ECN as the experiment asks."""
-    asked, found = _TCP_ECN[trial.job["ecn"]], sysctl(trial, "tcp_ecn")
+    asked, found = _TCP_ECN[trial.job["ecn"]], trial.sysctl("tcp_ecn")
     verdict: Verdict = "ok" if found == str(asked) else "warn" if found is None else "invalid"
     return combine(
         "ecn",
@@ -143,43 +142,3 @@ def ecn(trial: MeasuredTrial) -> Check:
         meaning="With ECN, a queue marks packets instead of dropping them, and some algorithms react differently to "
         "marks.",
     )
-
-
-def socket_buffers(trial: MeasuredTrial) -> Check:
-    """Check that socket buffers may grow to twice the sum of the path's BDP and its queue.
-
-    Smaller buffers would limit the flow.  See pitfall 10 in docs/explanation/pitfalls.md.
-    """
-    needs = []
-    for flow in trial.flows:
-        if flow.path.bdp_bytes is not None:
-            needs.append(2 * (flow.path.bdp_bytes + (flow.path.queue_bytes(trial.job["mtu"]) or 0)))
-    need = max(needs, default=0)
-    findings = []
-    for name in ("tcp_rmem", "tcp_wmem"):
-        values = (sysctl(trial, name) or "").split()
-        if len(values) != 3 or not values[2].isdigit():
-            findings.append(Finding("warn", f"at least {need} B", f"{name}: not read back"))
-            continue
-        most = int(values[2])
-        verdict: Verdict = "invalid" if most < need / 2 else "warn" if most < need else "ok"
-        findings.append(Finding(verdict, f"at least {need} B", f"{name} up to {most} B"))
-    return combine(
-        "socket-buffers",
-        "Socket buffers are large enough",
-        findings,
-        threshold="warn: less than 2 × (BDP + queue); invalid: less than BDP + queue",
-        meaning="Buffers that are smaller than what the path and its queue hold limit the flow before congestion "
-        "control does.",
-    )
-
-
-def sysctl(trial: MeasuredTrial, name: str) -> str | None:
-    """Return the value of the sysctl whose last component is *name*; None if it was not recorded.
-
-    Whitespace in the value is reduced to single spaces.
-    """
-    for key, value in sorted(trial.record["sysctls"].items()):
-        if key.replace("/", ".").rsplit(".", 1)[-1] == name:
-            return " ".join(str(value).split())
-    return None

@@ -15,15 +15,13 @@ from lab.engine import sources
 from lab.engine.image import cpio
 from lab.engine.image.build import Image
 from lab.engine.selftest import self_test_job
-
-MEMORY_MIB = 1536
-"""The guest's memory.  The host provides only the pages that the guest uses."""
+from lab.job.machines import MEMORY_MIB
 
 INITRAMFS, ROOT = "initramfs", "root.erofs"
 
 # fmt: off
 ARGUMENTS = (
-    f"mem={MEMORY_MIB}M",
+    f"mem={MEMORY_MIB['uml']}M",
     f"initrd={INITRAMFS}", f"ubd0r={ROOT}", "rdinit=/uml-init", "hostfs=.",
     # Computing takes no virtual time.  When all processes wait, the clock jumps to the next timer.
     "time-travel=inf-cpu",

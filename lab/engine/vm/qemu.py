@@ -14,10 +14,11 @@ from pathlib import Path
 
 from lab.engine.image.build import Image
 from lab.errors import EngineError
+from lab.job.machines import MEMORY_MIB
 from lab.job.mailbox import MAILBOX_BYTES
 
 BINARY = "qemu-system-x86_64"
-RAM_MIB = 768
+RAM_MIB = MEMORY_MIB["vm"]
 OLDEST_VERSION = (7, 2)
 
 # fmt: off

@@ -11,12 +11,14 @@ from lab.experiment.check.links import links_problems
 from lab.experiment.check.problems import Problem, nearest
 from lab.experiment.check.topology import topology_problems
 from lab.experiment.resolve.graph import Graph, graph_of
+from lab.experiment.resolve.memory import LEAST_PER_HELD, held_by_paths
 from lab.experiment.resolve.traffic import connections, connections_of
 from lab.experiment.resolve.wires import bare_job, links
 from lab.experiment.schema.collect import Drops, Selection, Window
 from lab.experiment.schema.experiment import Experiment, Flow
 from lab.experiment.schema.fields import Path
 from lab.job import kernels
+from lab.job.machines import socket_memory_bytes
 from lab.job.network import NoRouteError, route
 from lab.job.protocol import Network
 from lab.units import format_duration, format_size, show
@@ -57,6 +59,8 @@ def check(experiment: Experiment) -> list[Problem]:
     if not found:
         found += _paths(experiment, graph)
     found += [*links_problems(experiment, graph), *_collect(experiment, graph)]
+    if not found:
+        found += _memory(experiment)
     if not found and experiment.engine == "uml":
         found += _unlimited(experiment, graph)
     return found
@@ -280,6 +284,23 @@ def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
             f"found {format_duration(experiment.duration)}; expected more than the path's base RTT, "
             f"{format_duration(longest)}",
         )
+
+
+def _memory(experiment: Experiment) -> Iterator[Problem]:
+    """Yield a problem if the guest's memory cannot hold what is on the paths of the TCP flows at the same time."""
+    budget = socket_memory_bytes(experiment.engine)
+    if budget is None:
+        return
+    held = held_by_paths(experiment, links(experiment, experiment.seed))
+    need = LEAST_PER_HELD * held.sum_bytes
+    if need > budget:
+        message = (
+            f"found paths that can hold {format_size(held.sum_bytes)} of TCP's data (bandwidth-delay products and full "
+            f"queues), for which the sockets of both ends need {format_size(need)} of memory; expected at most "
+            f"{format_size(budget)}, which is what the guest of engine {experiment.engine} can give: use smaller "
+            "queues, rates or delays"
+        )
+        yield Problem(("topology",), message, "key")
 
 
 def _unlimited(experiment: Experiment, graph: Graph) -> Iterator[Problem]:

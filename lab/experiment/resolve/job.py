@@ -13,22 +13,19 @@ from collections.abc import Iterator
 
 from lab.experiment.resolve.graph import graph_of
 from lab.experiment.resolve.hosts import with_settings
-from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
+from lab.experiment.resolve.memory import socket_buffer_bytes
 from lab.experiment.resolve.traffic import Connection, connections
-from lab.experiment.resolve.wires import derive, links, round_trips
+from lab.experiment.resolve.wires import derive, links
 from lab.experiment.schema.amounts import draw
 from lab.experiment.schema.experiment import Experiment
 from lab.job import kernels, protocol
 
-__all__ = ["resolve", "socket_buffer_bytes", "trial_seed"]
+__all__ = ["resolve", "trial_seed"]
 
 FIRST_PORT = 5201
 """The port of the first flow, which is iperf3's default; each further flow in the file has the next port."""
 FIRST_PROBE_PORT = 8201
 """The port of the first latency probe; each further probe in the file has the next port."""
-
-_MIN_SOCKET_BUFFER = 16 * 2**20
-_MAX_SOCKET_BUFFER = 2**31 - 1
 
 
 def trial_seed(experiment_seed: int, repetition: int) -> int:
@@ -62,32 +59,6 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
         calibration=protocol.Calibration(ping_count=experiment.calibration.pings),
         collectors=experiment.collect.model_dump(by_alias=True, exclude_none=True),
     )
-
-
-def socket_buffer_bytes(experiment: Experiment, links: list[protocol.Link]) -> int:
-    """Return the size limit of TCP's socket buffers: as declared, or large enough never to limit a flow.
-
-    The automatic limit is eight times what the path can hold at most.  The kernel also counts the overhead of socket
-    buffers (skb) and halves the window for it (tcp_adv_win_scale), and slow start overshoots by a factor of two.
-    """
-    if experiment.socket_buffer != "auto":
-        return experiment.socket_buffer
-    rtts = round_trips(experiment, graph_of(experiment.topology))
-    held = [
-        _held_bytes(state["rate_bps"], state["queue"], rtts[link["name"]], experiment.mtu)
-        for link in links
-        for direction in (link["ab"], link["ba"])
-        for state in (direction, *direction["changes"])
-    ]
-    return min(max(_MIN_SOCKET_BUFFER, 8 * max(held)), _MAX_SOCKET_BUFFER)
-
-
-def _held_bytes(rate_bps: int | None, queue: protocol.Queue | None, rtt_ns: int, mtu: int) -> int:
-    """Return how many bytes a path with this bottleneck holds: its BDP and its full queue."""
-    if rate_bps is None or queue is None:
-        return 0
-    queued = queue["limit_bytes"] or (queue["limit_packets"] or 0) * frame_bytes(mtu)
-    return bdp_bytes(rate_bps, rtt_ns) + queued
 
 
 def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:

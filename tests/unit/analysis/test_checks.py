@@ -285,6 +285,14 @@ def sysctl(name: str, value: str | None) -> Plant:
     return plant
 
 
+def counted(name: str) -> Plant:
+    def plant(parts: Parts) -> None:
+        next(iter(parts.record["counters"].values()))[name] = 3
+
+    plant.__name__ = name
+    return plant
+
+
 @pytest.mark.parametrize(
     ("plant", "expected"),
     [
@@ -348,6 +356,9 @@ def sysctl(name: str, value: str | None) -> Plant:
         (sysctl("tcp_rmem", "4096 131072 44223"), {"socket-buffers": "warn"}),
         (sysctl("tcp_wmem", "4096\t16384\t22111"), {"socket-buffers": "invalid"}),
         (sysctl("tcp_wmem", None), {"socket-buffers": "warn"}),
+        (counted("TcpExtTCPMemoryPressures"), {"socket-memory": "invalid"}),
+        (counted("UdpMemErrors"), {"socket-memory": "invalid"}),
+        (counted("TcpExtPruneCalled"), {"socket-memory": "warn"}),
     ],
     ids=lambda value: getattr(value, "__name__", ""),
 )

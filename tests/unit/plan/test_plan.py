@@ -15,6 +15,7 @@ from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
 from lab.experiment.resolve.job import trial_seed
 from lab.experiment.resolve.wires import derive, netem_limit_packets
+from lab.job.machines import MEMORY_MIB
 from lab.job.network import mean_loss
 from lab.job.protocol import Direction, Job, Link
 from lab.plan.description import describe
@@ -350,9 +351,23 @@ def test_settings_reach_the_job() -> None:
 
 def test_the_automatic_socket_buffer_holds_the_path() -> None:
     assert _job()["socket_buffer_bytes"] == 16 * 2**20
-    # 8 × (a BDP of 50 MB + a queue of the same size).
-    assert _job(topology=_bottleneck(rate="10gbit"))["socket_buffer_bytes"] == 8 * (50_000_000 + 50_000_000)
-    assert _job(topology=_bottleneck(rate="1tbit"))["socket_buffer_bytes"] == 2**31 - 1
+    # 6 × (a BDP of 10 MB + a queue of the same size).
+    assert _job(topology=_bottleneck(rate="2gbit"))["socket_buffer_bytes"] == 6 * (10_000_000 + 10_000_000)
+    assert _job(topology=_bottleneck(rate="1tbit"), engine="native")["socket_buffer_bytes"] == 2**31 - 1
+
+
+def test_a_queue_counts_only_as_far_as_a_flow_can_fill_it() -> None:
+    topology = _bottleneck(rate="50mbit", queue={"discipline": "bfifo", "limit": "100GB"})
+    # What 50 Mbit/s carry in 10 s.
+    assert _job(topology=topology, duration="10s")["socket_buffer_bytes"] == 6 * 62_500_000
+
+
+def test_all_buffers_together_fit_into_the_guest() -> None:
+    # A BDP of 50 MB and a queue of the same size; the sockets of both ends share half of the guest's memory.
+    half = {engine: mib * 2**20 // 2 for engine, mib in MEMORY_MIB.items()}
+    fast = _bottleneck(rate="10gbit")
+    assert _job(topology=fast)["socket_buffer_bytes"] == half["vm"] // 2
+    assert _job(topology=fast, engine="uml")["socket_buffer_bytes"] == 600_000_000 < half["uml"] // 2
 
 
 def test_the_delay_line_never_binds() -> None:

@@ -1,0 +1,97 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Compute the size of TCP's socket buffers from what the paths of the flows can hold.  This module does no I/O."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from lab.experiment.resolve.graph import graph_of
+from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
+from lab.experiment.resolve.traffic import connections
+from lab.experiment.schema.experiment import Experiment
+from lab.job import protocol
+from lab.job.machines import socket_memory_bytes
+from lab.job.network import Hop, route
+
+__all__ = ["LEAST_PER_HELD", "Held", "held_by_paths", "socket_buffer_bytes"]
+
+_MIN_SOCKET_BUFFER = 16 * 2**20
+_MAX_SOCKET_BUFFER = 2**31 - 1
+
+_BUFFER_PER_HELD = 6
+"""The automatic size of a buffer, as a multiple of what a path holds.
+
+Up to three times as much can be outstanding: a sender in slow start learns of the first loss one round trip late, and
+BBR's startup gain is 2.89.  The kernel also counts a packet's overhead, so that its buffers hold about half their size
+as payload.
+"""
+LEAST_PER_HELD = 4
+"""What the sockets at both ends need to keep a path full: its content, with overhead, once at each end."""
+
+
+@dataclass(frozen=True)
+class Held:
+    """What the paths of an experiment's TCP flows can hold: their BDPs and their full queues."""
+
+    most_bytes: int
+    """The largest amount that one path holds."""
+    sum_bytes: int
+    """The sum over all bottlenecks, each of which is counted once, however many flows share it."""
+
+
+def socket_buffer_bytes(experiment: Experiment, links: Sequence[protocol.Link]) -> int:
+    """Return the size limit of TCP's socket buffers: as declared, or large enough not to limit a flow.
+
+    The automatic limit is smaller where the buffers of all flows together could hold more than the guest's sockets may.
+    """
+    if experiment.socket_buffer != "auto":
+        return experiment.socket_buffer
+    held = held_by_paths(experiment, links)
+    wanted = _BUFFER_PER_HELD * held.most_bytes
+    budget = socket_memory_bytes(experiment.engine)
+    at_both_ends = 2 * _BUFFER_PER_HELD * held.sum_bytes
+    if budget is not None and at_both_ends > budget:
+        wanted = wanted * budget // at_both_ends
+    return min(max(_MIN_SOCKET_BUFFER, wanted), _MAX_SOCKET_BUFFER)
+
+
+def held_by_paths(experiment: Experiment, links: Sequence[protocol.Link]) -> Held:
+    """Return what the paths of the TCP flows can hold at any time of the schedule.
+
+    Raises:
+        NoRouteError: A flow has no path.
+    """
+    network = protocol.Network(nodes=list(graph_of(experiment.topology).nodes), links=list(links))
+    by_bottleneck: dict[tuple[str, str], int] = {}
+    for connection in connections(experiment.flows, experiment.duration):
+        if connection.flow.protocol != "tcp":
+            continue
+        forward = route(network, connection.source, connection.destination)
+        backward = route(network, connection.destination, connection.source)
+        limited = [hop for hop in forward if hop.direction["rate_bps"] is not None]
+        if not limited:
+            continue
+        bottleneck = min(limited, key=lambda hop: hop.direction["rate_bps"] or 0)
+        rtt_ns = sum(_longest_delay_ns(hop) for hop in (*forward, *backward))
+        key = (bottleneck.link, bottleneck.direction_name)
+        held = _held_bytes(bottleneck.direction, rtt_ns, experiment.mtu, experiment.duration)
+        by_bottleneck[key] = max(by_bottleneck.get(key, 0), held)
+    return Held(most_bytes=max(by_bottleneck.values(), default=0), sum_bytes=sum(by_bottleneck.values()))
+
+
+def _held_bytes(bottleneck: protocol.Direction, rtt_ns: int, mtu: int, duration_ns: int) -> int:
+    most = 0
+    for state in (bottleneck, *bottleneck["changes"]):
+        rate_bps, queue = state["rate_bps"], state["queue"]
+        if rate_bps is None or queue is None:
+            continue
+        queued = queue["limit_bytes"] or (queue["limit_packets"] or 0) * frame_bytes(mtu)
+        # TCP sends no more than it has had acknowledged, so even a huge queue cannot fill faster than it empties.
+        most = max(most, min(bdp_bytes(rate_bps, rtt_ns) + queued, bdp_bytes(rate_bps, duration_ns)))
+    return most
+
+
+def _longest_delay_ns(hop: Hop) -> int:
+    states = (hop.direction, *hop.direction["changes"])
+    return max((state["netem"]["delay_ns"] for state in states if state["netem"]), default=0)
