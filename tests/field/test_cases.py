@@ -217,3 +217,28 @@ def test_a_shared_link_is_counted_once(hosts: int) -> None:
     found = notes(make_plan(load_experiment(HERE / "star_load.yaml", overrides).checked))
     assert not any("busy" in note for note in found)
     assert sum("own rate limit" in note for note in found) == 1
+
+
+@pytest.mark.parametrize(("rate", "delay"), [("42mbit", "400ms"), ("100mbit", "300ms")], ids=["case", "sibling"])
+@pytest.mark.parametrize("cc", ["bbr", "cubic"])
+def test_a_large_bdp_fits_into_the_memory_of_the_guest(run: Run, rate: str, delay: str, cc: str) -> None:
+    trial = run(
+        "large_bdp", f"topology.bottleneck.rate={rate}", f"topology.bottleneck.delay={delay}", f"flows.f.cc={cc}"
+    ).only
+    assert verdicts(trial)["socket-memory"] == "ok"
+    assert verdicts(trial)["receive-window"] == verdicts(trial)["send-buffer"] == "ok"
+    ceiling_bps = float(rate.removesuffix("mbit")) * 1e6 * 1448 / 1514
+    arrived = arrivals_of(trial.trial)["f"]
+    # Slow start is over after 10 s: an initial window of 10 packets has doubled at least 11 times.
+    seconds = [(arrived.start_ns >= second * 1e9) & (arrived.start_ns < (second + 1) * 1e9) for second in range(10, 40)]
+    rates = [float(arrived.bytes[inside].sum()) * 8 for inside in seconds]
+    full = [found for found in rates if found > 0.97 * ceiling_bps]
+    # CUBIC keeps the queue from emptying.  BBR empties it every 10 s for its ProbeRTT, which takes it about 2 RTTs.
+    assert len(full) >= (30 if cc == "cubic" else 18)
+    assert max(rates) < 1.001 * ceiling_bps
+
+
+def test_a_socket_buffer_that_is_too_small_is_named_as_the_cause(run: Run) -> None:
+    trial = run("large_bdp", "flows.f.cc=cubic", "socket_buffer=1MB").only
+    assert verdicts(trial)["socket-buffers"] == verdicts(trial)["receive-window"] == "invalid"
+    assert verdicts(trial)["socket-memory"] == "ok"
