@@ -222,6 +222,36 @@ struct accounts_event {
 	u32 unused;
 };
 
+/* How full the queue of a link was in one bin of time, or, if it did not change, in several. */
+struct backlog_event {
+	u64 ts_ns;		/* start of the time */
+	u64 length_ns;
+	u64 byte_ns;		/* integral of the queue's length in bytes over this time; divided by it, the mean */
+	u64 packet_ns;		/* the same in packets */
+	u32 netns;
+	u32 ifindex;
+	u32 most_bytes;
+	u32 end_bytes;		/* in the queue at the end of this time */
+	u32 entered_packets;
+	u32 left_packets;
+	u32 removed_bytes;	/* by which the queue became shorter: sent or dropped */
+	u32 unused;
+};
+
+/* Packets of a flow that were dropped at one place for one reason in one bin of time. */
+struct losses_event {
+	u64 ts_ns;		/* start of the bin; the bin before the start of traffic holds everything before it */
+	u64 location;
+	u32 netns;
+	u32 ifindex;		/* 0: the packet had arrived at a socket */
+	u32 flow;		/* number of the flow in the job */
+	u32 reason;
+	u32 way;		/* forward: data; backward: acknowledgements */
+	u32 packets;
+	u32 bytes;		/* of payload */
+	u32 unused;
+};
+
 /* The counters of a data connection's socket; the names are those of struct tcp_info without the prefix tcpi_. */
 struct sockets_event {
 	u64 ts_ns;

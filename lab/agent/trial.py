@@ -26,6 +26,7 @@ from lab.agent.topology.management import Management, offers_fq
 from lab.agent.topology.network import Network
 from lab.agent.traffic.accounts import Accounts
 from lab.agent.traffic.latency_probes import Latency
+from lab.agent.traffic.on_the_way import OnTheWay
 from lab.agent.traffic.schedule import Traffic
 from lab.job.protocol import (
     PROTOCOL_FORMAT,
@@ -104,6 +105,7 @@ def _run(
             links,
             recorders,
             accounts,
+            OnTheWay(network, programs, directory),
             rtt_ns if management.can_hold else None,
             directory,
             progress,
@@ -149,6 +151,7 @@ def _run_traffic(
     links: LinkPrograms | None,
     recorders: TrialRecorders,
     accounts: Accounts,
+    on_the_way: OnTheWay,
     rtt_ns: Mapping[tuple[str, str], int] | None,
     directory: Path,
     progress: Callable[[int], None],
@@ -162,8 +165,9 @@ def _run_traffic(
     def on_tick(now_ns: int) -> int:
         recorders.drain(now_ns)
         accounts.drain(now_ns)
+        on_the_way.drain(now_ns)
         progress(now_ns)
-        return min(recorders.drain_by(now_ns), accounts.drain_by(now_ns))
+        return min(recorders.drain_by(now_ns), accounts.drain_by(now_ns), on_the_way.drain_by(now_ns))
 
     traffic = Traffic(network, accounts, directory, on_tick)
     stack.callback(traffic.stop)
@@ -172,6 +176,7 @@ def _run_traffic(
     stack.callback(latency.stop)
     counters = _Counters(network)
     accounts.start()
+    on_the_way.start()
     recorders.start()
     log("traffic starts")
     machine = MachineUse(with_pressure=with_pressure)
@@ -181,6 +186,7 @@ def _run_traffic(
         if links is not None:
             links.begin(start_ns)
         latency.begin(start_ns)
+        on_the_way.begin(start_ns)
 
     traffic.run(rtt_ns, changes, on_start)
     cpu, pressure = machine.end()
@@ -189,6 +195,7 @@ def _run_traffic(
     collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
     counters.read()
     results, counted = accounts.stop(traffic.end_ns)
+    results |= on_the_way.stop(traffic.end_ns)
     return _Measured(traffic, counters, cpu, pressure, collected | results, counted)
 
 

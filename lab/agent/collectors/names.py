@@ -17,6 +17,8 @@ ENUMS: dict[str, dict[int, str]] = {
         3: "arrived_backward",
         4: "delivered",
     },
+    # bpf/losses.bpf.c
+    "way": {0: "forward", 1: "backward"},
     # include/net/tcp_states.h
     "tcp_state": {
         0: "none",

@@ -105,7 +105,10 @@ class Recorder:
 
 
 class RingRecorder(Recorder):
-    """The recorder of a collector whose programs write fixed-size events to a ring buffer."""
+    """The recorder of a collector whose programs write fixed-size events to a ring buffer.
+
+    Addresses in the field ``location`` are resolved to the names of the kernel's functions.
+    """
 
     def __init__(self, name: str, programs: Programs, directory: Path, settings: Settings) -> None:
         super().__init__(name, programs, directory, settings)
@@ -130,6 +133,9 @@ class RingRecorder(Recorder):
         self.switch_off()
         self.drain(now_ns)
         self._ring.close()
+        for row in self._last_rows():
+            self._rows += 1
+            self._file.write(bytes(HEADER_BYTES) + row)
         self._file.close()
         fields: list[Field] = [{**field, "offset": field["offset"] + HEADER_BYTES} for field in self._fields]
         result: CollectorResult = {
@@ -140,7 +146,13 @@ class RingRecorder(Recorder):
             "fields": fields,
             "names": self._names(),
         }
+        if any(field["name"] == "location" for field in fields):
+            result["names"]["location"] = _texts(symbols(self._values_of("location")))
         return {self.name: result}
+
+    def _last_rows(self) -> Iterable[bytes]:
+        """Return rows for what the kernel has not written yet, in the form of its events."""
+        return ()
 
     def _values_of(self, field: str) -> set[int]:
         """Return the distinct values of a 64-bit field in the rows recorded so far."""
@@ -152,8 +164,7 @@ class RingRecorder(Recorder):
 class DropsRecorder(RingRecorder):
     """The recorder of dropped packets.
 
-    It resolves the addresses at which packets were dropped to function names and, with the option ``latency``, adds a
-    histogram of the times that packets took between places in the network stack.
+    With the option ``latency``, it adds a histogram of the times that packets took between places in the network stack.
     """
 
     def __init__(self, programs: Programs, directory: Path, settings: Settings) -> None:
@@ -166,7 +177,6 @@ class DropsRecorder(RingRecorder):
 
     def stop(self, now_ns: int) -> Results:
         results = super().stop(now_ns)
-        results["drops"]["names"]["location"] = _texts(symbols(self._values_of("location")))
         if "latency" in self._settings.hooks:
             results["drops_latency"] = self._latency()
         return results

@@ -170,6 +170,24 @@ _ALWAYS = (
         names=(("side", "accounts_side"),),
     ),
     Collector(
+        "backlog",
+        # As for the collector `queue`, no interrupt can arrive while one of these programs runs.
+        (
+            _tracepoint("backlog_enqueue", "qdisc_enqueue", is_interruptible=False),
+            _tracepoint("backlog_dequeue", "qdisc_dequeue", is_interruptible=False),
+        ),
+        4 << 20,
+        memory=("backlog_states", "backlog_places"),
+    ),
+    Collector(
+        "losses",
+        (_tracepoint("losses_packet", "kfree_skb"),),
+        1 << 20,
+        follows=("flows", "control", "accounts"),
+        memory=("losses_bins",),
+        names=(("reason", "skb_drop_reason"), ("way", "way")),
+    ),
+    Collector(
         "sockets",
         (_tracepoint("sockets_end", "inet_sock_set_state"),),
         1 << 20,
