@@ -20,13 +20,14 @@ struct backlog_state {
 	u64 packet_ns;
 	u32 bytes;		/* in the queue now */
 	u32 packets;
-	u32 most_bytes;		/* within the bin */
+	u32 most_bytes;		/* within the bin; so is the next field */
+	u32 most_packets;
 	u32 entered_packets;
 	u32 left_packets;
 	u32 removed_bytes;	/* by which the queue became shorter: sent or dropped */
 	u32 netns;
 	u32 ifindex;
-	u64 is_followed;
+	u32 is_followed;
 };
 
 BPF_ARRAY(backlog_config, struct backlog_config, 1);
@@ -36,7 +37,7 @@ BPF_TABLE("hash", u64, struct backlog_state, backlog_states, 4096);	/* by the ad
 BPF_RINGBUF_OUTPUT(backlog_events, BACKLOG_RING_PAGES);
 
 static __always_inline void backlog_emit(const struct backlog_state *state, u64 ts_ns, u64 length_ns, u64 byte_ns,
-					 u64 packet_ns, u32 most_bytes)
+					 u64 packet_ns)
 {
 	u32 zero = 0;
 	struct backlog_event *event = backlog_events.ringbuf_reserve(sizeof(struct backlog_event));
@@ -51,12 +52,12 @@ static __always_inline void backlog_emit(const struct backlog_state *state, u64 
 	event->packet_ns = packet_ns;
 	event->netns = state->netns;
 	event->ifindex = state->ifindex;
-	event->most_bytes = most_bytes;
+	event->most_bytes = state->most_bytes;
+	event->most_packets = state->most_packets;
 	event->end_bytes = state->bytes;
 	event->entered_packets = state->entered_packets;
 	event->left_packets = state->left_packets;
 	event->removed_bytes = state->removed_bytes;
-	event->unused = 0;
 	backlog_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 }
 
@@ -77,17 +78,17 @@ static __always_inline void backlog_advance(struct backlog_state *state, const s
 	backlog_add(state, state->bin_end_ns);
 	if (state->byte_ns || state->entered_packets || state->left_packets)
 		backlog_emit(state, state->bin_end_ns - config->bin_ns, config->bin_ns, state->byte_ns,
-			     state->packet_ns, state->most_bytes);
+			     state->packet_ns);
 	state->byte_ns = 0;
 	state->packet_ns = 0;
 	state->entered_packets = 0;
 	state->left_packets = 0;
 	state->removed_bytes = 0;
 	state->most_bytes = state->bytes;
+	state->most_packets = state->packets;
 	whole_ns = (now - state->bin_end_ns) / config->bin_ns * config->bin_ns;
 	if (whole_ns && state->bytes)
-		backlog_emit(state, state->bin_end_ns, whole_ns, state->bytes * whole_ns, state->packets * whole_ns,
-			     state->bytes);
+		backlog_emit(state, state->bin_end_ns, whole_ns, state->bytes * whole_ns, state->packets * whole_ns);
 	state->since_ns = state->bin_end_ns + whole_ns;
 	state->bin_end_ns = state->since_ns + config->bin_ns;
 }
@@ -141,6 +142,8 @@ static __always_inline int backlog_changed(const void *qdisc, u32 entered, u32 l
 	state->packets = READ_AT(u32, qdisc + OFFSET(Qdisc, q) + OFFSET(qdisc_skb_head, qlen));
 	if (bytes > state->most_bytes)
 		state->most_bytes = bytes;
+	if (state->packets > state->most_packets)
+		state->most_packets = state->packets;
 	state->entered_packets += entered;
 	state->left_packets += left;
 	return 0;

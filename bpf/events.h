@@ -13,6 +13,8 @@
 #ifndef LAB_EVENTS_H
 #define LAB_EVENTS_H
 
+#define UNKNOWN_NS (~0ULL)
+
 /* The congestion state of a connection just before a received segment is processed, or when a segment is sent. */
 struct tcp_probe_event {
 	u64 ts_ns;
@@ -186,7 +188,7 @@ enum queue_sample { AT_INTERVAL, ENQUEUE, DEQUEUE };
 /* The state of a queue, at the end of a sampling interval or after a packet has entered or left. */
 struct queue_event {
 	u64 ts_ns;
-	u64 sojourn_ns;		/* time that the departed packet spent in the queue; 0 if unknown or not a departure */
+	u64 sojourn_ns;		/* time that the departed packet spent in the queue; UNKNOWN_NS if it is not known */
 	u32 backlog_bytes;
 	u32 backlog_packets;
 	u32 drops;		/* since the queue was created; so is requeues */
@@ -235,7 +237,7 @@ struct backlog_event {
 	u32 entered_packets;
 	u32 left_packets;
 	u32 removed_bytes;	/* by which the queue became shorter: sent or dropped */
-	u32 unused;
+	u32 most_packets;
 };
 
 /* Packets of a flow that were dropped at one place for one reason in one bin of time. */

@@ -3,7 +3,8 @@
  * Record the state of the queue of each interface that has one.
  *
  * The programs are attached to the tracepoints qdisc:qdisc_enqueue and qdisc:qdisc_dequeue, which fire after the root
- * queueing discipline has accepted or released a packet (net/core/dev.c, net/sched/sch_generic.c).
+ * queueing discipline has accepted or released a packet (net/core/dev.c, net/sched/sch_generic.c), and to
+ * net:net_dev_queue, which fires before.
  *
  * A queue changes only at these events, so its length at the end of an interval is its length after the last event
  * before that time.  Therefore no timer is needed, and an interval without events costs nothing.
@@ -65,10 +66,10 @@ static __always_inline void queue_emit(const void *device, const struct queue_st
 static __always_inline int queue_changed(const void *qdisc, const void *skb, u8 kind)
 {
 	u32 zero = 0;
-	u64 key = (u64)qdisc, packet = (u64)skb, now = bpf_ktime_get_ns(), sojourn_ns = 0;
+	u64 key = (u64)qdisc, packet = (u64)skb, now = bpf_ktime_get_ns(), sojourn_ns = UNKNOWN_NS;
 	const void *device = READ(void *, READ(void *, qdisc, Qdisc, dev_queue), netdev_queue, dev);
 	struct queue_state fresh = {}, *state;
-	struct queue_waiting entry = {}, *waiting;
+	struct queue_waiting *waiting;
 	struct segment segment = {};
 	struct queue_config *config = queue_config.lookup(&zero);
 
@@ -83,18 +84,15 @@ static __always_inline int queue_changed(const void *qdisc, const void *skb, u8 
 		if (!state)
 			return 0;
 	} else if (config->interval_ns && now / config->interval_ns != state->interval) {
-		queue_emit(device, state, (state->interval + 1) * config->interval_ns, 0, 0, AT_INTERVAL);
+		queue_emit(device, state, (state->interval + 1) * config->interval_ns, UNKNOWN_NS, 0,
+			   AT_INTERVAL);
 		state->interval = now / config->interval_ns;
 	}
 
-	read_packet(skb, &segment);
-	if (kind == ENQUEUE) {
-		entry.since_ns = now;
-		entry.ecn = segment.ecn;
-		queue_waiting.update(&packet, &entry);
-	} else {
+	if (kind == DEQUEUE) {
 		waiting = queue_waiting.lookup(&packet);
 		if (waiting) {
+			read_packet(skb, &segment);
 			sojourn_ns = now - waiting->since_ns;
 			if (segment.ecn == CE && waiting->ecn != CE)
 				state->marks++;
@@ -109,6 +107,22 @@ static __always_inline int queue_changed(const void *qdisc, const void *skb, u8 
 		queue_emit(device, state, now, sojourn_ns, READ(u32, skb, sk_buff, len), kind);
 	return 0;
 }
+
+/* The tracepoint net:net_dev_queue fires before a packet enters a queue, which may mark it at once, as RED and PIE do. */
+static __always_inline int queue_before_record(struct bpf_raw_tracepoint_args *ctx)
+{
+	u64 packet = ctx->args[0];
+	struct queue_waiting entry = { .since_ns = bpf_ktime_get_ns() };
+	struct segment segment = {};
+
+	read_packet((const void *)ctx->args[0], &segment);
+	entry.ecn = segment.ecn;
+	queue_waiting.update(&packet, &entry);
+	return 0;
+}
+
+FIRST_PROGRAM(queue_before, 0)
+SECOND_PROGRAM(queue_before, 0)
 
 /* Tracepoint arguments: (struct Qdisc *qdisc, const struct netdev_queue *txq, struct sk_buff *skb) */
 int queue_enqueue(struct bpf_raw_tracepoint_args *ctx)

@@ -69,9 +69,11 @@ TEXTS = {
     "srtt_median_us": "Smoothed RTT: median over time.",
     "srtt_p95_us": "Smoothed RTT: 95th percentile over time.",
     "srtt_max_us": "Smoothed RTT: largest value.",
-    "queueing_delay_mean_us": "`srtt_mean_us` minus `base_rtt_us`. It includes the time to send one full packet on "
-    "each hop, which a ping does not have.",
-    "queueing_delay_p95_us": "`srtt_p95_us` minus `base_rtt_us`.",
+    "dropped_packets": "Packets with the flow's data, or of its handshake, that the kernel dropped on their way.",
+    "marked_packets": "Packets that arrived with the ECN mark Congestion Experienced (RFC 3168).",
+    "queueing_delay_mean_us": "Mean time that packets of any flow waited in the queues on the path of the flow's data. "
+    "Null if no queue is on the path.",
+    "queueing_delay_p95_us": "95th percentile of the time that packets waited in these queues.",
     "cwnd_mean_segments": "Congestion window: mean over time.",
     "busy_s": "Time during which the sender had data to send or in flight (`tcp_info`).",
     "rwnd_limited_share": "Part of the busy time in which the receiver's window was the limit (`tcp_info`).",

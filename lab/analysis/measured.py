@@ -3,11 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
 from lab.analysis.ack_samples import AckSamples
+from lab.analysis.backlog import Backlog
 from lab.analysis.completions import Completions
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
 from lab.analysis.volume import Volume, arrived, datagrams_lost_share, volume
@@ -90,6 +92,11 @@ class MeasuredFlow:
         return self._declared("sent")["again_packets"]
 
     @property
+    def marked_packets(self) -> int:
+        """The number of packets that arrived within the flow's declared time with the mark Congestion Experienced."""
+        return self._declared("arrived")["ce_packets"]
+
+    @property
     def delivered_bytes(self) -> int:
         """The payload that the receiver's TCP delivered in order within the flow's declared time, in bytes."""
         return self._declared("delivered")["bytes"]
@@ -136,6 +143,10 @@ class MeasuredTrial:
     job: Job
     record: Record
     flows: tuple[MeasuredFlow, ...]
+    queues: Mapping[tuple[str, str], Backlog]
+    """The queues in front of links, and the nodes' own: (node, interface) → its length over time."""
+    dropped: Mapping[str, int]
+    """Name of a flow → how many packets of its data were dropped on their way within its declared time."""
     unmatched_rows: int = 0
     """Number of tcp_probe rows that belong to no flow's data socket, such as those of iperf3's control connections."""
 
@@ -148,6 +159,16 @@ class MeasuredTrial:
     def bulk_flows(self) -> list[MeasuredFlow]:
         """The TCP flows that iperf3 made."""
         return [flow for flow in self.flows if flow.is_bulk]
+
+    def queues_of(self, flow: MeasuredFlow) -> list[Backlog]:
+        """Return the queues on the path of a flow's data, in the order in which packets pass them."""
+        return [
+            self.queues[port["node"], port["interface"]]
+            for hop in flow.path.forward
+            for port in self.record["interfaces"]
+            if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress")
+            and (port["node"], port["interface"]) in self.queues
+        ]
 
     def sysctl(self, name: str) -> str | None:
         """Return the value of the sysctl whose last component is *name*; None if it was not recorded.

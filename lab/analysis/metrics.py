@@ -14,6 +14,7 @@ from lab.analysis.ack_samples import (
     weighted_mean,
     weighted_quantile,
 )
+from lab.analysis.backlog import queueing_delay
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import goodput_ceiling
 from lab.analysis.statistics import jain_index
@@ -73,6 +74,10 @@ class FlowMetrics:
     """Number of segments that the sender's TCP sent again (tcp_info: total_retrans); None for UDP."""
     retransmitted_share: float | None
     """Retransmitted segments as a share of all data segments sent (tcp_info: total_retrans / data_segs_out)."""
+    dropped_packets: int
+    """Number of packets with the flow's data, or of its handshake, that the kernel dropped on their way."""
+    marked_packets: int
+    """Number of packets that arrived with the ECN mark Congestion Experienced (RFC 3168)."""
     window_reductions: int | None
     """How often the sender lowered ssthresh below cwnd, from the rows of tcp_probe; a lower bound.  None for BBR."""
 
@@ -92,12 +97,13 @@ class FlowMetrics:
     srtt_max_us: float | None
     """Largest smoothed RTT, in microseconds."""
     queueing_delay_mean_us: float | None
-    """Mean queueing delay, in microseconds: ``srtt_mean_us`` minus ``base_rtt_us``.
+    """Mean time that packets waited in the queues on the path of the flow's data, in microseconds.
 
-    It includes the time to send one full packet on each hop, which the echo requests of the calibration do not need.
+    It is that of all packets in these queues, whichever flow they belong to, while the flow ran: Little's law, applied
+    to the length of each queue.  None if no queue is on the path.
     """
     queueing_delay_p95_us: float | None
-    """p95 of the queueing delay, in microseconds: ``srtt_p95_us`` minus ``base_rtt_us``."""
+    """p95 of the time that packets waited in these queues, in microseconds, from their lengths in bins of 10 ms."""
     cwnd_mean_segments: float | None
     """Mean congestion window over time, in segments."""
 
@@ -155,6 +161,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
     control = flow.result["congestion_control"]
     srtt = _srtt(flow.sending)
     cpu = trial.record["cpu"]
+    wait_mean_ns, wait_p95_ns = queueing_delay(trial.queues_of(flow), flow.start_ns, flow.end_ns)
     return FlowMetrics(
         flow=flow.name,
         group=flow.asked["group"],
@@ -176,6 +183,8 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         ceiling=goodput_ceiling(trial.job),
         retransmits=_retransmits(flow),
         retransmitted_share=_share(info.get("total_retrans"), info.get("data_segs_out")),
+        dropped_packets=trial.dropped[flow.name],
+        marked_packets=flow.marked_packets,
         window_reductions=_window_reductions(flow.sending, control),
         base_rtt_us=base,
         min_rtt_us=info.get("min_rtt"),
@@ -183,8 +192,8 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         srtt_median_us=srtt.median,
         srtt_p95_us=srtt.p95,
         srtt_max_us=srtt.maximum,
-        queueing_delay_mean_us=_above(srtt.mean, base),
-        queueing_delay_p95_us=_above(srtt.p95, base),
+        queueing_delay_mean_us=_us(wait_mean_ns),
+        queueing_delay_p95_us=_us(wait_p95_ns),
         cwnd_mean_segments=_cwnd_mean(flow.sending),
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
@@ -250,5 +259,5 @@ def _share(part: int | None, whole: int | None) -> float | None:
     return part / whole if part is not None and whole else None
 
 
-def _above(value: float | None, base: float | None) -> float | None:
-    return value - base if value is not None and base is not None else None
+def _us(ns: float | None) -> float | None:
+    return ns / 1000 if ns is not None else None

@@ -118,6 +118,20 @@ def inside(trial: TrialResult, flow: str) -> Inside:
     return Inside(modes=tuple(modes), bandwidth=_nonzero(seconds, bandwidth))
 
 
+def bottleneck_place(trial: TrialResult, flow: Flow) -> tuple[str, str] | None:
+    """Return the node and interface with the queue in front of the slowest link on the path of a flow's data.
+
+    None if no link on the path has a rate limit.
+    """
+    hop = flow_path(trial.job, flow).bottleneck
+    if hop is None:
+        return None
+    for port in trial.record["interfaces"]:
+        if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress"):
+            return port["node"], port["interface"]
+    return None
+
+
 @lru_cache(maxsize=128)
 def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
     """Return the queue in front of the slowest link on the path of the flow's data.
@@ -132,18 +146,12 @@ def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
     if hop is None or asked is None:
         return None
     rate = hop.direction["rate_bps"]
-    interface = next(
-        (
-            port["interface"]
-            for port in trial.record["interfaces"]
-            if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress")
-        ),
-        None,
-    )
-    if interface is None or not rate:
+    place = bottleneck_place(trial, asked)
+    if place is None or not rate:
         return None
+    node, interface = place
     table = trial.collected("queue", ["time_ns", "node", "interface", "backlog_packets", "backlog_bytes"])
-    at_interface = pc.and_(pc.equal(table.column("node"), hop.sender), pc.equal(table.column("interface"), interface))
+    at_interface = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
     table = table.filter(at_interface)
     full = job["mtu"] + ETHERNET_HEADER_BYTES
     seconds = _seconds(table)
@@ -152,7 +160,7 @@ def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
     is_constant = len(rates) == 1 and hop.direction["capacity"] is None
     limit = flow_path(job, asked).queue_bytes(job["mtu"])
     return QueueOccupancy(
-        node=hop.sender,
+        node=node,
         interface=interface,
         seconds=seconds,
         packets=table.column("backlog_packets").to_numpy().astype(np.float64),

@@ -22,6 +22,7 @@ from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.evaluation.axes import RunAxis, axes_of
+from lab.evaluation.on_the_way import dropped_of, queues_of
 from lab.job.protocol import ACCOUNTS_BIN_NS
 from lab.store.run import Run
 from lab.store.trial import TrialResult
@@ -95,7 +96,7 @@ def measure(trial: TrialResult) -> MeasuredTrial:
         client, server = ({}, {}) if name in given_up else (trial.iperf3(name, "client"), trial.iperf3(name, "server"))
         is_tcp = asked["protocol"] == "tcp"
         flows.append(measured_flow(job, record, name, client, server, samples if is_tcp else None))
-    return MeasuredTrial(job, record, tuple(flows), unmatched)
+    return MeasuredTrial(job, record, tuple(flows), queues_of(trial), dropped_of(trial), unmatched)
 
 
 def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 7
+PROTOCOL_FORMAT = 8
 """The version of both documents; documents of other versions are refused."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -24,6 +24,9 @@ ETHERNET_HEADER_BYTES = 14
 
 ACCOUNTS_BIN_NS = 10_000_000
 """The width of the bins in which the packets and bytes of flows are counted, in nanoseconds."""
+
+UNKNOWN_VALUES = {"sojourn_ns": 2**64 - 1}
+"""Field of a collector's rows → the number by which the kernel's programs say that they do not know its value."""
 
 MANAGEMENT_INTERFACE = "mgmt"
 """The interface of each host over which only iperf3's control traffic passes."""

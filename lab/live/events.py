@@ -15,7 +15,7 @@ from lab.agent.collectors.names import names_of, symbols
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.collectors.ringbuffer import HEADER_BYTES
 from lab.job.drop_causes import cause_of
-from lab.job.protocol import Field
+from lab.job.protocol import UNKNOWN_VALUES, Field
 
 Row = dict[str, Any]
 
@@ -68,6 +68,8 @@ class Decoder:
                 row[column] = _symbol(value)
             elif column == "ifindex":
                 row["interface"] = interface_name(value, values["netns"])
+            elif column in UNKNOWN_VALUES and value == UNKNOWN_VALUES[column]:
+                row[column] = None
             elif column != "ts_ns" and not column.startswith("unused"):
                 row[column] = value
         if self.name == "drops":

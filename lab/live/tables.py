@@ -45,6 +45,10 @@ def _milliseconds(name: str) -> Callable[[Row], str]:
     return lambda row: f"{row[name] / 1e6:.3f}"
 
 
+def _sojourn(row: Row) -> str:
+    return "" if row["sojourn_ns"] is None else f"{row['sojourn_ns'] / 1e6:.3f}"
+
+
 def _kilobytes(name: str) -> Callable[[Row], str]:
     return lambda row: f"{row[name] / 1024:.0f}"
 
@@ -168,7 +172,7 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("DROPS", 8, _text("drops")),
         Column("REQUEUES", 8, _text("requeues")),
         Column("MARKS", 8, _text("marks")),
-        Column("SOJOURN_MS", 10, _milliseconds("sojourn_ns")),
+        Column("SOJOURN_MS", 10, _sojourn),
     ),
 }
 

@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from lab.errors import StoreError
 from lab.job.drop_causes import cause_of
-from lab.job.protocol import MANAGEMENT_INTERFACE, CollectorResult, FlowResult, Namespace, Record
+from lab.job.protocol import MANAGEMENT_INTERFACE, UNKNOWN_VALUES, CollectorResult, FlowResult, Namespace, Record
 from lab.store.files import file_inside
 
 _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")
@@ -81,7 +81,16 @@ COLUMN_UNITS = {
     "ca_k_ms": "milliseconds",
     "duration_ns": "nanoseconds",
     "rtt_ns": "nanoseconds; 0: no answer",
-    "sojourn_ns": "nanoseconds; 0: not known",
+    "sojourn_ns": "nanoseconds; empty: not known",
+    "length_ns": "nanoseconds",
+    "byte_ns": "bytes × nanoseconds",
+    "packet_ns": "packets × nanoseconds",
+    "most_bytes": "bytes",
+    "most_packets": "packets",
+    "end_bytes": "bytes",
+    "entered_packets": "packets",
+    "left_packets": "packets",
+    "removed_bytes": "bytes",
     "at_least_ns": "nanoseconds; the bucket ends at twice this value",
     "packets": "packets",
     "again_packets": "packets",
@@ -168,7 +177,8 @@ def rows_to_table(
     """Return *rows* as an Arrow table in order of time.
 
     The field ``ts_ns`` becomes the column ``time_ns`` (int64, nanoseconds since the start of traffic).  Addresses and
-    names become text.  Values that have a name in *value_names* (field → value in decimal → name) become that name.
+    names become text, and values that the kernel did not know become null.  Values that have a name in *value_names*
+    (field → value in decimal → name) become that name.
 
     These columns are added if the rows have the fields that they need:
 
@@ -197,6 +207,9 @@ def rows_to_table(
         column = np.ascontiguousarray(rows[name])
         if value_names is not None and name in value_names:
             columns[name] = _named_column(column, value_names[name])
+            continue
+        if name in UNKNOWN_VALUES:
+            columns[name] = pa.array(column, mask=column == UNKNOWN_VALUES[name])
             continue
         if name in ADDRESS_FIELDS and column.dtype == np.dtype("V16"):
             columns[name] = _address_column(column)

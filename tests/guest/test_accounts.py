@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -157,6 +158,67 @@ def test_bins_add_up_to_the_totals(mixed: Path) -> None:
             starts = [row["time_ns"] for row in own]
             assert starts == sorted(set(starts))
             assert all(start % 10_000_000 == 0 for start in starts)
+
+
+def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
+    record = record_in(folder)
+    about = record["collectors"][name]
+    assert about["lost"] == 0
+    found: list[dict[str, Any]] = rows_to_table(
+        read_rows(folder, name, about), Context.of(record), about["names"]
+    ).to_pylist()
+    return found
+
+
+def test_drops_are_those_of_tc(mixed: Path) -> None:
+    record = record_in(mixed)
+    interfaces = {
+        (port["node"], port["role"]): port["interface"] for port in record["interfaces"] if port["link"] == "bottleneck"
+    }
+    rows = rows_of(mixed, "losses")
+    for node, role, kind, cause in (
+        ("r1", "egress", "tbf", "queue_overflow"),
+        ("r2", "ingress", "netem", "random_loss"),
+    ):
+        here = [row for row in rows if (row["node"], row["interface"]) == (node, interfaces[node, role])]
+        assert {row["cause"] for row in here} == {cause}
+        dropped = sum(row["packets"] for row in here)
+        assert dropped == grown(record, node, "bottleneck", role, kind, "drops") > 0
+        # The data of "reverse" travel in the other direction, so what is lost of it here are acknowledgements.
+        assert {row["way"] for row in here if row["flow"] == "reverse"} <= {"backward"}
+        assert {row["way"] for row in here if row["flow"] != "reverse"} == {"forward"}
+
+
+@pytest.mark.parametrize("discipline", ["red", "codel"])
+def test_what_an_aqm_drops_is_counted(run_job: RunJob, kernel: str, discipline: str) -> None:
+    parameters = {"min": 15000, "max": 45000, "avpkt": 1000, "burst": 25, "bandwidth": "20mbit", "probability": 0.1}
+    queue = {"discipline": discipline, "limit": "300kB" if discipline == "red" else "200p"}
+    queue |= {"parameters": parameters} if discipline == "red" else {}
+    folder = run_job(job(kernel, {"one": {"from": "s1", "to": "d1"}}, {"queue": queue}))
+    rows = [row for row in rows_of(folder, "losses") if row["node"] == "r1"]
+    assert {row["cause"] for row in rows} == {"aqm"}
+    counted_by_tc = grown(record_in(folder), "r1", "bottleneck", "egress", discipline, "drops")
+    assert sum(row["packets"] for row in rows) == counted_by_tc > 0
+
+
+def test_the_queue_is_as_long_as_its_packets_wait(run_job: RunJob, kernel: str) -> None:
+    folder = run_job(job(kernel, {"one": {"from": "s1", "to": "d1"}}, {}, collect={"queue": {"every_packet": True}}))
+    at_bottleneck = [row for row in rows_of(folder, "backlog") if (row["node"], row["interface"]) == ("r1", "r1-eth2")]
+    waits = [
+        row["sojourn_ns"]
+        for row in rows_of(folder, "queue")
+        if (row["node"], row["interface"], row["kind"]) == ("r1", "r1-eth2", "dequeue") and row["time_ns"] >= 0
+    ]
+    left = sum(row["left_packets"] for row in at_bottleneck if row["time_ns"] >= 0)
+    assert left == len(waits) > 4000
+    mean_ns = sum(row["packet_ns"] for row in at_bottleneck) / left
+    # In a virtual machine, the packets' own clocks start a few instructions earlier.
+    assert mean_ns == pytest.approx(sum(waits) / len(waits), abs=100 if kernel in kernels.UML else 20_000)
+    for row in at_bottleneck:
+        assert row["byte_ns"] <= row["most_bytes"] * row["length_ns"]
+        assert row["packet_ns"] <= row["most_packets"] * row["length_ns"]
+    for before, after in itertools.pairwise(at_bottleneck):
+        assert before["time_ns"] + before["length_ns"] <= after["time_ns"]
 
 
 def test_marks_are_those_of_the_queue(run_job: RunJob, kernel: str) -> None:

@@ -141,9 +141,10 @@ _ALL = (
     ),
     Collector(
         "queue",
-        # The kernel holds the qdisc's lock here, with network interrupts (softirqs) disabled, so that none can arrive
-        # while one of these programs runs.
+        # At enqueue and dequeue, the kernel holds the qdisc's lock, with network interrupts (softirqs) disabled, so
+        # that none can arrive while one of these programs runs.
         (
+            _tracepoint("queue_before", "net_dev_queue"),
             _tracepoint("queue_enqueue", "qdisc_enqueue", is_interruptible=False),
             _tracepoint("queue_dequeue", "qdisc_dequeue", is_interruptible=False),
         ),

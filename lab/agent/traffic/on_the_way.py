@@ -97,7 +97,7 @@ class _Backlog(RingRecorder):
                     "=4Q8I",
                     *(begin_ns, state.since_ns - begin_ns, state.byte_ns, state.packet_ns),
                     *(state.netns, state.ifindex, state.most_bytes, state.bytes),
-                    *(state.entered_packets, state.left_packets, state.removed_bytes, 0),
+                    *(state.entered_packets, state.left_packets, state.removed_bytes, state.most_packets),
                 )
 
 

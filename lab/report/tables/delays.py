@@ -12,8 +12,10 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lab.analysis.events import bucket_quantile, occupancy
-from lab.evaluation.collected import bottleneck_queue, recorded
+from lab.analysis.backlog import queueing_delay
+from lab.analysis.events import bucket_quantile
+from lab.evaluation.collected import bottleneck_place, recorded
+from lab.evaluation.on_the_way import BACKLOG, Place, dropped_by_tc, marked_by_tc, queues_of
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
@@ -25,11 +27,11 @@ SOJOURN_QUANTILES = (0.5, 0.95, 0.99)
 
 @dataclass(frozen=True)
 class QueueLine:
-    """A bottleneck queue in one trial: how full it was while flows ran, and how long packets were in it.
+    """A bottleneck queue in one trial, while flows ran.
 
-    ``*_packets`` is the length of the queue.  ``mean_ms``, ``p95_ms`` and ``max_ms`` are the time that the link needs
-    to send the queued bytes.  All are statistics over time.  ``sojourn_*`` are statistics over packets, of the time
-    that each packet spent in the queue; they are None if that was not recorded.
+    ``*_packets`` are statistics over time of the number of packets in the queue, ``wait_*_ms`` statistics over packets
+    of the time in the queue (see :mod:`lab.analysis.backlog`).  ``sojourn_*`` are the same from the time that each
+    single packet spent in the queue; they are None if that was not recorded.
     """
 
     where: Where
@@ -38,12 +40,15 @@ class QueueLine:
     interface: str
     mean_packets: float
     p95_packets: float
-    max_packets: float
-    mean_ms: float
-    p95_ms: float
-    max_ms: float
-    packets: int
-    """Number of packets whose sojourn time is known; 0 if it was not recorded."""
+    max_packets: int
+    wait_mean_ms: float | None
+    wait_p95_ms: float | None
+    dropped: int
+    """Number of packets that were dropped, as ``tc`` counts them."""
+    marked: int | None
+    """Number of packets that were marked with ECN, as ``tc`` counts them; None if the discipline counts none."""
+    packets: int | None
+    """Number of packets whose sojourn time is known; None if it was not recorded."""
     sojourn_p50_ms: float | None
     sojourn_p95_ms: float | None
     sojourn_p99_ms: float | None
@@ -79,9 +84,9 @@ class StackLine:
 
 @lru_cache(maxsize=4)
 def queue_lines(report: Report) -> list[QueueLine]:
-    """Return the bottleneck queues of all trials that recorded queues."""
+    """Return the bottleneck queues of all trials."""
     found = []
-    for where, trials in cells_with(report, ["queue"]).items():
+    for where, trials in cells_with(report, [BACKLOG]).items():
         for trial in trials:
             found += _queue_lines(where, trial)
     return found
@@ -113,8 +118,8 @@ def sojourn_ms(trial: TrialResult, node: str, interface: str) -> NDArray[np.floa
     table = trial.collected("queue", ["node", "interface", "kind", "sojourn_ns"])
     at_interface = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
     left = pc.and_(at_interface, pc.equal(table.column("kind"), "dequeue"))
-    nanoseconds = table.filter(left).column("sojourn_ns").to_numpy()
-    milliseconds: NDArray[np.float64] = nanoseconds[nanoseconds > 0] / 1e6
+    nanoseconds = table.filter(left).column("sojourn_ns").drop_null().to_numpy()
+    milliseconds: NDArray[np.float64] = nanoseconds / 1e6
     return milliseconds
 
 
@@ -130,34 +135,45 @@ def bucket_text(at_least_ns: int) -> str:
 
 
 def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
-    lines: dict[tuple[str, str], QueueLine] = {}
+    lines: dict[Place, QueueLine] = {}
     flows = trial.job["flows"]
-    start = min(flow["start_ns"] for flow in flows) / 1e9
-    end = max(flow["start_ns"] + flow["duration_ns"] for flow in flows) / 1e9
+    start_ns = min(flow["start_ns"] for flow in flows)
+    end_ns = max(flow["start_ns"] + flow["duration_ns"] for flow in flows)
+    dropped = dropped_by_tc(trial)
     for flow in flows:
-        queue = bottleneck_queue(trial, flow["name"])
-        if queue is None or (queue.node, queue.interface) in lines:
+        place = bottleneck_place(trial, flow)
+        queue = queues_of(trial).get(place) if place else None
+        occupancy = queue.occupancy(start_ns, end_ns) if queue else None
+        if place is None or queue is None or occupancy is None or place in lines:
             continue
-        packets = occupancy(queue.seconds, queue.packets, start, end)
-        delay = occupancy(queue.seconds, queue.delay_ms, start, end)
-        if packets is None or delay is None:
-            continue
-        times = sojourn_ms(trial, queue.node, queue.interface)
-        known: tuple[float | None, ...] = (None, None, None, None)
-        if len(times):
-            # With this method, each quantile is the time of an actual packet and is not interpolated.
-            quantiles = np.quantile(times, SOJOURN_QUANTILES, method="inverted_cdf")
-            known = (*map(float, quantiles), float(times.max()))
-        lines[queue.node, queue.interface] = QueueLine(
-            where,
-            trial.id,
-            queue.node,
-            queue.interface,
-            *(packets.mean, packets.p95, packets.most, delay.mean, delay.p95, delay.most),
-            len(times),
-            *known,
+        times = sojourn_ms(trial, *place)
+        # With this method, each quantile is the time of an actual packet and is not interpolated.
+        quantiles = np.quantile(times, SOJOURN_QUANTILES, method="inverted_cdf") if len(times) else ()
+        known: list[float | None] = [float(value) for value in quantiles] or [None] * len(SOJOURN_QUANTILES)
+        wait_mean_ns, wait_p95_ns = queueing_delay([queue], start_ns, end_ns)
+        lines[place] = QueueLine(
+            where=where,
+            trial=trial.id,
+            node=place[0],
+            interface=place[1],
+            mean_packets=occupancy.mean,
+            p95_packets=occupancy.p95,
+            max_packets=int(occupancy.most),
+            wait_mean_ms=_ms(wait_mean_ns),
+            wait_p95_ms=_ms(wait_p95_ns),
+            dropped=dropped[place],
+            marked=marked_by_tc(trial, place),
+            packets=len(times) or None,
+            sojourn_p50_ms=known[0],
+            sojourn_p95_ms=known[1],
+            sojourn_p99_ms=known[2],
+            sojourn_max_ms=float(times.max()) if len(times) else None,
         )
     return list(lines.values())
+
+
+def _ms(ns: float | None) -> float | None:
+    return ns / 1e6 if ns is not None else None
 
 
 def delay_tables(report: Report) -> Iterator[EventTable]:
@@ -174,9 +190,11 @@ def delay_tables(report: Report) -> Iterator[EventTable]:
                 text("Interface", "interface"),
                 decimal("Mean", "packets", "mean_packets", 1),
                 decimal("p95", "packets", "p95_packets", 0),
-                decimal("Max", "packets", "max_packets", 0),
-                decimal("Mean", "ms", "mean_ms", 2),
-                decimal("p95", "ms", "p95_ms", 2),
+                number("Max", "packets", "max_packets"),
+                decimal("Wait, mean", "ms", "wait_mean_ms", 2),
+                decimal("p95", "ms", "wait_p95_ms", 2),
+                number("Dropped", "packets", "dropped"),
+                *((number("Marked", "CE", "marked"),) if any(line.marked is not None for line in queues) else ()),
                 *(_SOJOURN if _has_sojourn(queues) else ()),
             ],
         )
@@ -213,8 +231,9 @@ def _has_sojourn(lines: Sequence[QueueLine]) -> bool:
 
 def _queue_note(lines: Sequence[QueueLine]) -> str:
     note = (
-        "The queue in front of each flow's bottleneck link while flows ran. Each sample is weighted by how long it "
-        "held. Milliseconds: the time that the link needs to send the queued bytes."
+        "The queue in front of each flow's bottleneck link while flows ran, with the packets of all flows. Wait: the "
+        "time that packets spent in it, from its length over time (Little's law; p95 from bins of 10 ms). Dropped and "
+        "marked: as tc counts them."
     )
-    sojourn = " Sojourn time: from the moment a packet enters the queue until it leaves, over packets."
+    sojourn = " Sojourn time: the time that each single packet spent in the queue."
     return note + (sojourn if _has_sojourn(lines) else "")

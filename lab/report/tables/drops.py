@@ -9,13 +9,11 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 from lab.evaluation.collected import QUEUE_CAUSES
+from lab.evaluation.on_the_way import Place, dropped_by_tc
 from lab.report.cells import cells_with, counts
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, number, table, text
 from lab.store.trial import TrialResult
-
-Place = tuple[str, str]
-"""Node and interface."""
 
 
 @dataclass(frozen=True)
@@ -124,24 +122,6 @@ def tc_agreement(report: Report) -> TcAgreement:
             for place in sorted(collected.keys() | counted.keys()):
                 lines.append(TcLine(trial.id, *place, collected[place], counted[place], lost))
     return TcAgreement(tuple(lines), partly)
-
-
-def dropped_by_tc(trial: TrialResult) -> Counter[Place]:
-    """Return the number of packets that the queueing disciplines of each interface dropped while traffic ran.
-
-    Interfaces without drops are left out.
-    """
-    found: Counter[Place] = Counter()
-    for port in trial.record["interfaces"]:
-        before, after = (
-            # The counter of an outer discipline includes the drops of those inside it.  clsact is beside the others
-            # and counts separately.
-            sum(int(qdisc.get("drops", 0)) for qdisc in qdiscs if "parent" not in qdisc or qdisc["kind"] == "clsact")
-            for qdiscs in (port["qdiscs_before"], port["qdiscs_after"])
-        )
-        if after != before:
-            found[port["node"], port["interface"]] = after - before
-    return found
 
 
 def _counts(trial: TrialResult) -> Counter[tuple[str, ...]]:

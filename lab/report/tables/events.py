@@ -9,6 +9,7 @@ from lab.report.tables.connections import connection_tables, socket_tables
 from lab.report.tables.delays import delay_tables
 from lab.report.tables.drops import drop_tables
 from lab.report.tables.latency import latency_tables
+from lab.report.tables.losses import loss_tables
 from lab.report.tables.states import state_tables
 from lab.report.tables.table import EventTable
 
@@ -18,6 +19,7 @@ def event_tables(report: Report) -> list[EventTable]:
     return [
         *completion_tables(report),
         *latency_tables(report),
+        *loss_tables(report),
         *drop_tables(report),
         *delay_tables(report),
         *connection_tables(report),

@@ -26,7 +26,7 @@ def judged(pressure: Pressure | None) -> list[Check]:
     # The trial took ten seconds on two processors.
     cpu: Cpu = {"total_ns": 20 * 10**9, "busy_ns": 4 * 10**9, "processors": 2}
     found: Record = {**record(), "pressure": pressure, "cpu": cpu}
-    return quiet_machine(MeasuredTrial(job_with(["s1", "d1"], [("s1", "d1")]), found, ()))
+    return quiet_machine(MeasuredTrial(job_with(["s1", "d1"], [("s1", "d1")]), found, (), {}, {}))
 
 
 def test_virtual_time_needs_no_quiet() -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from lab.analysis.metrics import FlowMetrics
 from lab.evaluation.trial import evaluate_trial
+from lab.job.network import route
 from lab.report.model import Report
 from lab.store.run import Run
 from tests.data.capture import EXPERIMENTS, names
@@ -130,8 +131,8 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
         assert row.base_rtt_us == base
         assert row.min_rtt_us == result_of(trial, asked)["tcp_info"].get("min_rtt")
         if not is_traced:
-            nothing = (row.srtt_mean_us, row.srtt_p95_us, row.queueing_delay_mean_us, row.cwnd_mean_segments)
-            assert (*nothing, row.acked_bps, row.srtt_max_us, row.window_reductions) == (None,) * 7
+            nothing = (row.srtt_mean_us, row.srtt_p95_us, row.srtt_max_us, row.cwnd_mean_segments)
+            assert (*nothing, row.acked_bps, row.window_reductions) == (None,) * 6
             continue
         rows = trial.sending(asked["name"])
         srtt = weighted(rows, "srtt_us")
@@ -139,10 +140,42 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
         assert row.srtt_median_us == quantile(srtt, 0.5)
         assert row.srtt_p95_us == quantile(srtt, 0.95)
         assert row.srtt_max_us == max(one["srtt_us"] for one in rows)
-        assert row.queueing_delay_mean_us == pytest.approx(mean(srtt) - base)
-        assert row.queueing_delay_p95_us == pytest.approx(quantile(srtt, 0.95) - base)
         assert row.cwnd_mean_segments == pytest.approx(mean(weighted(rows, "snd_cwnd")))
         assert row.acked_bps == pytest.approx(moved(rows) * 8e9 / (rows[-1]["t"] - rows[0]["t"]))
+
+
+def test_packets_wait_as_long_as_the_queues_are(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        begin, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
+        expected = 0.0
+        for hop in route(trial.job, asked["source"], asked["destination"]):
+            (interface,) = (
+                port["interface"]
+                for port in trial.record["interfaces"]
+                if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress")
+            )
+            rows = [one for one in trial.rows("backlog") if (one["node"], one["interface"]) == (hop.sender, interface)]
+            # How much of each row's time is within the flow's.
+            shares = [
+                max(0, min(one["t"] + one["length_ns"], end) - max(one["t"], begin)) / one["length_ns"] for one in rows
+            ]
+            left = sum(one["left_packets"] * share for one, share in zip(rows, shares, strict=True))
+            if left:
+                expected += sum(one["packet_ns"] * share for one, share in zip(rows, shares, strict=True)) / left
+        assert row.queueing_delay_mean_us == pytest.approx(expected / 1000)
+        assert row.queueing_delay_p95_us is not None
+        assert 0 <= row.queueing_delay_mean_us <= 3 * row.queueing_delay_p95_us or row.queueing_delay_p95_us == 0
+        assert row.queueing_delay_p95_us >= 0
+
+
+def test_drops_and_marks_of_a_flow_are_those_on_its_way(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        begin, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
+        own = [one for one in trial.rows("losses") if one["flow"] == asked["name"] and begin <= one["t"] < end]
+        assert row.dropped_packets == sum(
+            one["packets"] for one in own if one["way"] == "forward" and one["interface"] is not None
+        )
+        assert row.marked_packets == trial.counted(asked["name"], "arrived")["ce_packets"]
 
 
 def test_the_window_was_reduced_where_the_kernel_says_that_it_was_in_trouble(flows: Flows) -> None:

@@ -207,6 +207,17 @@ def queue_rows(trial: RawTrial, node: str, interface: str) -> list[Row]:
     return [row for row in trial.rows("queue") if (row["node"], row["interface"]) == (node, interface)]
 
 
+def grown_by_tc(trial: RawTrial, node: str, interface: str, counter: str) -> int:
+    """By how much a counter of an interface's outermost discipline has grown while traffic ran."""
+    (port,) = (one for one in trial.record["interfaces"] if (one["node"], one["interface"]) == (node, interface))
+    before, after = (
+        sum(one.get(counter, 0) for one in port[when] if "parent" not in one or one["kind"] == "clsact")
+        for when in ("qdiscs_before", "qdiscs_after")
+    )
+    found: int = after - before
+    return found
+
+
 def lives(trial: RawTrial) -> list[list[Row]]:
     """The changes of state of each end of a connection, one list for each."""
     open_: dict[int, list[Row]] = {}

@@ -155,39 +155,41 @@ def test_queues(name: str, reports: Reports, raw: Raw) -> None:
     for row in found.rows:
         trial = raw(name)[row["trial"]]
         assert (row["node"], row["interface"]) == (node, interface)
-        samples = expected.queue_rows(trial, node, interface)
         flows = trial.job["flows"]
-        start = min(flow["start_ns"] for flow in flows) / 1e9
-        end = max(flow["start_ns"] + flow["duration_ns"] for flow in flows) / 1e9
-        packets = expected.held([(one["t"] / 1e9, one["backlog_packets"]) for one in samples], start, end)
-        waits = [(one["t"] / 1e9, one["backlog_bytes"] * 8e3 / rate_at(name, one["t"])) for one in samples]
-        delays = expected.held(waits, start, end)
+        start = min(flow["start_ns"] for flow in flows)
+        end = max(flow["start_ns"] + flow["duration_ns"] for flow in flows)
+        rows = [one for one in trial.rows("backlog") if (one["node"], one["interface"]) == (node, interface)]
+        inside = [
+            (one, min(one["t"] + one["length_ns"], end) - max(one["t"], start))
+            for one in rows
+            if min(one["t"] + one["length_ns"], end) > max(one["t"], start)
+        ]
+        lengths = [(one["packet_ns"] / one["length_ns"], length) for one, length in inside]
+        lengths.append((0.0, end - start - sum(length for _one, length in inside)))
         assert close(
             row,
             {
-                "mean_packets": mean(packets),
-                "p95_packets": quantile(packets, 0.95),
-                "max_packets": max(value for value, _ in packets),
-                "mean_ms": mean(delays),
-                "p95_ms": quantile(delays, 0.95),
-                "max_ms": max(value for value, _ in delays),
+                "mean_packets": mean(lengths),
+                "p95_packets": quantile(lengths, 0.95),
+                "max_packets": max(one["most_packets"] for one, _length in inside),
             },
         )
-        left = [one["sojourn_ns"] / 1e6 for one in samples if one["kind"] == "dequeue" and one["sojourn_ns"]]
-        assert row["packets"] == len(left)
+        assert row["dropped"] == expected.grown_by_tc(trial, node, interface, "drops")
+        assert row["marked"] is None
+        samples = expected.queue_rows(trial, node, interface)
+        left = [one["sojourn_ns"] / 1e6 for one in samples if one["sojourn_ns"] != 2**64 - 1]
+        assert row["packets"] == (len(left) or None)
         wanted: dict[str, float | None] = {
             f"sojourn_{part}_ms": rank(left, share) if left else None
             for part, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1))
         }
         assert close(row, wanted)
         assert bool(left) == (name == "everything")
-
-
-def rate_at(name: str, at_ns: int) -> float:
-    """The bottleneck's rate in bit/s: of a capacity file its mean."""
-    if name == "schedule":
-        return 2e6 if 1e9 <= at_ns < 2e9 else 4e6
-    return 2_274_040 if name == "capacity" else 4e6
+        if left:
+            held = expected.held([(one["t"] / 1e9, one["backlog_packets"]) for one in samples], start / 1e9, end / 1e9)
+            assert row["mean_packets"] == pytest.approx(mean(held), rel=0.001)
+            assert row["wait_mean_ms"] == pytest.approx(sum(left) / len(left), rel=0.02)
+            assert row["wait_p95_ms"] == pytest.approx(row["sojourn_p95_ms"], rel=0.15)
 
 
 def test_stack_latency(reports: Reports, raw: Raw) -> None:

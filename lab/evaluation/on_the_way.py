@@ -1,0 +1,130 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What every trial records on the way of packets: the queues' lengths, the drops, and the counters of ``tc``."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import pyarrow.compute as pc
+
+from lab.analysis.backlog import Backlog
+from lab.store.trial import TrialResult
+
+BACKLOG = "backlog"
+"""Name of the table of how long queues were, in bins of time."""
+
+LOSSES = "losses"
+"""Name of the table of dropped packets of flows, in bins of time."""
+
+_COLUMNS = (
+    "time_ns", "length_ns", "byte_ns", "packet_ns", "most_bytes", "most_packets", "left_packets", "removed_bytes",
+)  # fmt: skip
+
+
+Place = tuple[str, str]
+"""Node and interface."""
+
+
+@dataclass(frozen=True)
+class Loss:
+    """Packets of one flow that were dropped at one place for one cause within the flow's declared time."""
+
+    flow: str
+    way: str
+    """``forward``: the flow's data; ``backward``: their acknowledgements."""
+    node: str
+    interface: str
+    """Empty if the packets had already reached a socket."""
+    cause: str
+    """Cause of the drops, one of :data:`lab.job.drop_causes.CAUSES`."""
+    packets: int
+
+
+@lru_cache(maxsize=128)
+def queues_of(trial: TrialResult) -> Mapping[Place, Backlog]:
+    """Return (node, interface) → the length of its queue over time, for every queue through which packets went."""
+    table = trial.collected(BACKLOG, [*_COLUMNS, "node", "interface"])
+    found = {}
+    places = dict.fromkeys(zip(table.column("node").to_pylist(), table.column("interface").to_pylist(), strict=True))
+    for node, interface in places:
+        here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
+        columns = [table.filter(here).column(name).to_numpy().astype(np.int64) for name in _COLUMNS]
+        found[node, interface] = Backlog(*columns)
+    return found
+
+
+@lru_cache(maxsize=128)
+def losses_of(trial: TrialResult) -> tuple[Loss, ...]:
+    """Return the drops of all flows, by flow, direction, place and cause."""
+    keys = ["flow", "way", "node", "interface", "cause"]
+    table = trial.collected(LOSSES, ["time_ns", "packets", *keys])
+    times = {flow["name"]: (flow["start_ns"], flow["start_ns"] + flow["duration_ns"]) for flow in trial.job["flows"]}
+    counted: Counter[Any] = Counter()
+    for row in table.to_pylist():
+        begin, end = times[row["flow"]]
+        if begin <= row["time_ns"] < end:
+            counted[tuple(row[key] or "" for key in keys)] += row["packets"]
+    return tuple(
+        Loss(flow, way, node, interface, cause, packets)
+        for (flow, way, node, interface, cause), packets in sorted(counted.items())
+    )
+
+
+def dropped_of(trial: TrialResult) -> dict[str, int]:
+    """Return name of a flow → how many packets of its data were dropped on their way within its declared time.
+
+    Packets that a socket of the receiver drops are not among them, because they have arrived.
+    """
+    found = dict.fromkeys((flow["name"] for flow in trial.job["flows"]), 0)
+    for loss in losses_of(trial):
+        if loss.way == "forward" and loss.interface:
+            found[loss.flow] += loss.packets
+    return found
+
+
+def dropped_by_tc(trial: TrialResult) -> Counter[Place]:
+    """Return the number of packets that the queueing disciplines of each interface dropped while traffic ran.
+
+    Interfaces without drops are left out.
+    """
+    found: Counter[Place] = Counter()
+    for port in trial.record["interfaces"]:
+        before, after = (
+            # The counter of an outer discipline includes the drops of those inside it.  clsact is beside the others
+            # and counts separately.
+            sum(int(qdisc.get("drops", 0)) for qdisc in qdiscs if "parent" not in qdisc or qdisc["kind"] == "clsact")
+            for qdiscs in (port["qdiscs_before"], port["qdiscs_after"])
+        )
+        if after != before:
+            found[port["node"], port["interface"]] = after - before
+    return found
+
+
+def marked_by_tc(trial: TrialResult, place: Place) -> int | None:
+    """Return the number of packets that the queueing disciplines of an interface marked with ECN while traffic ran.
+
+    None if none of them counts marks, as those do not that cannot mark.
+    """
+    for port in trial.record["interfaces"]:
+        if (port["node"], port["interface"]) == place:
+            before, after = (
+                [count for count in map(_marks, qdiscs) if count is not None]
+                for qdiscs in (port["qdiscs_before"], port["qdiscs_after"])
+            )
+            return sum(after) - sum(before) if after else None
+    return None
+
+
+def _marks(qdisc: Mapping[str, Any]) -> int | None:
+    """Return how many packets a queueing discipline has marked, from its part of ``tc -s -j qdisc show``.
+
+    RED calls the counter ``marked``, fq ``ce_mark``, and the others ``ecn_mark``; cake has one for each of its tins.
+    """
+    if "tins" in qdisc:
+        return sum(int(tin["ecn_mark"]) for tin in qdisc["tins"])
+    return next((int(qdisc[name]) for name in ("ecn_mark", "marked", "ce_mark") if name in qdisc), None)
