@@ -135,11 +135,11 @@ static __always_inline int backlog_changed(const void *qdisc, u32 entered, u32 l
 	if (now >= state->bin_end_ns)
 		backlog_advance(state, config, now);
 	backlog_add(state, now);
-	bytes = READ_AT(u32, qdisc + OFFSET(Qdisc, qstats) + OFFSET(gnet_stats_queue, backlog));
+	bytes = LOAD_WITHIN(u32, qdisc, OFFSET(Qdisc, qstats), gnet_stats_queue, backlog);
 	if (bytes < state->bytes)
 		state->removed_bytes += state->bytes - bytes;
 	state->bytes = bytes;
-	state->packets = READ_AT(u32, qdisc + OFFSET(Qdisc, q) + OFFSET(qdisc_skb_head, qlen));
+	state->packets = LOAD_WITHIN(u32, qdisc, OFFSET(Qdisc, q), qdisc_skb_head, qlen);
 	if (bytes > state->most_bytes)
 		state->most_bytes = bytes;
 	if (state->packets > state->most_packets)

@@ -8,6 +8,7 @@ Like the accounts of flows, this is recorded in every trial.  The programs are i
 from __future__ import annotations
 
 import ctypes
+import itertools
 import os
 import struct
 from collections.abc import Iterator
@@ -69,19 +70,19 @@ class OnTheWay:
             self._programs.write(name, {"start_ns": start_ns, "bin_ns": bin_ns})
 
     def _declare_queues(self) -> None:
-        """Tell the programs which interfaces have a queue in front of a link, or one of their node's own."""
+        """Tell the programs which interfaces on the paths of the flows' data have a queue."""
+        own_queue = {node["name"] for node in self._job["nodes"] if (node.get("settings") or {}).get("queue")}
         table = self._programs.table("backlog_places")
-        for node in self._job["nodes"]:
-            settings = node.get("settings")
-            has_own = settings is not None and settings["queue"] is not None
-            pid = self._network.pid(node["name"])
+        paths = [self._network.path(flow["source"], flow["destination"]) for flow in self._job["flows"]]
+        for port in dict.fromkeys(itertools.chain.from_iterable(paths)):
+            if port.node not in own_queue and links.leaving(self._job, port)["rate_bps"] is None:
+                continue
+            pid = self._network.pid(port.node)
             with network_namespace(pid):
                 indices = {name: index for index, name in interface_names().items()}
-            for port in self._network.ports_of(node["name"]):
-                if has_own or links.leaving(self._job, port)["rate_bps"] is not None:
-                    key = table.Key()
-                    key.netns, key.ifindex = os.stat(f"/proc/{pid}/ns/net").st_ino, indices[port.interface]
-                    table[key] = ctypes.c_uint32(1)
+            key = table.Key()
+            key.netns, key.ifindex = os.stat(f"/proc/{pid}/ns/net").st_ino, indices[port.interface]
+            table[key] = ctypes.c_uint32(1)
 
 
 class _Backlog(RingRecorder):

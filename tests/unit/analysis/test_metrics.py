@@ -163,6 +163,7 @@ def test_packets_wait_as_long_as_the_queues_are(flows: Flows) -> None:
             if left:
                 expected += sum(one["packet_ns"] * share for one, share in zip(rows, shares, strict=True)) / left
         assert row.queueing_delay_mean_us == pytest.approx(expected / 1000)
+        assert row.queueing_delay_mean_us is not None
         assert row.queueing_delay_p95_us is not None
         assert 0 <= row.queueing_delay_mean_us <= 3 * row.queueing_delay_p95_us or row.queueing_delay_p95_us == 0
         assert row.queueing_delay_p95_us >= 0
