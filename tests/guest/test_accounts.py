@@ -172,7 +172,7 @@ def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
 
 def test_drops_are_those_of_tc(mixed: Path) -> None:
     record = record_in(mixed)
-    interfaces = {
+    interfaces: dict[tuple[str, str], str] = {
         (port["node"], port["role"]): port["interface"] for port in record["interfaces"] if port["link"] == "bottleneck"
     }
     rows = rows_of(mixed, "losses")
@@ -193,7 +193,7 @@ def test_drops_are_those_of_tc(mixed: Path) -> None:
 @pytest.mark.parametrize("discipline", ["red", "codel"])
 def test_what_an_aqm_drops_is_counted(run_job: RunJob, kernel: str, discipline: str) -> None:
     parameters = {"min": 15000, "max": 45000, "avpkt": 1000, "burst": 25, "bandwidth": "20mbit", "probability": 0.1}
-    queue = {"discipline": discipline, "limit": "300kB" if discipline == "red" else "200p"}
+    queue: dict[str, Any] = {"discipline": discipline, "limit": "300kB" if discipline == "red" else "200p"}
     queue |= {"parameters": parameters} if discipline == "red" else {}
     folder = run_job(job(kernel, {"one": {"from": "s1", "to": "d1"}}, {"queue": queue}))
     rows = [row for row in rows_of(folder, "losses") if row["node"] == "r1"]

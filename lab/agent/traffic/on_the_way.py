@@ -71,7 +71,11 @@ class OnTheWay:
 
     def _declare_queues(self) -> None:
         """Tell the programs which interfaces on the paths of the flows' data have a queue."""
-        own_queue = {node["name"] for node in self._job["nodes"] if (node.get("settings") or {}).get("queue")}
+        own_queue = {
+            node["name"]
+            for node in self._job["nodes"]
+            if (settings := node.get("settings")) is not None and settings["queue"] is not None
+        }
         table = self._programs.table("backlog_places")
         paths = [self._network.path(flow["source"], flow["destination"]) for flow in self._job["flows"]]
         for port in dict.fromkeys(itertools.chain.from_iterable(paths)):

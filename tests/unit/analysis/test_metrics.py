@@ -13,6 +13,7 @@ import pytest
 from lab.analysis.metrics import FlowMetrics
 from lab.evaluation.trial import evaluate_trial
 from lab.job.network import route
+from lab.job.protocol import Network
 from lab.report.model import Report
 from lab.store.run import Run
 from tests.data.capture import EXPERIMENTS, names
@@ -147,8 +148,9 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
 def test_packets_wait_as_long_as_the_queues_are(flows: Flows) -> None:
     for trial, asked, row in flows:
         begin, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
+        network = Network(nodes=trial.job["nodes"], links=trial.job["links"])
         expected = 0.0
-        for hop in route(trial.job, asked["source"], asked["destination"]):
+        for hop in route(network, asked["source"], asked["destination"]):
             (interface,) = (
                 port["interface"]
                 for port in trial.record["interfaces"]
