@@ -145,8 +145,8 @@ def tell(name: str, command: str, directory: Path = DIRECTORY) -> str:
         SwitchError: No such trace is running, it does not answer, or it cannot execute the command.
     """
     answer = bytearray()
-    # Python's own timeout would make the socket a non-blocking one, and the kernel would then refuse to let it wait when
-    # many clients connect at the same time.
+    # Python's own timeout would make the socket a non-blocking one, and the kernel would then not let it wait for its
+    # turn when many clients connect at the same time.
     limit = struct.pack("@qq", round(LIMIT_S), 0)  # struct timeval
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as client:
         client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDTIMEO, limit)
