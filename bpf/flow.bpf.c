@@ -37,6 +37,7 @@ struct flow_config {
 BPF_ARRAY(flow_filter, struct filter, 1);
 BPF_ARRAY(flow_config, struct flow_config, 1);
 BPF_ARRAY(flow_lost, u64, 1);
+/* The agent takes totals out when it is half full (lab/agent/collectors/flow_totals.py). */
 BPF_TABLE("hash", struct flow_key, struct flow_total, flow_totals, 16384);
 BPF_TABLE("lru_hash", u64, u32, flow_read, 65536);	/* cookie of a socket -> flow_next_to_read() of the last call */
 

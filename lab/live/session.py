@@ -7,7 +7,6 @@ import io
 import itertools
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -16,15 +15,17 @@ from types import FrameType
 from typing import Any
 
 from lab.agent.collectors.bcc_loader import BccPrograms
+from lab.agent.collectors.flow_totals import FlowTotals
 from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.names import ENUMS
 from lab.agent.collectors.options import Settings, settings
-from lab.agent.collectors.recording import FlowTotals, latencies
+from lab.agent.collectors.recording import latencies
 from lab.agent.collectors.ringbuffer import RingBuffer
 from lab.agent.collectors.support import first_line
 from lab.job.tcpprobe import tcpprobe_line
 from lab.live.events import Decoder, Row, address_text, names_for
 from lab.live.output import Output
+from lab.live.qdiscs import Qdiscs
 from lab.live.switch import Switch, SwitchError
 from lab.live.tables import heading, line, table_of, time_text
 from lab.live.timestamps import Timestamps
@@ -122,22 +123,27 @@ class Session:
         event_bytes, fields = self._programs.layout(self._name)
         ring = RingBuffer(*self._programs.ring(self._name), event_bytes)
         names = names_for(self._name, self._programs.enumerators)
-        decoder = Decoder(self._name, fields, ring.row_bytes, names, self._clock).with_qdiscs(_qdiscs())
+        decoder = Decoder(self._name, fields, ring.row_bytes, names, self._clock)
+        qdiscs = Qdiscs()
         print_row = self._printer()
+
+        def print_new() -> int:
+            batch = io.BytesIO()
+            rows = ring.drain(batch)
+            if rows and not self._is_enough():
+                if self._name == "drops":
+                    decoder.with_qdiscs(qdiscs.kinds())
+                self._print(decoder.rows(batch.getvalue()), print_row)
+            return rows
+
         end = self._end()
         while not self._stopped and time.monotonic() < end:
             look()
-            batch = io.BytesIO()
-            if ring.drain(batch) == 0:
+            if print_new() == 0:
                 self._out.check_reader()
                 time.sleep(_POLL_S)
-                continue
-            self._print(decoder.rows(batch.getvalue()), print_row)
         self._switch(on=False)
-        batch = io.BytesIO()
-        ring.drain(batch)
-        if not self._is_enough():
-            self._print(decoder.rows(batch.getvalue()), print_row)
+        print_new()
         ring.close()
 
     def _print(self, rows: Iterable[Row], print_row: Callable[[Row], str]) -> None:
@@ -165,11 +171,15 @@ class Session:
         columns = table_of("flow", None)
         end = self._end()
         intervals = 0
-        while not self._stopped and time.monotonic() < end:
+        is_last = False
+        while not is_last:
             until = min(end, time.monotonic() + self._request.interval_s)
             while not self._stopped and (left := until - time.monotonic()) > 0:
                 self._out.check_reader()
                 time.sleep(min(left, _POLL_S))
+            intervals += 1
+            # What has been counted until the trace is stopped is printed, also if it is stopped while it prints.
+            is_last = self._stopped or time.monotonic() >= end or intervals == self._request.count
             self._clock.follow()
             now_ns = self._clock.time_ns(time.monotonic_ns())
             rows = [_flow_row(now_ns, *change) for change in totals.changes()]
@@ -180,9 +190,6 @@ class Session:
                 when = time.strftime("%H:%M:%S") if kind is None else time_text(kind, now_ns)
                 self._out.write([when, heading(columns), *(line(columns, row) for row in rows), ""])
             self._printed += len(rows)
-            intervals += 1
-            if self._request.count is not None and intervals >= self._request.count:
-                break
 
     def _end(self) -> float:
         return time.monotonic() + self._request.duration_s if self._request.duration_s is not None else float("inf")
@@ -226,17 +233,3 @@ def _flow_row(time_ns: int, key: Any, sent: int, received: int, total_sent: int,
         "netns": netns,
         "family": family,
     }
-
-
-def _qdiscs() -> dict[str, list[str]]:
-    """Return interface → kinds of its queueing disciplines, for this process's network namespace."""
-    found: dict[str, list[str]] = {}
-    try:
-        shown = subprocess.run(["tc", "-j", "qdisc", "show"], capture_output=True, check=True).stdout
-        for qdisc in json.loads(shown):
-            if qdisc["kind"] == "clsact":
-                continue  # clsact only holds filters; which program added them is unknown, so it explains no drop.
-            found.setdefault(qdisc["dev"], []).append(qdisc["kind"])
-    except (OSError, subprocess.CalledProcessError, ValueError):
-        return {}  # Without this information, the causes of drops follow from the kernel's drop reasons alone.
-    return found

@@ -64,6 +64,16 @@ def test_bytes_belong_to_the_process_that_reads_them(moved: dict[str, Any]) -> N
     assert total(moved["rows"], "rx", sport=port) == moved["shared"]["sent"]
 
 
+def test_there_is_room_for_any_number_of_processes_and_connections(moved: dict[str, Any]) -> None:
+    crowd = moved["crowd"]
+    assert crowd["traced"]["errors"].strip().endswith("events, 0 lost")
+    rows = [json.loads(line) for line in crowd["traced"]["output"].splitlines()]
+    own = [row for row in rows if row["sport"] == crowd["sender"]]
+    assert sum(row["tx_bytes"] for row in own) == crowd["sent"]
+    totals = {row["comm"]: row["tx_total_bytes"] for row in own}
+    assert totals == {f"crowd{number}": 1 + (number % 100 == 0) for number in range(crowd["count"])}
+
+
 def test_the_family_is_that_of_the_addresses(moved: dict[str, Any]) -> None:
     for name, family, address in (
         ("recv", 2, "127.0.0.1"),

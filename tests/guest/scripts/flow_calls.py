@@ -34,6 +34,7 @@ MSG_ZEROCOPY = 0x4000000
 SO_ZEROCOPY = 60
 TCP_ZEROCOPY_RECEIVE = 35
 AF_UNSPEC = 0
+PR_SET_NAME = 15
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -372,24 +373,40 @@ def multipath() -> dict[str, int] | None:
         return {"port": server.getsockname()[1]}
 
 
+def crowd(count: int) -> dict[str, int]:
+    """Send *count* bytes, each under another name of the process, and then one more under some of these names."""
+    pair = Pair()
+    for sent, number in enumerate((*range(count), *range(0, count, 100)), 1):
+        libc.prctl(PR_SET_NAME, f"crowd{number}".encode(), 0, 0, 0)
+        pair.send(1)
+        if sent % 1000 == 0:
+            pair.receive_all(1000)
+            time.sleep(0.3)
+    libc.prctl(PR_SET_NAME, b"python3", 0, 0, 0)
+    return {"count": count, **pair.described()}
+
+
 @contextmanager
 def tracing(*arguments: str) -> Iterator[dict[str, Any]]:
     """Run ``lab trace flow`` and add what it printed to the yielded dictionary."""
     found: dict[str, Any] = {}
-    process = subprocess.Popen(
-        [sys.executable, "-m", "lab.live", "flow", "--json", "--interval", "0.2", *arguments],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        text=True,
-    )
-    assert process.stderr is not None
-    first = process.stderr.readline()
-    assert "tracing" in first, first + process.stderr.read()
-    yield found
-    time.sleep(0.5)
-    process.send_signal(signal.SIGINT)
-    found["output"], found["errors"] = process.communicate()
-    found["status"] = process.returncode
+    with tempfile.TemporaryFile("w+") as output:  # A pipe that nobody reads would hold up the trace.
+        process = subprocess.Popen(
+            [sys.executable, "-m", "lab.live", "flow", "--json", "--interval", "0.2", *arguments],
+            stdout=output,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        assert process.stderr is not None
+        first = process.stderr.readline()
+        assert "tracing" in first, first + process.stderr.read()
+        yield found
+        time.sleep(0.5)
+        process.send_signal(signal.SIGINT)
+        _output, found["errors"] = process.communicate()
+        found["status"] = process.returncode
+        output.seek(0)
+        found["output"] = output.read()
 
 
 def give_up(_signal: int, _frame: FrameType | None) -> None:
@@ -422,4 +439,13 @@ def main(_asked: Any) -> dict[str, Any]:
         paths = multipath()
         signal.alarm(0)
         own = {"pid": os.getpid(), **shared.described()}
-    return {"traced": traced, "done": done, "readers": readers, "shared": own, "multipath": paths}
+    with tracing() as traced_crowd:
+        crowded = crowd(40_000)
+    return {
+        "crowd": {**crowded, "traced": traced_crowd},
+        "traced": traced,
+        "done": done,
+        "readers": readers,
+        "shared": own,
+        "multipath": paths,
+    }
