@@ -55,6 +55,7 @@ class Decoder:
 
     def rows(self, raw: bytes) -> Iterator[Row]:
         """Decode all rows in *raw*."""
+        interface_name.cache_clear()  # Since the last rows, interfaces may have been renamed, added or removed.
         for values in self._struct.iter_unpack(raw):
             yield self.row(dict(zip(self._columns, values, strict=True)))
 

@@ -18,6 +18,9 @@ def namespace() -> Iterator[str]:
     try:
         for command in (
             "link add inside type veth peer name outside",
+            # Without link-local addresses, IPv6 sends no packets of its own.
+            "link set inside addrgenmode none",
+            "link set outside addrgenmode none",
             "address add 10.99.0.1/24 dev inside",
             "link set inside up",
             "link set outside up",
