@@ -83,6 +83,7 @@ TEXTS = {
     "fct_ns": "Flow completion time: from the start of the flow, handshake included, until the receiver had the last "
     "byte; 0 if that never happened.",
     "flags": "TCP flags.",
+    "flow.comm": "Name of the thread that sent or read. A process whose threads have different names has several rows.",
     "from": "Place where the packet was before.",
     "group": "Name of the flow in the experiment.",
     "is_sent": "`sent` or `received`.",
@@ -116,8 +117,8 @@ TEXTS = {
     "retransmissions": "Segments that the sender retransmitted.",
     "rmem_alloc": "Memory of the receive buffer in use.",
     "rtt_ns": "Time from the request to its answer; 0 if no answer came.",
-    "rx_bytes": "Bytes that the process read in the interval.",
-    "rx_total_bytes": "Bytes that the process has read since the start.",
+    "rx_bytes": "Bytes that the process took out of the receive queue in the interval.",
+    "rx_total_bytes": "Bytes that the process has taken out of the receive queue since the start.",
     "life.rx_bytes": "Bytes received, as the kernel counts them: SYN and FIN are one each.",
     "life.tx_bytes": "Bytes that the other end acknowledged, as the kernel counts them: SYN and FIN are one each.",
     "sacked_out": "Segments that were acknowledged selectively.",
