@@ -11,7 +11,7 @@ struct endpoints {
 	u32 netns;
 	u16 sport;		/* host order */
 	u16 dport;
-	u16 family;		/* AF_INET or AF_INET6 */
+	u16 family;		/* of the addresses: AF_INET or AF_INET6 */
 };
 
 /* Selects the connections that a collector records.  Each collector has one filter, which the agent writes. */
@@ -36,6 +36,27 @@ static __always_inline void map_ipv4(u64 *to, u32 address)
 	to[1] = (u64)address << 32 | 0xffff0000;
 }
 
+static __always_inline int is_ipv4_mapped(const u64 *address)
+{
+	return !address[0] && (u32)address[1] == 0xffff0000;
+}
+
+/*
+ * Sets the family of two addresses that were read from an IPv6 socket.  Such a socket may carry IPv4 (RFC 3493, section
+ * 3.7), and then its addresses are IPv4-mapped, but for one that is not known yet or no longer.
+ */
+static __always_inline void set_family(struct endpoints *ends)
+{
+	ends->family = AF_INET6;
+	if (!is_ipv4_mapped(ends->saddr) && !is_ipv4_mapped(ends->daddr))
+		return;
+	ends->family = AF_INET;
+	if (!ends->saddr[0] && !ends->saddr[1])
+		map_ipv4(ends->saddr, 0);
+	if (!ends->daddr[0] && !ends->daddr[1])
+		map_ipv4(ends->daddr, 0);
+}
+
 /*
  * A closing socket has already cleared skc_num (__inet_put_port(), net/ipv4/inet_hashtables.c) but not inet_sport.
  * Sockets in TIME_WAIT or NEW_SYN_RECV have smaller structures, which contain skc_num only.
@@ -58,6 +79,7 @@ static __always_inline void read_socket_endpoints(const void *sk, struct endpoin
 	if (ends->family == AF_INET6) {
 		read_kernel(ends->saddr, 16, sk + OFFSET(sock_common, skc_v6_rcv_saddr));
 		read_kernel(ends->daddr, 16, sk + OFFSET(sock_common, skc_v6_daddr));
+		set_family(ends);
 	} else {
 		map_ipv4(ends->saddr, READ(u32, sk, sock_common, skc_rcv_saddr));
 		map_ipv4(ends->daddr, READ(u32, sk, sock_common, skc_daddr));

@@ -52,7 +52,7 @@ struct tcp_probe_event {
 	u16 data_len;		/* payload of the segment in bytes; GSO may later split a segment that is sent */
 	u16 sport;
 	u16 dport;
-	u16 family;		/* AF_INET or AF_INET6 */
+	u16 family;		/* of the addresses: AF_INET or AF_INET6; so it is in all events */
 	u8 ca_state;		/* Open, Disorder, CWR, Recovery, Loss */
 	u8 ca_mode;		/* BBR: Startup, Drain, ProbeBW, ProbeRTT */
 	u8 is_transmit;		/* 1: the segment is sent; 0: it is received */

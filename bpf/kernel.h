@@ -92,6 +92,8 @@ static const void *(*to_tcp_sock)(const void *sk) = (const void *)137;
 enum { TCP_ESTABLISHED = 1, TCP_SYN_SENT, TCP_SYN_RECV, TCP_FIN_WAIT1, TCP_FIN_WAIT2, TCP_TIME_WAIT, TCP_CLOSE,
        TCP_CLOSE_WAIT, TCP_LAST_ACK, TCP_LISTEN, TCP_CLOSING, TCP_NEW_SYN_RECV };
 
+#define SOCK_DONE 1	/* enum sock_flags, include/net/sock.h: the FIN of the other end has arrived */
+
 enum { TCP_CA_OPEN, TCP_CA_DISORDER, TCP_CA_CWR, TCP_CA_RECOVERY, TCP_CA_LOSS };
 
 #define IPPROTO_TCP 6

@@ -52,6 +52,7 @@ static __always_inline void tcp_probe_endpoints(const void *sk, struct endpoints
 		ends->saddr[1] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_rcv_saddr) + 8);
 		ends->daddr[0] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_daddr));
 		ends->daddr[1] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_daddr) + 8);
+		set_family(ends);
 	} else {
 		map_ipv4(ends->saddr, LOAD(u32, sk, sock_common, skc_rcv_saddr));
 		map_ipv4(ends->daddr, LOAD(u32, sk, sock_common, skc_daddr));

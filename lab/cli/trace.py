@@ -26,6 +26,7 @@ def run_tracer(arguments: Sequence[str]) -> NoReturn:
     if sys.platform != "linux":
         raise InputError(f"tracing needs Linux; this is {sys.platform}")
     interpreter = find_interpreter({"bcc": "python3-bpfcc"})
-    sys.stdout.flush()
+    if sys.stdout is not None:  # It is None if standard output is closed, which the tracer reports.
+        sys.stdout.flush()
     environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
     os.execve(interpreter, [interpreter, "-m", "lab.live", *arguments], environment)

@@ -18,13 +18,19 @@ from typing import TYPE_CHECKING, NoReturn
 from lab.agent.collectors.loader import BPF_SOURCES, LoaderError
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.collectors.support import NEEDS_ROOT, first_line, try_all
+from lab.live.output import NoReaderError, Output, OutputError
 from lab.live.switch import SwitchError, tell
+from lab.live.timestamps import KINDS
 
 if TYPE_CHECKING:
     from lab.live.session import Request
 
 EXIT_OK = 0
 EXIT_CANNOT = 2
+MAX_PID = 1 << 22
+"""The greatest number of a process (PID_MAX_LIMIT, include/linux/threads.h)."""
+MIN_INTERVAL_S = 0.01
+"""The shortest time between two tables of ``flow``, in seconds."""
 RENAMED = {"probe": "tcp_probe"}
 """Names that collectors had in earlier versions → their current names."""
 
@@ -48,8 +54,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print *message* with a hint at ``--help`` and exit."""
-        print(f"{self.prog}: {message} (see {self.prog} --help)", file=sys.stderr)
-        sys.exit(EXIT_CANNOT)
+        sys.exit(_cannot(f"{self.prog}: {message} (see {self.prog} --help)"))
 
 
 def parser() -> Parser:
@@ -65,6 +70,12 @@ def parser() -> Parser:
 
 def _add_options(name: str, command: argparse.ArgumentParser) -> None:
     command.add_argument("--json", dest="form", action="store_const", const="json", help="print a JSON object per line")
+    command.add_argument(
+        "--timestamps",
+        choices=KINDS,
+        help="show times as seconds since the start of the trace (start), as date and time (wall), or as seconds since "
+        "the machine's boot (boot), which is the same for all traces (default: start)",
+    )
     command.add_argument("--duration", type=_seconds, metavar="SECONDS", help="stop after this time")
     what = "intervals" if name == "flow" else "events"
     command.add_argument("--count", type=_positive, metavar="N", help=f"stop after this number of {what}")
@@ -129,9 +140,9 @@ def _add_tcp_probe_options(command: argparse.ArgumentParser) -> None:
 
 def _add_flow_options(command: argparse.ArgumentParser) -> None:
     command.add_argument(
-        "--interval", type=_seconds, default=1.0, metavar="SECONDS", help="time between two tables (default: 1)"
+        "--interval", type=_interval, default=1.0, metavar="SECONDS", help="time between two tables (default: 1)"
     )
-    command.add_argument("--pid", type=_positive, help="only this process")
+    command.add_argument("--pid", type=_pid, help="only this process")
 
 
 def _add_drops_options(command: argparse.ArgumentParser) -> None:
@@ -165,28 +176,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
     given = list(sys.argv[1:] if arguments is None else arguments)
     if given and given[0] in RENAMED:
         return _cannot(f"lab trace: {given[0]!r} has been renamed: write lab trace {RENAMED[given[0]]}")
-    asked = parser().parse_args(given)
-    # With the default action for SIGPIPE, the program ends quietly when the reader of its output exits, as `head` does.
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
-    if asked.collector == "list":
-        return _list(asked.json)
-    name = asked.collector
-    if os.geteuid() != 0:
-        return _cannot(f"lab trace {name}: {NEEDS_ROOT}")
+    _open_missing_files()
     try:
+        return _run(parser().parse_args(given))
+    except NoReaderError:
+        _give_up_output()
+        return _die_of(signal.SIGPIPE)  # as other programs do whose reader has ended
+    except KeyboardInterrupt:
+        return _die_of(signal.SIGINT)
+
+
+def _run(asked: argparse.Namespace) -> int:
+    name = asked.collector
+    try:
+        if sys.stdout is None:
+            raise OutputError("standard output is closed")
+        out = Output(sys.stdout)
+        if name == "list":
+            return _list(out, as_json=asked.json)
+        if os.geteuid() != 0:
+            return _cannot(f"lab trace {name}: {NEEDS_ROOT}")
         if getattr(asked, "tell", None) is not None:
-            print(f"{name}: {tell(name, asked.tell)}")
+            out.write([f"{name}: {tell(name, asked.tell)}"])
             return EXIT_OK
         # This import needs bcc and takes half a second, so it is done only when a session is needed.
         from lab.live.session import Session
 
-        session = Session(_request(name, asked), BPF_SOURCES, sys.stdout, lambda what: _say(f"{name}: {what}"))
+        session = Session(_request(name, asked), BPF_SOURCES, out, lambda what: _say(f"{name}: {what}"))
         printed = session.run()
+    except NoReaderError:
+        raise
+    except OutputError as exc:
+        _give_up_output()
+        return _cannot(f"lab trace {name}: {exc}")
     except (LoaderError, SwitchError) as exc:
         return _cannot(f"lab trace {name}: {first_line(exc)}")
-    for latency in session.latency_lines():
-        print(latency, file=sys.stderr)
-    _say(f"{name}: {printed} events, {session.lost} lost")
+    _tell_user(*session.latency_lines(), f"lab: {name}: {printed} events, {session.lost} lost")
     return EXIT_OK
 
 
@@ -205,38 +230,84 @@ def _request(name: str, asked: argparse.Namespace) -> Request:
         count=given.get("count"),
         interval_s=given.get("interval", 1.0),
         start_off=given.get("start_off", False),
+        timestamps=asked.timestamps,
     )
 
 
-def _list(as_json: bool) -> int:
+def _list(out: Output, *, as_json: bool) -> int:
     if as_json:
-        print(json.dumps([vars(support) for support in try_all(BPF_SOURCES)], indent=1))
+        out.write([json.dumps([vars(support) for support in try_all(BPF_SOURCES)], indent=1)])
         return EXIT_OK
     for support in try_all(BPF_SOURCES):
         state = "ok" if support.works else "--"
-        print(f"{support.collector:<9} {state}  {support.why or support.hooks}", flush=True)
+        out.write([f"{support.collector:<9} {state}  {support.why or support.hooks}"])
     return EXIT_OK
 
 
+def _open_missing_files() -> None:
+    """Open /dev/null as standard input, output or error if it is closed.
+
+    Otherwise, the next file that is opened would get its number, and a message for the user would end up in that file.
+    """
+    missing = 0
+    while missing <= 2:
+        missing = os.open(os.devnull, os.O_RDWR)
+    os.close(missing)
+    if sys.stderr is None:
+        _give_up_messages()
+
+
+def _give_up_messages() -> None:
+    sys.stderr = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115 - it is for the rest of the process
+
+
+def _give_up_output() -> None:
+    """Let what Python still wants to write to standard output when it exits go nowhere."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)
+
+
+def _die_of(number: signal.Signals) -> int:
+    """End this process by a signal, so that the shell knows why it has ended."""
+    signal.signal(number, signal.SIG_DFL)
+    os.kill(os.getpid(), number)
+    return 128 + number
+
+
 def _say(what: str) -> None:
-    print(f"lab: {what}", file=sys.stderr, flush=True)
+    _tell_user(f"lab: {what}")
+
+
+def _tell_user(*lines: str) -> None:
+    """Print *lines* on standard error; a trace goes on if nobody reads them."""
+    try:
+        print(*lines, sep="\n", file=sys.stderr, flush=True)
+    except OSError:
+        _give_up_messages()
 
 
 def _cannot(message: str) -> int:
-    print(message, file=sys.stderr)
+    _tell_user(message)
     return EXIT_CANNOT
 
 
 def _port(text: str) -> int:
-    port = int(text) if text.isdigit() else 0
+    port = int(text) if text.isdecimal() else 0
     if not 1 <= port <= 65535:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a port from 1 to 65535")
     return port
 
 
 def _positive(text: str) -> int:
-    if not text.isdigit() or int(text) == 0:
+    if not text.isdecimal() or int(text) == 0:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a whole number of at least 1")
+    return int(text)
+
+
+def _pid(text: str) -> int:
+    if not text.isdecimal() or not 1 <= int(text) <= MAX_PID:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected the number of a process, from 1 to {MAX_PID}")
     return int(text)
 
 
@@ -247,6 +318,13 @@ def _seconds(text: str) -> float:
         seconds = -1.0
     if not 0 <= seconds < 1e9:
         raise argparse.ArgumentTypeError(f"found {text!r}; expected a time in seconds, such as 0.5")
+    return seconds
+
+
+def _interval(text: str) -> float:
+    seconds = _seconds(text)
+    if seconds < MIN_INTERVAL_S:
+        raise argparse.ArgumentTypeError(f"found {text!r}; expected at least {MIN_INTERVAL_S} seconds")
     return seconds
 
 

@@ -16,6 +16,7 @@ from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.collectors.ringbuffer import HEADER_BYTES
 from lab.job.drop_causes import cause_of
 from lab.job.protocol import UNKNOWN_VALUES, Field
+from lab.live.timestamps import Timestamps
 
 Row = dict[str, Any]
 
@@ -28,17 +29,22 @@ class Decoder:
     """A decoder of one collector's rows."""
 
     def __init__(
-        self, name: str, fields: Sequence[Field], row_bytes: int, names: Mapping[str, Mapping[int, str]], start_ns: int
+        self,
+        name: str,
+        fields: Sequence[Field],
+        row_bytes: int,
+        names: Mapping[str, Mapping[int, str]],
+        clock: Timestamps,
     ) -> None:
         """Prepare to decode rows of ``row_bytes`` with these ``fields``.
 
-        ``names`` are the names of values, given as column → value → name.  ``start_ns`` is the time on CLOCK_MONOTONIC
-        to which the column ``time_ns`` is relative.
+        ``names`` are the names of values, given as column → value → name.  ``clock`` gives the column ``time_ns`` and,
+        for dates, the column ``time``.
         """
         self._struct = struct.Struct(_layout(fields, row_bytes))
         self._columns = [field["name"] for field in fields]
         self._names = names
-        self._start_ns = start_ns
+        self._clock = clock
         self._qdiscs: Mapping[str, Sequence[str]] = {}
         self.name = name
 
@@ -49,6 +55,7 @@ class Decoder:
 
     def rows(self, raw: bytes) -> Iterator[Row]:
         """Decode all rows in *raw*."""
+        interface_name.cache_clear()  # Since the last rows, interfaces may have been renamed, added or removed.
         for values in self._struct.iter_unpack(raw):
             yield self.row(dict(zip(self._columns, values, strict=True)))
 
@@ -56,7 +63,8 @@ class Decoder:
         """Decode one row whose raw values are given by field name."""
         row: Row = {}
         if "ts_ns" in values:
-            row["time_ns"] = values["ts_ns"] - self._start_ns
+            row["time_ns"] = self._clock.time_ns(values["ts_ns"])
+            self._clock.dated(row)
         for column, value in values.items():
             if column in _ADDRESSES:
                 row[column] = address_text(value)

@@ -4,25 +4,31 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import signal
-import subprocess
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import FrameType
-from typing import Any, TextIO
+from typing import Any
 
 from lab.agent.collectors.bcc_loader import BccPrograms
+from lab.agent.collectors.flow_totals import FlowTotals
+from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.names import ENUMS
 from lab.agent.collectors.options import Settings, settings
-from lab.agent.collectors.recording import FlowTotals, latencies
+from lab.agent.collectors.recording import latencies
 from lab.agent.collectors.ringbuffer import RingBuffer
+from lab.agent.collectors.support import first_line
 from lab.job.tcpprobe import tcpprobe_line
 from lab.live.events import Decoder, Row, address_text, names_for
-from lab.live.switch import Switch
-from lab.live.tables import TABLES, heading, line
+from lab.live.output import Output
+from lab.live.qdiscs import Qdiscs
+from lab.live.switch import Switch, SwitchError
+from lab.live.tables import heading, line, table_of, time_text
+from lab.live.timestamps import Timestamps
 
 _POLL_S = 0.1
 _ALL_PORTS = (0, 65535)
@@ -44,15 +50,19 @@ class Request:
     """Time between two tables of ``flow``."""
     start_off: bool = False
     """Whether the trace starts switched off."""
+    timestamps: str | None = None
+    """What times are relative to, one of :data:`lab.live.timestamps.KINDS`.  None is ``start``, and leaves tables that
+    have no times as they are."""
 
 
 class Session:
     """One live trace of a collector."""
 
-    def __init__(self, request: Request, sources: Path, out: TextIO, say: Callable[[str], None]) -> None:
+    def __init__(self, request: Request, sources: Path, out: Output, say: Callable[[str], None]) -> None:
         """Compile and load the collector's programs from *sources*.
 
-        Events are written to ``out``; ``say`` is called with messages about the state of the trace.
+        Events are written to ``out``; ``say`` is called with messages about the state of the trace and must not raise
+        anything.
 
         Raises:
             LoaderError: The programs cannot be compiled or loaded.
@@ -66,17 +76,23 @@ class Session:
         self._stopped = False
         self._printed = 0
         self._is_on = False
-        self._start_ns = 0
+        self._clock = Timestamps("start", 0)
 
     def run(self) -> int:
-        """Print events until the trace ends, and return how many were printed."""
+        """Print events until the trace ends, and return how many were printed.
+
+        Raises:
+            LoaderError: The programs cannot be attached.
+            SwitchError: The trace could not be switched, because another one is running.
+            OutputError: The events cannot be written, or nobody reads them any more.
+        """
         for table, values in self._settings.tables.items():
             self._programs.write(table, values)
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._stop)
         switch = Switch(self._name, self._told) if self._name == "drops" else None
         try:
-            self._start_ns = time.monotonic_ns()
+            self._clock = Timestamps(self._request.timestamps or "start", time.monotonic_ns())
             if not self._request.start_off:
                 self._switch(on=True)
             self._say("tracing; press Ctrl-C to stop")
@@ -107,31 +123,36 @@ class Session:
         event_bytes, fields = self._programs.layout(self._name)
         ring = RingBuffer(*self._programs.ring(self._name), event_bytes)
         names = names_for(self._name, self._programs.enumerators)
-        decoder = Decoder(self._name, fields, ring.row_bytes, names, self._start_ns).with_qdiscs(_qdiscs())
+        decoder = Decoder(self._name, fields, ring.row_bytes, names, self._clock)
+        qdiscs = Qdiscs()
         print_row = self._printer()
+
+        def print_new() -> int:
+            batch = io.BytesIO()
+            rows = ring.drain(batch)
+            if rows and not self._is_enough():
+                if self._name == "drops":
+                    decoder.with_qdiscs(qdiscs.kinds())
+                self._print(decoder.rows(batch.getvalue()), print_row)
+            return rows
+
         end = self._end()
         while not self._stopped and time.monotonic() < end:
             look()
-            batch = io.BytesIO()
-            if ring.drain(batch) == 0:
+            if print_new() == 0:
+                self._out.check_reader()
                 time.sleep(_POLL_S)
-                continue
-            self._print(decoder.rows(batch.getvalue()), print_row)
         self._switch(on=False)
-        batch = io.BytesIO()
-        ring.drain(batch)
-        if not self._is_enough():
-            self._print(decoder.rows(batch.getvalue()), print_row)
+        print_new()
         ring.close()
 
     def _print(self, rows: Iterable[Row], print_row: Callable[[Row], str]) -> None:
-        for row in rows:
-            self._out.write(print_row(row) + "\n")
-            self._printed += 1
-            if self._is_enough():
-                self._stopped = True
-                break
-        self._out.flush()
+        self._clock.follow()
+        left = None if self._request.count is None else self._request.count - self._printed
+        lines = [print_row(row) for row in itertools.islice(rows, left)]
+        self._out.write(lines)
+        self._printed += len(lines)
+        self._stopped = self._stopped or self._is_enough()
 
     def _is_enough(self) -> bool:
         return self._request.count is not None and self._printed >= self._request.count
@@ -141,38 +162,42 @@ class Session:
             return json.dumps
         if self._request.form == "tcpprobe":
             return tcpprobe_line
-        columns = TABLES[self._name]
-        self._out.write(heading(columns) + "\n")
-        self._out.flush()
+        columns = table_of(self._name, self._request.timestamps)
+        self._out.write([heading(columns)])
         return lambda row: line(columns, row)
 
     def _follow_totals(self, _look: Callable[[], None]) -> None:
         totals = FlowTotals(self._programs)
-        columns = TABLES["flow"]
+        columns = table_of("flow", None)
         end = self._end()
         intervals = 0
-        while not self._stopped and time.monotonic() < end:
+        is_last = False
+        while not is_last:
             until = min(end, time.monotonic() + self._request.interval_s)
             while not self._stopped and (left := until - time.monotonic()) > 0:
+                self._out.check_reader()
                 time.sleep(min(left, _POLL_S))
-            rows = [_flow_row(time.monotonic_ns() - self._start_ns, *change) for change in totals.changes()]
-            if self._request.form == "json":
-                self._out.writelines(json.dumps(row) + "\n" for row in rows)
-            else:
-                self._out.write(f"{time.strftime('%H:%M:%S')}\n{heading(columns)}\n")
-                self._out.writelines(line(columns, row) + "\n" for row in rows)
-                self._out.write("\n")
-            self._out.flush()
-            self._printed += len(rows)
             intervals += 1
-            if self._request.count is not None and intervals >= self._request.count:
-                break
+            # What has been counted until the trace is stopped is printed, also if it is stopped while it prints.
+            is_last = self._stopped or time.monotonic() >= end or intervals == self._request.count
+            self._clock.follow()
+            now_ns = self._clock.time_ns(time.monotonic_ns())
+            rows = [_flow_row(now_ns, *change) for change in totals.changes()]
+            if self._request.form == "json":
+                self._out.write(json.dumps(self._clock.dated(row)) for row in rows)
+            else:
+                kind = self._request.timestamps
+                when = time.strftime("%H:%M:%S") if kind is None else time_text(kind, now_ns)
+                self._out.write([when, heading(columns), *(line(columns, row) for row in rows), ""])
+            self._printed += len(rows)
 
     def _end(self) -> float:
         return time.monotonic() + self._request.duration_s if self._request.duration_s is not None else float("inf")
 
-    def _stop(self, _signal: int, _frame: FrameType | None) -> None:
+    def _stop(self, number: int, _frame: FrameType | None) -> None:
         self._stopped = True
+        # If the trace waits for the reader of its output, it takes a second signal to end it.
+        signal.signal(number, signal.SIG_DFL)
 
     def _switch(self, *, on: bool) -> None:
         if on and not self._is_on:
@@ -183,7 +208,10 @@ class Session:
 
     def _told(self, command: str) -> str:
         if command in ("on", "off"):
-            self._switch(on=command == "on")
+            try:
+                self._switch(on=command == "on")
+            except LoaderError as exc:
+                raise SwitchError(first_line(exc)) from exc
             self._say(f"switched {command}")
         return f"{'on' if self._is_on else 'off'}, {self._printed} events so far"
 
@@ -205,17 +233,3 @@ def _flow_row(time_ns: int, key: Any, sent: int, received: int, total_sent: int,
         "netns": netns,
         "family": family,
     }
-
-
-def _qdiscs() -> dict[str, list[str]]:
-    """Return interface → kinds of its queueing disciplines, for this process's network namespace."""
-    found: dict[str, list[str]] = {}
-    try:
-        shown = subprocess.run(["tc", "-j", "qdisc", "show"], capture_output=True, check=True).stdout
-        for qdisc in json.loads(shown):
-            if qdisc["kind"] == "clsact":
-                continue  # clsact only holds filters; which program added them is unknown, so it explains no drop.
-            found.setdefault(qdisc["dev"], []).append(qdisc["kind"])
-    except (OSError, subprocess.CalledProcessError, ValueError):
-        return {}  # Without this information, the causes of drops follow from the kernel's drop reasons alone.
-    return found

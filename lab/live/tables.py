@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from lab.job.tcpprobe import endpoint
 from lab.live.events import Row
+from lab.live.timestamps import date_text, seconds_text
 
 
 @dataclass(frozen=True)
@@ -37,8 +38,14 @@ def _hex(name: str) -> Callable[[Row], str]:
     return lambda row: f"{row[name]:#x}"
 
 
-def _time(row: Row) -> str:
-    return f"{row['time_ns'] / 1e9:.6f}"
+def time_text(kind: str, time_ns: int) -> str:
+    """Return a time as tables show it; *kind* is one of :data:`lab.live.timestamps.KINDS`."""
+    return date_text(time_ns) if kind == "wall" else seconds_text(time_ns)
+
+
+def _time_column(kind: str) -> Column:
+    title, width = {"start": ("TIME(s)", 12), "boot": ("TIME(s)", 16), "wall": ("TIME", -32)}[kind]
+    return Column(title, width, lambda row: time_text(kind, row["time_ns"]))
 
 
 def _milliseconds(name: str) -> Callable[[Row], str]:
@@ -69,7 +76,7 @@ def _version(row: Row) -> str:
     return "6" if ipaddress.ip_address(row["saddr"]).version == 6 else "4"
 
 
-TIME = Column("TIME(s)", 12, _time)
+TIME = _time_column("start")
 _ENDS = (
     Column("LADDR", -16, _text("saddr")),
     Column("LPORT", 5, _text("sport")),
@@ -175,6 +182,17 @@ TABLES: dict[str, tuple[Column, ...]] = {
         Column("SOJOURN_MS", 10, _sojourn),
     ),
 }
+
+
+def table_of(collector: str, timestamps: str | None) -> tuple[Column, ...]:
+    """Return the columns of the collector's table with times of the kind *timestamps*.
+
+    With None, times are relative to the start, and a table that has none (``life``) stays so.
+    """
+    columns = TABLES[collector]
+    if timestamps is None:
+        return columns
+    return (_time_column(timestamps), *(column for column in columns if column is not TIME))
 
 
 def heading(columns: tuple[Column, ...]) -> str:

@@ -12,6 +12,7 @@ from lab.engine import sources
 from lab.engine.image import cpio
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.engine import VmEngine
+from lab.job import kernels
 from lab.job.mailbox import State
 
 PACKAGE = Path(__file__).parents[2] / "lab"
@@ -19,9 +20,11 @@ ENTRY = "lab/lab/agent/guest/__main__.py"
 LIMIT_S = 500
 
 
-def run_script(engine: VmEngine, script: Path, directory: Path, asked: Any = None) -> Any:
+def run_script(
+    engine: VmEngine, script: Path, directory: Path, asked: Any = None, *, kernel: str = kernels.DEFAULT
+) -> Any:
     """Boot a guest, call ``main(asked)`` of *script* there, and return its result; both values are passed as JSON."""
-    return asyncio.run(asyncio.wait_for(_run(engine, script, directory, asked), LIMIT_S))
+    return asyncio.run(asyncio.wait_for(_run(engine, script, directory, asked, kernel), LIMIT_S))
 
 
 def _archive(script: Path) -> bytes:
@@ -35,8 +38,8 @@ def _archive(script: Path) -> bytes:
     return cpio.archive(files)
 
 
-async def _run(engine: VmEngine, script: Path, directory: Path, asked: Any) -> Any:
-    found, image = engine.machine()
+async def _run(engine: VmEngine, script: Path, directory: Path, asked: Any, kernel: str) -> Any:
+    found, image = engine.machine(kernel)
     initramfs, ram, console = (directory / name for name in ("initramfs", "ram.img", "console.log"))
     initramfs.write_bytes(image.boot_archive.read_bytes() + _archive(script))
     with open(ram, "wb") as file:

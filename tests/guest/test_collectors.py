@@ -117,6 +117,19 @@ def bytes_in(rows: list[dict[str, Any]], column: str) -> int:
     return sum(row[column] for row in rows)
 
 
+def test_the_family_is_that_of_the_addresses(everything: Trial) -> None:
+    seen = set()
+    for collector in everything.record["collectors"]:
+        table = everything.table(collector)
+        if "family" in table.column_names:
+            seen.add(collector)
+            for row in table.select(["family", "saddr", "daddr"]).to_pylist():
+                # Packets that are neither IPv4 nor IPv6 have no addresses.
+                expected = 10 if ":" in row["saddr"] + row["daddr"] else 2
+                assert row["family"] == expected or (row["family"] == 0 and row["saddr"] == "::"), (collector, row)
+    assert seen >= {"tcp_probe", "flow", "life", "states", "retrans", "destroy", "packets", "drops"}
+
+
 def test_flow_counts_the_bytes_that_iperf3_counts(everything: Trial) -> None:
     rows = everything.rows("flow")
     sent = everything.iperf3("client")["end"]["sum_sent"]["bytes"]

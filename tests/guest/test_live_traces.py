@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from datetime import datetime
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -128,6 +130,34 @@ def test_each_drop_has_its_cause(printed: Printed) -> None:
     assert reasons["no_route"] == {"IP_INNOROUTES"}
     assert reasons["checksum"] == {"UDP_CSUM"}
     assert reasons["firewall"] == {"SOCKET_FILTER", "TC_INGRESS"}
+
+
+def test_the_cause_of_a_drop_follows_the_queues_as_they_change(printed: Printed) -> None:
+    found = [(row["dport"], row["cause"]) for row in rows(printed, "causes that change") if row["protocol"] == 17]
+    assert found == [(7030, "random_loss"), (7031, "queue_overflow"), (7032, "random_loss")]
+
+
+def test_dates_follow_the_clock_when_it_is_set(printed: Printed) -> None:
+    found = [row["time_ns"] for row in rows(printed, "dates")]
+    first, last, first_later, last_later = printed["dates"]["done"]
+    assert first_later - last > 3600e9
+    earlier = [time for time in found if time <= last]
+    assert len(earlier) == len(found) / 2 > 5
+    assert all(first <= time <= last for time in earlier)
+    assert all(first_later <= time <= last_later for time in found if time > last)
+
+
+def test_flow_has_times_of_the_kind_that_was_asked_for(printed: Printed) -> None:
+    dates = {(row["time_ns"], row["time"]) for row in rows(printed, "flow")}
+    assert dates
+    for time_ns, text in dates:
+        date, _point, decimals = text.partition(".")
+        assert datetime.fromisoformat(date + decimals[9:]).timestamp() == time_ns // 10**9
+        assert int(decimals[:9]) == time_ns % 10**9
+    tables = printed["flow of another process"]["output"].split("\n\n")
+    times = [float(table.splitlines()[0]) for table in tables if table]
+    assert times == sorted(times)
+    assert all(after - before == pytest.approx(0.3, abs=0.2) for before, after in pairwise(times[:-1]))
 
 
 def test_drops_are_seen_only_while_it_is_on(printed: Printed) -> None:

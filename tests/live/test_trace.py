@@ -11,11 +11,9 @@ import signal
 import socket
 import struct
 import subprocess
-import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
-from contextlib import contextmanager
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -23,65 +21,9 @@ from typing import Any
 import pytest
 
 from tests.conftest import lab_command
+from tests.live.tracing import BYTES, Rows, Tracer, listening, transfer
 
 pytestmark = pytest.mark.live
-
-Rows = list[dict[str, Any]]
-BYTES = 1_000_003
-
-
-class Tracer:
-    """A running ``lab trace``."""
-
-    def __init__(self, *arguments: str, prefix: tuple[str, ...] = ()) -> None:
-        self._process = subprocess.Popen(
-            [*prefix, str(lab_command()), "trace", *arguments],
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        assert self._process.stderr is not None
-        first = self._process.stderr.readline()
-        assert "tracing" in first, first + self._process.stderr.read()
-
-    def stop(self, number: int = signal.SIGINT) -> tuple[str, str]:
-        """Wait until outstanding events have arrived, stop the trace, and return (standard output, standard error)."""
-        time.sleep(0.5)
-        self._process.send_signal(number)
-        output, errors = self._process.communicate(timeout=30)
-        assert self._process.returncode == 0, errors
-        return output, errors
-
-    def rows(self) -> Rows:
-        output, errors = self.stop()
-        found = [json.loads(line) for line in output.splitlines()]
-        assert re.search(rf"{len(found)} events, 0 lost$", errors.strip())
-        return found
-
-
-@contextmanager
-def listening(address: str = "127.0.0.1") -> Iterator[socket.socket]:
-    family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    with socket.socket(family, socket.SOCK_STREAM) as server:
-        server.bind((address, 0))
-        server.listen()
-        yield server
-
-
-def transfer(server: socket.socket, count: int = BYTES) -> None:
-    """Send *count* bytes over one connection; the client closes first."""
-
-    def serve() -> None:
-        connection, _peer = server.accept()
-        with connection:
-            while connection.recv(1 << 16):
-                pass
-
-    thread = threading.Thread(target=serve)
-    thread.start()
-    with socket.create_connection(server.getsockname()[:2]) as client:
-        client.sendall(bytes(count))
-    thread.join()
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
@@ -137,27 +79,6 @@ def test_one_reset_that_is_sent_and_received() -> None:
     (sent,) = (row for row in rows if row["is_sent"] == "sent")
     assert sent["dport"] == port
     assert sent["netns"] == os.stat("/proc/self/ns/net").st_ino
-
-
-@pytest.fixture
-def namespace() -> Iterator[str]:
-    """A network namespace with the interface ``inside`` (10.99.0.1/24), one end of a veth pair that leads nowhere."""
-    name = f"labtest{os.getpid()}"
-    subprocess.run(["ip", "netns", "add", name], check=True)
-    try:
-        for command in (
-            "link add inside type veth peer name outside",
-            "address add 10.99.0.1/24 dev inside",
-            "link set inside up",
-            "link set outside up",
-            "link set lo up",
-            # Packets to this neighbour are sent, but nobody answers.
-            "neighbour replace 10.99.0.2 lladdr 02:00:00:00:00:99 dev inside nud permanent",
-        ):
-            subprocess.run(["ip", "-n", name, *command.split()], check=True)
-        yield name
-    finally:
-        subprocess.run(["ip", "netns", "delete", name], check=True)
 
 
 def inside(namespace: str, program: str, timeout: float = 60) -> str:

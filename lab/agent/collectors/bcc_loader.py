@@ -116,6 +116,13 @@ class BccPrograms:
     def table(self, name: str) -> Any:
         return self._bpf[name]
 
+    def take(self, table: str, key: Any) -> Any:
+        found = self._bpf[table]
+        leaf = found.Leaf()
+        # Up to Linux 5.13, this does not exist for hash maps.
+        failed = libbpf().bpf_map_lookup_and_delete_elem(found.map_fd, ctypes.byref(key), ctypes.byref(leaf))
+        return None if failed else leaf
+
     def clear(self, collector: str) -> None:
         for name in RECORDERS[collector].memory:
             self._bpf[name].clear()

@@ -44,6 +44,9 @@ class Programs(Protocol):
     def table(self, name: str) -> Any:
         """Return a map as bcc's table object."""
 
+    def take(self, table: str, key: Any) -> Any:
+        """Remove an entry from a hash map and return its value; None if there is none, or the kernel cannot do it."""
+
     def clear(self, collector: str) -> None:
         """Empty the maps in which the collector keeps state between events."""
 

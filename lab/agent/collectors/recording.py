@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import BinaryIO
 
+from lab.agent.collectors.flow_totals import FlowTotals
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.names import ENUMS, names_of, symbols
 from lab.agent.collectors.options import Settings
@@ -16,9 +17,6 @@ from lab.agent.collectors.ringbuffer import HEADER_BYTES, RingBuffer
 from lab.job.protocol import CollectorResult, Field
 
 Results = dict[str, CollectorResult]
-
-FlowKey = tuple[bytes, bytes, bytes, int, int, int, int, int]
-"""The fields of ``struct flow_key``: saddr, daddr, comm, pid, netns, sport, dport, family."""
 
 TICK_NS = 250_000_000
 """Collectors are drained, switched on and switched off at multiples of this time since the start of traffic, in ns."""
@@ -251,34 +249,6 @@ class FlowRecorder(Recorder):
     def _read(self, now_ns: int) -> None:
         for key, sent, received, total_sent, total_received in self._totals.changes():
             self._rows.append((now_ns, sent, received, total_sent, total_received, *key))
-
-
-class FlowTotals:
-    """Finds the changes in the kernel's byte totals since they were last read."""
-
-    def __init__(self, programs: Programs) -> None:
-        self._programs = programs
-        self._known: dict[FlowKey, tuple[int, int]] = {}
-
-    def forget(self) -> None:
-        """Forget the totals read so far, as after the kernel's totals have been cleared."""
-        self._known = {}
-
-    def changes(self) -> Iterable[tuple[FlowKey, int, int, int, int]]:
-        """Read the totals and yield those that have changed since the last reading, in the order of their keys.
-
-        Each is given as (key, bytes sent and bytes received since then, bytes sent and bytes received in total).
-        """
-        now: dict[FlowKey, tuple[int, int]] = {}
-        for key, total in self._programs.table("flow_totals").items():
-            ends = bytes(key.saddr), bytes(key.daddr), bytes(key.comm)
-            identity = (*ends, key.pid, key.netns, key.sport, key.dport, key.family)
-            now[identity] = (int(total.tx_bytes), int(total.rx_bytes))
-        for identity, (sent, received) in sorted(now.items()):
-            before = self._known.get(identity, (0, 0))
-            if (sent, received) != before:
-                yield identity, sent - before[0], received - before[1], sent, received
-        self._known = now
 
 
 def write_rows(

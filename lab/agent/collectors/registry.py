@@ -77,10 +77,12 @@ _ALL = (
         "flow",
         (
             Hook("flow_sent", "return", ("tcp_sendmsg",)),
+            Hook("flow_sent_page", "return", ("tcp_sendpage",), required=False),
+            Hook("flow_begins", "function", ("tcp_recvmsg",), required=False),
             Hook("flow_received", "function", ("tcp_cleanup_rbuf",)),
         ),
         0,
-        memory=("flow_totals",),
+        memory=("flow_totals", "flow_read"),
     ),
     Collector(
         "life", (_tracepoint("life_change", "inet_sock_set_state"),), 1 << 20, memory=("life_birth", "life_owners")

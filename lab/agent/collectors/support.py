@@ -20,7 +20,7 @@ class Support:
 
     collector: str
     hooks: str
-    """The tracepoints and functions to which the collector is always attached, separated by commas."""
+    """The tracepoints and functions without which the collector does not work, separated by commas."""
     works: bool
     why: str
     """The reason why the collector does not work, or which of its options do not work and why; otherwise empty."""
@@ -33,7 +33,7 @@ def try_all(sources: Path) -> Iterator[Support]:
 
 def try_one(collector: Collector, sources: Path) -> Support:
     """Compile, load, attach and detach one collector, and return whether this worked."""
-    hooks = ", ".join(dict.fromkeys(hook.targets[0] for hook in collector.hooks if hook.option is None))
+    hooks = ", ".join(dict.fromkeys(hook.targets[0] for hook in collector.hooks if hook.required and not hook.option))
     if os.geteuid() != 0:
         return Support(collector.name, hooks, False, NEEDS_ROOT)
     try:

@@ -206,6 +206,27 @@ def shaped() -> dict[str, Any]:
     return {"dropped": outer["drops"], "sent": outer["packets"]}
 
 
+def queues_that_change() -> None:
+    """Let a packet be dropped at random, then by a full queue, then at random again."""
+    for number, qdisc in enumerate(("netem loss 100%", "bfifo limit 100", "netem loss 100%")):
+        command("tc", "qdisc", "replace", "dev", "veth-a", "root", *qdisc.split())
+        datagrams("10.9.0.2", 7030 + number, 1)
+        time.sleep(1.5)  # The trace looks up once a second what queues there are.
+    command("tc", "qdisc", "del", "dev", "veth-a", "root")
+
+
+def clock_that_is_set() -> list[int]:
+    """Open a connection, set the clock an hour ahead, open another one; return the dates before and after each."""
+    dates = []
+    for _ in range(2):
+        dates.append(time.time_ns())
+        transfer(100)
+        time.sleep(0.3)  # By then, the events have been printed.
+        dates.append(time.time_ns())
+        time.clock_settime_ns(time.CLOCK_REALTIME, time.time_ns() + 3600 * 10**9)
+    return dates
+
+
 def both_families(count: int) -> list[dict[str, Any]]:
     return [transfer(count), transfer(count, "::1")]
 
@@ -226,13 +247,17 @@ def main(_asked: Any) -> dict[str, Any]:
     trace = [sys.executable, "-m", "lab.live"]
     return {
         "list": subprocess.run([*trace, "list"], check=True, capture_output=True, text=True).stdout,
-        "flow": traced(lambda: both_families(BYTES), "flow", "--interval", "0.5", "--json"),
-        "flow of another process": traced(transfer, "flow", "--interval", "0.5", "--pid", "1000000"),
+        "flow": traced(lambda: both_families(BYTES), "flow", "--interval", "0.5", "--json", "--timestamps", "wall"),
+        "flow of another process": traced(
+            transfer, "flow", "--interval", "0.3", "--pid", "1000000", "--timestamps", "boot"
+        ),
         "packets": traced(lambda: both_families(100), "packets", "--json"),
         "packets table": traced(lambda: transfer(100), "packets"),
         "transmit": traced(lambda: transfer(5000), "tcp_probe", "--transmit", "--json"),
         "latency": traced(lambda: transfer(100), "drops", "--latency"),
         "causes": traced(every_cause, "drops", "--json"),
         "switched": traced(switched, "drops", "--json"),
+        "causes that change": traced(queues_that_change, "drops", "--json"),
+        "dates": traced(clock_that_is_set, "states", "--json", "--timestamps", "wall"),
         "queue": traced(shaped, "queue", "--every-packet", "--interval", "0.05", "--json"),
     }

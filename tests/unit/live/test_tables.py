@@ -11,6 +11,7 @@ from lab.agent.collectors.registry import COLLECTORS
 from lab.job.protocol import Field
 from lab.live.events import Decoder
 from lab.live.tables import TABLES, heading, line
+from lab.live.timestamps import Timestamps
 
 V4 = bytes(10) + b"\xff\xff" + bytes([10, 0, 1, 2])
 V6 = bytes.fromhex("fd000000000000000000000000000001")
@@ -34,7 +35,7 @@ def test_rows_get_names() -> None:
         struct.pack("<8xQ16s16s16sIIHB5x", at, V4, V6, b"iperf3\0junk", netns, 1, 5201, 1)
         for at, netns in ((1500, own), (2500, 7))
     )
-    decoder = Decoder("states", FIELDS, 80, {"state": ENUMS["tcp_state"]}, start_ns=1000)
+    decoder = Decoder("states", FIELDS, 80, {"state": ENUMS["tcp_state"]}, Timestamps("start", 1000))
     first, second = decoder.rows(raw)
     assert first == {
         "time_ns": 500,
