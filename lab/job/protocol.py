@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
 
-PROTOCOL_FORMAT = 7
+PROTOCOL_FORMAT = 8
 """The version of both documents; documents of other versions are refused."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -156,6 +156,16 @@ class Node(TypedDict):
     """Routers forward packets, switches (Linux bridges) forward frames, and hosts forward neither."""
 
 
+class Window(TypedDict):
+    """A part of the time in which traffic runs: from ``start_ns`` on, and before ``end_ns``; empty if both are equal.
+
+    Both are measured from the start of traffic.
+    """
+
+    start_ns: int
+    end_ns: int
+
+
 class Arrivals(TypedDict):
     """The start times and sizes of short flows."""
 
@@ -198,6 +208,8 @@ class Flow(TypedDict):
     """The highest pacing rate (SO_MAX_PACING_RATE, --fq-rate); None: the rate that congestion control chooses."""
     arrivals: Arrivals | None
     """The short flows that replace iperf3's connection; each of them has its own connection."""
+    measured: Window
+    """The part of the flow's declared time that its figures cover."""
 
 
 class Probe(TypedDict):
@@ -217,6 +229,8 @@ class Probe(TypedDict):
     duration_ns: int
     request_bytes: int
     response_bytes: int
+    measured: Window
+    """The part of the probe's declared time in which it must have sent a request for its figures to cover it."""
 
 
 class Calibration(TypedDict):
@@ -307,8 +321,27 @@ class Account(TypedDict):
     all: AccountTotal
     declared: AccountTotal
     """What was counted within the flow's declared time only, which is from ``start_ns`` for ``duration_ns``."""
+    measured: AccountTotal
+    """What was counted within the flow's measured window only."""
     frame_bytes: int
     """The size of all packets in bytes, as ``tc`` counts it; 0 where packets arrive."""
+
+
+class DatagramCounts(TypedDict):
+    """What the kernel counted of a UDP flow's datagrams; further copies are left out."""
+
+    left: int
+    """The number of datagrams that left the sender within the flow's measured window."""
+    left_arrived: int
+    """The number of those that arrived, whether within the window or later."""
+    arrived: int
+    """The number of datagrams that arrived within the measured window and whose time of departure is known."""
+    reordered: int
+    """The number of those that arrived after a datagram with a higher number (RFC 4737, Type-P-Reordered)."""
+    jitter_sum_ns: int
+    """The sum of the interarrival jitter (RFC 3550, section 6.4.1) after each of them, in nanoseconds."""
+    jitter_last_ns: int
+    """The interarrival jitter after the last one of them, in nanoseconds."""
 
 
 class SocketEnd(TypedDict):
@@ -333,6 +366,8 @@ class FlowAccounts(TypedDict):
     ``sent_backward`` and ``arrived_backward``: the same for their acknowledgements; ``delivered``: what the receiver's
     TCP delivered in order.
     """
+    datagrams: DatagramCounts | None
+    """None for TCP."""
     sockets: list[SocketEnd]
 
 

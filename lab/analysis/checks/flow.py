@@ -63,7 +63,7 @@ def iperf_finished(trial: MeasuredTrial) -> Check:
         if status or failure:
             reason = f"exit status {status}, {failure or 'no message'}"
             findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {reason}"))
-        elif flow.received.bytes == 0:
+        elif flow.received().bytes == 0:
             findings.append(Finding("invalid", "data received", f"{flow.name}: no data received"))
         else:
             findings.append(Finding("ok", "exit status 0", "exit status 0"))
@@ -139,7 +139,7 @@ def _amount(flow: MeasuredFlow, limit_bytes: int) -> Finding:
 
     iperf3 writes whole blocks, so the last block may exceed the amount; up to two blocks more are accepted.
     """
-    done = flow.received.bytes
+    done = flow.received().bytes
     verdict: Verdict = "ok" if limit_bytes <= done <= limit_bytes + 2 * iperf.block_bytes(flow.client) else "invalid"
     return Finding(verdict, f"{limit_bytes} B", f"{done} B" if verdict == "ok" else f"{flow.name}: {done} B")
 

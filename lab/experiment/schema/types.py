@@ -20,6 +20,7 @@ __all__ = [
     "PATTERN_MEANINGS",
     "CongestionControl",
     "DurationNs",
+    "EndNs",
     "FlowName",
     "LossProbability",
     "ModuleParameter",
@@ -96,6 +97,15 @@ def _socket_buffer(value: object) -> int | Literal["auto"]:
         raise ValueError(f"{error}, or 'auto'") from None
 
 
+def _end(value: object) -> int | Literal["end"]:
+    if value == "end":
+        return "end"
+    try:
+        return _ranged(units.parse_duration, units.format_duration, 1, _MAX_DURATION_NS, "a time")(value)
+    except ValueError as error:
+        raise ValueError(f"{error}, or 'end'") from None
+
+
 def _tc_value(value: object) -> bool | int | str:
     if value is False:
         # Some parameters are on by default: without noecn, for example, fq_codel marks packets with ECN.  False would
@@ -139,6 +149,13 @@ PositiveDurationNs = Annotated[
     WithJsonSchema(_json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)),
 ]
 """A duration in nanoseconds, greater than 0."""
+
+EndNs = Annotated[
+    int | Literal["end"],
+    PlainValidator(_end),
+    WithJsonSchema({"anyOf": [{"const": "end"}, _json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)]}),
+]
+"""A time in nanoseconds, greater than 0, or ``end``."""
 
 LossProbability = Annotated[
     float,

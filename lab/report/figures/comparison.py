@@ -43,7 +43,7 @@ def comparison_figures(report: Report) -> list[Drawn]:
 
 def goodput_mbps(row: FlowMetrics) -> float | None:
     """Return the goodput of a flow in Mbit/s."""
-    return row.goodput_bps / 1e6
+    return None if row.goodput_bps is None else row.goodput_bps / 1e6
 
 
 def queueing_ms(row: FlowMetrics) -> float | None:

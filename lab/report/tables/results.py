@@ -35,7 +35,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: row.goodput_bps / 1e6, 3),
+    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3),
     Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3),
     Column("retransmits", "Retransmissions", "segments", lambda row: row.retransmits, 3, 0),
     Column("srtt_mean_ms", "Mean smoothed RTT", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
@@ -45,6 +45,8 @@ COLUMNS = (
     Column("fct_median_ms", "p50 completion time", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
     Column("fct_p95_ms", "p95 completion time", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
     Column("datagrams_lost", "Datagrams lost", "%", lambda row: _scaled(row.datagrams_lost_share, 100), 3),
+    Column("jitter_mean_us", "Mean jitter", "µs", lambda row: row.jitter_mean_us, 3, 1),
+    Column("reordered", "Datagrams reordered", "%", lambda row: _scaled(row.reordered_share, 100), 3),
     Column("jain_index", "Jain's fairness index", "", lambda row: row.jain_index, 3),
 )
 """The columns of the results table, in their order."""
@@ -178,6 +180,10 @@ def _csv(names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return buffer.getvalue()
+
+
+def _mbps(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

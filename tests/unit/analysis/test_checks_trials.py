@@ -53,7 +53,7 @@ def test_nothing_arrived(trial: MeasuredTrial) -> None:
 
 
 def test_a_flow_with_an_amount_is_judged_by_it(trial: MeasuredTrial) -> None:
-    done = trial.flows[0].received.bytes
+    done = trial.flows[0].received().bytes
 
     def asked(limit: int) -> Plant:
         def plant(parts: Parts) -> None:
@@ -152,8 +152,8 @@ def test_udp_counts_with_its_own_headers(replayed: Replayed) -> None:
     wire = 0.0
     for flow in trial.flows:
         block = flow.client["start"]["test_start"]["blksize"]
-        wire += flow.received.bytes * (block + 42) / block
-    seconds = max(flow.received.seconds for flow in trial.flows)
+        wire += flow.received().bytes * (block + 42) / block
+    seconds = max(flow.received().seconds for flow in trial.flows)
     shown = f"{wire * 8 / seconds / 1e6:.2f} Mbit/s"
     assert shown in checks["achieved-rate"].found
     assert checks["receive-window"].found == "nothing to check"

@@ -95,6 +95,8 @@ def test_goodput(flows: Flows) -> None:
         assert row.bottleneck_bps is not None
         assert row.share_of_link == pytest.approx(expected / row.bottleneck_bps)
         if asked["arrivals"]:
+            assert row.goodput_bytes is not None
+            assert row.goodput_interval_s is not None
             assert row.goodput_bytes * 8 / row.goodput_interval_s == pytest.approx(expected)
             assert row.sender_bps == row.goodput_bps
             continue
