@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.job.protocol import AccountTotal, Flow, FlowResult, Window
+from lab.job.protocol import AccountTotal, Flow, FlowResult, Probe, Window
 
 
 @dataclass(frozen=True)
@@ -48,8 +48,8 @@ Part = Literal["declared", "measured"]
 """The part of a flow's time that is looked at: all of its declared time, or its measured window."""
 
 
-def window_of(asked: Flow, part: Part) -> Window:
-    """Return the time that a part of a flow's time begins and ends."""
+def window_of(asked: Flow | Probe, part: Part) -> Window:
+    """Return when a part of the time of a flow or probe begins and ends."""
     if part == "measured":
         return asked["measured"]
     return Window(start_ns=asked["start_ns"], end_ns=asked["start_ns"] + asked["duration_ns"])

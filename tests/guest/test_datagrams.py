@@ -69,13 +69,14 @@ def test_without_impairments_there_is_no_jitter(run_job: RunJob, kernel: str) ->
 
 
 def test_jitter_is_the_mean_difference_of_two_delays(run_job: RunJob, kernel: str) -> None:
-    directory, counts = sent_over(run_job, kernel, jitter="800us")
+    directory, counts = sent_over(run_job, kernel, jitter="400us")
     # The mean difference of two numbers from a uniform distribution of width L is L/3.
-    expected_us = 2 * 800 / 3
+    expected_us = 2 * 400 / 3
     # Its variance is L²/18, and the correlation of two differences that share a delay is 0.1.
-    deviation_us = math.sqrt(1600**2 / 18 * 1.2 / SENT)
+    deviation_us = math.sqrt(800**2 / 18 * 1.2 / SENT)
     assert mean_jitter_us(counts) == pytest.approx(expected_us, abs=4 * deviation_us + 5)
-    assert counts["reordered"] == 0
+    # In a virtual machine, iperf3 may be late once, and then sends two datagrams at once.
+    assert reordered_share(counts) < (1e-6 if kernel in kernels.UML else 0.001)
     # iperf3 computes the same from its own times, when its processes write and read.
     server = json.loads((directory / flow(record_in(directory), "u")["server_json"]).read_text())
     said_ms = [interval["sum"]["jitter_ms"] for interval in server["intervals"]]

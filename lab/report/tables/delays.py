@@ -17,6 +17,7 @@ from lab.evaluation.collected import bottleneck_queue, recorded
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
+from lab.report.windows import is_cut, measured_by_any, of_values
 from lab.store.trial import TrialResult
 
 SOJOURN_QUANTILES = (0.5, 0.95, 0.99)
@@ -107,12 +108,19 @@ def stack_lines(report: Report) -> list[StackLine]:
 
 
 def sojourn_ms(trial: TrialResult, node: str, interface: str) -> NDArray[np.float64]:
-    """Return the time that each packet spent in an interface's queue, in milliseconds; empty if it was not recorded."""
+    """Return the time that each packet spent in an interface's queue, in milliseconds; empty if it was not recorded.
+
+    If a flow has a measured window, only packets that left the queue within the windows are included.
+    """
     if not recorded(trial, "queue"):
         return np.zeros(0)
-    table = trial.collected("queue", ["node", "interface", "kind", "sojourn_ns"])
+    table = trial.collected("queue", ["time_ns", "node", "interface", "kind", "sojourn_ns"])
     at_interface = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
     left = pc.and_(at_interface, pc.equal(table.column("kind"), "dequeue"))
+    if any(map(is_cut, trial.job["flows"])):
+        start_ns, end_ns = measured_by_any(trial.job["flows"])
+        at = table.column("time_ns")
+        left = pc.and_(left, pc.and_(pc.greater_equal(at, start_ns), pc.less(at, end_ns)))
     nanoseconds = table.filter(left).column("sojourn_ns").to_numpy()
     milliseconds: NDArray[np.float64] = nanoseconds[nanoseconds > 0] / 1e6
     return milliseconds
@@ -132,8 +140,7 @@ def bucket_text(at_least_ns: int) -> str:
 def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
     lines: dict[tuple[str, str], QueueLine] = {}
     flows = trial.job["flows"]
-    start = min(flow["start_ns"] for flow in flows) / 1e9
-    end = max(flow["start_ns"] + flow["duration_ns"] for flow in flows) / 1e9
+    start, end = (bound / 1e9 for bound in measured_by_any(flows))
     for flow in flows:
         queue = bottleneck_queue(trial, flow["name"])
         if queue is None or (queue.node, queue.interface) in lines:
@@ -166,7 +173,7 @@ def delay_tables(report: Report) -> Iterator[EventTable]:
         yield table(
             "queues",
             "Queue at the bottleneck",
-            _queue_note(queues),
+            _queue_note(queues) + of_values(report),
             axes_of_cells(report),
             queues,
             [
@@ -213,8 +220,8 @@ def _has_sojourn(lines: Sequence[QueueLine]) -> bool:
 
 def _queue_note(lines: Sequence[QueueLine]) -> str:
     note = (
-        "The queue in front of each flow's bottleneck link while flows ran. Each sample is weighted by how long it "
-        "held. Milliseconds: the time that the link needs to send the queued bytes."
+        "The queue in front of each flow's bottleneck link while flows were measured. Each sample is weighted by how "
+        "long it held. Milliseconds: the time that the link needs to send the queued bytes."
     )
     sojourn = " Sojourn time: from the moment a packet enters the queue until it leaves, over packets."
     return note + (sojourn if _has_sojourn(lines) else "")

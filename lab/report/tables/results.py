@@ -16,6 +16,7 @@ from lab.evaluation.repetition import Measure
 from lab.evaluation.trial import metric_rows, metric_schema
 from lab.report.model import Report, Row
 from lab.report.tables.events import event_tables
+from lab.report.windows import any_cut, row_text
 
 
 @dataclass(frozen=True)
@@ -62,6 +63,8 @@ class ResultLine:
     """Label of the series."""
     n: int
     """Number of repetitions that are averaged."""
+    measured: str
+    """The measured window; empty if all of the time of all flows of the report is measured."""
     cells: tuple[tuple[str, str], ...]
     """Mean and spread in each column."""
     verdict: str
@@ -76,12 +79,13 @@ def result_columns(report: Report) -> list[Column]:
 
 def result_lines(report: Report) -> list[ResultLine]:
     """Return the rows of the results table."""
-    columns = result_columns(report)
+    columns, has_cut = result_columns(report), any_cut(report)
     return [
         ResultLine(
             where=row.facet,
             label=row.series.label,
             n=len(row.used),
+            measured=row_text(row) if has_cut else "",
             cells=tuple(_cell(row.summary(column.measure), column) for column in columns),
             verdict=row.verdict,
             note=_note(row),
@@ -149,7 +153,7 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
         line: dict[str, Any] = dict(zip(axes, row.facet, strict=True))
         line |= {"kernel": row.series.kernel} if report.kernel_axis else {}
         line |= {"group": row.series.group, "congestion_control": row.series.algorithm, "n": len(row.used)}
-        line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict}
+        line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict, "measured": row_text(row)}
         for column in COLUMNS:
             summary = row.summary(column.measure)
             parts = asdict(summary) if summary else dict.fromkeys(("mean", "sd", "low", "high", "ci95"))
@@ -157,7 +161,8 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
         lines.append(line)
     measures = [f"{column.key}_{part}" for column in COLUMNS for part in ("mean", "sd", "ci95", "low", "high")]
     axes += ["kernel"] if report.kernel_axis else []
-    return [*axes, "group", "congestion_control", "n", "left_out", "missing", "verdict", *measures], lines
+    names = ["group", "congestion_control", "n", "left_out", "missing", "verdict", "measured"]
+    return [*axes, *names, *measures], lines
 
 
 def _trials(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
