@@ -10,8 +10,9 @@ from typing import Any
 from lab.analysis.ack_samples import AckSamples
 from lab.analysis.completions import Completions
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
-from lab.analysis.volume import Part, Volume, arrived, datagrams_lost_share, volume, window_of
+from lab.analysis.volume import Part, Volume, arrived, datagrams_lost_share, volume
 from lab.job.protocol import AccountTotal, DatagramCounts, Flow, FlowResult, Job, PathCalibration, Record, Window
+from lab.job.windows import declared_window, is_cut, is_measured
 
 
 @dataclass(frozen=True)
@@ -68,12 +69,12 @@ class MeasuredFlow:
     @property
     def is_measured(self) -> bool:
         """Whether the measured window contains any of the flow's time; a period of on-off traffic may be outside."""
-        return self.window["start_ns"] < self.window["end_ns"]
+        return is_measured(self.asked)
 
     @property
     def is_cut(self) -> bool:
         """Whether the measured window is only a part of the flow's declared time."""
-        return self.window != window_of(self.asked, "declared")
+        return is_cut(self.asked)
 
     def received(self, part: Part = "declared") -> Volume:
         """Return the payload that arrived at the receiver within a part of the flow's time.
@@ -180,7 +181,7 @@ class MeasuredFlow:
     @property
     def mean_rate_bps(self) -> int | None:
         """Mean declared rate of the bottleneck in the measured window, in bit/s; None if the path has no rate limit."""
-        window = self.window if self.is_measured else window_of(self.asked, "declared")
+        window = self.window if self.is_measured else declared_window(self.asked)
         return self.path.mean_rate_bps(window["start_ns"], window["end_ns"])
 
     @property

@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.job.protocol import AccountTotal, Flow, FlowResult, Probe, Window
+from lab.job.protocol import AccountTotal, Flow, FlowResult
+from lab.job.windows import declared_window
 
 
 @dataclass(frozen=True)
@@ -48,13 +49,6 @@ Part = Literal["declared", "measured"]
 """The part of a flow's time that is looked at: all of its declared time, or its measured window."""
 
 
-def window_of(asked: Flow | Probe, part: Part) -> Window:
-    """Return when a part of the time of a flow or probe begins and ends."""
-    if part == "measured":
-        return asked["measured"]
-    return Window(start_ns=asked["start_ns"], end_ns=asked["start_ns"] + asked["duration_ns"])
-
-
 def arrived(result: FlowResult, asked: Flow, transit_ns: int = 0, part: Part = "declared") -> Volume:
     """Return the payload that arrived at the flow's receiver within a part of the flow's time.
 
@@ -69,7 +63,8 @@ def arrived(result: FlowResult, asked: Flow, transit_ns: int = 0, part: Part = "
 
     ``transit_ns`` is the delay of the path without queues.
     """
-    sides, window = result["accounts"]["sides"], window_of(asked, part)
+    sides = result["accounts"]["sides"]
+    window = asked["measured"] if part == "measured" else declared_window(asked)
     found, sent_ns = sides["arrived"][part], sides["sent"][part]["first_ns"]
     ever = sides["arrived"]["declared"]
     counted = volume(found)

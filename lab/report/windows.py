@@ -4,20 +4,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from typing import TypeAlias
 
 from lab.analysis.metrics import FlowMetrics
-from lab.analysis.volume import window_of
-from lab.job.protocol import Flow, Probe
+from lab.job.protocol import Flow
+from lab.job.windows import Asked, declared_window, is_cut, is_measured
 from lab.report.model import Report, Row
 from lab.units import format_duration
-
-Asked: TypeAlias = Flow | Probe
-
-
-def is_cut(asked: Asked) -> bool:
-    """Return whether only a part of the time of a flow or probe is measured."""
-    return asked["measured"] != window_of(asked, "declared")
 
 
 def any_cut(report: Report) -> bool:
@@ -27,7 +19,7 @@ def any_cut(report: Report) -> bool:
 
 def text(asked: Iterable[Asked]) -> str:
     """Return the windows as text, such as ``5 s to end``, without repetitions; empty if nothing is measured."""
-    return ", ".join(dict.fromkeys(_text(one) for one in asked if _is_measured(one)))
+    return ", ".join(dict.fromkeys(_text(one) for one in asked if is_measured(one)))
 
 
 def row_text(row: Row) -> str:
@@ -58,7 +50,7 @@ def short_flows_text(report: Report) -> str:
 
 def measured_by_any(flows: Sequence[Flow]) -> tuple[int, int]:
     """Return when the first measured window of *flows* starts and when the last one ends, in nanoseconds."""
-    windows = [flow["measured"] for flow in flows if _is_measured(flow)]
+    windows = [flow["measured"] for flow in flows if is_measured(flow)]
     return min(window["start_ns"] for window in windows), max(window["end_ns"] for window in windows)
 
 
@@ -68,7 +60,7 @@ def unmeasured(rows: Sequence[Row], end_s: float) -> list[tuple[float, float]]:
     Parts in which none of the flows runs are left out, so that the result is empty if no flow is cut.
     """
     flows = [flow for row in rows for flow in _flows_of(row.median().evaluated.trial.job["flows"], row.median().flows)]
-    if not any(map(_is_measured, flows)) or not any(map(is_cut, flows)):
+    if not any(map(is_measured, flows)) or not any(map(is_cut, flows)):
         return []
     begins, ends = (bound / 1e9 for bound in measured_by_any(flows))
     first = min(flow["start_ns"] for flow in flows) / 1e9
@@ -81,12 +73,8 @@ def _flows_of(flows: Iterable[Flow], measured: Iterable[FlowMetrics]) -> list[Fl
     return [flow for flow in flows if flow["name"] in names]
 
 
-def _is_measured(asked: Asked) -> bool:
-    return asked["measured"]["start_ns"] < asked["measured"]["end_ns"]
-
-
 def _text(asked: Asked) -> str:
-    window, declared = asked["measured"], window_of(asked, "declared")
+    window, declared = asked["measured"], declared_window(asked)
     start = "start" if window["start_ns"] == declared["start_ns"] else format_duration(window["start_ns"])
     end = "end" if window["end_ns"] == declared["end_ns"] else format_duration(window["end_ns"])
     return f"{start} to {end}"

@@ -23,6 +23,7 @@ from lab.agent.topology.interfaces import interface_names
 from lab.agent.topology.netns import network_namespace, read_sysctl
 from lab.agent.topology.network import Network
 from lab.job.protocol import ACCOUNTS_BIN_NS, Account, DatagramCounts, Flow, FlowAccounts, SocketEnd
+from lab.job.windows import is_cut
 
 _LEAST_SETTLING_NS = 50_000_000
 _LONGEST_SETTLING_NS = 10_000_000_000
@@ -167,12 +168,11 @@ class Accounts:
         return counts  # type: ignore[no-any-return]
 
     def _account(self, flow: Flow, side: Any) -> Account:
-        declared = {"start_ns": flow["start_ns"], "end_ns": flow["start_ns"] + flow["duration_ns"]}
         return {
             "all": self._total(side.all),
             "declared": self._total(side.declared),
             # The programs do not count the same twice.
-            "measured": self._total(side.declared if flow["measured"] == declared else side.measured),
+            "measured": self._total(side.measured if is_cut(flow) else side.declared),
             "frame_bytes": int(side.frame_bytes),
         }
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lab.experiment.check.problems import Problem
@@ -115,14 +115,9 @@ def _outside(experiment: Experiment, runs: _Runs, measure: Measure, here: Path) 
     to = runs.end_ns + jitter_ns if measure.end == "end" else measure.end
     shares = [min(to, end) - max(measure.start, start + jitter_ns) for start, end in runs.periods]
     if (max(shares) if runs.is_on_off else min(shares)) <= 0:
-        start, end = runs.periods[shares.index(min(shares))]
-        yield Problem(
-            here,
-            f"found a window {_text(measure)}, in which {_named(runs)} does not run (it runs from "
-            f"{format_duration(start)} to {format_duration(end)}{_jittered(jitter_ns)}); expected a window with a part "
-            f"of its time, or a 'measure' of its own for this {runs.what}",
-            "key",
-        )
+        hint = "" if runs.measure else f", or a 'measure' of its own for this {runs.what}"
+        message = f"found a window {_text(measure)}, in which {_absent(runs, shares, jitter_ns)}"
+        yield Problem(here, f"{message}; expected a window with a part of its time{hint}", "key")
     elif runs.per_second is not None and runs.per_second * min(shares) < 10**9:
         yield Problem(
             here,
@@ -137,10 +132,12 @@ def _text(measure: Measure) -> str:
     return f"from {format_duration(measure.start)} to {end}"
 
 
-def _named(runs: _Runs) -> str:
-    several = "one of the flows of " if len(runs.periods) > 1 else f"{runs.what} "
-    return f"{several}'{runs.here[-1]}'"
-
-
-def _jittered(jitter_ns: int) -> str:
-    return f", shifted by up to {format_duration(jitter_ns)}" if jitter_ns else ""
+def _absent(runs: _Runs, shares: Sequence[int], jitter_ns: int) -> str:
+    """Return what does not run in a window; *shares* are how much of each period is in it."""
+    if runs.is_on_off:
+        return f"flow '{runs.here[-1]}' does not send"
+    start, end = runs.periods[shares.index(min(shares))]
+    one = "one of the flows of" if len(runs.periods) > 1 else runs.what
+    shifted = f", shifted by up to {format_duration(jitter_ns)}" if jitter_ns else ""
+    when = f"from {format_duration(start)} to {format_duration(end)}{shifted}"
+    return f"{one} '{runs.here[-1]}' does not run (it runs {when})"

@@ -13,10 +13,11 @@ from numpy.typing import NDArray
 from lab.analysis.completions import Completions
 from lab.analysis.statistics import spread
 from lab.evaluation.trial import COMPLETIONS, completions_of
+from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
-from lab.report.windows import is_cut, short_flows_text
+from lab.report.windows import short_flows_text
 from lab.store.trial import TrialResult
 
 

@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from lab.analysis.events import bucket_quantile, occupancy
 from lab.evaluation.collected import bottleneck_queue, recorded
+from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
-from lab.report.windows import is_cut, measured_by_any, of_values
+from lab.report.windows import measured_by_any, of_values
 from lab.store.trial import TrialResult
 
 SOJOURN_QUANTILES = (0.5, 0.95, 0.99)

@@ -12,10 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.analysis.statistics import Spread, spread
+from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
-from lab.report.windows import is_cut, probes_text
+from lab.report.windows import probes_text
 from lab.store.trial import TrialResult
 
 LATENCY = "latency"

@@ -232,7 +232,7 @@ def test_runs_in_real_time_are_compared_by_their_means(engines: list[Engine], la
     assert said.code == 0
     assert said.lines[-1] == "2/2 agree"
     for algorithm, line in zip(("cubic", "reno"), said.lines, strict=False):
-        rates = [raw("native")[f"{algorithm}-r{number}"].goodput_bps("bulk") / 1e6 for number in (1, 2)]
+        rates = [(raw("native")[f"{algorithm}-r{number}"].goodput_bps("bulk") or 0.0) / 1e6 for number in (1, 2)]
         mean = f"{sum(rates) / 2:.4g}"
         assert line.startswith(f"{algorithm}, bulk: goodput (Mbit/s) {mean} and {mean}: they agree (differences up to ")
 
