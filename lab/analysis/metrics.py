@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from lab.analysis.ack_samples import (
     AckSamples,
     acked_bytes,
@@ -212,7 +214,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         ceiling=goodput_ceiling(trial.job),
         retransmits=_retransmits(flow),
         retransmitted_share=flow.retransmitted_share,
-        window_reductions=_window_reductions(samples, control),
+        window_reductions=_window_reductions(flow, control),
         base_rtt_us=base,
         min_rtt_us=info.get("min_rtt"),
         srtt_mean_us=srtt.mean,
@@ -280,8 +282,16 @@ def _datagrams_lost(flow: MeasuredFlow) -> float | None:
     return flow.lost_share if flow.asked["protocol"] == "udp" else None
 
 
-def _window_reductions(samples: AckSamples | None, congestion_control: str) -> int | None:
-    return len(reductions(samples)) if samples is not None and uses_ssthresh(congestion_control) else None
+def _window_reductions(flow: MeasuredFlow, congestion_control: str) -> int | None:
+    samples = flow.sending
+    if samples is None or not flow.is_measured or not uses_ssthresh(congestion_control):
+        return None
+    rows = reductions(samples)
+    if not flow.is_cut:
+        return len(rows)
+    # The ACK that led to a reduction is that of the row before, whose values are those from before the ACK.
+    at_ns = samples.time_ns[rows - 1]
+    return int(np.count_nonzero((at_ns >= flow.window["start_ns"]) & (at_ns < flow.window["end_ns"])))
 
 
 def _cwnd_mean(samples: AckSamples | None) -> float | None:

@@ -169,7 +169,12 @@ def test_the_window_was_reduced_where_the_kernel_says_that_it_was_in_trouble(flo
         if row.congestion_control == "bbr":
             assert row.window_reductions is None
             continue
-        pairs = list(itertools.pairwise(trial.measured_rows(asked["name"])))
+        start, end, is_whole = trial.window(asked["name"])
+        pairs = [
+            (before, after)
+            for before, after in itertools.pairwise(trial.sending(asked["name"]))
+            if is_whole or start <= before["t"] < end
+        ]
         entered = sum(
             before["ca_state"] == "Open"
             and after["ca_state"] in ("Recovery", "CWR")
