@@ -124,12 +124,14 @@ def ssthresh(samples: AckSamples) -> Integers:
     """Return the slow-start threshold (ssthresh) itself for each row, in segments.
 
     The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``) instead: outside of recovery, this is at
-    least three quarters of the congestion window, whatever ssthresh is.  This function therefore ignores an increase
-    of the reported value to exactly three quarters of the window, and keeps the previous threshold.
+    least three quarters of the congestion window, whatever ssthresh is.  A reported value that is not three quarters of
+    the window is therefore the threshold itself.  One that is leaves the threshold where it was, or at that value if it
+    was higher.
     """
     held = samples.ssthresh.copy()
-    changes = _changes(samples.ssthresh)
     floor = _three_quarters(samples.snd_cwnd)
+    # The reported value may stay the same while the window falls, and only then be the threshold for sure.
+    changes = sorted({*_changes(samples.ssthresh), *_changes(floor)})
     value = int(held[0]) if len(held) else 0
     for row, following in itertools.pairwise([*changes, len(held)]):
         reported = int(samples.ssthresh[row])

@@ -11,7 +11,8 @@ from lab.analysis.ack_samples import AckSamples
 from lab.analysis.completions import Completions
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
 from lab.analysis.volume import Part, Volume, arrived, datagrams_lost_share, volume
-from lab.job.protocol import AccountTotal, DatagramCounts, Flow, FlowResult, Job, PathCalibration, Record, Window
+from lab.job.accounts import AccountTotal, DatagramCounts
+from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record, Window
 from lab.job.windows import declared_window, is_cut, is_measured
 
 

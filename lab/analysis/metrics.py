@@ -19,7 +19,7 @@ from lab.analysis.ack_samples import (
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import goodput_ceiling
 from lab.analysis.statistics import jain_index
-from lab.job.protocol import DatagramCounts
+from lab.job.accounts import DatagramCounts
 
 
 @dataclass(frozen=True)

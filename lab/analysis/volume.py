@@ -6,7 +6,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from lab.job.protocol import AccountTotal, Flow, FlowResult
+from lab.job.accounts import AccountTotal
+from lab.job.protocol import Flow, FlowResult
 from lab.job.windows import declared_window
 
 

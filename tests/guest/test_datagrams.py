@@ -13,7 +13,8 @@ import numpy as np
 import pytest
 
 from lab.job import kernels
-from lab.job.protocol import DatagramCounts, Job
+from lab.job.accounts import DatagramCounts
+from lab.job.protocol import Job
 from tests.conftest import FAST, record_in
 from tests.guest.dumbbell import flow, job
 

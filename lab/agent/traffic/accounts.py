@@ -22,7 +22,8 @@ from lab.agent.collectors.ringbuffer import HEADER_BYTES
 from lab.agent.topology.interfaces import interface_names
 from lab.agent.topology.netns import network_namespace, read_sysctl
 from lab.agent.topology.network import Network
-from lab.job.protocol import ACCOUNTS_BIN_NS, Account, DatagramCounts, Flow, FlowAccounts, SocketEnd
+from lab.job.accounts import Account, DatagramCounts, FlowAccounts, SocketEnd
+from lab.job.protocol import ACCOUNTS_BIN_NS, Flow
 from lab.job.windows import is_cut
 
 _LEAST_SETTLING_NS = 50_000_000

@@ -104,6 +104,13 @@ def test_ssthresh_is_told_from_three_quarters_of_the_window() -> None:
     assert ssthresh(rows).tolist() == [INFINITE_SSTHRESH, 75, 75, 75, 98, 98, 98]
 
 
+def test_ssthresh_is_known_when_the_window_falls_and_the_report_does_not() -> None:
+    # From a real CUBIC trace: 4 is 3/4 of 6, but not of 5, and so it is the threshold.  An ECN mark then sets it to 3.
+    rows = trace(ssthresh=[2, 4, 4, 3, 3], snd_cwnd=[2, 6, 5, 4, 3])
+    assert ssthresh(rows).tolist() == [2, 2, 4, 3, 3]
+    assert reductions(rows).tolist() == [3]
+
+
 def test_ssthresh_of_nothing() -> None:
     assert ssthresh(trace(ssthresh=[])).tolist() == []
 

@@ -16,8 +16,9 @@ from lab.analysis.completions import Completions
 from lab.analysis.measured import measured_flow
 from lab.analysis.path import flow_path, goodput_ceiling, mss_bytes
 from lab.analysis.volume import Volume, arrived, datagrams_lost_share, volume
+from lab.job.accounts import AccountTotal
 from lab.job.network import mean_loss
-from lab.job.protocol import AccountTotal, Flow, FlowResult, Netem
+from lab.job.protocol import Flow, FlowResult, Netem
 from tests.jobs import job_with
 from tests.unit.analysis.planting import Parts, Replayed, complaints, planted, trial_of
 
