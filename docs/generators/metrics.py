@@ -42,8 +42,8 @@ TEXTS = {
     "destination": "Host that receives the data.",
     "start_s": "Start of the flow as the experiment asks for it, from the start of traffic, start jitter included.",
     "duration_s": "Duration of the flow as the experiment asks for it.",
-    "measured_from_s": "Start of the flow's [measured window](#the-measured-window), from the start of traffic. Null if "
-    "it contains no part of the flow, such as a period of on-off traffic.",
+    "measured_from_s": "Start of the flow's [measured window](#the-measured-window), from the start of traffic. Null "
+    "if it contains no part of the flow, such as a period of on-off traffic.",
     "measured_to_s": "End of the flow's measured window, from the start of traffic. Null as before.",
     "goodput_bps": "Payload that arrived at the receiver, without further copies of packets, divided by the flow's own "
     "time (RFC 5166 calls this goodput). It covers the measured window: without one, the flow's declared time, slow "
@@ -91,14 +91,14 @@ TEXTS = {
     "fct_p95_us": "For short flows that started in the measured window: 95th percentile of the completion times.",
     "datagrams_lost_share": "For a UDP flow: fraction of its packets of which no copy reached the receiver. If the "
     "measured window is only a part of the flow's time, of those that left the sender within it.",
-    "jitter_mean_us": "For a UDP flow: mean of the [interarrival jitter](#jitter-and-reordering) J of RFC 3550 over the "
-    "datagrams that arrived.",
-    "jitter_last_us": "For a UDP flow: the interarrival jitter J after the last datagram in the measured window. iperf3 "
-    "reports this value at the end of a test.",
+    "jitter_mean_us": "For a UDP flow: mean of the [interarrival jitter](#jitter-and-reordering) J of RFC 3550 over "
+    "the datagrams that arrived.",
+    "jitter_last_us": "For a UDP flow: the interarrival jitter J after the last datagram in the measured window. "
+    "iperf3 reports this value at the end of a test.",
     "reordered_share": "For a UDP flow: [reordered datagrams](#jitter-and-reordering) as a fraction of those that "
     "arrived (RFC 4737), without further copies.",
-    "cpu_busy_share": "Part of the traffic's time in which the processor that ran the whole topology was busy. Always of "
-    "the whole trial.",
+    "cpu_busy_share": "Part of the traffic's time in which the processor that ran the whole topology was busy. Always "
+    "of the whole trial.",
 }
 """Column → its meaning, where a reader needs more than the field's docstring."""
 
