@@ -54,6 +54,14 @@ def measured_by_any(flows: Sequence[Flow]) -> tuple[int, int]:
     return min(window["start_ns"] for window in windows), max(window["end_ns"] for window in windows)
 
 
+def queues_text(report: Report) -> str:
+    """Return the time that means of a queue cover as text, such as ``5 s to 30 s``; empty if nothing is cut."""
+    if not any_cut(report):
+        return ""
+    bounds = dict.fromkeys(measured_by_any(job["flows"]) for job in report.jobs)
+    return ", ".join(f"{format_duration(start)} to {format_duration(end)}" for start, end in bounds)
+
+
 def unmeasured(rows: Sequence[Row], end_s: float) -> list[tuple[float, float]]:
     """Return the parts of the time axis, in seconds, that no flow of the medians of *rows* is measured in.
 

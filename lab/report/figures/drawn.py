@@ -104,7 +104,7 @@ def unmeasured_caption(panels: Iterable[Sequence[Row]]) -> str:
     """Return a sentence, with a space before it, about what is shaded in *panels*; empty if nothing is."""
     if not unmeasured_handles(panels):
         return ""
-    return " Light grey background: outside of the measured window, and in no mean of this report."
+    return " Light grey background: outside of the measured window."
 
 
 def band_handles(names: set[str]) -> list[Patch]:

@@ -18,7 +18,7 @@ from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
-from lab.report.windows import measured_by_any, of_values
+from lab.report.windows import measured_by_any, queues_text
 from lab.store.trial import TrialResult
 
 SOJOURN_QUANTILES = (0.5, 0.95, 0.99)
@@ -174,7 +174,7 @@ def delay_tables(report: Report) -> Iterator[EventTable]:
         yield table(
             "queues",
             "Queue at the bottleneck",
-            _queue_note(queues) + of_values(report),
+            _queue_note(queues, queues_text(report)),
             axes_of_cells(report),
             queues,
             [
@@ -219,10 +219,11 @@ def _has_sojourn(lines: Sequence[QueueLine]) -> bool:
     return any(line.packets for line in lines)
 
 
-def _queue_note(lines: Sequence[QueueLine]) -> str:
+def _queue_note(lines: Sequence[QueueLine], windows: str) -> str:
     note = (
         "The queue in front of each flow's bottleneck link while flows were measured. Each sample is weighted by how "
         "long it held. Milliseconds: the time that the link needs to send the queued bytes."
     )
     sojourn = " Sojourn time: from the moment a packet enters the queue until it leaves, over packets."
-    return note + (sojourn if _has_sojourn(lines) else "")
+    covered = f" Measured window: {windows}, in which at least one flow is measured." if windows else ""
+    return note + (sojourn if _has_sojourn(lines) else "") + covered

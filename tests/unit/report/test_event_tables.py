@@ -172,6 +172,7 @@ BOTTLENECKS = {
 def test_queues(name: str, reports: Reports, raw: Raw) -> None:
     found = table(reports(name), "queues")
     node, interface = BOTTLENECKS[name]
+    assert ("Measured window: 0 ns to 3 s" in found.note) == (name == "measured")
     assert [row["trial"] for row in found.rows] == sorted(raw(name), key=lambda one: "bbr" in one)
     for row in found.rows:
         trial = raw(name)[row["trial"]]
