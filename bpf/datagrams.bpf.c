@@ -3,10 +3,11 @@
  * Jitter and reordering of a UDP flow's datagrams, and how many of those that left in the measured window arrived.
  *
  * Jitter is that of RFC 3550 (section 6.4.1, appendix A.8), with the kernel's own times of departure and arrival.
- * Reordering is that of RFC 4737 (section 3).  Both are over datagrams in their order of arrival, without further
+ * Reordering and its extent are those of RFC 4737 (sections 3 and 4.2).  All are over datagrams in their order of arrival, without further
  * copies.  The numbers of datagrams are those that iperf3 gives them.  No event is written.
  */
 #define DATAGRAMS_DEPARTURES_BITS 16
+#define DATAGRAMS_JUMPS 32
 #define DATAGRAMS_FLOW_STRIDE 40503u	/* between the places of the same number in two flows */
 
 /* When a datagram left its host.  A place is used again after 65,536 further departures. */
@@ -15,17 +16,28 @@ struct datagrams_departure {
 	u64 sent_ns;
 };
 
+/* A datagram that arrived before others with lower numbers, which it has overtaken unless they are lost. */
+struct datagrams_jump {
+	u32 first_number;	/* the lowest of those that no datagram had overtaken before */
+	u32 arrival;		/* how many datagrams had arrived, this one included */
+};
+
 struct datagrams_stream {
 	u64 transit_ns;		/* of the latest datagram, from its departure to its arrival */
 	u64 jitter;		/* J of RFC 3550, in 1/16 ns */
 	u32 next_number;	/* NextExp of RFC 4737: one more than the highest number that has arrived; 0: none has */
 	u32 left_first;		/* number of the first datagram that left in the measured window */
 	u32 left_last;
-	u32 unused;
+	u32 arrivals;		/* datagrams that have arrived */
+	u32 jumps;
+	u32 extent_max;		/* in the measured window, as are the fields below */
+	struct datagrams_jump jump[DATAGRAMS_JUMPS];	/* the latest, a ring */
 	u64 left;		/* datagrams that left in the measured window */
 	u64 left_arrived;	/* of these, those that arrived at any time */
-	u64 arrived;		/* datagrams that arrived in the measured window; so are the next three fields */
+	u64 arrived;
 	u64 reordered;
+	u64 extents;		/* reordered datagrams whose extent is known */
+	u64 extent_sum;
 	u64 jitter_sum_ns;	/* J after each of them */
 	u64 jitter_last_ns;
 };
@@ -57,10 +69,27 @@ static __always_inline void datagrams_leave(const struct flows_connection *conne
 	stream->left_last = number;
 }
 
+/*
+ * How many datagrams have arrived since the first one that overtook the datagram with this number, which arrives now.
+ * Jumps are in order of the numbers that they skip.  Returns 0 if the jump is not among the latest.
+ */
+static __always_inline u32 datagrams_extent(const struct datagrams_stream *stream, u32 number)
+{
+	u32 back;
+
+	for (back = 1; back <= DATAGRAMS_JUMPS && back <= stream->jumps; back++) {
+		const struct datagrams_jump *jump = &stream->jump[(stream->jumps - back) % DATAGRAMS_JUMPS];
+
+		if (jump->first_number <= number)
+			return stream->arrivals - jump->arrival;
+	}
+	return 0;
+}
+
 /* For the first copy of each datagram. */
 static __always_inline void datagrams_arrive(const struct flows_connection *connection, u32 number, u64 now)
 {
-	u32 flow = connection->flow, is_reordered;
+	u32 flow = connection->flow, is_reordered, extent = 0;
 	struct datagrams_departure *departure = datagrams_departure_of(flow, number);
 	struct datagrams_stream *stream = datagrams_streams.lookup(&flow);
 	u64 transit_ns;
@@ -77,13 +106,27 @@ static __always_inline void datagrams_arrive(const struct flows_connection *conn
 	if (stream->next_number)
 		stream->jitter += (difference < 0 ? -difference : difference) - ((stream->jitter + 8) >> 4);
 	stream->transit_ns = transit_ns;
+	stream->arrivals++;
 	is_reordered = number < stream->next_number;
-	if (!is_reordered)
+	if (is_reordered) {
+		extent = datagrams_extent(stream, number);
+	} else {
+		if (number > stream->next_number) {
+			struct datagrams_jump *jump = &stream->jump[stream->jumps++ % DATAGRAMS_JUMPS];
+
+			jump->first_number = stream->next_number;
+			jump->arrival = stream->arrivals;
+		}
 		stream->next_number = number + 1;
+	}
 	if (!flows_is_measured(connection, now))
 		return;
 	stream->arrived++;
 	stream->reordered += is_reordered;
+	stream->extents += extent > 0;
+	stream->extent_sum += extent;
+	if (extent > stream->extent_max)
+		stream->extent_max = extent;
 	stream->jitter_last_ns = stream->jitter >> 4;
 	stream->jitter_sum_ns += stream->jitter_last_ns;
 }

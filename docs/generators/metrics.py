@@ -31,6 +31,8 @@ OTHER_UNITS = {
     "retransmitted_share": "fraction, 0 to 1",
     "window_reductions": "count",
     "jain_index": "1/n to 1",
+    "reordering_extent_mean": "datagrams",
+    "reordering_extent_max": "datagrams",
 }
 
 TEXTS = {
@@ -97,6 +99,9 @@ TEXTS = {
     "iperf3 reports this value at the end of a test.",
     "reordered_share": "For a UDP flow: [reordered datagrams](#jitter-and-reordering) as a fraction of those that "
     "arrived (RFC 4737), without further copies.",
+    "reordering_extent_mean": "For a UDP flow: mean [extent](#jitter-and-reordering) of the reordered datagrams (RFC "
+    "4737). Null if none was reordered.",
+    "reordering_extent_max": "For a UDP flow: largest extent of a reordered datagram. Null if none was reordered.",
     "cpu_busy_share": "Part of the traffic's time in which the processor that ran the whole topology was busy. Always "
     "of the whole trial.",
 }

@@ -153,6 +153,14 @@ class FlowMetrics:
 
     This is the ratio of reordered packets of RFC 4737 (section 4.1).
     """
+    reordering_extent_mean: float | None
+    """Mean extent of a UDP flow's reordered datagrams, in datagrams; None if none was reordered.
+
+    The extent (RFC 4737, section 4.2) is how many datagrams arrived after the first one with a higher number, this
+    datagram included.
+    """
+    reordering_extent_max: int | None
+    """Largest extent of a UDP flow's reordered datagrams, in datagrams; None if none was reordered."""
     cpu_busy_share: float | None
     """Share of the time with traffic during which the processor that ran the whole topology was busy."""
 
@@ -234,11 +242,23 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         jitter_mean_us=_share(datagrams["jitter_sum_ns"], datagrams["arrived"] * 1000),
         jitter_last_us=datagrams["jitter_last_ns"] / 1000 if datagrams["arrived"] else None,
         reordered_share=_share(datagrams["reordered"], datagrams["arrived"]),
+        reordering_extent_mean=_share(datagrams["extent_sum"], datagrams["extents"]),
+        reordering_extent_max=datagrams["extent_max"] or None,
         cpu_busy_share=_share(cpu["busy_ns"], cpu["total_ns"]),
     )
 
 
-_NO_DATAGRAMS = DatagramCounts(left=0, left_arrived=0, arrived=0, reordered=0, jitter_sum_ns=0, jitter_last_ns=0)
+_NO_DATAGRAMS = DatagramCounts(
+    left=0,
+    left_arrived=0,
+    arrived=0,
+    reordered=0,
+    extents=0,
+    extent_sum=0,
+    extent_max=0,
+    jitter_sum_ns=0,
+    jitter_last_ns=0,
+)
 
 
 def _retransmits(flow: MeasuredFlow) -> int | None:

@@ -50,6 +50,15 @@ class DatagramCounts(TypedDict):
     """The number of datagrams that arrived within the measured window and whose time of departure is known."""
     reordered: int
     """The number of those that arrived after a datagram with a higher number (RFC 4737, Type-P-Reordered)."""
+    extents: int
+    """The number of reordered datagrams whose extent is known."""
+    extent_sum: int
+    """The sum of their extents (RFC 4737, section 4.2.1).
+
+    The extent of a reordered datagram is how many datagrams arrived after the first one with a higher number, itself
+    included.
+    """
+    extent_max: int
     jitter_sum_ns: int
     """The sum of the interarrival jitter (RFC 3550, section 6.4.1) after each of them, in nanoseconds."""
     jitter_last_ns: int

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ def reordered_share(counts: DatagramCounts) -> float:
     return counts["reordered"] / counts["arrived"]
 
 
+def extents(numbers: list[int]) -> Iterator[int]:
+    """Yield the extent of each reordered packet (RFC 4737, section 4.2.1); *numbers* are in the order of arrival."""
+    for place, number in enumerate(numbers):
+        # Not more than twenty are sent while the delays of two differ.
+        overtaking = [other for other in range(max(0, place - 20), place) if numbers[other] > number]
+        if overtaking:
+            yield place - overtaking[0]
+
+
 def within(share: float, samples: int) -> float:
     """Four standard deviations of the share of *samples* that are independent of each other."""
     return 4 * math.sqrt(share * (1 - share) / samples)
@@ -63,7 +72,7 @@ def test_without_impairments_there_is_no_jitter(run_job: RunJob, kernel: str) ->
     # In a virtual machine, the processor needs time for a packet, and not always the same.
     assert mean_jitter_us(counts) < (0.5 if kernel in kernels.UML else 20)
     assert counts["jitter_last_ns"] < (500 if kernel in kernels.UML else 50_000)
-    assert counts["reordered"] == 0
+    assert (counts["reordered"], counts["extents"], counts["extent_max"]) == (0, 0, 0)
     # What leaves within the last 10 ms arrives after the declared end.
     assert 4 <= counts["left"] - counts["arrived"] <= 6
     assert counts["left_arrived"] == counts["left"]
@@ -93,6 +102,14 @@ def test_what_arrives_after_a_later_datagram_is_reordered(run_job: RunJob, kerne
     expected = 1 - float(np.mean(in_order))
     assert 0.3 < expected < 0.5
     assert reordered_share(counts) == pytest.approx(expected, abs=within(expected, SENT))
+    # The same with numbers from a generator, and with the definition of the extent, packet by packet.
+    generator = np.random.default_rng(1)
+    order = np.argsort(np.arange(100_000) * SPACING_MS + generator.uniform(0, 10, 100_000)).tolist()
+    found = list(extents(order))
+    assert len(found) / len(order) == pytest.approx(expected, abs=within(expected, len(order)))
+    assert counts["extents"] == counts["reordered"]
+    assert counts["extent_sum"] / counts["extents"] == pytest.approx(np.mean(found), rel=0.06)
+    assert max(found) - 3 <= counts["extent_max"] <= max(found)
     assert counts["left_arrived"] == counts["left"]
 
 
@@ -105,6 +122,10 @@ def test_each_datagram_that_is_sent_at_once_overtakes(
     _, counts = sent_over(run_job, kernel, delay=delay, reorder={"probability": probability, "gap": 5})
     share = float(probability.rstrip("%")) / 100
     at_once = 1 / (5 - 1 + 1 / share)
+    # They arrive next, one after the other.
+    assert counts["extents"] == counts["reordered"]
+    assert counts["extent_max"] == overtaken
+    assert counts["extent_sum"] / counts["extents"] == pytest.approx((overtaken + 1) / 2, rel=0.01)
     tolerance = within(at_once, SENT) if share < 1 else 2 / SENT
     assert reordered_share(counts) == pytest.approx(overtaken * at_once, abs=overtaken * tolerance)
 

@@ -34,7 +34,7 @@ _SIDES = ("sent", "arrived", "sent_backward", "arrived_backward", "delivered")
 assert tuple(ENUMS["accounts_side"].values()) == _SIDES
 
 _TIMES = ("first_ns", "last_ns")
-_DATAGRAMS = ("left", "left_arrived", "arrived", "reordered", "jitter_sum_ns", "jitter_last_ns")
+_DATAGRAMS = tuple(DatagramCounts.__annotations__)
 _CHRONOS = ("chrono_busy", "chrono_rwnd_limited", "chrono_sndbuf_limited")
 
 

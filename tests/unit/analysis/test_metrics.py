@@ -135,8 +135,12 @@ def test_what_was_sent_again_or_lost(flows: Flows) -> None:
             assert row.jitter_mean_us == pytest.approx(counts["jitter_sum_ns"] / 1e3 / counts["arrived"])
             assert row.jitter_last_us == counts["jitter_last_ns"] / 1e3
             assert row.reordered_share == counts["reordered"] / counts["arrived"]
+            is_any = counts["extents"] > 0
+            assert row.reordering_extent_max == (counts["extent_max"] if is_any else None)
+            assert row.reordering_extent_mean == (counts["extent_sum"] / counts["extents"] if is_any else None)
         else:
-            assert (row.jitter_mean_us, row.jitter_last_us, row.reordered_share) == (None, None, None)
+            nothing = (row.jitter_mean_us, row.jitter_last_us, row.reordered_share)
+            assert (*nothing, row.reordering_extent_mean, row.reordering_extent_max) == (None,) * 5
             assert row.datagrams_lost_share is None
 
 
