@@ -3,8 +3,8 @@
  * Jitter and reordering of a UDP flow's datagrams, and how many of those that left in the measured window arrived.
  *
  * Jitter is that of RFC 3550 (section 6.4.1, appendix A.8), with the kernel's own times of departure and arrival.
- * Reordering and its extent are those of RFC 4737 (sections 3 and 4.2).  All are over datagrams in their order of arrival, without further
- * copies.  The numbers of datagrams are those that iperf3 gives them.  No event is written.
+ * Reordering and its extent are those of RFC 4737 (sections 3 and 4.2).  All are over datagrams in their order of
+ * arrival, without further copies.  The numbers of datagrams are those that iperf3 gives them.  No event is written.
  */
 #define DATAGRAMS_DEPARTURES_BITS 16
 #define DATAGRAMS_JUMPS 32
@@ -23,22 +23,24 @@ struct datagrams_jump {
 };
 
 struct datagrams_stream {
+	/* Of the whole flow. */
 	u64 transit_ns;		/* of the latest datagram, from its departure to its arrival */
 	u64 jitter;		/* J of RFC 3550, in 1/16 ns */
 	u32 next_number;	/* NextExp of RFC 4737: one more than the highest number that has arrived; 0: none has */
-	u32 left_first;		/* number of the first datagram that left in the measured window */
-	u32 left_last;
 	u32 arrivals;		/* datagrams that have arrived */
-	u32 jumps;
-	u32 extent_max;		/* in the measured window, as are the fields below */
-	struct datagrams_jump jump[DATAGRAMS_JUMPS];	/* the latest, a ring */
-	u64 left;		/* datagrams that left in the measured window */
-	u64 left_arrived;	/* of these, those that arrived at any time */
-	u64 arrived;
+	struct datagrams_jump jump[DATAGRAMS_JUMPS];	/* the latest, in a ring */
+	u32 jumps;		/* all of them */
+	/* Of the measured window. */
+	u32 extent_max;
+	u32 left_first;		/* numbers of the first and the last datagram that left */
+	u32 left_last;
+	u64 left;		/* datagrams that left */
+	u64 left_arrived;	/* of these, those that have arrived, in the window or later */
+	u64 arrived;		/* datagrams that arrived */
 	u64 reordered;
 	u64 extents;		/* reordered datagrams whose extent is known */
 	u64 extent_sum;
-	u64 jitter_sum_ns;	/* J after each of them */
+	u64 jitter_sum_ns;	/* J after each datagram */
 	u64 jitter_last_ns;
 };
 
