@@ -29,6 +29,7 @@ struct accounts_total {
 struct accounts_side {
 	struct accounts_total all;
 	struct accounts_total declared;	/* only what happened within the flow's declared duration */
+	struct accounts_total measured;	/* within its measured window; empty if that is the declared duration */
 	u64 frame_bytes;	/* as tc counts them; only where packets leave */
 	u64 bin_end_ns;
 	u32 bin_packets;
@@ -125,6 +126,8 @@ static __always_inline void accounts_add(const struct flows_connection *connecti
 	accounts_add_to(&side->all, now, amount);
 	if (now >= connection->start_ns && now < connection->end_ns)
 		accounts_add_to(&side->declared, now, amount);
+	if (connection->is_cut && flows_is_measured(connection, now))
+		accounts_add_to(&side->measured, now, amount);
 	side->frame_bytes += amount->frame_bytes;
 	side->bin_packets += amount->packets;
 	side->bin_bytes += amount->bytes;
@@ -185,6 +188,8 @@ int accounts_leave(struct __sk_buff *skb)
 	struct flows_packet packet = {};
 	struct flows_connection *connection;
 	struct accounts_amount amount = {};
+	u64 now = bpf_ktime_get_ns();
+	u32 id;
 
 	if (!flows_read(skb, &packet))
 		return TC_ACT_UNSPEC;
@@ -200,9 +205,11 @@ int accounts_leave(struct __sk_buff *skb)
 			amount.again_bytes = accounts_overlap(&packet, &connection->sent_up_to, &connection->has_sent);
 		if (amount.again_bytes == packet.length)
 			amount.again_packets = amount.packets;
+		if (packet.ports.protocol == IPPROTO_UDP &&
+		    bpf_skb_load_bytes(skb, packet.payload_at + ACCOUNTS_IPERF3_UDP_ID, &id, sizeof(id)) == 0)
+			datagrams_leave(connection, bpf_ntohl(id), now);
 	}
-	accounts_add(connection, connection->is_backward ? ACCOUNTS_SENT_BACKWARD : ACCOUNTS_SENT,
-		     bpf_ktime_get_ns(), &amount);
+	accounts_add(connection, connection->is_backward ? ACCOUNTS_SENT_BACKWARD : ACCOUNTS_SENT, now, &amount);
 	return TC_ACT_UNSPEC;
 }
 
@@ -282,6 +289,8 @@ static __always_inline int accounts_arrive(const void *skb)
 			is_copy = accounts_has_seen(connection, packet.seq ^ ports);
 		} else if (packet.length >= ACCOUNTS_IPERF3_UDP_BYTES) {
 			is_copy = accounts_has_seen(connection, id);
+			if (!is_copy)
+				datagrams_arrive(connection, id, now);
 		}
 		if (is_copy) {
 			amount.again_packets = amount.packets;

@@ -12,6 +12,8 @@
 struct flows_declared {
 	u64 start_ns;		/* when data may be sent, on CLOCK_MONOTONIC; 0: at any time */
 	u64 end_ns;		/* when the flow's declared duration ends */
+	u64 measured_start_ns;	/* the measured window, within the declared duration */
+	u64 measured_end_ns;
 	u32 flow;		/* number of the flow in the job */
 	u16 data_port_low;	/* the client's ports of data connections; 0: all connections carry data */
 	u16 data_port_high;
@@ -30,15 +32,17 @@ struct flows_ports {
 struct flows_connection {
 	u64 received_bytes;	/* what the receiver's TCP had delivered in order when it was last seen */
 	u64 arrived_ns;		/* when the last segment arrived */
-	u64 start_ns;		/* of the flow, as declared; so is the next field */
+	u64 start_ns;		/* of the flow, as declared; so are the next three fields */
 	u64 end_ns;
+	u64 measured_start_ns;
+	u64 measured_end_ns;
 	u32 flow;
 	u32 first_seq;		/* sequence number of the first byte of payload */
 	u32 sent_up_to;		/* end of the highest sequence number that has been sent */
 	u8 is_backward;		/* 1: from the receiver of the data to their sender */
 	u8 has_cookie;		/* 1: the first FLOWS_COOKIE_BYTES are none of the flow's data */
 	u8 has_sent;		/* 1: sent_up_to is set */
-	u8 unused;
+	u8 is_cut;		/* 1: the measured window is only a part of the declared duration */
 };
 
 BPF_TABLE("hash", u32, struct flows_declared, flows_by_port, FLOWS_MAX);
@@ -147,6 +151,11 @@ static __always_inline int flows_read(struct __sk_buff *skb, struct flows_packet
 	return 0;
 }
 
+static __always_inline int flows_is_measured(const struct flows_connection *connection, u64 now)
+{
+	return now >= connection->measured_start_ns && now < connection->measured_end_ns;
+}
+
 /* Finds the flow whose server has one of the packet's ports. */
 static __always_inline struct flows_declared *flows_find(const struct flows_packet *packet, int *is_from_server)
 {
@@ -198,6 +207,9 @@ static __always_inline struct flows_connection *flows_connection_of(struct flows
 	new.flow = declared->flow;
 	new.start_ns = declared->start_ns;
 	new.end_ns = declared->end_ns;
+	new.measured_start_ns = declared->measured_start_ns;
+	new.measured_end_ns = declared->measured_end_ns;
+	new.is_cut = new.measured_start_ns != new.start_ns || new.measured_end_ns != new.end_ns;
 	new.is_backward = is_from_server != declared->is_reverse;
 	new.has_cookie = declared->data_port_low && packet->ports.protocol == IPPROTO_TCP && !is_from_server;
 	new.first_seq = packet->seq + 1;

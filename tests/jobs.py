@@ -52,6 +52,7 @@ def job_with(
                 "mss_bytes": None,
                 "pacing_bps": None,
                 "arrivals": None,
+                "measured": {"start_ns": 0, "end_ns": 1_000_000_000},
             }
             for number in range(flows)
         ],

@@ -36,6 +36,7 @@ SECTIONS = {
     "HostQueue": "[a discipline](#hosts)",
     "HostSettings": "[settings](#hosts)",
     "LatencyProbe": "[a probe](#latency-probes)",
+    "Measure": "[a window](#the-measured-window)",
     "FlowBytes": "[its options](#flow)",
     "FourState": "[four states](#loss)",
     "GilbertElliott": "[Gilbert and Elliott's model](#loss)",

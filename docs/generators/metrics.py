@@ -31,6 +31,8 @@ OTHER_UNITS = {
     "retransmitted_share": "fraction, 0 to 1",
     "window_reductions": "count",
     "jain_index": "1/n to 1",
+    "reordering_extent_mean": "datagrams",
+    "reordering_extent_max": "datagrams",
 }
 
 TEXTS = {
@@ -42,14 +44,18 @@ TEXTS = {
     "destination": "Host that receives the data.",
     "start_s": "Start of the flow as the experiment asks for it, from the start of traffic, start jitter included.",
     "duration_s": "Duration of the flow as the experiment asks for it.",
+    "measured_from_s": "Start of the flow's [measured window](#the-measured-window), from the start of traffic. Null "
+    "if it contains no part of the flow, such as a period of on-off traffic.",
+    "measured_to_s": "End of the flow's measured window, from the start of traffic. Null as before.",
     "goodput_bps": "Payload that arrived at the receiver, without further copies of packets, divided by the flow's own "
-    "time (RFC 5166 calls this goodput). It covers the flow's declared time, slow start included.",
+    "time (RFC 5166 calls this goodput). It covers the measured window: without one, the flow's declared time, slow "
+    "start included.",
     "goodput_interval_s": "The flow's own time, by which goodput is divided: from the first packet to the last one.",
     "goodput_bytes": "Payload that arrived at the receiver, without further copies of packets.",
     "acked_bps": "Payload that was acknowledged, from the `tcp_probe` trace.",
     "sender_bps": "Payload that left the sender for the first time, over the time from its first packet to its last.",
-    "bottleneck_bps": "Declared rate of the slowest link on the flow's path. If the rate changes during the flow, "
-    "this is the mean.",
+    "bottleneck_bps": "Declared rate of the slowest link on the flow's path. If the rate changes within the measured "
+    "window, this is the mean.",
     "declared_loss": "Probability that a data packet is lost at random on its way, as the experiment declares it.",
     "declared_rtt_us": "Sum of the declared propagation delays along the path, both ways.",
     "queue_bytes": "Limit of the bottleneck's queue. A limit in packets is counted in packets of full size. Null if "
@@ -57,14 +63,16 @@ TEXTS = {
     "share_of_link": "`goodput_bps` divided by `bottleneck_bps`. Headers keep it below `ceiling`.",
     "ceiling": "Largest possible `share_of_link`: the payload's share of a full frame, 1448/1514 for IPv4 and an MTU "
     "of 1500.",
-    "retransmits": "Retransmitted segments (`tcp_info`: total_retrans). Null for UDP.",
+    "retransmits": "Retransmitted segments (`tcp_info`: total_retrans). If the measured window is only a part of the "
+    "flow's time, those that left the sender within it. Null for UDP.",
     "retransmitted_share": "Retransmitted segments as a fraction of all data segments sent (`tcp_info`: total_retrans "
-    "/ data_segs_out).",
+    "/ data_segs_out). If the measured window is only a part of the flow's time, of those that left the sender within "
+    "it.",
     "window_reductions": "How often the sender lowered ssthresh below cwnd, from the trace. This is a lower bound. "
     "Null for BBR, to which ssthresh means nothing.",
     "base_rtt_us": "Smallest round-trip time of the calibration before the traffic. Without a calibration, the sum of "
     "the declared delays.",
-    "min_rtt_us": "Smallest round-trip time that the sender's kernel saw (`tcp_info`).",
+    "min_rtt_us": "Smallest round-trip time that the sender's kernel saw (`tcp_info`). Always of the whole flow.",
     "srtt_mean_us": "Smoothed RTT of the sender (RFC 6298): mean over time.",
     "srtt_median_us": "Smoothed RTT: median over time.",
     "srtt_p95_us": "Smoothed RTT: 95th percentile over time.",
@@ -75,15 +83,29 @@ TEXTS = {
     "Null if no queue is on the path.",
     "queueing_delay_p95_us": "95th percentile of the time that packets waited in these queues.",
     "cwnd_mean_segments": "Congestion window: mean over time.",
-    "busy_s": "Time during which the sender had data to send or in flight (`tcp_info`).",
-    "rwnd_limited_share": "Part of the busy time in which the receiver's window was the limit (`tcp_info`).",
-    "sndbuf_limited_share": "Part of the busy time in which the send buffer was the limit (`tcp_info`).",
+    "busy_s": "Time during which the sender had data to send or in flight (`tcp_info`). Always of the whole flow.",
+    "rwnd_limited_share": "Part of the busy time in which the receiver's window was the limit (`tcp_info`). "
+    "Always of the whole flow.",
+    "sndbuf_limited_share": "Part of the busy time in which the send buffer was the limit (`tcp_info`). Always "
+    "of the whole flow.",
     "jain_index": "Jain's fairness index of the goodput of all TCP flows with the same bottleneck, in the same "
     "direction; short flows are excluded. Null if there is only one such flow.",
-    "fct_median_us": "For short flows: median of the completion times. Flows that did not complete are left out.",
-    "fct_p95_us": "For short flows: 95th percentile of the completion times.",
-    "datagrams_lost_share": "For a UDP flow: fraction of its packets of which no copy reached the receiver.",
-    "cpu_busy_share": "Part of the traffic's time in which the processor that ran the whole topology was busy.",
+    "fct_median_us": "For short flows that started in the measured window: median of the completion times. Flows that "
+    "did not complete are left out.",
+    "fct_p95_us": "For short flows that started in the measured window: 95th percentile of the completion times.",
+    "datagrams_lost_share": "For a UDP flow: fraction of its packets of which no copy reached the receiver. If the "
+    "measured window is only a part of the flow's time, of those that left the sender within it.",
+    "jitter_mean_us": "For a UDP flow: mean of the [interarrival jitter](#jitter-and-reordering) J of RFC 3550 over "
+    "the datagrams that arrived.",
+    "jitter_last_us": "For a UDP flow: the interarrival jitter J after the last datagram in the measured window. "
+    "iperf3 reports this value at the end of a test.",
+    "reordered_share": "For a UDP flow: [reordered datagrams](#jitter-and-reordering) as a fraction of those that "
+    "arrived (RFC 4737), without further copies.",
+    "reordering_extent_mean": "For a UDP flow: mean [extent](#jitter-and-reordering) of the reordered datagrams (RFC "
+    "4737). Null if none was reordered.",
+    "reordering_extent_max": "For a UDP flow: largest extent of a reordered datagram. Null if none was reordered.",
+    "cpu_busy_share": "Part of the traffic's time in which the processor that ran the whole topology was busy. Always "
+    "of the whole trial.",
 }
 """Column → its meaning, where a reader needs more than the field's docstring."""
 

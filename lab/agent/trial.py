@@ -28,11 +28,11 @@ from lab.agent.traffic.accounts import Accounts
 from lab.agent.traffic.latency_probes import Latency
 from lab.agent.traffic.on_the_way import OnTheWay
 from lab.agent.traffic.schedule import Traffic
+from lab.job.accounts import FlowAccounts
 from lab.job.protocol import (
     PROTOCOL_FORMAT,
     CollectorResult,
     Cpu,
-    FlowAccounts,
     InterfaceResult,
     Job,
     PathCalibration,

@@ -58,6 +58,23 @@ class AckSamples:
         keep = (self.time_ns >= start_ns) & (self.time_ns <= end_ns)
         return AckSamples(**{name: getattr(self, name)[keep] for name in SAMPLE_COLUMNS})
 
+    def cut(self, start_ns: int, end_ns: int) -> AckSamples:
+        """Return what was in force from *start_ns* to *end_ns*, with a row at each of these times.
+
+        A row's values have been in force since the row before.  The row after a cut therefore says what was in force at
+        the cut.  There is no row at a cut that no row of the samples comes before or after.
+        """
+        times = self.time_ns
+        first, last = np.searchsorted(times, start_ns, "left"), np.searchsorted(times, end_ns, "right")
+        at_start = [int(first)] if 0 < first < len(times) and times[first] > start_ns else []
+        at_end = [int(last)] if 0 < last < len(times) and times[last - 1] < end_ns else []
+        rows = np.array([*at_start, *range(first, last), *at_end], dtype=np.int64)
+        columns = {name: getattr(self, name)[rows] for name in SAMPLE_COLUMNS}
+        # The rows at the cuts are later than these.
+        columns["time_ns"][: len(at_start)] = start_ns
+        columns["time_ns"][len(rows) - len(at_end) :] = end_ns
+        return AckSamples(**columns)
+
 
 def unwrap32(sequence: NDArray[Any]) -> Integers:
     """Return the distance of each 32-bit sequence number from the first one, across any number of wraparounds.
@@ -107,12 +124,14 @@ def ssthresh(samples: AckSamples) -> Integers:
     """Return the slow-start threshold (ssthresh) itself for each row, in segments.
 
     The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``) instead: outside of recovery, this is at
-    least three quarters of the congestion window, whatever ssthresh is.  This function therefore ignores an increase
-    of the reported value to exactly three quarters of the window, and keeps the previous threshold.
+    least three quarters of the congestion window, whatever ssthresh is.  A reported value that is not three quarters of
+    the window is therefore the threshold itself.  One that is leaves the threshold where it was, or at that value if it
+    was higher.
     """
     held = samples.ssthresh.copy()
-    changes = _changes(samples.ssthresh)
     floor = _three_quarters(samples.snd_cwnd)
+    # The reported value may stay the same while the window falls, and only then be the threshold for sure.
+    changes = sorted({*_changes(samples.ssthresh), *_changes(floor)})
     value = int(held[0]) if len(held) else 0
     for row, following in itertools.pairwise([*changes, len(held)]):
         reported = int(samples.ssthresh[row])

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from lab.analysis.volume import Volume
+from lab.job.protocol import Window
 
 
 @dataclass(frozen=True)
@@ -29,6 +30,11 @@ class Completions:
 
     def __len__(self) -> int:
         return len(self.began_ns)
+
+    def started_in(self, window: Window) -> Completions:
+        """Return the flows that started within *window*."""
+        keep = (self.began_ns >= window["start_ns"]) & (self.began_ns < window["end_ns"])
+        return Completions(self.began_ns[keep], self.fct_ns[keep], self.bytes[keep], self.retransmissions[keep])
 
     @property
     def is_complete(self) -> NDArray[np.bool_]:

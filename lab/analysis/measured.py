@@ -12,8 +12,10 @@ from lab.analysis.ack_samples import AckSamples
 from lab.analysis.backlog import Backlog
 from lab.analysis.completions import Completions
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
-from lab.analysis.volume import Volume, arrived, datagrams_lost_share, volume
-from lab.job.protocol import AccountTotal, Flow, FlowResult, Job, PathCalibration, Record
+from lab.analysis.volume import Part, Volume, arrived, datagrams_lost_share, volume
+from lab.job.accounts import AccountTotal, DatagramCounts
+from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record, Window
+from lab.job.windows import declared_window, is_cut, is_measured
 
 
 @dataclass(frozen=True)
@@ -63,67 +65,132 @@ class MeasuredFlow:
         return self.asked["start_ns"] + self.asked["duration_ns"]
 
     @property
-    def received(self) -> Volume:
-        """The payload that arrived at the receiver within the flow's declared time."""
-        if self.completions is not None:
-            return self.completions.received()
-        return arrived(self.result, self.asked, self.path.transit_ns)
+    def window(self) -> Window:
+        """The flow's measured window: the part of its declared time that its figures cover."""
+        return self.asked["measured"]
 
     @property
-    def sent(self) -> Volume:
-        """The payload that left the sender within the flow's declared time; for short flows, what the receiver got."""
+    def is_measured(self) -> bool:
+        """Whether the measured window contains any of the flow's time; a period of on-off traffic may be outside."""
+        return is_measured(self.asked)
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the measured window is only a part of the flow's declared time."""
+        return is_cut(self.asked)
+
+    def received(self, part: Part = "declared") -> Volume:
+        """Return the payload that arrived at the receiver within a part of the flow's time.
+
+        For short flows, this is what arrived of those that started within it.
+        """
         if self.completions is not None:
-            return self.completions.received()
-        return volume(self._declared("sent"))
+            return self._completions_of(self.completions, part).received()
+        return arrived(self.result, self.asked, self.path.transit_ns, part)
+
+    def sent(self, part: Part = "declared") -> Volume:
+        """Return the payload that left the sender within a part of the flow's time; for short flows, what arrived."""
+        if self.completions is not None:
+            return self._completions_of(self.completions, part).received()
+        return volume(self._counted("sent", part))
+
+    @property
+    def measured_completions(self) -> Completions | None:
+        """The short flows that started within the measured window; None for an iperf3 flow."""
+        return None if self.completions is None else self._completions_of(self.completions, "measured")
+
+    def _completions_of(self, completions: Completions, part: Part) -> Completions:
+        is_all = part == "declared" or not self.is_cut
+        return completions if is_all else completions.started_in(self.window)
 
     @property
     def retransmitted_segments(self) -> int:
-        """The number of segments that the sender's TCP sent again until its connection ended.
+        """The number of segments that the sender's TCP sent again within the measured window.
 
-        If the socket was never read, this is the number of segments that left the sender again.  It can be larger:
-        where the sender's own interface has a queue, TCP also sends again what this queue has dropped, and does not
-        call it a retransmission.
+        Without a cut, this is the socket's own count, until its connection ended.  With one, or if the socket was never
+        read, this is the number of segments that left the sender again.  It can be larger: where the sender's own
+        interface has a queue, TCP also sends again what this queue has dropped, and does not call it a retransmission.
         """
-        return self.result["tcp_info"].get("total_retrans", self.left_again_segments)
+        left_again = self._counted("sent", "measured")["again_packets"]
+        return left_again if self.is_cut else self.result["tcp_info"].get("total_retrans", left_again)
+
+    @property
+    def retransmitted_share(self) -> float | None:
+        """The share of retransmissions in all segments with data; None for anything but a single TCP connection.
+
+        Without a cut, both are the socket's own counts, and the result is None if the socket was never read.
+        """
+        if not self.is_bulk:
+            return None
+        again, all_segments = self.result["tcp_info"].get("total_retrans"), self.result["tcp_info"].get("data_segs_out")
+        if self.is_cut:
+            # Between the handshake and the end of the connection, each segment from the sender carries data.
+            sent = self._counted("sent", "measured")
+            again, all_segments = sent["again_packets"], sent["packets"]
+        return again / all_segments if again is not None and all_segments else None
 
     @property
     def left_again_segments(self) -> int:
         """The number of segments that left the sender again within the flow's declared time."""
-        return self._declared("sent")["again_packets"]
+        return self._counted("sent", "declared")["again_packets"]
 
     @property
     def marked_packets(self) -> int:
-        """The number of packets that arrived within the flow's declared time with the mark Congestion Experienced."""
-        return self._declared("arrived")["ce_packets"]
+        """The number of packets that arrived within the measured window with the mark Congestion Experienced."""
+        return self._counted("arrived", "measured")["ce_packets"]
 
     @property
     def delivered_bytes(self) -> int:
         """The payload that the receiver's TCP delivered in order within the flow's declared time, in bytes."""
-        return self._declared("delivered")["bytes"]
+        return self._counted("delivered", "declared")["bytes"]
+
+    @property
+    def datagrams(self) -> DatagramCounts | None:
+        """What the kernel counted of the datagrams of a UDP flow; None for TCP."""
+        return self.result["accounts"]["datagrams"]
 
     @property
     def lost_share(self) -> float | None:
-        """The share of all packets that left the sender of which no copy reached the receiver; None if none left."""
+        """The share of the packets that left the sender of which no copy reached the receiver; None if none left.
+
+        With a cut, these are the datagrams that left within the measured window, whenever they arrived.
+        """
+        if self.is_cut and self.datagrams is not None:
+            left = self.datagrams["left"]
+            return 1 - self.datagrams["left_arrived"] / left if left else None
         sides = self.result["accounts"]["sides"]
         return datagrams_lost_share(sides["sent"]["all"], sides["arrived"]["all"])
 
-    def _declared(self, side: str) -> AccountTotal:
-        return self.result["accounts"]["sides"][side]["declared"]
+    def _counted(self, side: str, part: Part) -> AccountTotal:
+        return self.result["accounts"]["sides"][side][part]
 
     @cached_property
     def sending(self) -> AckSamples | None:
         """The tcp_probe rows of the flow's declared time; of a flow with an amount of data, until it had sent them."""
         if self.samples is None or not len(self.samples):
             return self.samples
-        end_ns = self.end_ns
-        if self.asked["limit_bytes"] is not None:
-            end_ns = self._declared("arrived_backward")["last_ns"] or self._declared("sent")["last_ns"] or end_ns
-        return self.samples.between(self.start_ns, end_ns)
+        return self.samples.between(self.start_ns, self._sends_until_ns)
+
+    @cached_property
+    def measured_samples(self) -> AckSamples | None:
+        """The part of :attr:`sending` in the measured window; its first and last rows are those of the cuts."""
+        if self.sending is None or not self.is_cut:
+            return self.sending
+        end_ns = min(self.window["end_ns"], self._sends_until_ns)
+        return self.sending.cut(self.window["start_ns"], end_ns)
+
+    @property
+    def _sends_until_ns(self) -> int:
+        if self.asked["limit_bytes"] is None:
+            return self.end_ns
+        backward, forward = (self._counted(side, "declared")["last_ns"] for side in ("arrived_backward", "sent"))
+        return backward or forward or self.end_ns
 
     @property
     def mean_rate_bps(self) -> int | None:
-        """Mean declared rate of the bottleneck while the flow ran, in bit/s; None if the path has no rate limit."""
-        return self.path.mean_rate_bps(self.start_ns, self.end_ns)
+        """Mean declared rate of the bottleneck in the measured window, in bit/s; None if the path has no rate limit."""
+        window = self.window if self.is_measured else declared_window(self.asked)
+        return self.path.mean_rate_bps(window["start_ns"], window["end_ns"])
 
     @property
     def base_rtt_us(self) -> float | None:
@@ -146,7 +213,7 @@ class MeasuredTrial:
     queues: Mapping[tuple[str, str], Backlog]
     """The queues in front of links, and the nodes' own: (node, interface) → its length over time."""
     dropped: Mapping[str, int]
-    """Name of a flow → how many packets of its data were dropped on their way within its declared time."""
+    """Name of a flow → how many packets of its data were dropped on their way within its measured window."""
     unmatched_rows: int = 0
     """Number of tcp_probe rows that belong to no flow's data socket, such as those of iperf3's control connections."""
 

@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+import numpy as np
+
 from lab.analysis.ack_samples import (
     AckSamples,
     acked_bytes,
@@ -18,13 +20,16 @@ from lab.analysis.backlog import queueing_delay
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import goodput_ceiling
 from lab.analysis.statistics import jain_index
+from lab.job.accounts import DatagramCounts
 
 
 @dataclass(frozen=True)
 class FlowMetrics:
     """The metrics of one flow.  None means that a value was not measured, or is meaningless for this flow.
 
-    All values are those of the flow's declared time, slow start included.  Means and quantiles of srtt and cwnd are
+    The values are those of the flow's measured window, which is its whole declared time, slow start included, unless
+    the experiment says otherwise.  Those that the kernel counts over the whole connection only (``min_rtt_us``,
+    ``busy_s``, ``rwnd_limited_share`` and ``sndbuf_limited_share``) say so.  Means and quantiles of srtt and cwnd are
     taken over *time*, not over ACKs: each sample is weighted by how long it was in force.
     """
 
@@ -42,23 +47,27 @@ class FlowMetrics:
     """Start of the flow as the job asks for it, in seconds since the start of traffic."""
     duration_s: float
     """Duration of the flow as the job asks for it, in seconds."""
+    measured_from_s: float | None
+    """Start of the flow's measured window, in seconds since the start of traffic; None if no part of it is measured."""
+    measured_to_s: float | None
+    """End of the flow's measured window, in seconds since the start of traffic; None if no part of it is measured."""
 
-    goodput_bps: float
+    goodput_bps: float | None
     """Payload that arrived at the receiver, divided by the time from its first to its last packet, in bit/s.
 
     The kernel counts it at the receiver's transport protocol, without further copies of packets.  The first packet is
-    not counted, because it came before any of this time had passed.
+    not counted, because it came before any of this time had passed.  None if no part of the flow is measured.
     """
-    goodput_interval_s: float
+    goodput_interval_s: float | None
     """The time from the first to the last packet that arrived, by which goodput is divided, in seconds."""
-    goodput_bytes: int
+    goodput_bytes: int | None
     """Payload that arrived at the receiver, without further copies of packets, in bytes."""
     acked_bps: float | None
     """Payload acknowledged, from the rows of tcp_probe, in bit/s."""
-    sender_bps: float
+    sender_bps: float | None
     """Payload that left the sender for the first time, in bit/s, over the time from its first to its last packet."""
     bottleneck_bps: int | None
-    """Declared rate of the bottleneck in bit/s, averaged over the flow's duration; None without a rate limit."""
+    """Declared rate of the bottleneck in bit/s, averaged over the measured window; None without a rate limit."""
     declared_loss: float
     """Declared probability that a data packet is lost at random on its path."""
     declared_rtt_us: float
@@ -71,9 +80,15 @@ class FlowMetrics:
     """Share of a full frame that is payload: the largest possible ``share_of_link``."""
 
     retransmits: int | None
-    """Number of segments that the sender's TCP sent again (tcp_info: total_retrans); None for UDP."""
+    """Number of segments that the sender's TCP sent again (tcp_info: total_retrans); None for UDP.
+
+    If the measured window is only a part of the flow's time, the number of those that left the sender within it.
+    """
     retransmitted_share: float | None
-    """Retransmitted segments as a share of all data segments sent (tcp_info: total_retrans / data_segs_out)."""
+    """Retransmitted segments as a share of all data segments sent (tcp_info: total_retrans / data_segs_out).
+
+    If the measured window is only a part of the flow's time, of those that left the sender within it.
+    """
     dropped_packets: int
     """Number of packets with the flow's data, or of its handshake, that the kernel dropped on their way."""
     marked_packets: int
@@ -87,7 +102,7 @@ class FlowMetrics:
     Without a calibration it is the sum of the declared delays.
     """
     min_rtt_us: float | None
-    """Smallest round-trip time that the sender's kernel measured (tcp_info), in microseconds."""
+    """Smallest round-trip time that the sender's kernel measured in the whole flow (tcp_info), in microseconds."""
     srtt_mean_us: float | None
     """Mean smoothed RTT over time, in microseconds."""
     srtt_median_us: float | None
@@ -108,11 +123,11 @@ class FlowMetrics:
     """Mean congestion window over time, in segments."""
 
     busy_s: float | None
-    """Time with data to send or in flight (tcp_info), in seconds."""
+    """Time with data to send or in flight in the whole flow (tcp_info), in seconds."""
     rwnd_limited_share: float | None
-    """Share of the busy time during which the receiver's window was the limit (tcp_info)."""
+    """Share of the whole flow's busy time during which the receiver's window was the limit (tcp_info)."""
     sndbuf_limited_share: float | None
-    """Share of the busy time during which the send buffer was the limit (tcp_info)."""
+    """Share of the whole flow's busy time during which the send buffer was the limit (tcp_info)."""
 
     jain_index: float | None
     """Jain's fairness index of the goodput of all TCP flows with the same bottleneck, in the same direction.
@@ -120,11 +135,38 @@ class FlowMetrics:
     Short flows are excluded.  None if there is only one such flow.
     """
     fct_median_us: float | None
-    """Median completion time of short flows, in microseconds; flows that did not complete are left out."""
+    """Median completion time of short flows, in microseconds; flows that did not complete are left out.
+
+    The flows are those that started within the measured window.
+    """
     fct_p95_us: float | None
     """p95 of the completion times of short flows, in microseconds; flows that did not complete are left out."""
     datagrams_lost_share: float | None
-    """Share of the packets that left a UDP flow's sender of which no copy reached the receiver."""
+    """Share of the packets that left a UDP flow's sender of which no copy reached the receiver.
+
+    If the measured window is only a part of the flow's time, of those that left the sender within it.
+    """
+    jitter_mean_us: float | None
+    """Mean of a UDP flow's interarrival jitter J over the datagrams that arrived, in microseconds.
+
+    J is that of RFC 3550 (section 6.4.1).  It changes with each datagram that arrives, by (|D| − J)/16, where D is how
+    much longer this datagram took from its sender to its receiver than the one that arrived before it.
+    """
+    jitter_last_us: float | None
+    """A UDP flow's interarrival jitter (RFC 3550) after its last datagram, in microseconds."""
+    reordered_share: float | None
+    """Share of a UDP flow's datagrams that arrived after one with a higher number, further copies left out.
+
+    This is the ratio of reordered packets of RFC 4737 (section 4.1).
+    """
+    reordering_extent_mean: float | None
+    """Mean extent of a UDP flow's reordered datagrams, in datagrams; None if none was reordered.
+
+    The extent (RFC 4737, section 4.2) is how many datagrams arrived after the first one with a higher number, this
+    datagram included.
+    """
+    reordering_extent_max: int | None
+    """Largest extent of a UDP flow's reordered datagrams, in datagrams; None if none was reordered."""
     cpu_busy_share: float | None
     """Share of the time with traffic during which the processor that ran the whole topology was busy."""
 
@@ -138,11 +180,11 @@ def trial_metrics(trial: MeasuredTrial) -> list[FlowMetrics]:
 def _fairness(flows: Sequence[MeasuredFlow]) -> dict[str, float | None]:
     """Return name of a flow → Jain's index over it and the other *flows* with the same bottleneck, if there are any."""
     sharing: dict[tuple[str, str] | None, list[MeasuredFlow]] = {}
-    for flow in flows:
+    for flow in (flow for flow in flows if flow.is_measured):
         hop = flow.path.bottleneck
         sharing.setdefault((hop.link, hop.direction_name) if hop else None, []).append(flow)
     return {
-        flow.name: jain_index([other.received.bps for other in together])
+        flow.name: jain_index([other.received("measured").bps for other in together])
         for together in sharing.values()
         if len(together) > 1
         for flow in together
@@ -155,13 +197,15 @@ def uses_ssthresh(congestion_control: str) -> bool:
 
 
 def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | None) -> FlowMetrics:
-    receiver, sender = flow.received, flow.sent
+    receiver, sender = (flow.received("measured"), flow.sent("measured")) if flow.is_measured else (None, None)
+    samples = flow.measured_samples if flow.is_measured else None
     info, rate, base = flow.result["tcp_info"], flow.mean_rate_bps, flow.base_rtt_us
     busy_us = info.get("busy_time")
     control = flow.result["congestion_control"]
-    srtt = _srtt(flow.sending)
+    srtt = _srtt(samples)
+    datagrams = flow.datagrams or _NO_DATAGRAMS
     cpu = trial.record["cpu"]
-    wait_mean_ns, wait_p95_ns = queueing_delay(trial.queues_of(flow), flow.start_ns, flow.end_ns)
+    wait_mean_ns, wait_p95_ns = queueing_delay(trial.queues_of(flow), flow.window["start_ns"], flow.window["end_ns"])
     return FlowMetrics(
         flow=flow.name,
         group=flow.asked["group"],
@@ -170,22 +214,24 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         destination=flow.asked["destination"],
         start_s=flow.asked["start_ns"] / 1e9,
         duration_s=flow.asked["duration_ns"] / 1e9,
-        goodput_bps=receiver.bps,
-        goodput_interval_s=receiver.seconds,
-        goodput_bytes=receiver.bytes,
-        acked_bps=_acked_bps(flow.sending),
-        sender_bps=sender.bps,
+        measured_from_s=flow.window["start_ns"] / 1e9 if flow.is_measured else None,
+        measured_to_s=flow.window["end_ns"] / 1e9 if flow.is_measured else None,
+        goodput_bps=receiver.bps if receiver else None,
+        goodput_interval_s=receiver.seconds if receiver else None,
+        goodput_bytes=receiver.bytes if receiver else None,
+        acked_bps=_acked_bps(samples),
+        sender_bps=sender.bps if sender else None,
         bottleneck_bps=rate,
         declared_loss=flow.path.loss,
         declared_rtt_us=flow.path.rtt_ns / 1000,
         queue_bytes=flow.path.queue_bytes(trial.job["mtu"]),
-        share_of_link=receiver.bps / rate if rate else None,
+        share_of_link=receiver.bps / rate if receiver and rate else None,
         ceiling=goodput_ceiling(trial.job),
         retransmits=_retransmits(flow),
-        retransmitted_share=_share(info.get("total_retrans"), info.get("data_segs_out")),
+        retransmitted_share=flow.retransmitted_share,
         dropped_packets=trial.dropped[flow.name],
         marked_packets=flow.marked_packets,
-        window_reductions=_window_reductions(flow.sending, control),
+        window_reductions=_window_reductions(flow, control),
         base_rtt_us=base,
         min_rtt_us=info.get("min_rtt"),
         srtt_mean_us=srtt.mean,
@@ -194,7 +240,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         srtt_max_us=srtt.maximum,
         queueing_delay_mean_us=_us(wait_mean_ns),
         queueing_delay_p95_us=_us(wait_p95_ns),
-        cwnd_mean_segments=_cwnd_mean(flow.sending),
+        cwnd_mean_segments=_cwnd_mean(samples),
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
         sndbuf_limited_share=_share(info.get("sndbuf_limited"), busy_us),
@@ -202,14 +248,32 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         fct_median_us=_completion_us(flow, 0.5),
         fct_p95_us=_completion_us(flow, 0.95),
         datagrams_lost_share=_datagrams_lost(flow),
+        jitter_mean_us=_share(datagrams["jitter_sum_ns"], datagrams["arrived"] * 1000),
+        jitter_last_us=datagrams["jitter_last_ns"] / 1000 if datagrams["arrived"] else None,
+        reordered_share=_share(datagrams["reordered"], datagrams["arrived"]),
+        reordering_extent_mean=_share(datagrams["extent_sum"], datagrams["extents"]),
+        reordering_extent_max=datagrams["extent_max"] or None,
         cpu_busy_share=_share(cpu["busy_ns"], cpu["total_ns"]),
     )
 
 
+_NO_DATAGRAMS = DatagramCounts(
+    left=0,
+    left_arrived=0,
+    arrived=0,
+    reordered=0,
+    extents=0,
+    extent_sum=0,
+    extent_max=0,
+    jitter_sum_ns=0,
+    jitter_last_ns=0,
+)
+
+
 def _retransmits(flow: MeasuredFlow) -> int | None:
-    if flow.completions is not None:
-        return int(flow.completions.retransmissions.sum())
-    return flow.retransmitted_segments if flow.is_bulk else None
+    if flow.measured_completions is not None:
+        return int(flow.measured_completions.retransmissions.sum())
+    return flow.retransmitted_segments if flow.is_bulk and flow.is_measured else None
 
 
 @dataclass(frozen=True)
@@ -240,15 +304,23 @@ def _acked_bps(samples: AckSamples | None) -> float | None:
 
 
 def _completion_us(flow: MeasuredFlow, share: float) -> float | None:
-    return flow.completions.quantile_us(share) if flow.completions is not None else None
+    return flow.measured_completions.quantile_us(share) if flow.measured_completions is not None else None
 
 
 def _datagrams_lost(flow: MeasuredFlow) -> float | None:
     return flow.lost_share if flow.asked["protocol"] == "udp" else None
 
 
-def _window_reductions(samples: AckSamples | None, congestion_control: str) -> int | None:
-    return len(reductions(samples)) if samples is not None and uses_ssthresh(congestion_control) else None
+def _window_reductions(flow: MeasuredFlow, congestion_control: str) -> int | None:
+    samples = flow.sending
+    if samples is None or not flow.is_measured or not uses_ssthresh(congestion_control):
+        return None
+    rows = reductions(samples)
+    if not flow.is_cut:
+        return len(rows)
+    # The ACK that led to a reduction is that of the row before, whose values are those from before the ACK.
+    at_ns = samples.time_ns[rows - 1]
+    return int(np.count_nonzero((at_ns >= flow.window["start_ns"]) & (at_ns < flow.window["end_ns"])))
 
 
 def _cwnd_mean(samples: AckSamples | None) -> float | None:

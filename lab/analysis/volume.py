@@ -4,8 +4,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
-from lab.job.protocol import AccountTotal, Flow, FlowResult
+from lab.job.accounts import AccountTotal
+from lab.job.protocol import Flow, FlowResult
+from lab.job.windows import declared_window
 
 
 @dataclass(frozen=True)
@@ -37,31 +40,49 @@ def volume(total: AccountTotal) -> Volume:
 
 
 LATE_SHARE = 0.1
-"""If nothing has arrived after this share of a flow's duration, the flow waits; before, its data are in a queue."""
+"""If nothing has arrived after this share of a flow's time, the flow waits; before, its data are in a queue."""
 
 SILENT_GAPS = 2
 """If nothing arrives at the end of a flow's time for so many mean gaps between packets, the flow waits."""
 
 
-def arrived(result: FlowResult, asked: Flow, transit_ns: int = 0) -> Volume:
-    """Return the payload that arrived at the flow's receiver within the flow's declared time.
+Part = Literal["declared", "measured"]
+"""The part of a flow's time that is looked at: all of its declared time, or its measured window."""
 
-    Its time is that from the first packet that arrived to the last one.  If nothing arrived for more than
-    :data:`LATE_SHARE` of the declared duration although the sender had begun to send, or for more than
-    :data:`SILENT_GAPS` mean gaps before the declared end, this time belongs to the flow as well: it waited.
+
+def arrived(result: FlowResult, asked: Flow, transit_ns: int = 0, part: Part = "declared") -> Volume:
+    """Return the payload that arrived at the flow's receiver within a part of the flow's time.
+
+    Its time is that from the first packet that arrived to the last one.  Three kinds of waiting belong to it as well:
+
+    - before the first packet, if nothing arrived for more than :data:`LATE_SHARE` of the part's length although the
+      sender had begun to send;
+    - at the start of the part, if data had arrived before it and nothing arrives for more than :data:`SILENT_GAPS` mean
+      gaps between packets;
+    - at the end of the part, if nothing arrives for more than :data:`SILENT_GAPS` mean gaps, unless the flow has an
+      amount of data and all that ever arrives has arrived.
+
     ``transit_ns`` is the delay of the path without queues.
     """
     sides = result["accounts"]["sides"]
-    found, sent_ns = sides["arrived"]["declared"], sides["sent"]["declared"]["first_ns"]
+    window = asked["measured"] if part == "measured" else declared_window(asked)
+    found, sent_ns = sides["arrived"][part], sides["sent"][part]["first_ns"]
+    ever = sides["arrived"]["declared"]
     counted = volume(found)
-    if found["first_ns"] is None or found["last_ns"] is None or sent_ns is None:
+    if found["first_ns"] is None or found["last_ns"] is None or ever["first_ns"] is None:
         return counted
+    silence_ns = SILENT_GAPS * (found["last_ns"] - found["first_ns"]) / max(1, found["packets"] - 1)
+    if ever["first_ns"] < window["start_ns"]:
+        late_ns, allowed_ns = found["first_ns"] - window["start_ns"], silence_ns
+    else:
+        late_ns = found["first_ns"] - transit_ns - (found["first_ns"] if sent_ns is None else sent_ns)
+        allowed_ns = LATE_SHARE * (window["end_ns"] - window["start_ns"])
     first_bytes, waited_ns = counted.first_bytes, 0
-    if (late_ns := found["first_ns"] - sent_ns - transit_ns) > LATE_SHARE * asked["duration_ns"]:
+    if late_ns > allowed_ns:
         waited_ns, first_bytes = late_ns, 0
-    silent_ns = asked["start_ns"] + asked["duration_ns"] - found["last_ns"]
-    mean_gap_ns = (found["last_ns"] - found["first_ns"]) / max(1, found["packets"] - 1)
-    if asked["limit_bytes"] is None and silent_ns > SILENT_GAPS * mean_gap_ns:
+    is_over = asked["limit_bytes"] is not None and ever["last_ns"] == found["last_ns"]
+    silent_ns = window["end_ns"] - found["last_ns"]
+    if not is_over and silent_ns > silence_ns:
         waited_ns += silent_ns
     return Volume(counted.bytes, counted.seconds + waited_ns / 1e9, first_bytes)
 

@@ -76,6 +76,7 @@ def _flow() -> Flow:
         "mss_bytes": None,
         "pacing_bps": None,
         "arrivals": None,
+        "measured": {"start_ns": 0, "end_ns": 1_000_000_000},
     }
 
 
@@ -91,6 +92,7 @@ def _probe() -> Probe:
         "duration_ns": 500_000_000,
         "request_bytes": 64,
         "response_bytes": 64,
+        "measured": {"start_ns": 0, "end_ns": 500_000_000},
     }
 
 

@@ -32,7 +32,7 @@ Place = tuple[str, str]
 
 @dataclass(frozen=True)
 class Loss:
-    """Packets of one flow that were dropped at one place for one cause within the flow's declared time."""
+    """Packets of one flow that were dropped at one place for one cause within the flow's measured window."""
 
     flow: str
     way: str
@@ -63,7 +63,7 @@ def losses_of(trial: TrialResult) -> tuple[Loss, ...]:
     """Return the drops of all flows, by flow, direction, place and cause."""
     keys = ["flow", "way", "node", "interface", "cause"]
     table = trial.collected(LOSSES, ["time_ns", "packets", *keys])
-    times = {flow["name"]: (flow["start_ns"], flow["start_ns"] + flow["duration_ns"]) for flow in trial.job["flows"]}
+    times = {flow["name"]: (flow["measured"]["start_ns"], flow["measured"]["end_ns"]) for flow in trial.job["flows"]}
     counted: Counter[Any] = Counter()
     for row in table.to_pylist():
         begin, end = times[row["flow"]]

@@ -5,8 +5,8 @@ The host sends a :class:`Job`, which describes a trial with concrete values only
 whose ``record.json`` is a :class:`Record`, which names the other files in it.  Nothing else is exchanged; therefore the
 same agent runs in a virtual machine, on the host's own kernel, and under any future engine.
 
-This module is copied into the guest.  It therefore uses only the standard library and imports nothing else from
-``lab``.
+This module is copied into the guest.  It therefore uses only the standard library, and of ``lab`` only what is in
+``lab.job``.
 
 Units: times are in nanoseconds, rates in bit/s, sizes in bytes, and probabilities are fractions in [0, 1].
 """
@@ -14,6 +14,8 @@ Units: times are in nanoseconds, rates in bit/s, sizes in bytes, and probabiliti
 from __future__ import annotations
 
 from typing import Any, Literal, NotRequired, TypedDict
+
+from lab.job.accounts import FlowAccounts
 
 PROTOCOL_FORMAT = 8
 """The version of both documents; documents of other versions are refused."""
@@ -159,6 +161,16 @@ class Node(TypedDict):
     """Routers forward packets, switches (Linux bridges) forward frames, and hosts forward neither."""
 
 
+class Window(TypedDict):
+    """A part of the time in which traffic runs: from ``start_ns`` on, and before ``end_ns``; empty if both are equal.
+
+    Both are measured from the start of traffic.
+    """
+
+    start_ns: int
+    end_ns: int
+
+
 class Arrivals(TypedDict):
     """The start times and sizes of short flows."""
 
@@ -201,6 +213,8 @@ class Flow(TypedDict):
     """The highest pacing rate (SO_MAX_PACING_RATE, --fq-rate); None: the rate that congestion control chooses."""
     arrivals: Arrivals | None
     """The short flows that replace iperf3's connection; each of them has its own connection."""
+    measured: Window
+    """The part of the flow's declared time that its figures cover."""
 
 
 class Probe(TypedDict):
@@ -220,6 +234,8 @@ class Probe(TypedDict):
     duration_ns: int
     request_bytes: int
     response_bytes: int
+    measured: Window
+    """The part of the probe's declared time in which it must have sent a request for its figures to cover it."""
 
 
 class Calibration(TypedDict):
@@ -284,59 +300,6 @@ class CollectorResult(TypedDict):
     fields: list[Field]
     names: dict[str, dict[str, str]]
     """For fields whose values have names: field → value in decimal → name."""
-
-
-class AccountTotal(TypedDict):
-    """Packets that a flow sent, or that arrived of it."""
-
-    packets: int
-    bytes: int
-    """Payload, in bytes, including ``again_bytes``."""
-    again_packets: int
-    """Where packets are sent: retransmissions.  Where they arrive: further copies of packets that had arrived."""
-    again_bytes: int
-    ce_packets: int
-    """Packets with the mark Congestion Experienced (RFC 3168)."""
-    first_ns: int | None
-    """When the first packet with payload was counted, since the start of traffic; None if there was none."""
-    last_ns: int | None
-    first_bytes: int
-    """The payload of this first packet."""
-
-
-class Account(TypedDict):
-    """What was counted of a flow at one of its ends."""
-
-    all: AccountTotal
-    declared: AccountTotal
-    """What was counted within the flow's declared time only, which is from ``start_ns`` for ``duration_ns``."""
-    frame_bytes: int
-    """The size of all packets in bytes, as ``tc`` counts it; 0 where packets arrive."""
-
-
-class SocketEnd(TypedDict):
-    """What the socket of a data connection had counted when the connection ended."""
-
-    at_ns: int
-    is_sender: bool
-    is_last: bool
-    """True: the socket was closed; False: its connection left the state ESTABLISHED."""
-    local_port: int
-    remote_port: int
-    congestion_control: str
-    tcp_info: dict[str, int]
-
-
-class FlowAccounts(TypedDict):
-    """What the kernel saw of a flow."""
-
-    sides: dict[str, Account]
-    """``sent``: where the data leave the sender; ``arrived``: where they reach the receiver's transport protocol;
-
-    ``sent_backward`` and ``arrived_backward``: the same for their acknowledgements; ``delivered``: what the receiver's
-    TCP delivered in order.
-    """
-    sockets: list[SocketEnd]
 
 
 class FlowResult(TypedDict):

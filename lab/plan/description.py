@@ -6,6 +6,7 @@ from __future__ import annotations
 from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
 from lab.job.network import mean_burst, mean_loss
 from lab.job.protocol import Direction, Job, Link, Loss
+from lab.job.windows import is_cut, is_measured
 from lab.plan.notes import base_rtt_ns, notes_of
 from lab.plan.plan import Cell, Plan
 from lab.units import format_duration, format_percent, format_rate, format_size, value_text
@@ -24,6 +25,7 @@ def describe(plan: Plan) -> str:
         ("trials", f"{_count(len(plan.cells), 'cell')} × {_count(repetitions, 'repetition')} = {len(plan.trials)}"),
         ("time", f"{format_duration(virtual_ns, 4)} of traffic in total, in virtual time"),
     ]
+    rows += [("measured", text) for text in _measured(plan)]
     rows += _described_paths(plan)
     rows += [("note", note) for note in notes(plan)]
     lines = [f"{plan.name}: {plan.title}" if plan.title else plan.name]
@@ -32,6 +34,24 @@ def describe(plan: Plan) -> str:
         lines.append(f"  {label if label != previous else '':<8} {text}")
         previous = label
     return "\n".join(lines)
+
+
+def _measured(plan: Plan) -> list[str]:
+    """Return the measured windows of the flows, for each cell that has others than the cells before."""
+    texts: dict[str, None] = {}
+    for job in (trial.job for trial in plan.trials if trial.repetition == 1):
+        flows: dict[str, list[str]] = {}
+        for flow in job["flows"]:
+            start, end = (format_duration(flow["measured"][bound]) for bound in ("start_ns", "end_ns"))
+            flows.setdefault(f"from {start} to {end}" if is_measured(flow) else "not at all", []).append(flow["name"])
+        if any(map(is_cut, job["flows"])):
+            texts["; ".join(f"{_listed(names)} {when}" for when, names in flows.items())] = None
+    shown = list(texts)[:_MAX_PATHS]
+    return shown + ([f"and {_count(len(texts) - len(shown), 'other window')}"] if len(texts) > len(shown) else [])
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:4]) + (f" … {names[-1]}" if len(names) > 4 else "")
 
 
 def notes(plan: Plan) -> list[str]:

@@ -14,6 +14,7 @@ from itertools import pairwise
 from lab.job import kernels
 from lab.job.network import route
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem
+from lab.job.windows import is_cut, is_measured
 from lab.units import format_duration, format_percent, format_rate, format_size
 
 __all__ = ["base_rtt_ns", "busy_share", "notes_of", "offered_bps"]
@@ -36,6 +37,8 @@ the processor handles 8,260 segments per second and is busy for 30 % of the time
 """
 INITIAL_WINDOW = 10
 """The number of segments that a flow sends at once when it starts (RFC 6928)."""
+OTHER_WINDOW = 0.1
+"""Measured windows are different times if they begin or end further apart than this share of the shortest of them."""
 MANY_FLOWS = 4
 """The number of flows up to which starting together is not worth a note."""
 BURST_OF_RAMPS = 0.005
@@ -89,6 +92,21 @@ def _share_a_link(job: Job) -> bool:
         for flow in _bulk(job)
     ]
     return any(first & second for at, first in enumerate(limited) for second in limited[at + 1 :])
+
+
+def _windows(job: Job) -> Iterator[str]:
+    """Warn about flows that share a link and are measured over different times."""
+    windows = [flow["measured"] for flow in _bulk(job) if is_measured(flow)]
+    if not any(map(is_cut, job["flows"])) or not _share_a_link(job):
+        return
+    starts, ends = ([window[bound] for window in windows] for bound in ("start_ns", "end_ns"))
+    shortest = min(end - start for start, end in zip(starts, ends, strict=True))
+    if max(max(starts) - min(starts), max(ends) - min(ends)) > OTHER_WINDOW * shortest:
+        all_run = f"; all of them run from {format_duration(max(starts))} to {format_duration(min(ends))}"
+        yield (
+            "flows that share a link are measured at different times, so that their shares of it cannot be compared"
+            f"{all_run if max(starts) < min(ends) else ''}"
+        )
 
 
 def _short(job: Job) -> Iterator[str]:
@@ -329,6 +347,7 @@ def _sender_queue(job: Job) -> Iterator[str]:
 _NOTES: tuple[Callable[[Job], Iterator[str]], ...] = (
     _settling,
     _overload,
+    _windows,
     _short,
     _together,
     _small_buffer,

@@ -18,6 +18,7 @@ from lab.report.figures.picture import Picture
 from lab.report.model import Report
 from lab.report.tables.events import event_tables
 from lab.report.tables.results import result_columns, result_lines, write_tables
+from lab.report.windows import any_cut, text
 from lab.store.folders import new_folder
 from lab.store.run import open_run
 from lab.units import format_duration, format_size
@@ -100,6 +101,7 @@ def page_content(report: Report) -> dict[str, Any]:
         "provenance": provenance(report),
         "event_tables": event_tables(report),
         "confirmation": confirmation(report),
+        "covered": covered(report),
     }
 
 
@@ -142,6 +144,7 @@ def settings(report: Report) -> list[tuple[str, str]]:
     jobs = report.jobs
     texts: dict[str, list[str]] = {
         "Flow duration": [format_duration(flow["duration_ns"]) for job in jobs for flow in job["flows"]],
+        "Measured window": [text(job["flows"]) for job in jobs if any_cut(report)],
         "IP": [{"ipv4": "IPv4", "ipv6": "IPv6"}[job["ip"]] for job in jobs],
         "MTU": [f"{job['mtu']} B" for job in jobs],
         "TSO, GSO, GRO": ["the kernel's defaults" if job["offloads"] else "off" for job in jobs],
@@ -150,10 +153,17 @@ def settings(report: Report) -> list[tuple[str, str]]:
         "Flows per trial": [str(len(job["flows"])) for job in jobs],
         "Collectors": [", ".join(job["collectors"]) or "none" for job in jobs],
     }
-    shared = [(name, ", ".join(dict.fromkeys(values))) for name, values in texts.items()]
+    shared = [(name, ", ".join(dict.fromkeys(values))) for name, values in texts.items() if values]
     matrix = [(axis.label, ", ".join(axis.text(value) for value in axis.values)) for axis in report.axes]
     repetitions = len({result.trial.identity.repetition for result in report.evaluated})
     return [*matrix, ("Repetitions", str(repetitions)), *shared, ("Engine", engine_text(report))]
+
+
+def covered(report: Report) -> str:
+    """Return the part of the flows' time that the results cover, as text."""
+    if not any_cut(report):
+        return "the flow's declared time, slow start included"
+    return f"the flow's measured window ({text(flow for job in report.jobs for flow in job['flows'])})"
 
 
 def _size(count: int) -> str:

@@ -19,7 +19,7 @@ from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
 
 QUANTITIES: dict[str, Measure] = {
-    "goodput (Mbit/s)": lambda flow: flow.goodput_bps / 1e6,
+    "goodput (Mbit/s)": lambda flow: None if flow.goodput_bps is None else flow.goodput_bps / 1e6,
     "mean smoothed RTT (ms)": lambda flow: None if flow.srtt_mean_us is None else flow.srtt_mean_us / 1e3,
 }
 

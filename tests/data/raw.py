@@ -119,10 +119,43 @@ class RawTrial:
         start, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
         return [row for row in self.acks(flow) if start <= row["t"] <= end]
 
-    def goodput_bps(self, flow: str) -> float:
+    def window(self, flow: str) -> tuple[int, int, bool]:
+        """Return from when to when a flow is measured, and whether that is all of its declared time."""
+        asked = next(one for one in self.job["flows"] if one["name"] == flow)
+        bounds = asked["measured"]["start_ns"], asked["measured"]["end_ns"]
+        return (*bounds, bounds == (asked["start_ns"], asked["start_ns"] + asked["duration_ns"]))
+
+    def measured_rows(self, flow: str) -> list[Row]:
+        """Those of :meth:`sending` in the measured window.
+
+        The values of a row held since the row before.  A row that held at the edge of the window is repeated with the
+        time of the edge.
+        """
+        start, end, is_whole = self.window(flow)
+        rows = self.sending(flow)
+        if is_whole:
+            return rows
+        found: list[Row] = []
+        for before, row in itertools.pairwise(rows):
+            begins, ends = max(before["t"], start), min(row["t"], end)
+            if begins < ends and not found:
+                found.append(before if begins == before["t"] else {**row, "t": begins})
+            if begins < ends:
+                found.append({**row, "t": ends})
+        return found
+
+    def short(self, flow: str) -> list[Row]:
+        """Return the short flows of a group that started in its measured window."""
+        start, end, _ = self.window(flow)
+        return [row for row in self.rows("completions") if row["group"] == flow and start <= row["t"] < end]
+
+    def goodput_bps(self, flow: str) -> float | None:
         """Return the bytes that arrived over the time of their arrival; of short flows, over begin to last end."""
+        start, end, _ = self.window(flow)
+        if start == end:
+            return None
         if flow in {asked["name"] for asked in self.job["flows"] if asked["arrivals"]}:
-            own = [row for row in self.rows("completions") if row["group"] == flow]
+            own = self.short(flow)
             ends = [row["t"] + row["fct_ns"] for row in own if row["fct_ns"]]
             return float(sum(row["bytes"] for row in own) * 8e9 / (max(ends) - own[0]["t"]))
         total = self.counted(flow, "arrived")
@@ -145,15 +178,24 @@ class RawTrial:
         ]
         earliest = sent["first_ns"] + sum(delays)
         has_waited = begins - earliest > asked["duration_ns"] / 10
-        declared_end = asked["start_ns"] + asked["duration_ns"]
+        start, end, _ = self.window(flow)
         gap = (ends - begins) / (arrived["packets"] - 1)
-        if asked["limit_bytes"] is None and declared_end - ends > 2 * gap:
-            ends = declared_end
+        if start > asked["start_ns"]:
+            # It runs already when the window begins.
+            earliest, has_waited = start, begins - start > 2 * gap
+        if asked["limit_bytes"] is None and end - ends > 2 * gap:
+            ends = end
         return (earliest if has_waited else begins), ends, has_waited
 
     def lost_share(self, flow: str) -> float:
-        """Return the share of the packets of *flow* of which no copy arrived, before or after its declared end."""
+        """Return the share of the packets of *flow* of which no copy arrived, before or after its declared end.
+
+        With a measured window, these are the packets that left within it.
+        """
         sides = self._result(flow)["accounts"]["sides"]
+        if not self.window(flow)[2]:
+            datagrams = self._result(flow)["accounts"]["datagrams"]
+            return float((datagrams["left"] - datagrams["left_arrived"]) / datagrams["left"])
         sent, arrived = sides["sent"]["all"], sides["arrived"]["all"]
         return float((sent["packets"] - arrived["packets"] + arrived["again_packets"]) / sent["packets"])
 
@@ -180,9 +222,19 @@ class RawTrial:
         return ways[destination]
 
     def counted(self, flow: str, side: str) -> dict[str, Any]:
-        """Return what the kernel counted of *flow* on a side within its declared time."""
-        found: dict[str, Any] = self._result(flow)["accounts"]["sides"][side]["declared"]
+        """Return what the kernel counted of *flow* on a side within its measured window."""
+        found: dict[str, Any] = self._result(flow)["accounts"]["sides"][side]["measured"]
         return found
+
+    def datagrams(self, flow: str) -> dict[str, Any]:
+        """Return what the kernel counted of the datagrams of *flow*."""
+        found: dict[str, Any] = self._result(flow)["accounts"]["datagrams"]
+        return found
+
+    def retransmits(self, flow: str) -> int:
+        """Return the socket's own count, or how many segments left again within the measured window."""
+        is_whole = self.window(flow)[2]
+        return int(self.tcp_info(flow)["total_retrans"] if is_whole else self.counted(flow, "sent")["again_packets"])
 
     def tcp_info(self, flow: str) -> dict[str, int]:
         found: dict[str, int] = self._result(flow)["tcp_info"]

@@ -10,32 +10,17 @@ from typing import Any
 
 import pytest
 
-from lab.experiment.check.validate import validate
 from lab.job import kernels
-from lab.job.protocol import FlowResult, Job, Record
-from lab.plan.plan import make_plan
+from lab.job.protocol import Job, Record
 from lab.store.rows import Context, read_rows, rows_to_table
 from tests.conftest import FAST, record_in
+from tests.guest.dumbbell import flow, job
 
 pytestmark = pytest.mark.vm
 
 RunJob = Callable[[Job], Path]
 COOKIE = 37
 """What iperf3's client sends first on each TCP connection, in bytes."""
-
-
-def job(kernel: str, flows: dict[str, Any], link: dict[str, Any], duration: str = "4s", **fields: Any) -> Job:
-    document = {
-        "name": "test",
-        "topology": {"kind": "dumbbell", "pairs": 2, "bottleneck": {"rate": "20mbit", "delay": "10ms", **link}},
-        "flows": flows,
-        "duration": duration,
-        "engine": "uml" if kernel in kernels.UML else "vm",
-        "kernel": kernel,
-        **fields,
-    }
-    (trial,) = make_plan(validate(document)).trials
-    return trial.job
 
 
 @pytest.fixture(scope="module", params=[FAST, kernels.DEFAULT])
@@ -55,11 +40,6 @@ MIXED = {
 def mixed(run_job: RunJob, kernel: str) -> Path:
     """Three flows on a link that loses 2 % and duplicates 5 % of the packets in one direction."""
     return run_job(job(kernel, MIXED, {"loss": "2%", "duplicate": "5%"}))
-
-
-def flow(record: Record, name: str) -> FlowResult:
-    assert record["status"] == "ok", record.get("error")
-    return next(found for found in record["flows"] if found["name"] == name)
 
 
 def counted(record: Record, name: str, side: str) -> dict[str, Any]:

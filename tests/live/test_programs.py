@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.agent.collectors.registry import COLLECTORS
+from lab.agent.collectors.registry import ALWAYS, COLLECTORS, RECORDERS
 from lab.engine.native.interpreter import find_interpreter
 
 pytestmark = pytest.mark.live
@@ -39,7 +39,14 @@ def warnings(sources: Path, *programs: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.parametrize("programs", [("interrupted", *COLLECTORS), ("links",)], ids=["collectors", "links"])
+IN_EVERY_TRIAL = tuple(dict.fromkeys(file for name in ALWAYS for file in (*RECORDERS[name].follows, name)))
+
+
+@pytest.mark.parametrize(
+    "programs",
+    [("interrupted", *COLLECTORS), ("links",), ("interrupted", *IN_EVERY_TRIAL)],
+    ids=["collectors", "links", "in every trial"],
+)
 def test_the_compiler_warns_of_nothing(programs: tuple[str, ...]) -> None:
     assert warnings(ROOT / "bpf", *programs) == ""
 

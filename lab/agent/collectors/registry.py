@@ -168,7 +168,7 @@ _ALWAYS = (
             Hook("accounts_enter", "tracepoint", ("netif_receive_skb",), option="by_interface", is_interruptible=True),
         ),
         8 << 20,
-        follows=("flows", "control"),
+        follows=("flows", "control", "datagrams"),
         memory=("flows_connections", "flows_by_port"),
         names=(("side", "accounts_side"),),
     ),
@@ -194,7 +194,7 @@ _ALWAYS = (
         "sockets",
         (_tracepoint("sockets_end", "inet_sock_set_state"),),
         1 << 20,
-        follows=("flows", "control", "accounts"),
+        follows=("flows", "control", "datagrams", "accounts"),
         names=(("oldstate", "tcp_state"), ("newstate", "tcp_state")),
     ),
 )

@@ -22,7 +22,9 @@ from lab.agent.collectors.ringbuffer import HEADER_BYTES
 from lab.agent.topology.interfaces import interface_names
 from lab.agent.topology.netns import network_namespace, read_sysctl
 from lab.agent.topology.network import Network
-from lab.job.protocol import ACCOUNTS_BIN_NS, Account, FlowAccounts, SocketEnd
+from lab.job.accounts import Account, DatagramCounts, FlowAccounts, SocketEnd
+from lab.job.protocol import ACCOUNTS_BIN_NS, Flow
+from lab.job.windows import is_cut
 
 _LEAST_SETTLING_NS = 50_000_000
 _LONGEST_SETTLING_NS = 10_000_000_000
@@ -32,6 +34,7 @@ _SIDES = ("sent", "arrived", "sent_backward", "arrived_backward", "delivered")
 assert tuple(ENUMS["accounts_side"].values()) == _SIDES
 
 _TIMES = ("first_ns", "last_ns")
+_DATAGRAMS = tuple(DatagramCounts.__annotations__)
 _CHRONOS = ("chrono_busy", "chrono_rwnd_limited", "chrono_sndbuf_limited")
 
 
@@ -79,6 +82,8 @@ class Accounts:
             entry = table.Leaf()
             entry.start_ns = start_ns + flow["start_ns"]
             entry.end_ns = entry.start_ns + flow["duration_ns"]
+            entry.measured_start_ns = start_ns + flow["measured"]["start_ns"]
+            entry.measured_end_ns = start_ns + flow["measured"]["end_ns"]
             entry.flow = number
             entry.is_reverse = flow["initiator"] == "destination"
             if flow["arrivals"] is None:
@@ -118,10 +123,14 @@ class Accounts:
             result["names"]["flow"] = names
         accounts: list[FlowAccounts] = []
         last = bytearray()
-        for number in range(len(self._job["flows"])):
+        for number, flow in enumerate(self._job["flows"]):
             sides = [self._side(number, side) for side in range(len(_SIDES))]
             accounts.append(
-                {"sides": {name: self._account(side) for name, side in zip(_SIDES, sides, strict=True)}, "sockets": []}
+                {
+                    "sides": {name: self._account(flow, side) for name, side in zip(_SIDES, sides, strict=True)},
+                    "datagrams": self._datagrams(number) if flow["protocol"] == "udp" else None,
+                    "sockets": [],
+                }
             )
             for side_number, side in enumerate(sides):
                 last += self._last_bin(number, side_number, side)
@@ -144,18 +153,27 @@ class Accounts:
                 table[key] = ctypes.c_uint32(int(self._network.has_netem(port)))
 
     def _clear(self) -> None:
-        table = self._programs.table("accounts_sides")
-        empty = table.Leaf()
-        for number in range(len(self._job["flows"]) * len(_SIDES)):
-            table[ctypes.c_int(number)] = empty
+        flows = len(self._job["flows"])
+        for name, entries in (("accounts_sides", flows * len(_SIDES)), ("datagrams_streams", flows)):
+            table = self._programs.table(name)
+            empty = table.Leaf()
+            for number in range(entries):
+                table[ctypes.c_int(number)] = empty
 
     def _side(self, flow: int, side: int) -> Any:
         return self._programs.table("accounts_sides")[ctypes.c_int(flow * len(_SIDES) + side)]
 
-    def _account(self, side: Any) -> Account:
+    def _datagrams(self, flow: int) -> DatagramCounts:
+        stream = self._programs.table("datagrams_streams")[ctypes.c_int(flow)]
+        counts: Any = {name: int(getattr(stream, name)) for name in _DATAGRAMS}
+        return counts  # type: ignore[no-any-return]
+
+    def _account(self, flow: Flow, side: Any) -> Account:
         return {
             "all": self._total(side.all),
             "declared": self._total(side.declared),
+            # The programs do not count the same twice.
+            "measured": self._total(side.measured if is_cut(flow) else side.declared),
             "frame_bytes": int(side.frame_bytes),
         }
 

@@ -13,7 +13,8 @@ from lab.agent.process import kill
 from lab.agent.topology.network import Network
 from lab.agent.traffic.sockdiag import SocketDiagnostics
 from lab.agent.traffic.transfer import TransferError
-from lab.job.protocol import Flow, FlowAccounts, FlowResult
+from lab.job.accounts import FlowAccounts
+from lab.job.protocol import Flow, FlowResult
 
 _LISTEN_DEADLINE_S = 10.0
 

@@ -15,7 +15,8 @@ from lab.agent.traffic.iperf3 import Iperf3Flow
 from lab.agent.traffic.lead import lead_ns
 from lab.agent.traffic.short_flows import ShortFlows, completions_result
 from lab.agent.traffic.transfer import Transfer
-from lab.job.protocol import CollectorResult, FlowAccounts, FlowResult, Job
+from lab.job.accounts import FlowAccounts
+from lab.job.protocol import CollectorResult, FlowResult, Job
 
 _OVERTIME_NS = 1_000_000_000
 """Time after a flow's declared end, in nanoseconds, after which it is ended.  Its figures do not include this time."""

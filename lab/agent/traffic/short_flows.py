@@ -15,7 +15,8 @@ from lab.agent.process import is_ready, kill, last_line, start_module, tell
 from lab.agent.topology.network import Network
 from lab.agent.traffic.short_flow_ends import RECEIVED, SENT
 from lab.agent.traffic.transfer import TransferError
-from lab.job.protocol import CollectorResult, Flow, FlowAccounts, FlowResult
+from lab.job.accounts import FlowAccounts
+from lab.job.protocol import CollectorResult, Flow, FlowResult
 
 COLLECTOR = "completions"
 """The name under which the rows of all short flows are in the record's ``collectors``."""

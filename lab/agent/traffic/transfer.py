@@ -5,7 +5,8 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from lab.job.protocol import Flow, FlowAccounts, FlowResult
+from lab.job.accounts import FlowAccounts
+from lab.job.protocol import Flow, FlowResult
 
 
 class TransferError(Exception):

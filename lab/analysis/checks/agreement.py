@@ -57,7 +57,7 @@ def read_by_iperf3(flow: MeasuredFlow, mss: int) -> Agreement | None:
     said = iperf.read_bytes(flow.server)
     if said is None:
         return None
-    received = flow.received.bytes
+    received = flow.received().bytes
     unacked = flow.result["tcp_info"].get("unacked", 0) * mss
     return Agreement("bytes read", said, received, 0.01 * received + 2 * iperf.block_bytes(flow.client) + unacked)
 

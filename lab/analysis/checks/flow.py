@@ -15,6 +15,8 @@ from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 
 MIN_ROUND_TRIPS = 100
 """A flow that lasts for fewer base RTTs than this gets a warning."""
+MIN_MEASURED_ROUND_TRIPS = 10
+"""A measured window of fewer base RTTs than this gets a warning: one cycle of BBR's ProbeBW takes eight."""
 
 
 def flow_checks(trial: MeasuredTrial) -> list[Check]:
@@ -25,6 +27,7 @@ def flow_checks(trial: MeasuredTrial) -> list[Check]:
         short_flows(trial),
         flow_duration(trial),
         long_enough(trial),
+        measured_window(trial),
         receive_window(trial),
         send_buffer(trial),
         instruments(trial),
@@ -64,7 +67,7 @@ def iperf_finished(trial: MeasuredTrial) -> Check:
         if status or failure:
             reason = f"exit status {status}, {failure or 'no message'}"
             findings.append(Finding("invalid", "exit status 0", f"{flow.name}: {reason}"))
-        elif flow.received.bytes == 0:
+        elif flow.received().bytes == 0:
             findings.append(Finding("invalid", "data received", f"{flow.name}: no data received"))
         else:
             findings.append(Finding("ok", "exit status 0", "exit status 0"))
@@ -140,7 +143,7 @@ def _amount(flow: MeasuredFlow, limit_bytes: int) -> Finding:
 
     iperf3 writes whole blocks, so the last block may exceed the amount; up to two blocks more are accepted.
     """
-    done = flow.received.bytes
+    done = flow.received().bytes
     verdict: Verdict = "ok" if limit_bytes <= done <= limit_bytes + 2 * iperf.block_bytes(flow.client) else "invalid"
     return Finding(verdict, f"{limit_bytes} B", f"{done} B" if verdict == "ok" else f"{flow.name}: {done} B")
 
@@ -160,6 +163,37 @@ def long_enough(trial: MeasuredTrial) -> Check:
         findings,
         threshold=f"warn: the flow lasts for fewer than {MIN_ROUND_TRIPS} base RTTs",
         meaning="Slow start is a large part of a short flow, and the algorithms do not reach their steady state in it.",
+    )
+
+
+def measured_window(trial: MeasuredTrial) -> Check:
+    """Check that there is something to measure in each measured window that is only a part of its flow's time.
+
+    A flow with an amount of data may have ended before the window, and none of the short flows may start in it.
+    """
+    findings = []
+    for flow in trial.flows:
+        if not (flow.is_cut and flow.is_measured):
+            continue
+        start_ns, end_ns = flow.window["start_ns"], flow.window["end_ns"]
+        asked = f"data from {start_ns / 1e9:g} s to {end_ns / 1e9:g} s"
+        trips = (end_ns - start_ns) / 1000 / flow.base_rtt_us if flow.base_rtt_us else float("inf")
+        if flow.received("measured").bytes == 0:
+            is_starved = flow.is_iperf and flow.asked["limit_bytes"] is None
+            findings.append(Finding("warn" if is_starved else "invalid", asked, f"{flow.name}: no data"))
+        elif flow.is_bulk and trips < MIN_MEASURED_ROUND_TRIPS:
+            expected = f"a window of {MIN_MEASURED_ROUND_TRIPS} round trips or more"
+            findings.append(Finding("warn", expected, f"{flow.name}: {math.floor(trips)} round trips"))
+        else:
+            findings.append(Finding("ok", asked, "data in the window"))
+    return combine(
+        "measured-window",
+        "Measured window contains data",
+        findings,
+        threshold="invalid: a flow with an amount of data sent nothing within its window, or no short flow started in "
+        f"it; warn: nothing arrived of another flow, or the window has fewer than {MIN_MEASURED_ROUND_TRIPS} base RTTs",
+        meaning="Figures of a window in which a flow had nothing to send mean nothing, and those of a few round trips "
+        "depend on which ones they are.",
     )
 
 

@@ -116,7 +116,7 @@ def achieved_rate(trial: MeasuredTrial) -> Check:
 
 def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Finding:
     """Compare the rate limit of a hop with the rate that it must at least have carried."""
-    transfers = [flow.received for flow in flows]
+    transfers = [flow.received() for flow in flows]
     starts = [_first_arrival_s(flow) for flow in flows]
     ends = [start + transfer.seconds for start, transfer in zip(starts, transfers, strict=True)]
     span = max(ends) - min(starts)

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from lab.experiment.check.hosts import host_problems
 from lab.experiment.check.links import links_problems
+from lab.experiment.check.measure import measure_problems
 from lab.experiment.check.problems import Problem, nearest
 from lab.experiment.check.topology import topology_problems
 from lab.experiment.resolve.graph import Graph, graph_of
@@ -57,7 +58,7 @@ def check(experiment: Experiment) -> list[Problem]:
         *_probes(experiment, graph),
     ]
     if not found:
-        found += _paths(experiment, graph)
+        found += [*_paths(experiment, graph), *measure_problems(experiment)]
     found += [*links_problems(experiment, graph), *_collect(experiment, graph)]
     if not found:
         found += _memory(experiment)

@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from lab.experiment.resolve.graph import graph_of
 from lab.experiment.resolve.hosts import with_settings
+from lab.experiment.resolve.measure import measured
 from lab.experiment.resolve.memory import socket_buffer_bytes
 from lab.experiment.resolve.traffic import Connection, connections
 from lab.experiment.resolve.wires import derive, links
@@ -66,6 +67,7 @@ def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
     for index, connection in enumerate(connections(experiment.flows, experiment.duration)):
         flow = connection.flow
         jitter_ns = (derive(64, "start", seed, connection.name) * experiment.start_jitter) >> 64
+        start_ns = connection.start_ns + jitter_ns
         flows.append(
             protocol.Flow(
                 name=connection.name,
@@ -76,7 +78,7 @@ def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
                 protocol=flow.protocol,
                 congestion_control=flow.cc if flow.protocol == "tcp" else flow.protocol,
                 port=FIRST_PORT + index,
-                start_ns=connection.start_ns + jitter_ns,
+                start_ns=start_ns,
                 # The jitter shifts the flow as a whole, so that it lasts equally long in all repetitions.
                 duration_ns=connection.duration_ns,
                 limit_bytes=_amount(connection, seed),
@@ -85,6 +87,7 @@ def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
                 mss_bytes=flow.mss,
                 pacing_bps=flow.pacing,
                 arrivals=_arrivals(connection, seed, jitter_ns),
+                measured=measured(experiment, flow, start_ns, start_ns + connection.duration_ns),
             )
         )
     return flows
@@ -130,18 +133,22 @@ def _uniform(*of: str | int) -> float:
 
 
 def _probes(experiment: Experiment) -> list[protocol.Probe]:
-    return [
-        protocol.Probe(
-            name=name,
-            kind=probe.kind,
-            source=probe.source,
-            destination=probe.destination,
-            port=0 if probe.kind == "ping" else FIRST_PROBE_PORT + number,
-            interval_ns=probe.interval,
-            start_ns=probe.start,
-            duration_ns=experiment.duration - probe.start if probe.duration is None else probe.duration,
-            request_bytes=probe.request,
-            response_bytes=probe.response,
+    probes = []
+    for number, (name, probe) in enumerate(experiment.probes.items()):
+        duration_ns = experiment.duration - probe.start if probe.duration is None else probe.duration
+        probes.append(
+            protocol.Probe(
+                name=name,
+                kind=probe.kind,
+                source=probe.source,
+                destination=probe.destination,
+                port=0 if probe.kind == "ping" else FIRST_PROBE_PORT + number,
+                interval_ns=probe.interval,
+                start_ns=probe.start,
+                duration_ns=duration_ns,
+                request_bytes=probe.request,
+                response_bytes=probe.response,
+                measured=measured(experiment, probe, probe.start, probe.start + duration_ns),
+            )
         )
-        for number, (name, probe) in enumerate(experiment.probes.items())
-    ]
+    return probes

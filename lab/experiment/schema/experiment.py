@@ -23,6 +23,7 @@ from lab.experiment.schema.topologies import Topology
 from lab.experiment.schema.types import (
     CongestionControl,
     DurationNs,
+    EndNs,
     FlowName,
     ModuleParameter,
     Name,
@@ -37,7 +38,23 @@ from lab.experiment.schema.types import (
 )
 from lab.job import kernels
 
-__all__ = ["Arrivals", "Calibration", "Experiment", "Flow", "HostQueue", "HostSettings", "LatencyProbe"]
+__all__ = ["Arrivals", "Calibration", "Experiment", "Flow", "HostQueue", "HostSettings", "LatencyProbe", "Measure"]
+
+
+class Measure(Model):
+    """The measured window: the part of a trial over which figures are averaged, such as all but a warm-up."""
+
+    start: DurationNs = Field(
+        default=0,
+        alias="from",
+        description="Start of the window, measured from the start of traffic, whenever the flow starts.",
+        json_schema_extra=NO_TIME,
+    )
+    end: EndNs = Field(
+        default="end",
+        alias="to",
+        description="End of the window, measured from the start of traffic. end: the end of each flow.",
+    )
 
 
 class Arrivals(Model):
@@ -137,6 +154,11 @@ class Flow(Model):
         description="For on-off traffic: how long the flow pauses after each time it sends. Default: it does not "
         "pause.",
     )
+    measure: Measure | None = Field(
+        default=None,
+        description="The measured window of this flow, which replaces the experiment's 'measure' as a whole. Default: "
+        "that of the experiment.",
+    )
 
 
 class LatencyProbe(Model):
@@ -169,6 +191,11 @@ class LatencyProbe(Model):
     )
     duration: PositiveDurationNs | None = Field(
         default=None, description="How long the probe sends requests. Default: until the end of the experiment."
+    )
+    measure: Measure | None = Field(
+        default=None,
+        description="The measured window of this probe, which replaces the experiment's 'measure' as a whole. Default: "
+        "that of the experiment.",
     )
 
 
@@ -227,6 +254,12 @@ class Experiment(Model):
         "the flows run.",
     )
     duration: PositiveDurationNs = Field(description="How long traffic lasts in each trial, in virtual time.")
+    measure: Measure | None = Field(
+        default=None,
+        description="The measured window: the part of each trial that figures and tables average, such as all but a "
+        "warm-up. Figures over time still show the whole trial. Default: the whole time of each flow.",
+        examples=[{"from": "5s", "to": "end"}],
+    )
     engine: Literal["vm", "uml", "native"] = Field(
         default="vm",
         description="Where trials run. vm: in virtual machines, in virtual time; uml: in User-mode Linux, in virtual "

@@ -20,6 +20,7 @@ __all__ = [
     "PATTERN_MEANINGS",
     "CongestionControl",
     "DurationNs",
+    "EndNs",
     "FlowName",
     "LossProbability",
     "ModuleParameter",
@@ -87,13 +88,18 @@ def _positive_probability(value: object) -> float:
     return probability
 
 
-def _socket_buffer(value: object) -> int | Literal["auto"]:
-    if value == "auto":
-        return "auto"
-    try:
-        return _ranged(units.parse_size, units.format_size, 4096, _MAX_SIZE_BYTES, "a size")(value)
-    except ValueError as error:
-        raise ValueError(f"{error}, or 'auto'") from None
+def _or_word(word: str, parse: Callable[[object], int]) -> Callable[[object], int | str]:
+    """Return a parser that accepts *word* as well."""
+
+    def check(value: object) -> int | str:
+        if value == word:
+            return word
+        try:
+            return parse(value)
+        except ValueError as error:
+            raise ValueError(f"{error}, or '{word}'") from None
+
+    return check
 
 
 def _tc_value(value: object) -> bool | int | str:
@@ -140,6 +146,15 @@ PositiveDurationNs = Annotated[
 ]
 """A duration in nanoseconds, greater than 0."""
 
+EndNs = Annotated[
+    int | Literal["end"],
+    PlainValidator(
+        _or_word("end", _ranged(units.parse_duration, units.format_duration, 1, _MAX_DURATION_NS, "a time"))
+    ),
+    WithJsonSchema({"anyOf": [{"const": "end"}, _json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)]}),
+]
+"""A time in nanoseconds, greater than 0, or ``end``."""
+
 LossProbability = Annotated[
     float,
     PlainValidator(_loss),
@@ -182,7 +197,9 @@ SizeBytes = Annotated[
 """A size in bytes, greater than 0."""
 
 SocketBuffer = Annotated[
-    int | Literal["auto"], PlainValidator(_socket_buffer), WithJsonSchema({"anyOf": [{"const": "auto"}, _SIZE_JSON]})
+    int | Literal["auto"],
+    PlainValidator(_or_word("auto", _ranged(units.parse_size, units.format_size, 4096, _MAX_SIZE_BYTES, "a size"))),
+    WithJsonSchema({"anyOf": [{"const": "auto"}, _SIZE_JSON]}),
 ]
 """A size in bytes, or ``auto``."""
 

@@ -15,6 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
 from lab.evaluation.axes import Quantity, RunAxis
+from lab.report import windows
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.settings import styled
 from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns
@@ -43,7 +44,7 @@ def comparison_figures(report: Report) -> list[Drawn]:
 
 def goodput_mbps(row: FlowMetrics) -> float | None:
     """Return the goodput of a flow in Mbit/s."""
-    return row.goodput_bps / 1e6
+    return None if row.goodput_bps is None else row.goodput_bps / 1e6
 
 
 def queueing_ms(row: FlowMetrics) -> float | None:
@@ -75,7 +76,7 @@ def _against(report: Report, axis: RunAxis, quantity: Quantity) -> Drawn:
     _series_legend(figure, report, ceiling=True)
     caption = (
         f"Goodput against {quantity.label[0].lower()}{quantity.label[1:]}. Large markers: means, connected by lines. "
-        f"{SPREAD} Dashed grey: link capacity (payload), the link's rate minus all headers."
+        f"{SPREAD} Dashed grey: link capacity (payload), the link's rate minus all headers.{windows.of_values(report)}"
     )
     return Drawn(f"goodput-vs-{quantity.name}", figure, caption)
 
@@ -226,7 +227,8 @@ def _by_cell(report: Report) -> Drawn:
     axes.set_xlim(left=0)
     axes.grid(axis="y", visible=False)
     axes.set_xlabel("Goodput (Mbit/s)")
-    return Drawn("goodput-by-cell", figure, f"Goodput by cell. Large markers: means. {SPREAD}")
+    caption = f"Goodput by cell. Large markers: means. {SPREAD}{windows.of_values(report)}"
+    return Drawn("goodput-by-cell", figure, caption)
 
 
 # --- the power plot ----------------------------------------------------------------------------------------
@@ -261,6 +263,7 @@ def _power(report: Report) -> Drawn | None:
     caption = (
         "Goodput against mean queueing delay (smoothed RTT minus base RTT); the upper right corner is best. Large "
         "markers: means; small markers: single repetitions. Dashed grey: link capacity (payload)."
+        f"{windows.of_values(report)}"
     )
     return Drawn("goodput-vs-delay", figure, caption)
 

@@ -27,7 +27,7 @@ from lab.report.figures.drawn import Drawn
 from lab.report.figures.settings import styled
 from lab.report.figures.style import cycle
 from lab.report.model import Report
-from lab.report.tables.completions import groups_of, milliseconds, of_cell
+from lab.report.tables.completions import groups_of, milliseconds, of_cell, started_when
 
 SIZE_BINS = 8
 """Number of bins into which flows are grouped by size."""
@@ -47,7 +47,8 @@ def completion_figures(report: Report) -> Iterator[Drawn]:
     if not groups:
         return
     shown = list(cells.items())[:MAX_CELLS]
-    more = f" The table lists {len(cells) - len(shown)} more cells." if len(cells) > len(shown) else ""
+    more = started_when(report)
+    more += f" The table lists {len(cells) - len(shown)} more cells." if len(cells) > len(shown) else ""
     flows = {group: [(", ".join(where), of_cell(trials, group)) for where, trials in shown] for group in groups}
     panels = [Panel(group, [(label, milliseconds(cell)) for label, cell in lines]) for group, lines in flows.items()]
     with styled():

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,6 +15,7 @@ from lab.analysis.events import Span
 from lab.evaluation.collected import inside
 from lab.report.figures.style import INK
 from lab.report.model import Report, Row
+from lab.report.windows import unmeasured
 
 
 @dataclass(frozen=True)
@@ -80,6 +82,29 @@ def draw_bands(axes: Axes, row: Row) -> set[str]:
     for span in shown:
         axes.axvspan(span.start, span.end, color=BANDS[span.name], linewidth=0, zorder=0)
     return {span.name for span in shown}
+
+
+UNMEASURED = "#efefef"
+"""Colour of the parts of the time axis that are not in the measured window."""
+
+
+def shade_unmeasured(axes: Axes, rows: Sequence[Row], end_s: float) -> None:
+    """Shade the parts of the time axis, which ends at *end_s*, in which no flow of *rows* is measured."""
+    for start, end in unmeasured(rows, end_s):
+        axes.axvspan(start, end, color=UNMEASURED, linewidth=0, zorder=-1)
+
+
+def unmeasured_handles(panels: Iterable[Sequence[Row]]) -> list[Patch]:
+    """Return the legend entry for what :func:`shade_unmeasured` shades in *panels*; none if that is nothing."""
+    is_shaded = any(unmeasured(rows, 0.0) for rows in panels)
+    return [Patch(color=UNMEASURED, label="not measured")] if is_shaded else []
+
+
+def unmeasured_caption(panels: Iterable[Sequence[Row]]) -> str:
+    """Return a sentence, with a space before it, about what is shaded in *panels*; empty if nothing is."""
+    if not unmeasured_handles(panels):
+        return ""
+    return " Light grey background: outside of the measured window."
 
 
 def band_handles(names: set[str]) -> list[Patch]:

@@ -38,6 +38,9 @@ from lab.report.figures.drawn import (
     draw_bands,
     last_moment,
     mark,
+    shade_unmeasured,
+    unmeasured_caption,
+    unmeasured_handles,
 )
 from lab.report.figures.settings import styled
 from lab.report.figures.style import GREY, INK, PAGE_INCHES
@@ -142,6 +145,8 @@ def _figure(report: Report, rows: Sequence[Row]) -> Figure:
             _draw_strip(panels[1], row, strip, end_s, labels=column == 0)
         if queue is not None:
             _draw_queue(panels[-1], row, queue, end_s, labels=column == len(rows) - 1)
+        for axes in panels:
+            shade_unmeasured(axes, [row], end_s)
         _finish(panels, end_s, first=column == 0, queue=any(queues))
         title = ", ".join(filter(None, (row.series.label, report.facet_title(row.facet))))
         panels[0].set_title(title, loc="left")
@@ -315,7 +320,8 @@ def _handles(rows: Sequence[Row], queues: Sequence[QueueOccupancy | None]) -> li
             handles.append(Line2D([], [], color=INK, linestyle="none", label=DROPS[cause], **style))
     if any(queue is not None and queue.limit_packets for queue in queues):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="queue limit"))
-    return [*handles, *band_handles({span.name for algorithm in algorithms for span in algorithm.modes})]
+    handles += band_handles({span.name for algorithm in algorithms for span in algorithm.modes})
+    return handles + unmeasured_handles([row] for row in rows)
 
 
 def _caption(rows: Sequence[Row], left_out: int) -> str:
@@ -333,7 +339,9 @@ def _caption(rows: Sequence[Row], left_out: int) -> str:
             "Bottom: the bottleneck queue in the direction of the data, with the packets of all flows. The scale at "
             "the right, for links with a constant rate, is the time to send as many full-sized packets."
         )
-    parts.append(f"Markers on the curves: at most {MARK_BINS} of each kind.")
+    parts.append(
+        f"Markers on the curves: at most {MARK_BINS} of each kind.{unmeasured_caption([[row] for row in rows])}"
+    )
     if left_out > 0:
         parts.append(f"{left_out} more figures of this kind are left out.")
     return " ".join(parts)

@@ -10,7 +10,7 @@ from lab.report.figures.distributions import MAX_CELLS, MAX_PANELS, Panel, distr
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.settings import styled
 from lab.report.model import Report
-from lab.report.tables.latency import LATENCY, of_cell
+from lab.report.tables.latency import LATENCY, of_cell, sent_when
 
 
 def latency_figures(report: Report) -> Iterator[Drawn]:
@@ -30,6 +30,7 @@ def latency_figures(report: Report) -> Iterator[Drawn]:
         "Distribution of the latency that probes measured while the flows ran: the share of requests whose answer took "
         "at most that long, over all repetitions. If some requests were never answered, the curve does not reach 1."
     )
+    caption += sent_when(report)
     if len(cells) > len(shown):
         caption += f" The table lists {len(cells) - len(shown)} more cells."
     yield Drawn("latency", figure, caption)

@@ -30,6 +30,9 @@ from lab.report.figures.drawn import (
     draw_bands,
     last_moment,
     mark,
+    shade_unmeasured,
+    unmeasured_caption,
+    unmeasured_handles,
 )
 from lab.report.figures.settings import styled
 from lab.report.figures.style import GREY, PAGE_INCHES, Look, legend_columns
@@ -72,7 +75,7 @@ def time_figures(report: Report) -> Iterator[Drawn]:
             number = f"-{first // MAX_PANELS + 1}" if len(panels) > MAX_PANELS else ""
             with styled():
                 figure = _figure(report, kind, part)
-            yield Drawn(f"{kind}{number}", figure, _caption(report, kind))
+            yield Drawn(f"{kind}{number}", figure, _caption(report, kind, part))
 
 
 @dataclass(frozen=True)
@@ -119,6 +122,7 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
                 _draw_marks(axes, row, end_s)
                 draw_bands(axes, row)
         _reference(axes, kind, rows)
+        shade_unmeasured(axes, rows, end_s)
         title = facet.title
         if rows and all(row.verdict == "invalid" for row in rows):
             title += "  (invalid)"
@@ -277,6 +281,7 @@ def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> 
         )
     if kind == "goodput" and any(_estimated(row) for row in rows):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=ESTIMATE, label="BBR's bandwidth estimate"))
+    handles += unmeasured_handles(facet.rows for facet in facets)
     columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth(), 6)
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.2, columnspacing=1.4)
 
@@ -295,7 +300,7 @@ def _modes(row: Row) -> tuple[Span, ...]:
     return inside(_trial(row), flows[0].flow).modes if len(flows) == 1 else ()
 
 
-def _caption(report: Report, kind: Kind) -> str:
+def _caption(report: Report, kind: Kind, panels: list[Panel]) -> str:
     what = {
         "cwnd": "Congestion window over time, read from the kernel at each ACK; it stays as it is between two ACKs. "
         "Dotted: slow-start threshold (ssthresh), while it is finite, for algorithms that use it. Each panel has its "
@@ -306,7 +311,7 @@ def _caption(report: Report, kind: Kind) -> str:
         "goodput": f"Goodput over time: payload that arrived at the receiver, in bins of {_bin_seconds(report)} s. "
         "Dashed grey: link capacity (payload), the link's rate minus all headers."
         f"{_estimate_caption(report)}",
-    }[kind]
+    }[kind] + unmeasured_caption(panel.rows for panel in panels)
     most = max((len(row.used) for row in report.rows), default=1)
     if most == 1:
         return what

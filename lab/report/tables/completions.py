@@ -13,9 +13,11 @@ from numpy.typing import NDArray
 from lab.analysis.completions import Completions
 from lab.analysis.statistics import spread
 from lab.evaluation.trial import COMPLETIONS, completions_of
+from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
+from lab.report.windows import short_flows_text
 from lab.store.trial import TrialResult
 
 
@@ -76,14 +78,26 @@ def groups_of(trial: TrialResult) -> list[str]:
 
 
 def of_cell(trials: Sequence[TrialResult], group: str) -> Completions:
-    """Return the short flows of *group* in all trials of a cell."""
-    parts = [completions_of(trial, group) for trial in trials]
+    """Return the short flows of *group* that started within the measured window, in all trials of a cell."""
+    parts = [_measured(trial, group) for trial in trials]
     return Completions(
         began_ns=np.concatenate([part.began_ns for part in parts]),
         fct_ns=np.concatenate([part.fct_ns for part in parts]),
         bytes=np.concatenate([part.bytes for part in parts]),
         retransmissions=np.concatenate([part.retransmissions for part in parts]),
     )
+
+
+def _measured(trial: TrialResult, group: str) -> Completions:
+    (asked,) = (flow for flow in trial.job["flows"] if flow["name"] == group)
+    flows = completions_of(trial, group)
+    return flows.started_in(asked["measured"]) if is_cut(asked) else flows
+
+
+def started_when(report: Report) -> str:
+    """Return a sentence, with a space before it, that says which flows are left out; empty if all are there."""
+    windows = short_flows_text(report)
+    return f" Only flows that started within the measured window ({windows}) are included." if windows else ""
 
 
 def milliseconds(flows: Completions) -> NDArray[np.float64]:
@@ -99,7 +113,8 @@ def completion_tables(report: Report) -> Iterator[EventTable]:
             "completions",
             "Flow completion times",
             "Completion times of short flows, over all trials of a cell. A flow's time runs from the request for its "
-            "connection until the receiver has the last byte; unfinished flows are left out of the times.",
+            "connection until the receiver has the last byte; unfinished flows are left out of the times."
+            f"{started_when(report)}",
             axes_of_cells(report),
             lines,
             [

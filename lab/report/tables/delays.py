@@ -16,9 +16,11 @@ from lab.analysis.backlog import queueing_delay
 from lab.analysis.events import bucket_quantile
 from lab.evaluation.collected import bottleneck_place, recorded
 from lab.evaluation.on_the_way import BACKLOG, Place, dropped_by_tc, marked_by_tc, queues_of
+from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
+from lab.report.windows import measured_by_any, queues_text
 from lab.store.trial import TrialResult
 
 SOJOURN_QUANTILES = (0.5, 0.95, 0.99)
@@ -112,12 +114,19 @@ def stack_lines(report: Report) -> list[StackLine]:
 
 
 def sojourn_ms(trial: TrialResult, node: str, interface: str) -> NDArray[np.float64]:
-    """Return the time that each packet spent in an interface's queue, in milliseconds; empty if it was not recorded."""
+    """Return the time that each packet spent in an interface's queue, in milliseconds; empty if it was not recorded.
+
+    If a flow has a measured window, only packets that left the queue within the windows are included.
+    """
     if not recorded(trial, "queue"):
         return np.zeros(0)
-    table = trial.collected("queue", ["node", "interface", "kind", "sojourn_ns"])
+    table = trial.collected("queue", ["time_ns", "node", "interface", "kind", "sojourn_ns"])
     at_interface = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
     left = pc.and_(at_interface, pc.equal(table.column("kind"), "dequeue"))
+    if any(map(is_cut, trial.job["flows"])):
+        start_ns, end_ns = measured_by_any(trial.job["flows"])
+        at = table.column("time_ns")
+        left = pc.and_(left, pc.and_(pc.greater_equal(at, start_ns), pc.less(at, end_ns)))
     nanoseconds = table.filter(left).column("sojourn_ns").drop_null().to_numpy()
     milliseconds: NDArray[np.float64] = nanoseconds / 1e6
     return milliseconds
@@ -137,8 +146,7 @@ def bucket_text(at_least_ns: int) -> str:
 def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
     lines: dict[Place, QueueLine] = {}
     flows = trial.job["flows"]
-    start_ns = min(flow["start_ns"] for flow in flows)
-    end_ns = max(flow["start_ns"] + flow["duration_ns"] for flow in flows)
+    start_ns, end_ns = measured_by_any(flows)
     dropped = dropped_by_tc(trial)
     for flow in flows:
         place = bottleneck_place(trial, flow)
@@ -182,7 +190,7 @@ def delay_tables(report: Report) -> Iterator[EventTable]:
         yield table(
             "queues",
             "Queue at the bottleneck",
-            _queue_note(queues),
+            _queue_note(queues, queues_text(report)),
             axes_of_cells(report),
             queues,
             [
@@ -229,11 +237,12 @@ def _has_sojourn(lines: Sequence[QueueLine]) -> bool:
     return any(line.packets for line in lines)
 
 
-def _queue_note(lines: Sequence[QueueLine]) -> str:
+def _queue_note(lines: Sequence[QueueLine], windows: str) -> str:
     note = (
-        "The queue in front of each flow's bottleneck link while flows ran, with the packets of all flows. Wait: the "
-        "time that packets spent in it, from its length over time (Little's law; p95 from bins of 10 ms). Dropped and "
-        "marked: as tc counts them."
+        "The queue in front of each flow's bottleneck link while flows were measured, with the packets of all flows. "
+        "Wait: the time that packets spent in it, from its length over time (Little's law; p95 from bins of 10 ms). "
+        "Dropped and marked: as tc counts them, in the whole trial."
     )
     sojourn = " Sojourn time: the time that each single packet spent in the queue."
-    return note + (sojourn if _has_sojourn(lines) else "")
+    covered = f" Measured window: {windows}, in which at least one flow is measured." if windows else ""
+    return note + (sojourn if _has_sojourn(lines) else "") + covered

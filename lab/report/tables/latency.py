@@ -12,9 +12,11 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.analysis.statistics import Spread, spread
+from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
+from lab.report.windows import probes_text
 from lab.store.trial import TrialResult
 
 LATENCY = "latency"
@@ -66,9 +68,18 @@ def latency_lines(report: Report) -> list[LatencyLine]:
 
 
 def round_trips_ms(trial: TrialResult, probe: str) -> NDArray[np.float64]:
-    """Return the round-trip time of each request of *probe* in milliseconds; 0 if no answer came."""
-    table = trial.collected(LATENCY, ["probe", "rtt_ns"])
+    """Return the round-trip time of each request of *probe* in its measured window, in milliseconds.
+
+    It is 0 if no answer came.
+    """
+    table = trial.collected(LATENCY, ["time_ns", "probe", "rtt_ns"])
     of_probe = table.filter(pc.equal(table.column("probe"), probe))
+    (asked,) = (found for found in trial.job["probes"] if found["name"] == probe)
+    if is_cut(asked):
+        sent_ns, window = of_probe.column("time_ns"), asked["measured"]
+        of_probe = of_probe.filter(
+            pc.and_(pc.greater_equal(sent_ns, window["start_ns"]), pc.less(sent_ns, window["end_ns"]))
+        )
     found: NDArray[np.float64] = of_probe.column("rtt_ns").to_numpy() / 1e6
     return found
 
@@ -78,6 +89,12 @@ def of_cell(trials: list[TrialResult], probe: str) -> NDArray[np.float64]:
     return np.concatenate([round_trips_ms(trial, probe) for trial in trials])
 
 
+def sent_when(report: Report) -> str:
+    """Return a sentence, with a space before it, that says which requests are left out; empty if all are there."""
+    windows = probes_text(report)
+    return f" Only requests that were sent within the measured window ({windows}) are included." if windows else ""
+
+
 def latency_tables(report: Report) -> Iterator[EventTable]:
     """Yield the table of what latency probes measured, if there were any."""
     if lines := latency_lines(report):
@@ -85,7 +102,7 @@ def latency_tables(report: Report) -> Iterator[EventTable]:
             "latency",
             "Latency of probes",
             "Round-trip times of the probes' requests, over all trials of a cell. Unanswered requests are left out of "
-            "the times.",
+            f"the times.{sent_when(report)}",
             axes_of_cells(report),
             lines,
             [

@@ -52,8 +52,8 @@ def loss_lines(report: Report) -> list[LossLine]:
                 lost[key] += loss.packets
             for flow in trial.record["flows"]:
                 sides = flow["accounts"]["sides"]
-                sent[groups[flow["name"]], "forward"] += sides["sent"]["declared"]["packets"]
-                sent[groups[flow["name"]], "backward"] += sides["sent_backward"]["declared"]["packets"]
+                sent[groups[flow["name"]], "forward"] += sides["sent"]["measured"]["packets"]
+                sent[groups[flow["name"]], "backward"] += sides["sent_backward"]["measured"]["packets"]
         ordered = sorted(lost.items(), key=lambda item: (item[0][:2], -item[1], item[0]))
         for (group, way, node, interface, cause), packets in ordered:
             found.append(LossLine(where, group, _WAYS[way], node, interface or "–", cause, packets, sent[group, way]))
@@ -69,7 +69,7 @@ def loss_tables(report: Report) -> Iterator[EventTable]:
         yield table(
             "losses",
             "Where flows lost packets",
-            "Packets of flows that the kernel dropped within the flows' declared time, over all trials of a cell. "
+            "Packets of flows that the kernel dropped within the flows' measured windows, over all trials of a cell. "
             "Share: of the packets that were sent in this direction.",
             axes_of_cells(report),
             lines,

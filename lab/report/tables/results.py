@@ -16,6 +16,7 @@ from lab.evaluation.repetition import Measure
 from lab.evaluation.trial import metric_rows, metric_schema
 from lab.report.model import Report, Row
 from lab.report.tables.events import event_tables
+from lab.report.windows import any_cut, row_text
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ class Column:
 
 
 COLUMNS = (
-    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: row.goodput_bps / 1e6, 3),
+    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3),
     Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3),
     Column("retransmits", "Retransmissions", "segments", lambda row: row.retransmits, 3, 0),
     Column("srtt_mean_ms", "Mean smoothed RTT", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
@@ -45,6 +46,8 @@ COLUMNS = (
     Column("fct_median_ms", "p50 completion time", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
     Column("fct_p95_ms", "p95 completion time", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
     Column("datagrams_lost", "Datagrams lost", "%", lambda row: _scaled(row.datagrams_lost_share, 100), 3),
+    Column("jitter_mean_us", "Mean jitter", "µs", lambda row: row.jitter_mean_us, 3, 1),
+    Column("reordered", "Datagrams reordered", "%", lambda row: _scaled(row.reordered_share, 100), 3),
     Column("jain_index", "Jain's fairness index", "", lambda row: row.jain_index, 3),
 )
 """The columns of the results table, in their order."""
@@ -60,6 +63,8 @@ class ResultLine:
     """Label of the series."""
     n: int
     """Number of repetitions that are averaged."""
+    measured: str
+    """The measured window; empty if all of the time of all flows of the report is measured."""
     cells: tuple[tuple[str, str], ...]
     """Mean and spread in each column."""
     verdict: str
@@ -74,12 +79,13 @@ def result_columns(report: Report) -> list[Column]:
 
 def result_lines(report: Report) -> list[ResultLine]:
     """Return the rows of the results table."""
-    columns = result_columns(report)
+    columns, has_cut = result_columns(report), any_cut(report)
     return [
         ResultLine(
             where=row.facet,
             label=row.series.label,
             n=len(row.used),
+            measured=row_text(row) if has_cut else "",
             cells=tuple(_cell(row.summary(column.measure), column) for column in columns),
             verdict=row.verdict,
             note=_note(row),
@@ -147,7 +153,7 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
         line: dict[str, Any] = dict(zip(axes, row.facet, strict=True))
         line |= {"kernel": row.series.kernel} if report.kernel_axis else {}
         line |= {"group": row.series.group, "congestion_control": row.series.algorithm, "n": len(row.used)}
-        line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict}
+        line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict, "measured": row_text(row)}
         for column in COLUMNS:
             summary = row.summary(column.measure)
             parts = asdict(summary) if summary else dict.fromkeys(("mean", "sd", "low", "high", "ci95"))
@@ -155,7 +161,8 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
         lines.append(line)
     measures = [f"{column.key}_{part}" for column in COLUMNS for part in ("mean", "sd", "ci95", "low", "high")]
     axes += ["kernel"] if report.kernel_axis else []
-    return [*axes, "group", "congestion_control", "n", "left_out", "missing", "verdict", *measures], lines
+    names = ["group", "congestion_control", "n", "left_out", "missing", "verdict", "measured"]
+    return [*axes, *names, *measures], lines
 
 
 def _trials(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
@@ -178,6 +185,10 @@ def _csv(names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return buffer.getvalue()
+
+
+def _mbps(value: float | None) -> float | None:
+    return None if value is None else value / 1e6
 
 
 def _scaled(value: float | None, factor: float) -> float | None:

@@ -55,6 +55,33 @@ def test_a_value_counts_for_the_time_before_its_row() -> None:
     assert weighted_mean(rows.srtt_us, holding_times(rows)) == pytest.approx(500.0)
 
 
+def test_a_cut_keeps_what_was_in_force_at_its_edges() -> None:
+    rows = trace(time_ns=[0, 10, 40, 50, 90], srtt_us=[100, 200, 600, 300, 400], snd_una=[0, 1, 2, 3, 4])
+    found = rows.cut(20, 70)
+    # From 20 to 40 it was 600, then 300 until 50, then 400.
+    assert found.time_ns.tolist() == [20, 40, 50, 70]
+    assert found.srtt_us.tolist() == [600, 600, 300, 400]
+    assert holding_times(found).tolist() == [0, 20, 10, 20]
+    assert weighted_mean(found.srtt_us, holding_times(found)) == pytest.approx((20 * 600 + 10 * 300 + 20 * 400) / 50)
+    # The ACKs of 40 and 50 moved snd_una from 2 to 4.
+    assert acked_bytes(found) == 2
+
+
+def test_a_cut_between_two_rows_keeps_their_value() -> None:
+    rows = trace(time_ns=[0, 10, 40], srtt_us=[100, 200, 600])
+    found = rows.cut(15, 25)
+    assert (found.time_ns.tolist(), found.srtt_us.tolist()) == ([15, 25], [600, 600])
+
+
+def test_a_cut_at_a_row_and_beyond_all_rows() -> None:
+    rows = trace(time_ns=[0, 10, 40], srtt_us=[100, 200, 600])
+    assert rows.cut(10, 40).time_ns.tolist() == [10, 40]
+    assert rows.cut(-5, 60).time_ns.tolist() == [0, 10, 40]
+    assert rows.cut(20, 60).time_ns.tolist() == [20, 40]
+    assert rows.cut(-5, 20).time_ns.tolist() == [0, 10, 20]
+    assert len(rows.cut(50, 60)) == len(rows.cut(60, 50)) == len(trace(time_ns=[]).cut(0, 9)) == 0
+
+
 def test_weighted_mean_without_weight() -> None:
     assert weighted_mean(np.array([1.0]), np.array([0])) is None
 
@@ -75,6 +102,13 @@ def test_ssthresh_is_told_from_three_quarters_of_the_window() -> None:
     # again (99 is 3/4 of 132).
     rows = trace(ssthresh=[INFINITE_SSTHRESH, 75, 76, 105, 98, 98, 99], snd_cwnd=[75, 75, 102, 140, 139, 98, 132])
     assert ssthresh(rows).tolist() == [INFINITE_SSTHRESH, 75, 75, 75, 98, 98, 98]
+
+
+def test_ssthresh_is_known_when_the_window_falls_and_the_report_does_not() -> None:
+    # From a real CUBIC trace: 4 is 3/4 of 6, but not of 5, and so it is the threshold.  An ECN mark then sets it to 3.
+    rows = trace(ssthresh=[2, 4, 4, 3, 3], snd_cwnd=[2, 6, 5, 4, 3])
+    assert ssthresh(rows).tolist() == [2, 2, 4, 3, 3]
+    assert reductions(rows).tolist() == [3]
 
 
 def test_ssthresh_of_nothing() -> None:

@@ -53,7 +53,7 @@ def test_nothing_arrived(trial: MeasuredTrial) -> None:
 
 
 def test_a_flow_with_an_amount_is_judged_by_it(trial: MeasuredTrial) -> None:
-    done = trial.flows[0].received.bytes
+    done = trial.flows[0].received().bytes
 
     def asked(limit: int) -> Plant:
         def plant(parts: Parts) -> None:
@@ -152,8 +152,41 @@ def test_udp_counts_with_its_own_headers(replayed: Replayed) -> None:
     wire = 0.0
     for flow in trial.flows:
         block = flow.client["start"]["test_start"]["blksize"]
-        wire += flow.received.bytes * (block + 42) / block
-    seconds = max(flow.received.seconds for flow in trial.flows)
+        wire += flow.received().bytes * (block + 42) / block
+    seconds = max(flow.received().seconds for flow in trial.flows)
     shown = f"{wire * 8 / seconds / 1e6:.2f} Mbit/s"
     assert shown in checks["achieved-rate"].found
     assert checks["receive-window"].found == "nothing to check"
+
+
+def test_a_window_without_data(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "measured", "single-r1")
+    assert {check.id: check.verdict for check in judge(trial)}["measured-window"] == "ok"
+    for limit, expected in ((None, "warn"), (10_000, "invalid")):
+
+        def plant(parts: Parts, limit: int | None = limit) -> None:
+            parts.job["flows"][0]["limit_bytes"] = limit
+            none = {"packets": 0, "bytes": 0, "again_bytes": 0, "first_ns": None, "last_ns": None}
+            parts.flow()["accounts"]["sides"]["arrived"]["measured"] |= none
+
+        assert complaints(trial, plant)["measured-window"] == expected
+
+
+def test_a_window_in_which_no_short_flow_starts(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "measured", "single-r1")
+
+    def plant(parts: Parts) -> None:
+        (web,) = (flow for flow in parts.job["flows"] if flow["name"] == "web")
+        web["measured"] = {"start_ns": 10**9, "end_ns": 10**9 + 1}
+
+    assert complaints(trial, plant) == {"measured-window": "invalid"}
+
+
+def test_a_window_of_a_few_round_trips(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "measured", "single-r1")
+
+    def plant(parts: Parts) -> None:
+        # The base RTT is 10 ms.
+        parts.job["flows"][0]["measured"] = {"start_ns": 10**9, "end_ns": 10**9 + 95_000_000}
+
+    assert complaints(trial, plant) == {"measured-window": "warn"}

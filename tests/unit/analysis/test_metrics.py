@@ -35,6 +35,7 @@ DECLARED: dict[str, tuple[set[int], set[float], set[int], set[float]]] = {
     "fairness": ({4_000_000}, {10_000, 20_000}, {40 * 1514}, {0}),
     "kernels": ({4_000_000}, {20_000}, {10_000}, {0.01}),
     "loss": ({4_000_000}, {20_000}, {20_000}, {0, 0.002, 0.02}),
+    "measured": ({4_000_000}, {10_000}, {20 * 1514}, {0.01}),
     "native": ({20_000_000}, {0}, {50 * 1514}, {0}),
     # A second at 4, one at 2, one at 4 Mbit/s.
     "schedule": ({3_333_333}, {20_000}, {16 * 1514}, {0}),
@@ -93,10 +94,18 @@ def test_what_is_declared(name: str, flows: Flows) -> None:
 def test_goodput(flows: Flows) -> None:
     for trial, asked, row in flows:
         expected = trial.goodput_bps(asked["name"])
+        if expected is None:
+            nothing = (row.goodput_bps, row.goodput_bytes, row.goodput_interval_s, row.sender_bps, row.share_of_link)
+            assert (*nothing, row.measured_from_s, row.measured_to_s, row.retransmits) == (None,) * 8
+            continue
+        start, end, _ = trial.window(asked["name"])
+        assert (row.measured_from_s, row.measured_to_s) == (start / 1e9, end / 1e9)
         assert row.goodput_bps == pytest.approx(expected)
         assert row.bottleneck_bps is not None
         assert row.share_of_link == pytest.approx(expected / row.bottleneck_bps)
         if asked["arrivals"]:
+            assert row.goodput_bytes is not None
+            assert row.goodput_interval_s is not None
             assert row.goodput_bytes * 8 / row.goodput_interval_s == pytest.approx(expected)
             assert row.sender_bps == row.goodput_bps
             continue
@@ -112,16 +121,28 @@ def test_what_was_sent_again_or_lost(flows: Flows) -> None:
         info = result_of(trial, asked)["tcp_info"]
         is_udp = asked["protocol"] == "udp"
         if asked["arrivals"]:
-            own = [one for one in trial.rows("completions") if one["group"] == asked["name"]]
+            own = trial.short(asked["name"])
             assert row.retransmits == sum(one["retransmissions"] for one in own)
-        elif not is_udp:
-            assert row.retransmits == info["total_retrans"]
-        assert (row.retransmits is None) == is_udp
+        elif not is_udp and row.measured_from_s is not None:
+            assert row.retransmits == trial.retransmits(asked["name"])
+        assert (row.retransmits is None) == (is_udp or row.measured_from_s is None)
         expected = info["total_retrans"] / info["data_segs_out"] if info else None
+        if info and not trial.window(asked["name"])[2]:
+            sent = trial.counted(asked["name"], "sent")
+            expected = sent["again_packets"] / sent["packets"] if sent["packets"] else None
         assert row.retransmitted_share == (pytest.approx(expected) if expected is not None else None)
         if is_udp:
             assert row.datagrams_lost_share == pytest.approx(trial.lost_share(asked["name"]))
+            counts = trial.datagrams(asked["name"])
+            assert row.jitter_mean_us == pytest.approx(counts["jitter_sum_ns"] / 1e3 / counts["arrived"])
+            assert row.jitter_last_us == counts["jitter_last_ns"] / 1e3
+            assert row.reordered_share == counts["reordered"] / counts["arrived"]
+            is_any = counts["extents"] > 0
+            assert row.reordering_extent_max == (counts["extent_max"] if is_any else None)
+            assert row.reordering_extent_mean == (counts["extent_sum"] / counts["extents"] if is_any else None)
         else:
+            nothing = (row.jitter_mean_us, row.jitter_last_us, row.reordered_share)
+            assert (*nothing, row.reordering_extent_mean, row.reordering_extent_max) == (None,) * 5
             assert row.datagrams_lost_share is None
 
 
@@ -131,11 +152,11 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
         base = trial.base_rtt_us(asked["name"])
         assert row.base_rtt_us == base
         assert row.min_rtt_us == result_of(trial, asked)["tcp_info"].get("min_rtt")
-        if not is_traced:
+        if not is_traced or row.measured_from_s is None:
             nothing = (row.srtt_mean_us, row.srtt_p95_us, row.srtt_max_us, row.cwnd_mean_segments)
             assert (*nothing, row.acked_bps, row.window_reductions) == (None,) * 6
             continue
-        rows = trial.sending(asked["name"])
+        rows = trial.measured_rows(asked["name"])
         srtt = weighted(rows, "srtt_us")
         assert row.srtt_mean_us == pytest.approx(mean(srtt))
         assert row.srtt_median_us == quantile(srtt, 0.5)
@@ -147,7 +168,7 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
 
 def test_packets_wait_as_long_as_the_queues_are(flows: Flows) -> None:
     for trial, asked, row in flows:
-        begin, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
+        begin, end = asked["measured"]["start_ns"], asked["measured"]["end_ns"]
         network = Network(nodes=trial.job["nodes"], links=trial.job["links"])
         expected = 0.0
         for hop in route(network, asked["source"], asked["destination"]):
@@ -173,12 +194,12 @@ def test_packets_wait_as_long_as_the_queues_are(flows: Flows) -> None:
 
 def test_drops_and_marks_of_a_flow_are_those_on_its_way(flows: Flows) -> None:
     for trial, asked, row in flows:
-        begin, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
+        begin, end = asked["measured"]["start_ns"], asked["measured"]["end_ns"]
         own = [one for one in trial.rows("losses") if one["flow"] == asked["name"] and begin <= one["t"] < end]
         assert row.dropped_packets == sum(
             one["packets"] for one in own if one["way"] == "forward" and one["interface"] is not None
         )
-        assert row.marked_packets == trial.counted(asked["name"], "arrived")["ce_packets"]
+        assert row.marked_packets == result_of(trial, asked)["accounts"]["sides"]["arrived"]["measured"]["ce_packets"]
 
 
 def test_the_window_was_reduced_where_the_kernel_says_that_it_was_in_trouble(flows: Flows) -> None:
@@ -188,7 +209,12 @@ def test_the_window_was_reduced_where_the_kernel_says_that_it_was_in_trouble(flo
         if row.congestion_control == "bbr":
             assert row.window_reductions is None
             continue
-        pairs = list(itertools.pairwise(trial.sending(asked["name"])))
+        start, end, is_whole = trial.window(asked["name"])
+        pairs = [
+            (before, after)
+            for before, after in itertools.pairwise(trial.sending(asked["name"]))
+            if is_whole or start <= before["t"] < end
+        ]
         entered = sum(
             before["ca_state"] == "Open"
             and after["ca_state"] in ("Recovery", "CWR")
@@ -219,7 +245,10 @@ def test_fairness_is_over_the_long_tcp_flows_that_share_a_bottleneck(flows: Flow
         if asked["name"] not in long or len(sharing) == 1:
             assert row.jain_index is None
             continue
-        rates = [trial.goodput_bps(one) for one in sharing]
+        if row.measured_from_s is None:
+            assert row.jain_index is None
+            continue
+        rates = [rate for one in sharing if (rate := trial.goodput_bps(one)) is not None]
         assert row.jain_index == pytest.approx(sum(rates) ** 2 / len(rates) / sum(rate**2 for rate in rates))
 
 
@@ -228,9 +257,7 @@ def test_completion_times(flows: Flows) -> None:
         if not asked["arrivals"]:
             assert (row.fct_median_us, row.fct_p95_us) == (None, None)
             continue
-        times = [
-            one["fct_ns"] for one in trial.rows("completions") if one["group"] == asked["name"] and one["fct_ns"] > 0
-        ]
+        times = [one["fct_ns"] for one in trial.short(asked["name"]) if one["fct_ns"] > 0]
         assert len(times) > 10
         assert row.fct_median_us == pytest.approx(rank(times, 0.5) / 1e3)
         assert row.fct_p95_us == pytest.approx(rank(times, 0.95) / 1e3)
@@ -257,9 +284,10 @@ def test_curves_hold_what_the_rows_say(name: str, replayed: Callable[[str], Run]
             times = {(row["t"] / 1e9, row["srtt_us"] / 1e3) for row in rows if row["srtt_us"]}
             assert {(x, y) for x, y in zip(*curves.srtt, strict=True)} <= times
             assert max(curves.srtt[1]) == max(value for _, value in times)
-            # The bins hold what arrived in the declared time, less what is beyond the last bin.
+            # The bins hold what arrived in the declared time, measured or not, less what is beyond the last bin.
             binned = sum(curves.goodput[1]) * 1e6 / 8 * curves.bin_s
             lost_at_end = math.ceil(curves.bin_s * 4e6 / 8) * 2
-            arrived = raw(name)[trial.id].counted(flow, "arrived")
+            result = next(one for one in raw(name)[trial.id].record["flows"] if one["name"] == flow)
+            arrived = result["accounts"]["sides"]["arrived"]["declared"]
             unique = arrived["bytes"] - arrived["again_bytes"]
             assert unique + 6000 >= binned >= unique - lost_at_end

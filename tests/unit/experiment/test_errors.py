@@ -87,7 +87,7 @@ EDITS: dict[str, Edit] = {
     # --- names
     "unknown_top": ("repeat: 3", "repetitions: 3", "19:1", ["unknown field 'repetitions'; did you mean 'repeat'? (fields: name, title,"]),
     "unknown_far": ("repeat: 3", "zebra: 3", "19:1", ["unknown field 'zebra' (fields: name, title,"]),
-    "unknown_in_flow": ("cc: cubic", "conjestion: cubic", "12:28", ["flows.bulk: unknown field 'conjestion'; did you mean 'cc'? (fields: from, to, protocol, cc, start, duration, count, every, direction, amount, arrivals, rate, pacing, message, mss, on, off)"]),
+    "unknown_in_flow": ("cc: cubic", "conjestion: cubic", "12:28", ["flows.bulk: unknown field 'conjestion'; did you mean 'cc'? (fields: from, to, protocol, cc, start, duration, count, every, direction, amount, arrivals, rate, pacing, message, mss, on, off, measure)"]),
     "unknown_in_link": ("rate: 20mbit", "rate: 20mbit\n    bandwith: 20mbit", "8:5", ["topology.bottleneck: unknown field 'bandwith'; did you mean 'rate'?"]),
     "collect_host": ("tcp_probe: {record: every_ack}", "life: {host: s9}", "22:16", ["collect.life.host: found 's9'; expected an address or a host (s1"]),
     "collect_address": ("tcp_probe: {record: every_ack}", "packets: {source: 10.0.0.300}", "22:21", ["collect.packets.source: found '10.0.0.300'; expected an address"]),

@@ -37,6 +37,17 @@ def test_short_and_udp_flows_settle_nothing() -> None:
     assert found(flows={"bulk": {"from": "s1", "to": "d1"}, "web": short, "voice": voice}) == []
 
 
+def test_flows_that_are_measured_together_need_no_note() -> None:
+    assert found(flows=ALIKE, measure={"from": "10s"}, start_jitter="500ms") == []
+    late = {"from": "s2", "to": "d2", "start": "30s"}
+    assert found(flows={"a": ALIKE["a"], "late": late}, measure={"from": "30s"}) == []
+    # Without a window, flows that start late are measured as they have always been.
+    assert found(flows={"a": ALIKE["a"], "late": late}) == []
+    # Flows of one direction each do not share a link.
+    back = {"from": "d2", "to": "s2", "start": "30s"}
+    assert found(flows={"a": ALIKE["a"], "late": back}, measure={"from": "10s"}) == []
+
+
 MIXED = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2", "cc": "bbr"}}
 ALIKE = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2"}}
 SINGLE = {"kind": "single-link", "link": {"rate": "20mbit", "delay": "10ms"}}
@@ -48,6 +59,15 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
     "unequal": (
         {"flows": ALIKE, "topology": {"access": {"delay": ["1ms", "40ms"]}}},
         "flows with different RTTs may take 200 s to reach stable shares",
+    ),
+    "windows": (
+        {"flows": {**ALIKE, "c": {"from": "s1", "to": "d1", "start": "30s"}}, "measure": {"from": "10s"}},
+        "flows that share a link are measured at different times, so that their shares of it cannot be compared; all "
+        "of them run from 30 s to 60 s",
+    ),
+    "other windows": (
+        {"flows": {**ALIKE, "c": {"from": "s1", "to": "d1", "measure": {"to": "5s"}}}, "measure": {"from": "10s"}},
+        "flows that share a link are measured at different times",
     ),
     "together": (
         {"flows": {"many": {"from": "s1", "to": "d1", "count": 9}}},

@@ -62,25 +62,32 @@ def measures(trial: RawTrial, flow: str) -> dict[str, float | None]:
     found: dict[str, float | None] = dict.fromkeys(
         ("srtt_mean_ms", "srtt_p95_ms", "queueing_mean_ms", "queueing_p95_ms", "fct_median_ms", "fct_p95_ms")
     )
-    found |= {"goodput_mbps": goodput / 1e6, "retransmits": None, "datagrams_lost": None, "jain_index": None}
+    found |= {"goodput_mbps": None, "retransmits": None, "datagrams_lost": None, "jain_index": None}
+    found |= {"jitter_mean_us": None, "reordered": None}
+    if goodput is None:
+        return found
+    found["goodput_mbps"] = goodput / 1e6
     if asked["arrivals"]:
-        own = [row for row in trial.rows("completions") if row["group"] == flow]
+        own = trial.short(flow)
         times = [row["fct_ns"] / 1e6 for row in own if row["fct_ns"]]
         found |= {"fct_median_ms": rank(times, 0.5), "fct_p95_ms": rank(times, 0.95)}
         found["retransmits"] = sum(row["retransmissions"] for row in own)
         return found
     if asked["protocol"] == "udp":
+        of_it = trial.datagrams(flow)
+        found["jitter_mean_us"] = of_it["jitter_sum_ns"] / of_it["arrived"] / 1e3
+        found["reordered"] = 100 * of_it["reordered"] / of_it["arrived"]
         return found | {"datagrams_lost": 100 * trial.lost_share(flow)}
-    found["retransmits"] = trial.tcp_info(flow)["total_retrans"]
+    found["retransmits"] = trial.retransmits(flow)
     if traced(trial, flow):
-        srtt, base = weighted(trial.sending(flow), "srtt_us"), trial.base_rtt_us(flow)
+        srtt, base = weighted(trial.measured_rows(flow), "srtt_us"), trial.base_rtt_us(flow)
         average, most = mean(srtt), quantile(srtt, 0.95)
         found |= {"srtt_mean_ms": average / 1e3, "srtt_p95_ms": most / 1e3}
         found |= {"queueing_mean_ms": (average - base) / 1e3, "queueing_p95_ms": (most - base) / 1e3}
     long = [one["name"] for one in trial.job["flows"] if one["protocol"] == "tcp" and not one["arrivals"]]
     sharing = [one for one in long if trial.bottleneck(one) == trial.bottleneck(flow)]
     if len(sharing) > 1:
-        rates = [trial.goodput_bps(one) for one in sharing]
+        rates = [rate for one in sharing if (rate := trial.goodput_bps(one)) is not None]
         found["jain_index"] = sum(rates) ** 2 / len(rates) / sum(rate**2 for rate in rates)
     return found
 

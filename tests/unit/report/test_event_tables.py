@@ -60,15 +60,19 @@ def test_there_is_a_table_for_each_collector_that_saw_anything(name: str, report
     assert {found.name for found in event_tables(reports(name))} == wanted
 
 
-def test_completions(reports: Reports, replayed: Replayed, raw: Raw) -> None:
-    found = table(reports("short_flows"), "completions")
+@pytest.mark.parametrize(("name", "groups"), [("short_flows", ("web", "rpc")), ("measured", ("web",))])
+def test_completions(name: str, groups: tuple[str, ...], reports: Reports, replayed: Replayed, raw: Raw) -> None:
+    found = table(reports(name), "completions")
+    assert ("(1 s to 3 s)" in found.note) == (name == "measured")
     rows = iter(found.rows)
-    for cell, trials in expected.by_cell(replayed("short_flows").path, raw("short_flows"), "completions"):
-        for group in ("web", "rpc"):
-            flows = [row for trial in trials for row in trial.rows("completions") if row["group"] == group]
+    for cell, trials in expected.by_cell(replayed(name).path, raw(name), "completions"):
+        for group in groups:
+            flows = [row for trial in trials for row in trial.short(group)]
+            assert (len(flows) < sum(len(trial.rows("completions")) for trial in trials)) or name == "short_flows"
             done = [row for row in flows if row["fct_ns"]]
             row = next(rows)
-            assert (row["discipline"], row["group"], row["trials"], row["flows"]) == (*cell, group, 2, len(flows))
+            assert tuple(row.get(axis) for axis in found.axes) == cell
+            assert (row["group"], row["trials"], row["flows"]) == (group, 2, len(flows))
             assert row["unfinished"] == len(flows) - len(done)
             assert row["retransmissions"] == sum(one["retransmissions"] for one in flows)
             averages = {
@@ -81,14 +85,30 @@ def test_completions(reports: Reports, replayed: Replayed, raw: Raw) -> None:
     assert next(rows, None) is None
 
 
-def test_latency(reports: Reports, replayed: Replayed, raw: Raw) -> None:
-    found = table(reports("short_flows"), "latency")
+@pytest.mark.parametrize(
+    ("name", "probes", "start_ns", "end_ns"),
+    [("short_flows", ("echo", "datagrams", "requests"), 0, 10**12), ("measured", ("echo",), 10**9, 3 * 10**9)],
+)
+def test_latency(
+    name: str,
+    probes: tuple[str, ...],
+    start_ns: int,
+    end_ns: int,
+    reports: Reports,
+    replayed: Replayed,
+    raw: Raw,
+) -> None:
+    found = table(reports(name), "latency")
+    assert ("(1 s to 3 s)" in found.note) == (name == "measured")
     rows = iter(found.rows)
-    for cell, trials in expected.by_cell(replayed("short_flows").path, raw("short_flows"), "latency"):
-        for probe in ("echo", "datagrams", "requests"):
-            asked = [row for trial in trials for row in trial.rows("latency") if row["probe"] == probe]
+    for cell, trials in expected.by_cell(replayed(name).path, raw(name), "latency"):
+        for probe in probes:
+            of_probe = [row for trial in trials for row in trial.rows("latency") if row["probe"] == probe]
+            asked = [row for row in of_probe if start_ns <= row["t"] < end_ns]
+            assert (len(asked) < len(of_probe)) == (name == "measured")
             row = next(rows)
-            assert (row["discipline"], row["probe"], row["trials"], row["asked"]) == (*cell, probe, 2, len(asked))
+            assert tuple(row.get(axis) for axis in found.axes) == cell
+            assert (row["probe"], row["trials"], row["asked"]) == (probe, 2, len(asked))
             assert row["unanswered"] == sum(one["rtt_ns"] == 0 for one in asked)
             assert close(row, expected.times(asked, "rtt_ns"))
     assert next(rows, None) is None
@@ -143,6 +163,7 @@ BOTTLENECKS = {
     "capacity": ("r1", "r1-eth1"),
     "crowd": ("r1", "r1-eth1"),
     "everything": ("r1", "r1-eth1"),
+    "measured": ("r1", "r1-eth2"),
     "schedule": ("s1", "s1-eth0"),
 }
 
@@ -151,6 +172,7 @@ BOTTLENECKS = {
 def test_queues(name: str, reports: Reports, raw: Raw) -> None:
     found = table(reports(name), "queues")
     node, interface = BOTTLENECKS[name]
+    assert ("Measured window: 0 ns to 3 s" in found.note) == (name == "measured")
     assert [row["trial"] for row in found.rows] == sorted(raw(name), key=lambda one: "bbr" in one)
     for row in found.rows:
         trial = raw(name)[row["trial"]]
@@ -158,6 +180,9 @@ def test_queues(name: str, reports: Reports, raw: Raw) -> None:
         flows = trial.job["flows"]
         start = min(flow["start_ns"] for flow in flows)
         end = max(flow["start_ns"] + flow["duration_ns"] for flow in flows)
+        if name == "measured":
+            # From the start of the flow with a window of its own to the end of the experiment's window.
+            start, end = 0, 3 * 10**9
         rows = [one for one in trial.rows("backlog") if (one["node"], one["interface"]) == (node, interface)]
         inside = [
             (one, min(one["t"] + one["length_ns"], end) - max(one["t"], start))
@@ -177,14 +202,19 @@ def test_queues(name: str, reports: Reports, raw: Raw) -> None:
         assert row["dropped"] == expected.grown_by_tc(trial, node, interface, "drops")
         assert row["marked"] is None
         samples = expected.queue_rows(trial, node, interface)
-        left = [one["sojourn_ns"] / 1e6 for one in samples if one["sojourn_ns"] != 2**64 - 1]
+        is_cut = name == "measured"
+        left = [
+            one["sojourn_ns"] / 1e6
+            for one in samples
+            if one["sojourn_ns"] != 2**64 - 1 and (0 <= one["t"] < 3 * 10**9 or not is_cut)
+        ]
         assert row["packets"] == (len(left) or None)
         wanted: dict[str, float | None] = {
             f"sojourn_{part}_ms": rank(left, share) if left else None
             for part, share in (("p50", 0.5), ("p95", 0.95), ("p99", 0.99), ("max", 1))
         }
         assert close(row, wanted)
-        assert bool(left) == (name == "everything")
+        assert bool(left) == (name in ("everything", "measured"))
         if left:
             held = expected.held([(one["t"] / 1e9, one["backlog_packets"]) for one in samples], start / 1e9, end / 1e9)
             assert row["mean_packets"] == pytest.approx(mean(held), rel=0.001)

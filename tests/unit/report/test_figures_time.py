@@ -25,7 +25,10 @@ from tests.unit.report.expected import Line
 
 Figures = Callable[[str], dict[str, Drawn]]
 
-TRACED = ["capacity", "crowd", "everything", "failed", "fairness", "kernels", "loss", "schedule", "short_flows"]
+TRACED = [
+    *("capacity", "crowd", "everything", "failed", "fairness", "kernels", "loss", "measured", "schedule"),
+    "short_flows",
+]
 BIN_S = 0.1
 """Of goodput: no round trip here is longer, and no trial so long that it had more than 300 of them."""
 
@@ -73,6 +76,9 @@ def shown(
             )
             # Series with several flows have panels of their own.
             own = ", ".join(filter(None, (row.series.label, cell)))
+            if own not in panels and cell not in panels:
+                # Where each series has a panel of its own, those that are not traced have none.
+                continue
             axes = panels[own] if own in panels else panels[cell]
             name_ = colours.get(row.series.label, "")
             before = tuple(other for other in series if (other.axes, other.colour) == (axes, name_))

@@ -18,7 +18,7 @@ from tests.unit.report import expected
 
 COLUMNS = (
     "goodput_mbps", "retransmits", "srtt_mean_ms", "srtt_p95_ms", "queueing_mean_ms", "queueing_p95_ms",
-    "fct_median_ms", "fct_p95_ms", "datagrams_lost", "jain_index",
+    "fct_median_ms", "fct_p95_ms", "datagrams_lost", "jitter_mean_us", "reordered", "jain_index",
 )  # fmt: skip
 RATES = {"native": 20e6, "udp": 2e6, "schedule": 3_333_333.0, "capacity": 2_274_040.0}
 """Of the bottlenecks, in bit/s; 4 Mbit/s elsewhere."""
