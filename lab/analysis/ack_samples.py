@@ -3,7 +3,8 @@
 
 ``tcp_probe`` fires at the top of ``tcp_rcv_established`` (``net/ipv4/tcp_input.c``), so the values in a row are those
 from *before* its ACK is processed: they have been in force since the previous row.  All averages over time in this
-module therefore use the value of row ``i`` for the time from ``t[i-1]`` to ``t[i]``.
+module therefore use the value of row ``i`` for the time from ``t[i-1]`` to ``t[i]``.  The rows of timeouts have the
+values after the timeout instead; :func:`with_timeouts` turns them into rows like the others.
 """
 
 from __future__ import annotations
@@ -57,6 +58,25 @@ class AckSamples:
         """Return the rows with ``start_ns <= time_ns <= end_ns``."""
         keep = (self.time_ns >= start_ns) & (self.time_ns <= end_ns)
         return AckSamples(**{name: getattr(self, name)[keep] for name in SAMPLE_COLUMNS})
+
+
+def with_timeouts(rows: AckSamples, is_timeout: NDArray[np.bool_], end_ns: int) -> AckSamples:
+    """Return the rows of ACKs and timeouts so that all have the values that were in force since the row before.
+
+    A timeout's row has the values after the timeout, which are in force until the next row and are part of that row as
+    well.  It therefore gets those of the row before.  If nothing comes after the last timeout, a row at *end_ns*, the
+    end of the flow, has its values.
+    """
+    if not is_timeout.any():
+        return rows
+    columns = {name: getattr(rows, name).copy() for name in SAMPLE_COLUMNS}
+    places = np.flatnonzero(is_timeout)
+    for name in ("snd_cwnd", "ssthresh"):
+        columns[name][places] = getattr(rows, name)[np.maximum(places - 1, 0)]
+    if is_timeout[-1] and rows.time_ns[-1] < end_ns:
+        columns = {name: np.append(values, getattr(rows, name)[-1]) for name, values in columns.items()}
+        columns["time_ns"][-1] = end_ns
+    return AckSamples(**columns)
 
 
 def unwrap32(sequence: NDArray[Any]) -> Integers:

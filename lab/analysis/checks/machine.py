@@ -146,14 +146,17 @@ def ecn(trial: MeasuredTrial) -> Check:
 
 
 def socket_buffers(trial: MeasuredTrial) -> Check:
-    """Check that socket buffers may grow to twice the sum of the path's BDP and its queue.
+    """Check that socket buffers may grow to twice the sum of the path's BDP and its queue, at all times.
 
     Smaller buffers would limit the flow.  See pitfall 10 in docs/explanation/pitfalls.md.
     """
     needs = []
     for flow in trial.flows:
         if flow.path.bdp_bytes is not None:
-            needs.append(2 * (flow.path.bdp_bytes + (flow.path.queue_bytes(trial.job["mtu"]) or 0)))
+            needs += [
+                2 * (bdp_bytes + (flow.path.queue_bytes(trial.job["mtu"], since_ns) or 0))
+                for since_ns, _until_ns, bdp_bytes in flow.path.bdp_bytes.spans(flow.start_ns, flow.end_ns)
+            ]
     need = max(needs, default=0)
     findings = []
     for name in ("tcp_rmem", "tcp_wmem"):

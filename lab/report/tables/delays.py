@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.analysis.events import bucket_quantile, occupancy
-from lab.evaluation.collected import bottleneck_queue, recorded
+from lab.evaluation.collected import bottleneck_queues, recorded
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
@@ -134,10 +134,10 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
     flows = trial.job["flows"]
     start = min(flow["start_ns"] for flow in flows) / 1e9
     end = max(flow["start_ns"] + flow["duration_ns"] for flow in flows) / 1e9
-    for flow in flows:
-        queue = bottleneck_queue(trial, flow["name"])
-        if queue is None or (queue.node, queue.interface) in lines:
-            continue
+    queues = {
+        (queue.node, queue.interface): queue for flow in flows for queue in bottleneck_queues(trial, flow["name"])
+    }
+    for place, queue in queues.items():
         packets = occupancy(queue.seconds, queue.packets, start, end)
         delay = occupancy(queue.seconds, queue.delay_ms, start, end)
         if packets is None or delay is None:
@@ -148,7 +148,7 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
             # With this method, each quantile is the time of an actual packet and is not interpolated.
             quantiles = np.quantile(times, SOJOURN_QUANTILES, method="inverted_cdf")
             known = (*map(float, quantiles), float(times.max()))
-        lines[queue.node, queue.interface] = QueueLine(
+        lines[place] = QueueLine(
             where,
             trial.id,
             queue.node,
