@@ -120,8 +120,8 @@ class FlowMetrics:
     jain_index: float | None
     """Jain's fairness index of the goodput of all TCP flows with the same bottleneck, in the same direction.
 
-    If the bottleneck moves, the one that a flow has for most of its duration counts.  Short flows are excluded.  None if
-    there is only one such flow.
+    If the bottleneck moves, the one that a flow has for most of its duration counts.  Short flows are excluded.  None
+    if there is only one such flow.
     """
     fct_median_us: float | None
     """Median completion time of short flows, in microseconds; flows that did not complete are left out."""
