@@ -318,8 +318,8 @@ def _correlated(name: str, probability: float, correlation: float, happens: str,
         about = f"about {format_percent(share, 2)}" if share >= 0.0005 else "less than 0.05%"
         much = "far fewer" if probability < 0.5 else "more"
         yield (
-            f"{name}: with a correlation, {much} packets than {format_percent(probability)} will be {happens}, {about}, "
-            f"because the kernel averages uniform random numbers{advice}"
+            f"{name}: with a correlation, {much} packets than {format_percent(probability)} will be {happens}, "
+            f"{about}, because the kernel averages uniform random numbers{advice}"
         )
 
 
@@ -336,8 +336,8 @@ def _unused(job: Job) -> Iterator[str]:
     if unused:
         more = f" and {len(unused) - MAX_UNUSED} more" if len(unused) > MAX_UNUSED else ""
         yield (
-            f"no flow or probe uses {', '.join(unused[:MAX_UNUSED])}{more}: packets take the path with the fewest hops, "
-            "and of several such paths the one whose links are declared first"
+            f"no flow or probe uses {', '.join(unused[:MAX_UNUSED])}{more}: packets take the path with the fewest "
+            "hops, and of several such paths the one whose links are declared first"
         )
 
 

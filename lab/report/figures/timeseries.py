@@ -36,7 +36,6 @@ from lab.report.figures.settings import styled
 from lab.report.figures.style import GREY, PAGE_INCHES, Look, legend_columns
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
-from lab.units import rate_unit
 
 MAX_PANELS = 6
 """Largest number of panels in a figure."""
@@ -118,7 +117,7 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
         kind != "cwnd"
         and len({flow.bottleneck_bps for row in report.rows for item in row.used for flow in item.flows}) == 1
     )
-    unit, scale = rate_unit_of(facets) if kind == "goodput" else ("", 1)
+    unit, scale = report.rate_unit if kind == "goodput" else ("", 1)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=share_y)
     ordered = [axes for line in panels for axes in line]
     end_s = last_moment(report)
@@ -149,19 +148,6 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
             axes.tick_params(labelbottom=True)
     _legend(figure, report, kind, facets)
     return figure
-
-
-def rate_unit_of(panels: Sequence[Panel]) -> tuple[str, int]:
-    """Return the unit of the rates in the panels of a figure, and how many bit/s it has."""
-    return rate_unit(
-        rate
-        for panel in panels
-        for row in panel.rows
-        for item in row.used
-        for curves in item.curves()
-        for _times, rates in [curves.goodput, *([curves.capacity] if curves.capacity else [])]
-        for rate in [rates.max(initial=0.0)]
-    )
 
 
 def _draw_row(axes: Axes, kind: Kind, row: Row, scale: float, *, alone: bool) -> None:
