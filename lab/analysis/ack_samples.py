@@ -60,6 +60,14 @@ class AckSamples:
         return AckSamples(**{name: getattr(self, name)[keep] for name in SAMPLE_COLUMNS})
 
 
+def before_timeouts(values: NDArray[Any], is_timeout: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return *values* with those in the rows of timeouts replaced by those of the row before."""
+    places = np.flatnonzero(is_timeout)
+    found = values.copy()
+    found[places] = values[np.maximum(places - 1, 0)]
+    return found
+
+
 def with_timeouts(rows: AckSamples, is_timeout: NDArray[np.bool_], end_ns: int) -> AckSamples:
     """Return the rows of ACKs and timeouts so that all have the values that were in force since the row before.
 
@@ -69,10 +77,9 @@ def with_timeouts(rows: AckSamples, is_timeout: NDArray[np.bool_], end_ns: int) 
     """
     if not is_timeout.any():
         return rows
-    columns = {name: getattr(rows, name).copy() for name in SAMPLE_COLUMNS}
-    places = np.flatnonzero(is_timeout)
+    columns = {name: getattr(rows, name) for name in SAMPLE_COLUMNS}
     for name in ("snd_cwnd", "ssthresh"):
-        columns[name][places] = getattr(rows, name)[np.maximum(places - 1, 0)]
+        columns[name] = before_timeouts(columns[name], is_timeout)
     if is_timeout[-1] and rows.time_ns[-1] < end_ns:
         columns = {name: np.append(values, getattr(rows, name)[-1]) for name, values in columns.items()}
         columns["time_ns"][-1] = end_ns

@@ -61,7 +61,10 @@ class FlowMetrics:
     sender_bps: float
     """Payload that left the sender for the first time, in bit/s, over the time from its first to its last packet."""
     bottleneck_bps: int | None
-    """Declared rate of the bottleneck in bit/s, averaged over the flow's duration; None without a rate limit."""
+    """Declared rate of the bottleneck in bit/s, averaged over the flow's duration; None without a rate limit.
+
+    The bottleneck at a time is the link with the lowest rate at that time; the rate of a link that is down is 0.
+    """
     declared_loss: float
     """Declared probability that a data packet is lost at random on its path, at the start of traffic."""
     declared_rtt_us: float

@@ -41,7 +41,7 @@ class Bins:
 
 
 def rate_series(
-    bins: Bins, edges_ns: Integers, carries: Callable[[Integers], Floats | None], packet_bytes: int, gap_ns: int
+    bins: Bins, edges_ns: Integers, carries: Callable[[Integers], Floats | None], ahead_bytes: int, gap_ns: int
 ) -> Floats:
     """Return the rate at which payload arrived between each two of *edges_ns*, in bit/s.
 
@@ -49,8 +49,8 @@ def rate_series(
     jump, what arrived in a bin is spread over the time since the bin before, unless nothing arrived for longer than
     *gap_ns*: then the flow was interrupted.  It is spread in proportion to what the path can carry, which *carries*
     returns for each two of a list of edges: payload in bytes, or None without a limit.  A packet arrives at once, but a
-    link needs time to send it; up to *packet_bytes* therefore count earlier where more would otherwise arrive than the
-    path can carry.
+    link needs time to send it, and a token bucket lets some pass ahead of their time; up to *ahead_bytes* therefore
+    count earlier where more would otherwise arrive than the path can carry.
     """
     if len(edges_ns) < 2 or not len(bins.start_ns):
         return np.zeros(max(0, len(edges_ns) - 1))
@@ -68,7 +68,7 @@ def rate_series(
         # Where the path carries nothing, time must still pass.
         place = most + (knots - knots[0]) * 1e-9
         over = np.interp(place, place[np.searchsorted(knots, times)], arrived) - most
-        by_knot = most + np.minimum(over + packet_bytes, np.maximum.accumulate(over[::-1])[::-1])
+        by_knot = most + np.minimum(over + ahead_bytes, np.maximum.accumulate(over[::-1])[::-1])
     rate: Floats = np.diff(by_knot[np.searchsorted(knots, edges_ns)]) * 8e9 / np.diff(edges_ns)
     return rate
 

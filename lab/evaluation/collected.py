@@ -12,7 +12,8 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lab.analysis.capacity import carried
+from lab.analysis.ack_samples import before_timeouts
+from lab.analysis.capacity import leaves
 from lab.analysis.events import Span, held_at, spans
 from lab.analysis.path import FlowPath, flow_path
 from lab.evaluation.trial import TCP_PROBE, Curve
@@ -37,7 +38,7 @@ class Inside:
     bandwidth: Curve | None = None
     """BBR's estimate of the bottleneck bandwidth, in bit/s, at the times when it has one."""
     window_max: Curve | None = None
-    """CUBIC's W_max (RFC 9438), in segments, at the times when it has one."""
+    """CUBIC's W_max (RFC 9438), in segments, at the times when it has one; it was in force since the time before."""
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,13 @@ def inside(trial: TrialResult, flow: str) -> Inside:
         return Inside()
     own = {"bbr": ["ca_mode", "ca_bandwidth"], "cubic": ["ca_window_max"]}[algorithm]
     table = _of_flow(trial.collected(TCP_PROBE, ["time_ns", "flow", "end", "is_transmit", "ca_name", *own]), flow)
-    at_sender = pc.and_(pc.equal(table.column("end"), "source"), pc.equal(table.column("is_transmit"), "receive"))
+    is_used = pc.is_in(table.column("is_transmit"), pa.array(["receive", "timeout"]))
+    at_sender = pc.and_(pc.equal(table.column("end"), "source"), is_used)
     table = table.filter(pc.and_(at_sender, pc.equal(table.column("ca_name"), algorithm)))
-    seconds = _seconds(table)
+    seconds, is_timeout = _seconds(table), pc.equal(table.column("is_transmit"), "timeout").to_numpy()
     if algorithm == "cubic":
-        return Inside(window_max=_nonzero(seconds, table.column("ca_window_max").to_numpy().astype(np.float64)))
+        window_max = table.column("ca_window_max").to_numpy().astype(np.float64)
+        return Inside(window_max=_nonzero(seconds, before_timeouts(window_max, is_timeout)))
     mode = table.column("ca_mode").combine_chunks()
     modes = spans(seconds, mode.dictionary.to_pylist(), mode.indices.to_numpy()) if len(seconds) else []
     bandwidth = table.column("ca_bandwidth").to_numpy() * 8.0
@@ -146,7 +149,7 @@ def _occupancy(trial: TrialResult, path: FlowPath, hop: Hop, flow_end_ns: int) -
         ),
         None,
     )
-    link, rates = carried(hop.direction, path.end_ns), rate_over_time(hop.direction, path.end_ns)
+    link, rates = leaves(hop.direction, path.end_ns), rate_over_time(hop.direction, path.end_ns)
     if interface is None or link is None or rates is None:
         return None
     table = trial.collected("queue", ["time_ns", "node", "interface", "backlog_packets", "backlog_bytes"])

@@ -23,7 +23,7 @@ from lab.analysis.ack_samples import (
     ssthresh,
     with_timeouts,
 )
-from lab.analysis.capacity import bin_edges_ns, capacity_changes_ns, follows_file, path_carries
+from lab.analysis.capacity import bin_edges_ns, capacity_changes_ns, follows_file, path_capacity
 from lab.analysis.checks.check import Check, Verdict
 from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.completions import Completions
@@ -43,6 +43,9 @@ ACCOUNTS = "accounts"
 """Name of the table of what each flow sent and what arrived of it, in bins of time."""
 COMPLETIONS = "completions"
 """Name of the table of short flows."""
+
+AHEAD_PACKETS = 2
+"""Number of packets that may arrive before a link's rate allows it: the one that is sent, and one in tbf's bucket."""
 
 CURVE_BINS = 500
 """Number of bins to which a curve is reduced.
@@ -249,22 +252,22 @@ def _curves(samples: AckSamples, flow: MeasuredFlow, arrivals: Bins, mss: int, c
         flow.asked["duration_ns"], flow.longest_base_rtt_us, mss / ceiling * 8e9 / rate_bps if rate_bps else 0.0
     )
     edges_ns = bin_edges_ns(end_ns, width_ns, capacity_changes_ns(flow.path))
-    carries = path_carries(flow.path)
+    path = path_capacity(flow.path)
 
     def payload(ends_ns: Integers) -> Floats | None:
-        found = carries(ends_ns)
+        found = path.bytes_in(ends_ns)
         return None if found is None else found * ceiling
 
     own_ns = _within(edges_ns, flow.start_ns, flow.end_ns, width_ns)
-    room = payload(edges_ns)
+    capacity = path.bps_in(edges_ns)
     base = flow.base_rtt_over_time
     return FlowCurves(
         cwnd=decimate(seconds, samples.snd_cwnd, CURVE_BINS),
         ssthresh=threshold,
         srtt=decimate(seconds[measured], samples.srtt_us[measured] / 1000, CURVE_BINS),
         base_rtt=None if base is None else _base_curve(base, end_ns),
-        goodput=_steps(own_ns, rate_series(arrivals, own_ns, payload, mss, width_ns)),
-        capacity=None if room is None else _steps(edges_ns, room * 8e9 / np.diff(edges_ns)),
+        goodput=_steps(own_ns, rate_series(arrivals, own_ns, payload, AHEAD_PACKETS * mss, width_ns)),
+        capacity=None if capacity is None else _steps(edges_ns, capacity * ceiling),
         follows_file=follows_file(flow.path),
         bin_s=width_ns / 1e9,
     )

@@ -16,7 +16,7 @@ from functools import lru_cache
 from itertools import pairwise
 from typing import Generic, TypeVar
 
-from lab.job.network import Hop
+from lab.job.network import Hop, mean_loss
 from lab.job.protocol import Capacity, Direction, Netem, Queue
 
 T = TypeVar("T")
@@ -146,6 +146,20 @@ def _from_start(rate_bps: int) -> tuple[tuple[int, float], ...]:
     return ((0, float(rate_bps)),)
 
 
+def capacity_over_time(direction: Direction, end_ns: int) -> Steps[float] | None:
+    """Return what a direction can carry in bit/s: its rate, and nothing while it is down; None without a rate limit."""
+    rates = rate_over_time(direction, end_ns)
+    if rates is None or not any(is_down(netem) for _at, netem in netem_over_time(direction).changes):
+        return rates
+    up = netem_over_time(direction).map(lambda netem: 0.0 if is_down(netem) else 1.0)
+    return combined([rates, up], lambda now: now[0] * now[1]).without_repeats()
+
+
+def is_down(netem: Netem | None) -> bool:
+    """Return whether netem loses all packets."""
+    return netem is not None and mean_loss(netem) == 1
+
+
 def queue_over_time(direction: Direction) -> Steps[Queue | None]:
     """Return the queue of a direction as its schedule changes it; None if it has none."""
     later = [(change["at_ns"], change["queue"]) for change in direction["changes"] if change["queue"] is not None]
@@ -193,8 +207,11 @@ def delay_over_time(hops: Iterable[Hop], of: Callable[[Netem | None], int] = del
 
 
 def bottleneck_over_time(hops: Sequence[Hop], end_ns: int) -> Steps[Hop | None]:
-    """Return the hop with the lowest rate, the first of several; None if no hop has a rate."""
-    limited = [(hop, rates) for hop in hops if (rates := rate_over_time(hop.direction, end_ns)) is not None]
+    """Return the hop with the lowest rate, the first of several; None if no hop has a rate.
+
+    The rate of a link that is down is 0.
+    """
+    limited = [(hop, rates) for hop in hops if (rates := capacity_over_time(hop.direction, end_ns)) is not None]
     if not limited:
         return Steps(((0, None),))
     place = combined([rates for _hop, rates in limited], lambda rates: min(range(len(rates)), key=rates.__getitem__))
@@ -202,8 +219,8 @@ def bottleneck_over_time(hops: Sequence[Hop], end_ns: int) -> Steps[Hop | None]:
 
 
 def path_rate_over_time(hops: Sequence[Hop], end_ns: int) -> Steps[float] | None:
-    """Return the lowest rate of *hops* in bit/s; None if no hop has a rate."""
-    limited = [rates for hop in hops if (rates := rate_over_time(hop.direction, end_ns)) is not None]
+    """Return the lowest rate of *hops* in bit/s, which is 0 while a link is down; None if no hop has a rate."""
+    limited = [rates for hop in hops if (rates := capacity_over_time(hop.direction, end_ns)) is not None]
     return combined(limited, min).without_repeats() if limited else None
 
 

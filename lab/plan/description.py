@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
 from lab.job.network import mean_burst, mean_loss
-from lab.job.over_time import netem_over_time
+from lab.job.over_time import is_down, netem_over_time
 from lab.job.protocol import Direction, Job, Link, Loss
 from lab.plan.notes import base_rtt_ns, base_rtt_over_time, notes_of
 from lab.plan.plan import Cell, Plan
@@ -140,7 +140,7 @@ def _down_text(direction: Direction) -> str:
     periods = [
         (since_ns, until_ns)
         for since_ns, until_ns, netem in netem_over_time(direction).spans(0, MAX_TIME_NS)
-        if netem is not None and mean_loss(netem) == 1
+        if is_down(netem)
     ]
     shown = [
         f"down from {format_duration(since_ns)} "

@@ -9,7 +9,7 @@ from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import IP_HEADER_BYTES, UDP_HEADER_BYTES
 from lab.job.network import Hop
-from lab.job.over_time import CAPACITY_BIN_NS, delay_ns, mean, rate_over_time
+from lab.job.over_time import CAPACITY_BIN_NS, capacity_over_time, delay_ns, mean
 from lab.job.protocol import ETHERNET_HEADER_BYTES
 from lab.units import format_rate
 
@@ -128,7 +128,7 @@ def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Find
 
 def _most_bps(hop: Hop, traffic_end_ns: int, start_ns: int, end_ns: int) -> float:
     """Return the highest mean rate in bit/s at which packets can have left *hop* between two times."""
-    rates = rate_over_time(hop.direction, traffic_end_ns)
+    rates = capacity_over_time(hop.direction, traffic_end_ns)
     if rates is None or end_ns <= start_ns:
         return float("inf")
     if hop.direction["capacity"] is None:
