@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from lab.analysis.path import FlowPath
-from lab.job.over_time import Steps, combined, highest_delay_ns, longest_wait_ns, lowest_delay_ns, rate_over_time
+from lab.job.over_time import Steps, highest_delay_ns, longest_wait_ns, lowest_delay_ns
 from lab.job.protocol import PathCalibration
 
 ECHO_FRAME_BYTES = 98
@@ -17,30 +17,20 @@ Ethernet."""
 def base_rtt_us(path: FlowPath, calibration: PathCalibration | None) -> Steps[float] | None:
     """Return the base RTT over time in microseconds; None if no delay is declared and none was measured.
 
-    It is the round-trip time of an echo request when all queues are empty: the sum of the lowest delays that are in
-    force, the time to send the request and its answer at the rates that are in force, and what the calibration found in
-    addition before the traffic, which is the emulator's own.  What jitter, reordering and a capacity file add to or
-    take from a single round trip is random and no property of the emulator; on a path with one of them, nothing is
-    added.  Packets that netem sends ahead of others (``reorder``) do not count.
+    It is the lowest possible round-trip time: the sum of the lowest delays that are in force at the time, and what the
+    calibration found in addition before the traffic, which is the emulator's own.  A rate limit adds nothing: tbf sends
+    a packet at once if none was sent before it.
+
+    What jitter, reordering and a capacity file add to or take from a single round trip is random and no property of the
+    emulator; on a path with one of them, nothing is added.  Packets that netem sends ahead of others (``reorder``) do
+    not count.
     """
-    declared = _lowest_us(path)
+    lowest = path.rtt_with(lowest_delay_ns).map(lambda sum_ns: sum_ns / 1000)
     measured = calibration["rtt_ns"] if calibration else []
     if not measured and not any(value for _at, value in path.rtt_ns.changes):
         return None
-    own_us = min(measured) / 1000 - declared.at(0) if measured and not varies(path) else 0.0
-    return declared.map(lambda lowest_us: lowest_us + own_us).without_repeats()
-
-
-def _lowest_us(path: FlowPath) -> Steps[float]:
-    delays = path.rtt_with(lowest_delay_ns).map(lambda sum_ns: sum_ns / 1000)
-    # A packet may find an opportunity of a capacity file at once, so only constant rates take time at least.
-    rates = [
-        rates
-        for hop in path.hops
-        if hop.direction["capacity"] is None and (rates := rate_over_time(hop.direction, path.end_ns)) is not None
-    ]
-    sending = [each.map(lambda rate_bps: ECHO_FRAME_BYTES * 8e6 / rate_bps) for each in rates]
-    return combined([delays, *sending], sum)
+    own_us = min(measured) / 1000 - lowest.at(0) if measured and not varies(path) else 0.0
+    return lowest.map(lambda lowest_us: lowest_us + own_us).without_repeats()
 
 
 def varies(path: FlowPath) -> bool:
