@@ -129,8 +129,10 @@ def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Find
 def _most_bps(hop: Hop, traffic_end_ns: int, start_ns: int, end_ns: int) -> float:
     """Return the highest mean rate in bit/s at which packets can have left *hop* between two times."""
     rates = capacity_over_time(hop.direction, traffic_end_ns)
-    if rates is None or end_ns <= start_ns:
+    if rates is None:
         return float("inf")
+    if end_ns <= start_ns:
+        return rates.at(start_ns)
     if hop.direction["capacity"] is None:
         # If the rate changes, only its mean can be compared with what the flows sent together.
         return mean(rates, start_ns, end_ns)

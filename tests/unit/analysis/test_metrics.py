@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lab.analysis.metrics import FlowMetrics
@@ -21,8 +21,10 @@ Raw = Callable[[str], dict[str, RawTrial]]
 Flows = list[tuple[RawTrial, dict[str, Any], FlowMetrics]]
 
 _MOMENTS = [int(line) for line in (EXPERIMENTS / "capacity" / "steps.mahimahi").read_text().split()]
-CAPACITY_BPS = len(_MOMENTS) * 1514 * 8 * 1000 // _MOMENTS[-1]
-"""At each of its moments, in ms, a full packet may leave; after the last it begins anew."""
+CAPACITY_BPS = round(
+    sum(at + period < 3000 for period in range(0, 3000, _MOMENTS[-1]) for at in _MOMENTS) * 1514 * 8 / 3
+)
+"""At each of its moments, in ms, a full packet may leave; after the last it begins anew.  The trial takes 3 s."""
 
 DECLARED: dict[str, tuple[set[int], set[float], set[int], set[float]]] = {
     # bottleneck in bit/s, RTT in µs, queue in bytes, loss
@@ -127,11 +129,12 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
     for trial, asked, row in flows:
         is_traced = "tcp_probe" in trial.record["collectors"] and asked["protocol"] == "tcp" and not asked["arrivals"]
         base = trial.base_rtt_us(asked["name"])
-        assert row.base_rtt_us == base
+        assert row.base_rtt_us == pytest.approx(base)
         assert row.min_rtt_us == result_of(trial, asked)["tcp_info"].get("min_rtt")
         if not is_traced:
             nothing = (row.srtt_mean_us, row.srtt_p95_us, row.queueing_delay_mean_us, row.cwnd_mean_segments)
             assert (*nothing, row.acked_bps, row.srtt_max_us, row.window_reductions) == (None,) * 7
+            assert (row.srtt_inflation_mean_us, row.srtt_inflation_p95_us) == (None, None)
             continue
         rows = trial.sending(asked["name"])
         srtt = weighted(rows, "srtt_us")
@@ -141,8 +144,26 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
         assert row.srtt_max_us == max(one["srtt_us"] for one in rows)
         assert row.queueing_delay_mean_us == pytest.approx(mean(srtt) - base)
         assert row.queueing_delay_p95_us == pytest.approx(quantile(srtt, 0.95) - base)
+        above = [
+            (value - level, took)
+            for before, one in itertools.pairwise(rows)
+            for value, level, took in pieces(before, one, trial.base_rtts_us(asked["name"]))
+        ]
+        assert row.srtt_inflation_mean_us == pytest.approx(mean(above))
+        assert row.srtt_inflation_p95_us == pytest.approx(quantile(above, 0.95))
         assert row.cwnd_mean_segments == pytest.approx(mean(weighted(rows, "snd_cwnd")))
         assert row.acked_bps == pytest.approx(moved(rows) * 8e9 / (rows[-1]["t"] - rows[0]["t"]))
+
+
+def pieces(before: Row, row: Row, base: list[tuple[int, float]]) -> list[tuple[float, float, int]]:
+    """(srtt, base RTT, how long) of the time from a row to the next; a change of the base RTT cuts it in two."""
+    cuts = [before["t"], *(at for at, _ in base if before["t"] < at < row["t"]), row["t"]]
+    if not row["srtt_us"]:
+        return []
+    return [
+        (row["srtt_us"], [level for at, level in base if at <= start][-1], end - start)
+        for start, end in itertools.pairwise(cuts)
+    ]
 
 
 def test_the_window_was_reduced_where_the_kernel_says_that_it_was_in_trouble(flows: Flows) -> None:
@@ -221,9 +242,17 @@ def test_curves_hold_what_the_rows_say(name: str, replayed: Callable[[str], Run]
             times = {(row["t"] / 1e9, row["srtt_us"] / 1e3) for row in rows if row["srtt_us"]}
             assert {(x, y) for x, y in zip(*curves.srtt, strict=True)} <= times
             assert max(curves.srtt[1]) == max(value for _, value in times)
-            # The bins hold what arrived in the declared time, less what is beyond the last bin.
-            binned = sum(curves.goodput[1]) * 1e6 / 8 * curves.bin_s
-            lost_at_end = math.ceil(curves.bin_s * 4e6 / 8) * 2
+            # The bins hold what arrived in the declared time, and no bin more than the link carries.
+            times, rates = curves.goodput
+            binned = sum(rates[:-1] * np.diff(times)) / 8
             arrived = raw(name)[trial.id].counted(flow, "arrived")
             unique = arrived["bytes"] - arrived["again_bytes"]
-            assert unique + 6000 >= binned >= unique - lost_at_end
+            assert unique + 6000 >= binned >= unique - 6000
+            assert curves.capacity is not None
+            since, most = curves.capacity
+            whole = [
+                (at, rate) for at, rate in zip(times[:-1], rates, strict=False) if round(at, 9) in np.round(since, 9)
+            ]
+            assert len(whole) >= len(times) - 2
+            for at, rate in whole:
+                assert rate <= most[np.flatnonzero(np.abs(since - at) < 1e-9)[0]] * 1.0001
