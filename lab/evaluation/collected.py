@@ -136,11 +136,11 @@ def bottleneck_queues(trial: TrialResult, flow: str) -> tuple[QueueOccupancy, ..
     if not recorded(trial, "queue") or asked is None:
         return ()
     path, end_ns = flow_path(trial.job, asked), asked["start_ns"] + asked["duration_ns"]
-    found = [_occupancy(trial, path, hop, end_ns) for hop, _held in path.bottlenecks(asked["start_ns"], end_ns)]
+    found = [_occupancy(trial, path, hop) for hop, _held in path.bottlenecks(asked["start_ns"], end_ns)]
     return tuple(queue for queue in found if queue is not None)
 
 
-def _occupancy(trial: TrialResult, path: FlowPath, hop: Hop, flow_end_ns: int) -> QueueOccupancy | None:
+def _occupancy(trial: TrialResult, path: FlowPath, hop: Hop) -> QueueOccupancy | None:
     interface = next(
         (
             port["interface"]
@@ -159,7 +159,9 @@ def _occupancy(trial: TrialResult, path: FlowPath, hop: Hop, flow_end_ns: int) -
     backlog = table.column("backlog_bytes").to_numpy().astype(np.float64)
     full = trial.job["mtu"] + ETHERNET_HEADER_BYTES
     is_constant = len(rates.without_repeats().changes) == 1 and hop.direction["capacity"] is None
-    periods = path.bottleneck.spans(0, max(path.end_ns, flow_end_ns))
+    # Queues are recorded until the last connection is closed.
+    end_ns = max([path.end_ns, *(time_ns[-1:].astype(np.int64) + 1).tolist()])
+    periods = path.bottleneck.spans(0, end_ns)
     return QueueOccupancy(
         node=hop.sender,
         interface=interface,

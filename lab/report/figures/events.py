@@ -271,11 +271,16 @@ def _draw_queue(axes: Axes, row: Row, queues: Sequence[QueueOccupancy], end_s: f
     # The queue holds the packets of all flows, so it does not have the colour of an algorithm.
     axes.fill_between(x, y, step="post", color="#b9b9b9", linewidth=0, zorder=2)
     axes.plot(x, y, color="#777777", linewidth=0.5, drawstyle="steps-post", zorder=3)
+    last = max(until for queue in queues for _since, until in queue.is_bottleneck)
     for queue in queues:
         _draw_limit(axes, queue, max(packets.max(), 1))
         for cause, times in drops_at(_trial(row), queue.node, queue.interface).items():
             if cause in _QUEUE_DROPS:
-                inside = [times[(times >= since) & (times < until)] for since, until in queue.is_bottleneck]
+                # Packets are still dropped while connections are closed.
+                inside = [
+                    times[(times >= since) & (times < (np.inf if until == last else until))]
+                    for since, until in queue.is_bottleneck
+                ]
                 shown = thinned(np.concatenate([np.zeros(0), *inside]), end_s, MARK_BINS)
                 height = held_at(seconds, packets, shown)
                 axes.plot(shown, height, color=INK, linestyle="none", zorder=5, **_QUEUE_DROPS[cause])

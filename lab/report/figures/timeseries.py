@@ -257,7 +257,10 @@ def _distinct(curves: Sequence[Curve | None]) -> list[Curve]:
         kept = np.append(True, np.abs(np.diff(values)) > 1e-9 * values.max())
         kept[-1] = True
         points = times[kept], values[kept]
-        found.setdefault(tuple((round(x, 3), float(f"{y:.4g}")) for x, y in zip(*points, strict=True)), points)
+        # Flows may end at different times; the last point only ends the last step.
+        key = tuple((round(x, 3), float(f"{y:.4g}")) for x, y in zip(*points, strict=True))[:-1]
+        if key not in found or found[key][0][-1] < times[-1]:
+            found[key] = points
     return list(found.values())[:MAX_REFERENCES]
 
 

@@ -166,7 +166,8 @@ def test_the_base_rtt_is_the_lowest_that_jitter_allows(job: Any) -> None:
     ]
     found = base_rtt_us(flow_path(job, job["flows"][0]), calibration)
     assert found is not None
-    assert found.changes == ((0, 22_070.0), (10**9, 47_070.0), (2 * 10**9, pytest.approx(7070.0)))
+    assert [at for at, _ in found.changes] == [0, 10**9, 2 * 10**9]
+    assert [value for _, value in found.changes] == pytest.approx([22_070, 47_070, 7070])
 
 
 TABLES = Path("/usr/lib/x86_64-linux-gnu/tc")
@@ -311,8 +312,8 @@ def test_where_packets_are_delayed_unequally_the_least_round_trip_may_be_off(rep
         (19.0, {}, "invalid"),
         (15.7, {"jitter": jitter}, "ok"),
         (15.5, {"jitter": jitter}, "invalid"),
-        (24.5, {"jitter": jitter}, "ok"),
-        (25.0, {"jitter": jitter}, "invalid"),
+        (24.2, {"jitter": jitter}, "ok"),
+        (24.5, {"jitter": jitter}, "invalid"),
         (10.0, {"reorder": reorder}, "ok"),
         (9.0, {"reorder": reorder}, "invalid"),
     ):

@@ -243,16 +243,16 @@ def test_curves_hold_what_the_rows_say(name: str, replayed: Callable[[str], Run]
             assert {(x, y) for x, y in zip(*curves.srtt, strict=True)} <= times
             assert max(curves.srtt[1]) == max(value for _, value in times)
             # The bins hold what arrived in the declared time, and no bin more than the link carries.
-            times, rates = curves.goodput
-            binned = sum(rates[:-1] * np.diff(times)) / 8
+            edges, rates = curves.goodput
+            binned = sum(rates[:-1] * np.diff(edges)) / 8
             arrived = raw(name)[trial.id].counted(flow, "arrived")
             unique = arrived["bytes"] - arrived["again_bytes"]
             assert unique + 6000 >= binned >= unique - 6000
             assert curves.capacity is not None
             since, most = curves.capacity
             whole = [
-                (at, rate) for at, rate in zip(times[:-1], rates, strict=False) if round(at, 9) in np.round(since, 9)
+                (at, rate) for at, rate in zip(edges[:-1], rates, strict=False) if round(at, 9) in np.round(since, 9)
             ]
-            assert len(whole) >= len(times) - 2
+            assert len(whole) >= len(edges) - 2
             for at, rate in whole:
                 assert rate <= most[np.flatnonzero(np.abs(since - at) < 1e-9)[0]] * 1.0001

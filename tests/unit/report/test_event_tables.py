@@ -4,6 +4,8 @@
 from __future__ import annotations
 
 import ipaddress
+import itertools
+import math
 import re
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
@@ -18,7 +20,7 @@ from lab.report.tables.drops import TcAgreement, TcLine, tc_agreement
 from lab.report.tables.events import event_tables
 from lab.report.tables.table import EventTable
 from lab.store.run import Run
-from tests.data.capture import names
+from tests.data.capture import EXPERIMENTS, names
 from tests.data.raw import RawTrial, Row, mean, quantile, rank
 from tests.unit.report import expected
 
@@ -139,6 +141,8 @@ def test_a_difference_from_tc_is_named() -> None:
     assert sentence.endswith("; and 1 more.")
 
 
+MOMENTS = [int(line) for line in (EXPERIMENTS / "capacity" / "steps.mahimahi").read_text().split()]
+"""When a packet may leave, in ms; after the last, it begins anew."""
 BOTTLENECKS = {
     "capacity": ("r1", "r1-eth1"),
     "crowd": ("r1", "r1-eth1"),
@@ -160,7 +164,7 @@ def test_queues(name: str, reports: Reports, raw: Raw) -> None:
         start = min(flow["start_ns"] for flow in flows) / 1e9
         end = max(flow["start_ns"] + flow["duration_ns"] for flow in flows) / 1e9
         packets = expected.held([(one["t"] / 1e9, one["backlog_packets"]) for one in samples], start, end)
-        waits = [(one["t"] / 1e9, one["backlog_bytes"] * 8e3 / rate_at(name, one["t"])) for one in samples]
+        waits = [(one["t"] / 1e9, drained_ms(name, one["t"], one["backlog_bytes"])) for one in samples]
         delays = expected.held(waits, start, end)
         assert close(
             row,
@@ -183,11 +187,24 @@ def test_queues(name: str, reports: Reports, raw: Raw) -> None:
         assert bool(left) == (name == "everything")
 
 
-def rate_at(name: str, at_ns: int) -> float:
-    """The bottleneck's rate in bit/s: of a capacity file its mean."""
-    if name == "schedule":
-        return 2e6 if 1e9 <= at_ns < 2e9 else 4e6
-    return 2_274_040 if name == "capacity" else 4e6
+def drained_ms(name: str, at_ns: int, backlog: int) -> float:
+    """How long the bottleneck takes from then on to send these bytes, in ms."""
+    if not backlog:
+        return 0.0
+    if name == "capacity":
+        # In each of the moments from then on, a full packet leaves.
+        later = (period + ms for period in itertools.count(0, MOMENTS[-1]) for ms in MOMENTS)
+        times = itertools.dropwhile(lambda ms: ms * 1e6 < at_ns, later)
+        return next(itertools.islice(times, math.ceil(backlog / 1514) - 1, None)) - at_ns / 1e6
+    if name != "schedule":
+        return backlog * 8e3 / 4e6
+    # 4 Mbit/s, but 2 from 1 to 2 s.
+    now, left = at_ns / 1e9, float(backlog)
+    for until, rate in ((1, 5e5), (2, 2.5e5), (math.inf, 5e5)):
+        if now < until:
+            took = min(left / rate, until - now)
+            now, left = now + took, left - took * rate
+    return now * 1e3 - at_ns / 1e6
 
 
 def test_stack_latency(reports: Reports, raw: Raw) -> None:
