@@ -208,8 +208,8 @@ def test_a_longer_way_is_no_queue(run: Run, first_ms: int, steps: list[tuple[int
     since, base_ms = trial.curves["f"].base_rtt
     assert since.tolist() == [*times, 20]
     assert base_ms[:-1].tolist() == pytest.approx([2 * ms for ms in delays], rel=0.01)
-    # srtt comes nearer to a new RTT by an eighth with each ACK, of which 86 come each second if they are delayed.  It is
-    # within 1 % of a change after half a second, and until then off by less than the change.
+    # srtt comes nearer to a new RTT by an eighth with each ACK; if ACKs are delayed, 86 come each second.  It is within
+    # 1 % of a change after half a second, and until then off by less than the change.
     lag_us = sum(abs(after - before) for before, after in itertools.pairwise(delays)) * 2e3 * 0.5 / 20
     assert found.srtt_inflation_mean_us is not None
     assert found.srtt_inflation_p95_us is not None
