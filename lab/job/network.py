@@ -71,7 +71,7 @@ def next_hops(nodes: list[Node], links: list[Link], destination: str) -> dict[st
     for name, hops in outgoing.items():
         if name == destination or name not in distance:
             continue
-        nearer = (hop for hop in hops if hop.receiver in forwards and distance[hop.receiver] == distance[name] - 1)
+        nearer = (hop for hop in hops if hop.receiver in forwards and distance.get(hop.receiver) == distance[name] - 1)
         found[name] = next(nearer)
     return found
 

@@ -19,6 +19,7 @@ from lab.analysis.checks import qdisc
 from lab.analysis.checks.judge import judge
 from lab.analysis.completions import Completions
 from lab.analysis.measured import measured_flow
+from lab.analysis.metrics import trial_metrics
 from lab.analysis.path import flow_path, goodput_ceiling, mss_bytes
 from lab.analysis.volume import Volume, arrived, datagrams_lost_share, volume
 from lab.job.network import mean_loss
@@ -319,6 +320,64 @@ def test_where_packets_are_delayed_unequally_the_least_round_trip_may_be_off(rep
     ):
         checks = judge(planted(trial, measured(rtt, **changes)))
         assert {check.id: check.verdict for check in checks}["base-rtt"] == expected, rtt
+
+
+def test_a_slow_capacity_file_may_make_the_echoes_wait(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "everything", "cubic-r1")
+
+    def measured(rtts_ms: list[float], *counts: int) -> Any:
+        def plant(parts: Parts) -> None:
+            parts.bottleneck()["capacity"] = packed([*counts], len(counts) - 1)
+            parts.record["calibration"][0] |= {"rtt_ns": [round(rtt * 1e6) for rtt in rtts_ms], "sent": 3}
+
+        return plant
+
+    # One opportunity in 700 ms: an echo waits for up to 700 ms more than the 20 ms of the delays.
+    slow = [0] * 701
+    slow[500] = 1
+    # ping waits no longer than two round trips for the others, so that some answers may be missing.
+    for rtts, expected in (([650.0, 660.0], "ok"), ([20.1], "ok"), ([730.0] * 3, "invalid"), ([19.0] * 3, "invalid")):
+        checks = {check.id: check for check in judge(planted(trial, measured(rtts, *slow)))}
+        assert checks["base-rtt"].verdict == expected, rtts
+    assert checks["base-rtt"].asked == "20 to 720.2 ms"
+
+
+def test_a_bottleneck_that_moves_decides_who_shares(replayed: Replayed) -> None:
+    trial = trial_of(replayed, "fairness", "cubic-r1")
+    together = [row.jain_index for row in trial_metrics(trial)]
+    assert None not in together
+
+    def slow_access(at_s: float) -> Any:
+        def plant(parts: Parts) -> None:
+            name = next(link["name"] for link in parts.job["links"] if trial.flows[0].asked["source"] in link["a"])
+            way = next(link["ab"] for link in parts.job["links"] if link["name"] == name)
+            queue = {"discipline": "bfifo", "limit_bytes": 30_000, "limit_packets": None, "parameters": {}}
+            way |= {"rate_bps": 10**9, "queue": queue}
+            way["changes"] = [change(round(at_s * 1e9), rate_bps=1_000_000, queue=queue)]
+
+        return plant
+
+    seconds = trial.job["duration_ns"] / 1e9
+    # For most of the time, the three flows of one host have their bottleneck there; or for less than half of it.
+    alone = [row.jain_index for row in trial_metrics(planted(trial, slow_access(0.1 * seconds)))]
+    assert [index is None for index in alone] == [False, False, False, True]
+    assert len({*alone, *together}) == 3
+    late = [row.jain_index for row in trial_metrics(planted(trial, slow_access(0.9 * seconds)))]
+    assert late == together
+
+
+def test_a_step_of_the_rate_is_felt_after_the_delay(replayed: Replayed) -> None:
+    """What arrives in the last seconds of a trial left earlier, when the rate was higher."""
+    trial = trial_of(replayed, "everything", "cubic-r1")
+
+    def plant(parts: Parts) -> None:
+        way, duration = parts.bottleneck(), parts.job["duration_ns"]
+        way["netem"]["delay_ns"] = duration // 2
+        way["changes"] = [change(duration // 2, rate_bps=8_000, queue=way["queue"])]
+
+    found = {check.id: check for check in judge(planted(trial, plant))}["achieved-rate"]
+    # All of it left before the step.
+    assert found.verdict == "ok", found
 
 
 # --- iperf3 and short flows ----------------------------------------------------------------------------------
