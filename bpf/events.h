@@ -15,7 +15,10 @@
 
 #define UNKNOWN_NS (~0ULL)
 
-/* The congestion state of a connection just before a received segment is processed, or when a segment is sent. */
+/*
+ * The congestion state of a connection just before a received segment is processed, when a segment is sent, or after a
+ * timeout.
+ */
 struct tcp_probe_event {
 	u64 ts_ns;
 	u64 sock_cookie;
@@ -55,7 +58,7 @@ struct tcp_probe_event {
 	u16 family;		/* of the addresses: AF_INET or AF_INET6; so it is in all events */
 	u8 ca_state;		/* Open, Disorder, CWR, Recovery, Loss */
 	u8 ca_mode;		/* BBR: Startup, Drain, ProbeBW, ProbeRTT */
-	u8 is_transmit;		/* 1: the segment is sent; 0: it is received */
+	u8 is_transmit;		/* 0: the segment is received; 1: it is sent; 2: it is sent again after a timeout */
 	u8 unused[5];
 };
 

@@ -5,6 +5,9 @@
  * The program is attached to the tracepoint tcp:tcp_probe at the top of tcp_rcv_established() (net/ipv4/tcp_input.c),
  * so the values are those from before the segment is processed.  As an option, the state is also recorded at each
  * segment that the connection sends, in __tcp_transmit_skb() (net/ipv4/tcp_output.c).
+ *
+ * A retransmission timeout changes the window although no segment arrives: tcp_enter_loss() sets it before the first
+ * segment is sent again.  The state after a timeout is therefore recorded, too, at the tracepoint tcp:tcp_retransmit_skb.
  */
 struct tcp_probe_config {
 	u16 cwnd_change_only;	/* record only if snd_cwnd or ssthresh differs from the last recorded event */
@@ -99,6 +102,8 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 #endif
 }
 
+enum { TCP_PROBE_RECEIVE, TCP_PROBE_TRANSMIT, TCP_PROBE_TIMEOUT };
+
 /* `is_transmit` is a compile-time constant, so that each program contains only its own branch. */
 static __always_inline int tcp_probe_record(void *socket, const void *skb, int is_transmit)
 {
@@ -170,7 +175,7 @@ static __always_inline int tcp_probe_record(void *socket, const void *skb, int i
 	event->rmem_alloc = LOAD_AT(u32, sk, OFFSET(sock, sk_backlog));
 	event->mark = LOAD(u32, skb, sk_buff, mark);
 	event->delivery_rate = tcp_probe_delivery_rate(sk, event->mss);
-	if (is_transmit) {
+	if (is_transmit != TCP_PROBE_RECEIVE) {
 		event->data_len = LOAD(u32, skb, sk_buff, len);	/* the segment has no headers yet */
 	} else {
 		u64 tcp = LOAD(u64, skb, sk_buff, data);
@@ -185,7 +190,7 @@ static __always_inline int tcp_probe_record(void *socket, const void *skb, int i
 
 static __always_inline int tcp_probe_receive_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], 0);
+	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], TCP_PROBE_RECEIVE);
 }
 
 FIRST_PROGRAM(tcp_probe_receive, 1)
@@ -193,8 +198,31 @@ SECOND_PROGRAM(tcp_probe_receive, 1)
 
 static __always_inline int tcp_probe_transmit_record(struct bpf_raw_tracepoint_args *ctx)
 {
-	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], 1);
+	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], TCP_PROBE_TRANSMIT);
 }
 
 FIRST_PROGRAM(tcp_probe_transmit, 1)
 SECOND_PROGRAM(tcp_probe_transmit, 1)
+
+static __always_inline int tcp_probe_timeout_record(struct bpf_raw_tracepoint_args *ctx)
+{
+	void *sk = (void *)ctx->args[0];
+
+#if ARGUMENTS(tcp_retransmit_skb) >= 3
+	/* Since Linux 6.17, the tracepoint also fires for failed attempts, in which no segment was sent. */
+	if ((s32)ctx->args[2])
+		return 0;
+#endif
+	/*
+	 * Only what the timer sends again: tcp_retransmit_timer() counts the timeouts since the last progress in
+	 * icsk_retransmits, and an ACK that makes progress resets it before more segments are sent again.
+	 */
+	if (READ_BITS(sk, inet_connection_sock, icsk_ca_state) != TCP_CA_LOSS ||
+	    !READ(u8, sk, inet_connection_sock, icsk_retransmits) ||
+	    READ(u8, sk, sock_common, skc_state) != TCP_ESTABLISHED)
+		return 0;
+	return tcp_probe_record(sk, (void *)ctx->args[1], TCP_PROBE_TIMEOUT);
+}
+
+FIRST_PROGRAM(tcp_probe_timeout, 1)
+SECOND_PROGRAM(tcp_probe_timeout, 1)

@@ -21,7 +21,7 @@ All ``parse_*`` functions raise :class:`ValueError` with a text that says what w
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
@@ -44,6 +44,7 @@ __all__ = [
     "parse_queue_limit",
     "parse_rate",
     "parse_size",
+    "rate_unit",
     "show",
     "tc_duration",
     "tc_rate",
@@ -189,6 +190,18 @@ def parse_probability(value: object) -> float:
 def format_rate(rate_bps: float, digits: int | None = None) -> str:
     """Format a rate in bit/s, such as ``20 Mbit/s``: exactly, or rounded to ``digits`` significant digits."""
     return _format(rate_bps, _SHOWN_RATES, digits)
+
+
+def rate_unit(rates_bps: Iterable[float]) -> tuple[str, int]:
+    """Return the unit in which to show these rates together, such as ``("kbit/s", 1000)``: that of the largest one.
+
+    Without any rate above 0, it is Mbit/s.
+    """
+    largest = max(rates_bps, default=0.0)
+    if largest <= 0:
+        return "Mbit/s", _SHOWN_RATES["Mbit/s"]
+    fitting = [(unit, scale) for unit, scale in _SHOWN_RATES.items() if largest >= scale]
+    return fitting[-1] if fitting else ("bit/s", 1)
 
 
 def format_duration(duration_ns: float, digits: int | None = None) -> str:

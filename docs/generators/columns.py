@@ -87,7 +87,8 @@ TEXTS = {
     "from": "Place where the packet was before.",
     "group": "Name of the flow in the experiment.",
     "is_sent": "`sent` or `received`.",
-    "is_transmit": "`receive` for a segment that arrived, `transmit` for one that was sent.",
+    "is_transmit": "`receive` for a segment that arrived, `transmit` for one that was sent, `timeout` for one that was "
+    "sent again after a retransmission timeout.",
     "kind": "`fast` (in Recovery), `timeout` (in Loss, or of a SYN), `tlp` (a tail loss probe), `synack` or `other`.",
     "length": "Payload.",
     "location": "Function in the kernel that dropped the packet.",

@@ -49,6 +49,7 @@ SECTIONS = {
     "Queue": "[a queue](#a-queue)",
     "Queues": "[its options](#queue)",
     "RandomLoss": "[independent loss](#loss)",
+    "ScheduledRandomLoss": "[independent loss](#changes-while-traffic-runs)",
     "Reorder": "[more](#jitter-and-reordering)",
     "Reverse": "[what differs](#the-reverse-direction)",
     "Selection": "[a selection](#a-selection-of-connections)",

@@ -54,12 +54,13 @@ TEXTS = {
     "goodput_bytes": "Payload that arrived at the receiver, without further copies of packets.",
     "acked_bps": "Payload that was acknowledged, from the `tcp_probe` trace.",
     "sender_bps": "Payload that left the sender for the first time, over the time from its first packet to its last.",
-    "bottleneck_bps": "Declared rate of the slowest link on the flow's path. If the rate changes within the measured "
-    "window, this is the mean.",
-    "declared_loss": "Probability that a data packet is lost at random on its way, as the experiment declares it.",
-    "declared_rtt_us": "Sum of the declared propagation delays along the path, both ways.",
-    "queue_bytes": "Limit of the bottleneck's queue. A limit in packets is counted in packets of full size. Null if "
-    "there is no limit or no queue.",
+    "bottleneck_bps": "Declared rate of the bottleneck, which is the link with the lowest rate at the time on the "
+    "flow's path. If the rate changes within the measured window, this is the mean.",
+    "declared_loss": "Probability that a data packet is lost at random on its way, as the experiment declares it for "
+    "the start of traffic.",
+    "declared_rtt_us": "Sum of the declared propagation delays along the path, both ways, at the start of traffic.",
+    "queue_bytes": "Limit of the bottleneck's queue when the flow starts. A limit in packets is counted in packets of "
+    "full size. Null if there is no limit or no queue.",
     "share_of_link": "`goodput_bps` divided by `bottleneck_bps`. Headers keep it below `ceiling`.",
     "ceiling": "Largest possible `share_of_link`: the payload's share of a full frame, 1448/1514 for IPv4 and an MTU "
     "of 1500.",
@@ -70,8 +71,8 @@ TEXTS = {
     "it.",
     "window_reductions": "How often the sender lowered ssthresh below cwnd, from the trace. This is a lower bound. "
     "Null for BBR, to which ssthresh means nothing.",
-    "base_rtt_us": "Smallest round-trip time of the calibration before the traffic. Without a calibration, the sum of "
-    "the declared delays.",
+    "base_rtt_us": "Base RTT: the lowest round-trip time that the path can have. If it changes within the "
+    "measured window, this is the mean.",
     "min_rtt_us": "Smallest round-trip time that the sender's kernel saw (`tcp_info`). Always of the whole flow.",
     "srtt_mean_us": "Smoothed RTT of the sender (RFC 6298): mean over time.",
     "srtt_median_us": "Smoothed RTT: median over time.",
@@ -82,6 +83,8 @@ TEXTS = {
     "queueing_delay_mean_us": "Mean time that packets of any flow waited in the queues on the path of the flow's data. "
     "Null if no queue is on the path.",
     "queueing_delay_p95_us": "95th percentile of the time that packets waited in these queues.",
+    "srtt_inflation_mean_us": "Smoothed RTT minus the base RTT at the same time: mean over time.",
+    "srtt_inflation_p95_us": "Smoothed RTT minus the base RTT at the same time: 95th percentile over time.",
     "cwnd_mean_segments": "Congestion window: mean over time.",
     "busy_s": "Time during which the sender had data to send or in flight (`tcp_info`). Always of the whole flow.",
     "rwnd_limited_share": "Part of the busy time in which the receiver's window was the limit (`tcp_info`). "

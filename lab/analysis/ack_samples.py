@@ -3,7 +3,8 @@
 
 ``tcp_probe`` fires at the top of ``tcp_rcv_established`` (``net/ipv4/tcp_input.c``), so the values in a row are those
 from *before* its ACK is processed: they have been in force since the previous row.  All averages over time in this
-module therefore use the value of row ``i`` for the time from ``t[i-1]`` to ``t[i]``.
+module therefore use the value of row ``i`` for the time from ``t[i-1]`` to ``t[i]``.  The rows of timeouts have the
+values after the timeout instead; :func:`with_timeouts` turns them into rows like the others.
 """
 
 from __future__ import annotations
@@ -74,6 +75,32 @@ class AckSamples:
         columns["time_ns"][: len(at_start)] = start_ns
         columns["time_ns"][len(rows) - len(at_end) :] = end_ns
         return AckSamples(**columns)
+
+
+def before_timeouts(values: NDArray[Any], is_timeout: NDArray[np.bool_]) -> NDArray[Any]:
+    """Return *values* with those in the rows of timeouts replaced by those of the row before."""
+    places = np.flatnonzero(is_timeout)
+    found = values.copy()
+    found[places] = values[np.maximum(places - 1, 0)]
+    return found
+
+
+def with_timeouts(rows: AckSamples, is_timeout: NDArray[np.bool_], end_ns: int) -> AckSamples:
+    """Return the rows of ACKs and timeouts so that all have the values that were in force since the row before.
+
+    A timeout's row has the values after the timeout, which are in force until the next row and are part of that row as
+    well.  It therefore gets those of the row before.  If nothing comes after the last timeout, a row at *end_ns*, the
+    end of the flow, has its values.
+    """
+    if not is_timeout.any():
+        return rows
+    columns = {name: getattr(rows, name) for name in SAMPLE_COLUMNS}
+    for name in ("snd_cwnd", "ssthresh"):
+        columns[name] = before_timeouts(columns[name], is_timeout)
+    if is_timeout[-1] and rows.time_ns[-1] < end_ns:
+        columns = {name: np.append(values, getattr(rows, name)[-1]) for name, values in columns.items()}
+        columns["time_ns"][-1] = end_ns
+    return AckSamples(**columns)
 
 
 def unwrap32(sequence: NDArray[Any]) -> Integers:

@@ -10,10 +10,13 @@ from typing import Any
 
 from lab.analysis.ack_samples import AckSamples
 from lab.analysis.backlog import Backlog
+from lab.analysis.base_rtt import base_rtt_us
 from lab.analysis.completions import Completions
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
 from lab.analysis.volume import Part, Volume, arrived, datagrams_lost_share, volume
 from lab.job.accounts import AccountTotal, DatagramCounts
+from lab.job.network import Hop
+from lab.job.over_time import Steps, mean
 from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record, Window
 from lab.job.windows import declared_window, is_cut, is_measured
 
@@ -192,15 +195,28 @@ class MeasuredFlow:
         window = self.window if self.is_measured else declared_window(self.asked)
         return self.path.mean_rate_bps(window["start_ns"], window["end_ns"])
 
+    @cached_property
+    def base_rtt_over_time(self) -> Steps[float] | None:
+        """Base RTT in microseconds, as :func:`lab.analysis.base_rtt.base_rtt_us` defines it."""
+        return base_rtt_us(self.path, self.calibration)
+
     @property
     def base_rtt_us(self) -> float | None:
-        """Base RTT in microseconds: the smallest round-trip time that the calibration measured.
+        """Mean base RTT over the measured window, in microseconds; None if it is not known."""
+        steps = self.base_rtt_over_time
+        window = self.window if self.is_measured else declared_window(self.asked)
+        return None if steps is None else mean(steps, window["start_ns"], window["end_ns"])
 
-        Without a calibration it is the sum of the declared delays; None if no delay is declared either.
-        """
-        if self.calibration and self.calibration["rtt_ns"]:
-            return min(self.calibration["rtt_ns"]) / 1000
-        return self.path.rtt_ns / 1000 if self.path.rtt_ns else None
+    @property
+    def longest_base_rtt_us(self) -> float:
+        """Longest base RTT while the flow runs, in microseconds; 0 if it is not known."""
+        steps = self.base_rtt_over_time
+        return max(value for _since, _until, value in steps.spans(self.start_ns, self.end_ns)) if steps else 0.0
+
+    @property
+    def bottleneck(self) -> Hop | None:
+        """The hop that is the flow's bottleneck for most of its declared time; None without a rate limit."""
+        return self.path.main_bottleneck(self.start_ns, self.end_ns)
 
 
 @dataclass(frozen=True)

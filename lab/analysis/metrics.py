@@ -5,8 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from lab.analysis.ack_samples import (
     AckSamples,
@@ -67,13 +69,16 @@ class FlowMetrics:
     sender_bps: float | None
     """Payload that left the sender for the first time, in bit/s, over the time from its first to its last packet."""
     bottleneck_bps: int | None
-    """Declared rate of the bottleneck in bit/s, averaged over the measured window; None without a rate limit."""
+    """Declared rate of the bottleneck in bit/s, averaged over the measured window; None without a rate limit.
+
+    The bottleneck at a time is the link with the lowest rate at that time; the rate of a link that is down is 0.
+    """
     declared_loss: float
-    """Declared probability that a data packet is lost at random on its path."""
+    """Declared probability that a data packet is lost at random on its path, at the start of traffic."""
     declared_rtt_us: float
-    """Sum of the declared delays of both directions, in microseconds."""
+    """Sum of the declared delays of both directions at the start of traffic, in microseconds."""
     queue_bytes: int | None
-    """Declared limit of the bottleneck queue, in bytes; None if there is no limit or no queue."""
+    """Declared limit of the bottleneck queue when the flow starts, in bytes; None if there is no limit or no queue."""
     share_of_link: float | None
     """``goodput_bps`` divided by ``bottleneck_bps``; it can be ``ceiling`` at most."""
     ceiling: float
@@ -97,9 +102,10 @@ class FlowMetrics:
     """How often the sender lowered ssthresh below cwnd, from the rows of tcp_probe; a lower bound.  None for BBR."""
 
     base_rtt_us: float | None
-    """Base RTT: the smallest round-trip time of the calibration before any traffic, in microseconds.
+    """Base RTT, the lowest round-trip time that the path can have, in microseconds.
 
-    Without a calibration it is the sum of the declared delays.
+    It follows the schedules of the links (:func:`lab.analysis.base_rtt.base_rtt_us`); this is its mean over the
+    measured window.
     """
     min_rtt_us: float | None
     """Smallest round-trip time that the sender's kernel measured in the whole flow (tcp_info), in microseconds."""
@@ -119,6 +125,10 @@ class FlowMetrics:
     """
     queueing_delay_p95_us: float | None
     """p95 of the time that packets waited in these queues, in microseconds, from their lengths in bins of 10 ms."""
+    srtt_inflation_mean_us: float | None
+    """Mean over time of the smoothed RTT minus the base RTT at the same time, in microseconds."""
+    srtt_inflation_p95_us: float | None
+    """p95 over time of the smoothed RTT minus the base RTT at the same time, in microseconds."""
     cwnd_mean_segments: float | None
     """Mean congestion window over time, in segments."""
 
@@ -132,7 +142,8 @@ class FlowMetrics:
     jain_index: float | None
     """Jain's fairness index of the goodput of all TCP flows with the same bottleneck, in the same direction.
 
-    Short flows are excluded.  None if there is only one such flow.
+    If the bottleneck moves, the one that a flow has for most of its duration counts.  Short flows are excluded.  None
+    if there is only one such flow.
     """
     fct_median_us: float | None
     """Median completion time of short flows, in microseconds; flows that did not complete are left out.
@@ -181,7 +192,7 @@ def _fairness(flows: Sequence[MeasuredFlow]) -> dict[str, float | None]:
     """Return name of a flow → Jain's index over it and the other *flows* with the same bottleneck, if there are any."""
     sharing: dict[tuple[str, str] | None, list[MeasuredFlow]] = {}
     for flow in (flow for flow in flows if flow.is_measured):
-        hop = flow.path.bottleneck
+        hop = flow.bottleneck
         sharing.setdefault((hop.link, hop.direction_name) if hop else None, []).append(flow)
     return {
         flow.name: jain_index([other.received("measured").bps for other in together])
@@ -202,7 +213,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
     info, rate, base = flow.result["tcp_info"], flow.mean_rate_bps, flow.base_rtt_us
     busy_us = info.get("busy_time")
     control = flow.result["congestion_control"]
-    srtt = _srtt(samples)
+    srtt, inflation = _srtt(samples), _inflation(flow, samples)
     datagrams = flow.datagrams or _NO_DATAGRAMS
     cpu = trial.record["cpu"]
     wait_mean_ns, wait_p95_ns = queueing_delay(trial.queues_of(flow), flow.window["start_ns"], flow.window["end_ns"])
@@ -223,8 +234,8 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         sender_bps=sender.bps if sender else None,
         bottleneck_bps=rate,
         declared_loss=flow.path.loss,
-        declared_rtt_us=flow.path.rtt_ns / 1000,
-        queue_bytes=flow.path.queue_bytes(trial.job["mtu"]),
+        declared_rtt_us=flow.path.rtt_ns.at(0) / 1000,
+        queue_bytes=flow.path.queue_bytes(trial.job["mtu"], flow.start_ns),
         share_of_link=receiver.bps / rate if receiver and rate else None,
         ceiling=goodput_ceiling(trial.job),
         retransmits=_retransmits(flow),
@@ -240,6 +251,8 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         srtt_max_us=srtt.maximum,
         queueing_delay_mean_us=_us(wait_mean_ns),
         queueing_delay_p95_us=_us(wait_p95_ns),
+        srtt_inflation_mean_us=inflation.mean,
+        srtt_inflation_p95_us=inflation.p95,
         cwnd_mean_segments=_cwnd_mean(samples),
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
@@ -277,19 +290,40 @@ def _retransmits(flow: MeasuredFlow) -> int | None:
 
 
 @dataclass(frozen=True)
-class _Srtt:
-    mean: float | None
-    median: float | None
-    p95: float | None
-    maximum: float | None
+class _Times:
+    """Statistics of a round-trip time over time."""
+
+    mean: float | None = None
+    median: float | None = None
+    p95: float | None = None
+    maximum: float | None = None
 
 
-def _srtt(samples: AckSamples | None) -> _Srtt:
+def _srtt(samples: AckSamples | None) -> _Times:
     if samples is None:
-        return _Srtt(None, None, None, None)
+        return _Times()
     measured = samples.srtt_us > 0
-    values, weights = samples.srtt_us[measured], holding_times(samples)[measured]
-    return _Srtt(
+    return _statistics(samples.srtt_us[measured], holding_times(samples)[measured])
+
+
+def _inflation(flow: MeasuredFlow, samples: AckSamples | None) -> _Times:
+    """Return the statistics of the smoothed RTT minus the base RTT, which may change while a value is in force."""
+    base = flow.base_rtt_over_time
+    if samples is None or base is None or not len(samples):
+        return _Times()
+    changes = np.array([at_ns for at_ns, _value in base.changes], dtype=np.int64)
+    changes = changes[(changes > samples.time_ns[0]) & (changes < samples.time_ns[-1])]
+    # The value of a row was in force since the row before.
+    until_ns = np.union1d(samples.time_ns, changes)
+    srtt_us = samples.srtt_us[np.searchsorted(samples.time_ns, until_ns)]
+    base_us = np.array([base.at(int(since_ns)) for since_ns in [until_ns[0], *changes]])
+    place = np.searchsorted(changes, until_ns, side="left")
+    measured = srtt_us > 0
+    return _statistics((srtt_us - base_us[place])[measured], np.diff(until_ns, prepend=until_ns[:1])[measured])
+
+
+def _statistics(values: NDArray[Any], weights: NDArray[Any]) -> _Times:
+    return _Times(
         mean=weighted_mean(values, weights),
         median=weighted_quantile(values, weights, 0.5),
         p95=weighted_quantile(values, weights, 0.95),

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -14,15 +15,17 @@ from lab.analysis.ack_samples import Floats, Integers
 
 MIN_BIN_NS = 100_000_000
 MAX_BINS = 300
+MIN_BIN_PACKETS = 4
 
 
-def bin_width_ns(duration_ns: int, rtt_us: float) -> int:
+def bin_width_ns(duration_ns: int, rtt_us: float, packet_ns: float = 0.0) -> int:
     """Return the width of the bins for goodput, in nanoseconds: at least 100 ms, one RTT and 1/300 of the duration.
 
-    Bins shorter than an RTT would show the bursts of the ACK clock rather than a rate.  The width is a multiple of
-    10 ms.
+    Bins shorter than an RTT would show the bursts of the ACK clock rather than a rate, and bins of less than
+    :data:`MIN_BIN_PACKETS` packets, each of which takes *packet_ns* to send, would show single packets.  The width is a
+    multiple of 10 ms.
     """
-    least = max(MIN_BIN_NS, rtt_us * 1000, duration_ns / MAX_BINS)
+    least = max(MIN_BIN_NS, rtt_us * 1000, duration_ns / MAX_BINS, MIN_BIN_PACKETS * packet_ns)
     return math.ceil(least / 10_000_000) * 10_000_000
 
 
@@ -37,26 +40,37 @@ class Bins:
     width_ns: int
 
 
-def rate_series(bins: Bins, start_ns: int, end_ns: int, width_ns: int) -> tuple[Floats, Floats]:
-    """Return the middles of bins of *width_ns* in seconds, and the rate at which payload arrived in each, in bit/s.
+def rate_series(
+    bins: Bins, edges_ns: Integers, carries: Callable[[Integers], Floats | None], ahead_bytes: int, gap_ns: int
+) -> Floats:
+    """Return the rate at which payload arrived between each two of *edges_ns*, in bit/s.
 
-    *width_ns* is wider than the bins of *bins*.  On a slow link a bin holds a packet or none.  So that the rate does
-    not jump, what arrived in a bin is spread over the time since the bin before, unless nothing arrived for longer than
-    *width_ns*: then the flow was interrupted.
-
-    A last bin that is shorter than *width_ns* is left out.
+    The edges may cut the bins of *bins*, and on a slow link a bin holds a packet or none.  So that the rate does not
+    jump, what arrived in a bin is spread over the time since the bin before, unless nothing arrived for longer than
+    *gap_ns*: then the flow was interrupted.  It is spread in proportion to what the path can carry, which *carries*
+    returns for each two of a list of edges: payload in bytes, or None without a limit.  A packet arrives at once, but a
+    link needs time to send it, and a token bucket lets some pass ahead of their time; up to *ahead_bytes* therefore
+    count earlier where more would otherwise arrive than the path can carry.
     """
-    edges = np.arange(start_ns, end_ns + 1, width_ns, dtype=np.int64)
-    if len(edges) < 2 or not len(bins.start_ns):
-        return np.zeros(0), np.zeros(0)
+    if len(edges_ns) < 2 or not len(bins.start_ns):
+        return np.zeros(max(0, len(edges_ns) - 1))
     ends = bins.start_ns + bins.width_ns
-    begins = np.concatenate([bins.start_ns[:1], np.where(np.diff(ends) <= width_ns, ends[:-1], bins.start_ns[1:])])
+    begins = np.concatenate([bins.start_ns[:1], np.where(np.diff(ends) <= gap_ns, ends[:-1], bins.start_ns[1:])])
     times = np.stack([begins, ends], axis=1).reshape(-1)
-    total = np.cumsum(bins.bytes)
+    total = np.cumsum(bins.bytes).astype(np.float64)
     arrived = np.stack([total - bins.bytes, total], axis=1).reshape(-1)
-    rate: Floats = np.diff(np.interp(edges, times, arrived)) * 8e9 / width_ns
-    middles: Floats = (edges[:-1].astype(np.float64) + width_ns / 2) / 1e9
-    return middles, rate
+    knots = np.union1d(times, edges_ns)
+    room = carries(knots)
+    if room is None:
+        by_knot = np.interp(knots, times, arrived)
+    else:
+        most = np.concatenate([[0.0], np.cumsum(room)])
+        # Where the path carries nothing, time must still pass.
+        place = most + (knots - knots[0]) * 1e-9
+        over = np.interp(place, place[np.searchsorted(knots, times)], arrived) - most
+        by_knot = most + np.minimum(over + ahead_bytes, np.maximum.accumulate(over[::-1])[::-1])
+    rate: Floats = np.diff(by_knot[np.searchsorted(knots, edges_ns)]) * 8e9 / np.diff(edges_ns)
+    return rate
 
 
 def decimate(x: NDArray[Any], y: NDArray[Any], bins: int) -> tuple[Floats, Floats]:

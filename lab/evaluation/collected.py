@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 
@@ -12,10 +12,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lab.analysis.ack_samples import before_timeouts
+from lab.analysis.capacity import leaves
 from lab.analysis.events import Span, held_at, spans
-from lab.analysis.path import flow_path
+from lab.analysis.path import FlowPath, flow_path
 from lab.evaluation.trial import TCP_PROBE, Curve
-from lab.job.network import rate_steps
+from lab.job.network import Hop
+from lab.job.over_time import queue_limit_bytes, queue_over_time, rate_over_time
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Flow
 from lab.store.trial import TrialResult
 
@@ -33,14 +36,14 @@ class Inside:
     modes: tuple[Span, ...] = ()
     """BBR's modes; empty for other algorithms."""
     bandwidth: Curve | None = None
-    """BBR's estimate of the bottleneck bandwidth, in Mbit/s, at the times when it has one."""
+    """BBR's estimate of the bottleneck bandwidth, in bit/s, at the times when it has one."""
     window_max: Curve | None = None
-    """CUBIC's W_max (RFC 9438), in segments, at the times when it has one."""
+    """CUBIC's W_max (RFC 9438), in segments, at the times when it has one; it was in force since the time before."""
 
 
 @dataclass(frozen=True)
 class QueueOccupancy:
-    """The length of the queue in front of a flow's bottleneck over time.  Each sample holds until the next one."""
+    """The length of a queue in front of a link over time.  Each sample holds until the next one."""
 
     node: str
     interface: str
@@ -49,11 +52,13 @@ class QueueOccupancy:
     packets: NDArray[np.float64]
     """Number of packets in the queue."""
     delay_ms: NDArray[np.float64]
-    """Time that the link needs to send the queued bytes at its rate, in milliseconds."""
+    """Time that the link needs from then on to send the queued bytes, in milliseconds."""
     full_packet_ms: float | None
     """Time that the link needs to send one full-sized packet, in milliseconds; None if its rate changes."""
-    limit_packets: float | None
-    """The queue's limit in full-sized packets; None if no limit is declared."""
+    limit: Curve | None
+    """The queue's limit in full-sized packets, which holds until the next point; None if no limit is declared."""
+    is_bottleneck: tuple[tuple[float, float], ...]
+    """The periods, in seconds, in which this link is the bottleneck of the flow."""
 
 
 def recorded(trial: TrialResult, collector: str) -> bool:
@@ -107,67 +112,99 @@ def inside(trial: TrialResult, flow: str) -> Inside:
         return Inside()
     own = {"bbr": ["ca_mode", "ca_bandwidth"], "cubic": ["ca_window_max"]}[algorithm]
     table = _of_flow(trial.collected(TCP_PROBE, ["time_ns", "flow", "end", "is_transmit", "ca_name", *own]), flow)
-    at_sender = pc.and_(pc.equal(table.column("end"), "source"), pc.equal(table.column("is_transmit"), "receive"))
+    is_used = pc.is_in(table.column("is_transmit"), pa.array(["receive", "timeout"]))
+    at_sender = pc.and_(pc.equal(table.column("end"), "source"), is_used)
     table = table.filter(pc.and_(at_sender, pc.equal(table.column("ca_name"), algorithm)))
-    seconds = _seconds(table)
+    seconds, is_timeout = _seconds(table), pc.equal(table.column("is_transmit"), "timeout").to_numpy()
     if algorithm == "cubic":
-        return Inside(window_max=_nonzero(seconds, table.column("ca_window_max").to_numpy().astype(np.float64)))
+        window_max = table.column("ca_window_max").to_numpy().astype(np.float64)
+        return Inside(window_max=_nonzero(seconds, before_timeouts(window_max, is_timeout)))
     mode = table.column("ca_mode").combine_chunks()
     modes = spans(seconds, mode.dictionary.to_pylist(), mode.indices.to_numpy()) if len(seconds) else []
-    bandwidth = table.column("ca_bandwidth").to_numpy() * 8 / 1e6
+    bandwidth = table.column("ca_bandwidth").to_numpy() * 8.0
     return Inside(modes=tuple(modes), bandwidth=_nonzero(seconds, bandwidth))
 
 
-def bottleneck_place(trial: TrialResult, flow: Flow) -> tuple[str, str] | None:
-    """Return the node and interface with the queue in front of the slowest link on the path of a flow's data.
-
-    None if no link on the path has a rate limit.
-    """
-    hop = flow_path(trial.job, flow).bottleneck
-    if hop is None:
-        return None
+def queue_place(trial: TrialResult, hop: Hop) -> tuple[str, str] | None:
+    """Return the node and interface that have the queue in front of a hop; None if the record does not contain it."""
     for port in trial.record["interfaces"]:
         if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress"):
             return port["node"], port["interface"]
     return None
 
 
-@lru_cache(maxsize=128)
-def bottleneck_queue(trial: TrialResult, flow: str) -> QueueOccupancy | None:
-    """Return the queue in front of the slowest link on the path of the flow's data.
+def bottleneck_places(trial: TrialResult, flow: Flow) -> list[tuple[str, str]]:
+    """Return the nodes and interfaces with the queues in front of the links that are the flow's bottleneck.
 
-    The result is None if no link has a rate limit, or if the queue was not recorded.
+    The one that is the bottleneck for the longest time comes first.  Empty if no link on the path has a rate limit.
     """
-    if not recorded(trial, "queue"):
-        return None
-    job = trial.job
-    asked: Flow | None = next((item for item in job["flows"] if item["name"] == flow), None)
-    hop = flow_path(job, asked).bottleneck if asked else None
-    if hop is None or asked is None:
-        return None
-    rate = hop.direction["rate_bps"]
-    place = bottleneck_place(trial, asked)
-    if place is None or not rate:
+    found = flow_path(trial.job, flow).bottlenecks(flow["start_ns"], flow["start_ns"] + flow["duration_ns"])
+    places = [queue_place(trial, hop) for hop, _held in found]
+    return [place for place in places if place is not None]
+
+
+@lru_cache(maxsize=128)
+def bottleneck_queues(trial: TrialResult, flow: str) -> tuple[QueueOccupancy, ...]:
+    """Return the queue in front of each link that is the bottleneck of the flow's data at some time.
+
+    The one that is the bottleneck for the longest time comes first.  The result is empty if no link has a rate limit,
+    or if queues were not recorded.
+    """
+    asked: Flow | None = next((item for item in trial.job["flows"] if item["name"] == flow), None)
+    if not recorded(trial, "queue") or asked is None:
+        return ()
+    path, end_ns = flow_path(trial.job, asked), asked["start_ns"] + asked["duration_ns"]
+    found = [_occupancy(trial, path, hop) for hop, _held in path.bottlenecks(asked["start_ns"], end_ns)]
+    return tuple(queue for queue in found if queue is not None)
+
+
+def _occupancy(trial: TrialResult, path: FlowPath, hop: Hop) -> QueueOccupancy | None:
+    place = queue_place(trial, hop)
+    link, rates = leaves(hop.direction, path.end_ns), rate_over_time(hop.direction, path.end_ns)
+    if place is None or link is None or rates is None:
         return None
     node, interface = place
     table = trial.collected("queue", ["time_ns", "node", "interface", "backlog_packets", "backlog_bytes"])
     at_interface = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
     table = table.filter(at_interface)
-    full = job["mtu"] + ETHERNET_HEADER_BYTES
-    seconds = _seconds(table)
-    since, rates = np.array(rate_steps(hop.direction), dtype=np.float64).T
-    rate_then = held_at(since / 1e9, rates, seconds, before=rates[0])
-    is_constant = len(rates) == 1 and hop.direction["capacity"] is None
-    limit = flow_path(job, asked).queue_bytes(job["mtu"])
+    time_ns = table.column("time_ns").to_numpy().astype(np.float64)
+    backlog = table.column("backlog_bytes").to_numpy().astype(np.float64)
+    full = trial.job["mtu"] + ETHERNET_HEADER_BYTES
+    is_constant = len(rates.without_repeats().changes) == 1 and hop.direction["capacity"] is None
+    # Queues are recorded until the last connection is closed.
+    end_ns = max([path.end_ns, *(time_ns[-1:].astype(np.int64) + 1).tolist()])
+    periods = path.bottleneck.spans(0, end_ns)
     return QueueOccupancy(
         node=node,
         interface=interface,
-        seconds=seconds,
+        seconds=time_ns / 1e9,
         packets=table.column("backlog_packets").to_numpy().astype(np.float64),
-        delay_ms=table.column("backlog_bytes").to_numpy() * 8e3 / rate_then,
-        full_packet_ms=full * 8e3 / rate if is_constant else None,
-        limit_packets=limit / full if limit else None,
+        delay_ms=np.where(backlog > 0, link.when(link.until(time_ns) + backlog) - time_ns, 0.0) / 1e6,
+        full_packet_ms=full * 8e3 / rates.at(0) if is_constant else None,
+        limit=_limit(hop, full),
+        is_bottleneck=tuple((since / 1e9, until / 1e9) for since, until, then in periods if then == hop),
     )
+
+
+def _limit(hop: Hop, packet_bytes: int) -> Curve | None:
+    limits = queue_over_time(hop.direction).map(lambda queue: queue_limit_bytes(queue, packet_bytes)).changes
+    known = [(at_ns / 1e9, limit / packet_bytes) for at_ns, limit in limits if limit is not None]
+    return (np.array([at for at, _ in known]), np.array([limit for _, limit in known])) if known else None
+
+
+def stitched(queues: Sequence[QueueOccupancy]) -> tuple[Seconds, NDArray[np.float64]]:
+    """Return the number of packets in the queue of the link that is the bottleneck at each time.
+
+    Each value holds until the next; before the first sample, a queue is taken to be empty.
+    """
+    periods = sorted((period, number) for number, queue in enumerate(queues) for period in queue.is_bottleneck)
+    times, packets = [np.zeros(0)], [np.zeros(0)]
+    for (since, until), number in periods:
+        queue = queues[number]
+        inside = (queue.seconds > since) & (queue.seconds < until)
+        times += [np.array([since]), queue.seconds[inside]]
+        packets += [held_at(queue.seconds, queue.packets, np.array([since])), queue.packets[inside]]
+    return np.concatenate(times), np.concatenate(packets)
 
 
 def merged(*found: Mapping[str, Seconds]) -> dict[str, Seconds]:

@@ -14,15 +14,26 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
-from lab.analysis.ack_samples import INFINITE_SSTHRESH, SAMPLE_COLUMNS, AckSamples, ssthresh
+from lab.analysis.ack_samples import (
+    INFINITE_SSTHRESH,
+    SAMPLE_COLUMNS,
+    AckSamples,
+    Floats,
+    Integers,
+    ssthresh,
+    with_timeouts,
+)
+from lab.analysis.capacity import bin_edges_ns, capacity_changes_ns, follows_file, path_capacity
 from lab.analysis.checks.check import Check, Verdict
 from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.completions import Completions
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
+from lab.analysis.path import goodput_ceiling
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.evaluation.axes import RunAxis, axes_of
 from lab.evaluation.on_the_way import dropped_of, queues_of
+from lab.job.over_time import Steps
 from lab.job.protocol import ACCOUNTS_BIN_NS
 from lab.store.run import Run
 from lab.store.trial import TrialResult
@@ -33,6 +44,9 @@ ACCOUNTS = "accounts"
 """Name of the table of what each flow sent and what arrived of it, in bins of time."""
 COMPLETIONS = "completions"
 """Name of the table of short flows."""
+
+AHEAD_PACKETS = 2
+"""Number of packets that may arrive before a link's rate allows it: the one that is sent, and one in tbf's bucket."""
 
 CURVE_BINS = 500
 """Number of bins to which a curve is reduced.
@@ -54,10 +68,16 @@ class FlowCurves:
     """Slow-start threshold in segments, only while it is finite; None if the algorithm does not use it."""
     srtt: Curve
     """Smoothed RTT, in milliseconds."""
+    base_rtt: Curve | None
+    """Base RTT in milliseconds, until the end of traffic; each value holds until the next.  None if it is not known."""
     goodput: Curve
-    """Rate at which payload arrived at the receiver, in bins, in Mbit/s."""
+    """Rate at which payload arrived at the receiver, in bins, in bit/s; each value holds until the next."""
+    capacity: Curve | None
+    """Largest possible goodput in bins, in bit/s; each value holds until the next.  None without a rate limit."""
+    follows_file: bool
+    """Whether the capacity is that of a capacity file."""
     bin_s: float
-    """Width of the bins of :attr:`goodput`, in seconds."""
+    """Smallest width of the bins of :attr:`goodput` and :attr:`capacity`, in seconds."""
 
 
 @dataclass(frozen=True)
@@ -114,7 +134,7 @@ def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
         return EvaluatedTrial(trial, checks=(_unreadable(exc),))
     arrivals = arrivals_of(trial)
     curves = {
-        flow.name: _curves(flow.sending, flow, arrivals[flow.name])
+        flow.name: _curves(flow.sending, flow, arrivals[flow.name], measured.mss, goodput_ceiling(trial.job))
         for flow in measured.flows
         if flow.sending is not None and len(flow.sending)
     }
@@ -174,19 +194,27 @@ _NO_ROWS = AckSamples.from_columns({name: np.zeros(0, np.int64) for name in SAMP
 def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
     """Return the tcp_probe rows of each flow by its name, and the number of rows that belong to no flow."""
     table = trial.collected(TCP_PROBE, [*SAMPLE_COLUMNS, "flow", "end", "is_transmit"])
-    # Keep the rows that the sender recorded when ACKs arrived.  Rows of the receiver, and those of segments that were
-    # sent, are not used here.
+    # Keep the rows that the sender recorded when ACKs arrived and after timeouts.  Rows of the receiver, and those of
+    # other segments that were sent, are not used here.
     at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
-    table = table.filter(pc.and_(at_sender, pc.equal(table.column("is_transmit"), "receive")))
+    is_used = pc.is_in(table.column("is_transmit"), pa.array(["receive", "timeout"]))
+    table = table.filter(pc.and_(at_sender, is_used))
     flow = table.column("flow").combine_chunks()
     names = [] if not len(flow) else flow.dictionary.to_pylist()
     index = flow.indices.fill_null(-1).to_numpy() if len(flow) else np.zeros(0, np.int64)
     columns = {name: table.column(name).to_numpy() for name in SAMPLE_COLUMNS}
-    samples_of = {
-        name: AckSamples.from_columns({column: values[index == number] for column, values in columns.items()})
-        for number, name in enumerate(names)
-    }
+    is_timeout = pc.equal(table.column("is_transmit"), "timeout").to_numpy()
+    samples_of = {}
+    for number, name in enumerate(names):
+        own = index == number
+        rows = AckSamples.from_columns({column: values[own] for column, values in columns.items()})
+        samples_of[name] = with_timeouts(rows, is_timeout[own], _end_ns(trial, name))
     return samples_of, int(np.count_nonzero(index < 0))
+
+
+def _end_ns(trial: TrialResult, flow: str) -> int:
+    asked = next(item for item in trial.job["flows"] if item["name"] == flow)
+    return asked["start_ns"] + asked["duration_ns"]
 
 
 def completions_of(trial: TrialResult, group: str) -> Completions:
@@ -212,23 +240,54 @@ def arrivals_of(trial: TrialResult) -> dict[str, Bins]:
     return found
 
 
-def _curves(samples: AckSamples, flow: MeasuredFlow, arrivals: Bins) -> FlowCurves:
+def _curves(samples: AckSamples, flow: MeasuredFlow, arrivals: Bins, mss: int, ceiling: float) -> FlowCurves:
     seconds = samples.time_ns / 1e9
-    width_ns = bin_width_ns(flow.asked["duration_ns"], flow.base_rtt_us or 0.0)
-    middles, goodput = rate_series(arrivals, flow.start_ns, flow.end_ns, width_ns)
     measured = samples.srtt_us > 0
     threshold = None
     if uses_ssthresh(flow.result["congestion_control"]):
         values = ssthresh(samples)
         finite = values < INFINITE_SSTHRESH
         threshold = decimate(seconds[finite], values[finite], CURVE_BINS)
+    end_ns, rate_bps = flow.path.end_ns, flow.mean_rate_bps
+    width_ns = bin_width_ns(
+        flow.asked["duration_ns"], flow.longest_base_rtt_us, mss / ceiling * 8e9 / rate_bps if rate_bps else 0.0
+    )
+    edges_ns = bin_edges_ns(end_ns, width_ns, capacity_changes_ns(flow.path))
+    path = path_capacity(flow.path)
+
+    def payload(ends_ns: Integers) -> Floats | None:
+        found = path.bytes_in(ends_ns)
+        return None if found is None else found * ceiling
+
+    own_ns = _within(edges_ns, flow.start_ns, flow.end_ns, width_ns)
+    capacity = path.bps_in(edges_ns)
+    base = flow.base_rtt_over_time
     return FlowCurves(
         cwnd=decimate(seconds, samples.snd_cwnd, CURVE_BINS),
         ssthresh=threshold,
         srtt=decimate(seconds[measured], samples.srtt_us[measured] / 1000, CURVE_BINS),
-        goodput=(middles, goodput / 1e6),
+        base_rtt=None if base is None else _base_curve(base, end_ns),
+        goodput=_steps(own_ns, rate_series(arrivals, own_ns, payload, AHEAD_PACKETS * mss, width_ns)),
+        capacity=None if capacity is None else _steps(edges_ns, capacity * ceiling),
+        follows_file=follows_file(flow.path),
         bin_s=width_ns / 1e9,
     )
+
+
+def _within(edges_ns: Integers, start_ns: int, end_ns: int, width_ns: int) -> Integers:
+    """Return the edges of the bins of a flow: those of the path in its time, without parts of less than half a bin."""
+    inside = edges_ns[(edges_ns > start_ns + width_ns / 2) & (edges_ns < end_ns - width_ns / 2)]
+    return np.concatenate([[start_ns], inside, [end_ns]]).astype(np.int64)
+
+
+def _base_curve(base: Steps[float], end_ns: int) -> Curve:
+    times_ns = np.array([*(at_ns for at_ns, _value in base.changes), end_ns], dtype=np.int64)
+    return _steps(times_ns, np.array([value_us / 1000 for _at, value_us in base.changes]))
+
+
+def _steps(edges_ns: Integers, values: Floats) -> Curve:
+    """Return the curve of values that each hold from one edge to the next."""
+    return edges_ns / 1e9, np.append(values, values[-1:])
 
 
 def _unreadable(reason: ValueError) -> Check:

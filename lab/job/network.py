@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Compute properties of a job's network: the paths of packets, and the rates and losses of links.  No I/O.
+"""Compute properties of a job's network: the paths of packets, and the losses of links.  No I/O.
 
 This module is copied into the guest.  It therefore uses only the standard library and imports nothing from ``lab`` but
 the protocol.
@@ -71,7 +71,7 @@ def next_hops(nodes: list[Node], links: list[Link], destination: str) -> dict[st
     for name, hops in outgoing.items():
         if name == destination or name not in distance:
             continue
-        nearer = (hop for hop in hops if hop.receiver in forwards and distance[hop.receiver] == distance[name] - 1)
+        nearer = (hop for hop in hops if hop.receiver in forwards and distance.get(hop.receiver) == distance[name] - 1)
         found[name] = next(nearer)
     return found
 
@@ -101,34 +101,6 @@ def at_end(direction: Direction) -> Direction:
             rate, queue = change["rate_bps"], change["queue"]
         netem = change["netem"] or netem
     return Direction(rate_bps=rate, queue=queue, netem=netem, changes=[], capacity=None, lost_packets=[])
-
-
-def mean_rate_bps(direction: Direction, start_ns: int, end_ns: int) -> float | None:
-    """Return the mean rate in bit/s between two times; None if the direction has no rate limit."""
-    if direction["rate_bps"] is None:
-        return None
-    now, rate, total = start_ns, direction["rate_bps"], 0
-    for change in direction["changes"]:
-        if change["rate_bps"] is None:
-            continue
-        if change["at_ns"] > start_ns:
-            until = min(change["at_ns"], end_ns)
-            total += rate * max(0, until - now)
-            now = max(now, until)
-        rate = change["rate_bps"]
-    total += rate * max(0, end_ns - now)
-    return total / (end_ns - start_ns) if end_ns > start_ns else float(rate)
-
-
-def rate_steps(direction: Direction) -> list[tuple[int, int]]:
-    """Return the rates of a direction over time: pairs of a start time in nanoseconds and a rate in bit/s.
-
-    The list is empty for a direction without a rate limit; with a capacity file, the rate is the mean of the file.
-    """
-    if direction["rate_bps"] is None:
-        return []
-    later = [(change["at_ns"], change["rate_bps"]) for change in direction["changes"] if change["rate_bps"] is not None]
-    return [(0, direction["rate_bps"]), *later]
 
 
 def mean_loss(netem: Netem | None) -> float:

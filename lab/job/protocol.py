@@ -73,7 +73,7 @@ class Reorder(TypedDict):
     probability: float
     correlation: float
     gap: int
-    """If N, only each N-th packet can be reordered; 0: any packet can be."""
+    """If N, at least N - 1 packets are delayed between two that are reordered; 0: any packet can be reordered."""
 
 
 class Netem(TypedDict):

@@ -5,15 +5,18 @@ from __future__ import annotations
 
 from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
 from lab.job.network import mean_burst, mean_loss
+from lab.job.over_time import is_down, netem_over_time
 from lab.job.protocol import Direction, Job, Link, Loss
 from lab.job.windows import is_cut, is_measured
-from lab.plan.notes import base_rtt_ns, notes_of
+from lab.plan.notes import base_rtt_ns, base_rtt_over_time, notes_of
 from lab.plan.plan import Cell, Plan
 from lab.units import format_duration, format_percent, format_rate, format_size, value_text
 
 __all__ = ["describe", "notes"]
 
 _MAX_PATHS = 8
+_MAX_PERIODS = 4
+MAX_TIME_NS = 2**62
 
 
 def describe(plan: Plan) -> str:
@@ -100,6 +103,10 @@ def _losses(job: Job) -> tuple[float, ...]:
 def _path_lines(job: Job, with_loss: bool) -> tuple[str, ...]:
     rtts = sorted({base_rtt_ns(job, flow) for flow in job["flows"]})
     shown = format_duration(rtts[0]) + (f" to {format_duration(rtts[-1])}" if len(rtts) > 1 else "")
+    later = {rtt for flow in job["flows"] for _at, rtt in base_rtt_over_time(job, flow).changes} - set(rtts)
+    if later and (min(later) < rtts[0] or max(later) > rtts[-1]):
+        extremes = dict.fromkeys(format_duration(rtt) for rtt in (min(later), max(later)))
+        shown += f" (by its schedule {' to '.join(extremes)})"
     lines = [f"base RTT {shown}, {job['ip'].replace('ip', 'IP')}, MTU {job['mtu']}"]
     # Links with the same text are described once.
     alike: dict[tuple[str, str], list[Link]] = {}
@@ -144,8 +151,24 @@ def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_lo
         size = f" of {limit}" + (f" ({held / bdp:.3g} BDP)" if bdp else "") if held else ""
         parts.append(f"{queue['discipline']}{size}")
     if direction["changes"]:
-        parts.append(_count(len(direction["changes"]), "scheduled change"))
+        parts.append(_count(len(direction["changes"]), "scheduled change") + _down_text(direction))
     return ", ".join(parts)
+
+
+def _down_text(direction: Direction) -> str:
+    """Return when the schedule takes the link down, such as `` (down from 5 s to 8 s)``."""
+    periods = [
+        (since_ns, until_ns)
+        for since_ns, until_ns, netem in netem_over_time(direction).spans(0, MAX_TIME_NS)
+        if is_down(netem)
+    ]
+    shown = [
+        f"down from {format_duration(since_ns)} "
+        + (f"to {format_duration(until_ns)}" if until_ns < MAX_TIME_NS else "on")
+        for since_ns, until_ns in periods[:_MAX_PERIODS]
+    ]
+    more = f" and {len(periods) - _MAX_PERIODS} more times" if len(periods) > _MAX_PERIODS else ""
+    return f" ({', '.join(shown)}{more})" if shown else ""
 
 
 def _loss_text(loss: Loss, mean: float) -> str:

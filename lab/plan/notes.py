@@ -12,12 +12,24 @@ from collections.abc import Callable, Iterator, Sequence
 from itertools import pairwise
 
 from lab.job import kernels
-from lab.job.network import route
+from lab.job.network import Hop, route
+from lab.job.over_time import (
+    Steps,
+    bottleneck_over_time,
+    combined,
+    delay_over_time,
+    mean,
+    netem_over_time,
+    path_rate_over_time,
+    queue_limit_bytes,
+    queue_over_time,
+)
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem
 from lab.job.windows import is_cut, is_measured
+from lab.plan.correlation import correlated_share
 from lab.units import format_duration, format_percent, format_rate, format_size
 
-__all__ = ["base_rtt_ns", "busy_share", "notes_of", "offered_bps"]
+__all__ = ["base_rtt_ns", "base_rtt_over_time", "busy_share", "notes_of", "offered_bps"]
 
 SETTLING_NS = 130 * 10**9
 """Time until flows of different algorithms have stable shares: as observed with one BBR flow and CUBIC flows."""
@@ -41,14 +53,37 @@ OTHER_WINDOW = 0.1
 """Measured windows are different times if they begin or end further apart than this share of the shortest of them."""
 MANY_FLOWS = 4
 """The number of flows up to which starting together is not worth a note."""
+MAX_UNUSED = 4
+"""The number of unused links that a note names."""
+BRIEF_SHARE = 0.01
+"""The share of a flow's duration up to which it does not matter that a link is the flow's bottleneck."""
 BURST_OF_RAMPS = 0.005
 """The share of the traffic between two changes of the rate above which one additional packet deserves a note."""
 
 
-def base_rtt_ns(job: Job, flow: Flow) -> int:
+def base_rtt_over_time(job: Job, flow: Flow) -> Steps[int]:
     """Return the base RTT of a flow's path in nanoseconds: the sum of the declared delays in both directions."""
-    hops = (*route(job, flow["source"], flow["destination"]), *route(job, flow["destination"], flow["source"]))
-    return sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"])
+    return delay_over_time(
+        (*route(job, flow["source"], flow["destination"]), *route(job, flow["destination"], flow["source"]))
+    )
+
+
+def base_rtt_ns(job: Job, flow: Flow) -> int:
+    """Return the base RTT of a flow's path when the flow starts, in nanoseconds."""
+    return base_rtt_over_time(job, flow).at(flow["start_ns"])
+
+
+def _end_ns(flow: Flow) -> int:
+    return flow["start_ns"] + flow["duration_ns"]
+
+
+def _forward(job: Job, flow: Flow) -> tuple[Hop, ...]:
+    return route(job, flow["source"], flow["destination"])
+
+
+def _rate(job: Job, flow: Flow) -> Steps[float] | None:
+    """Return the rate of the bottleneck on the path of a flow's data in bit/s; None if it has no rate limit."""
+    return path_rate_over_time(_forward(job, flow), _end_ns(flow))
 
 
 def notes_of(jobs: Sequence[Job], repetitions: int) -> list[str]:
@@ -110,7 +145,10 @@ def _windows(job: Job) -> Iterator[str]:
 
 
 def _short(job: Job) -> Iterator[str]:
-    if any(flow["duration_ns"] < FEW_RTTS * base_rtt_ns(job, flow) for flow in _bulk(job)):
+    if any(
+        flow["duration_ns"] < FEW_RTTS * mean(base_rtt_over_time(job, flow).map(float), flow["start_ns"], _end_ns(flow))
+        for flow in _bulk(job)
+    ):
         yield f"traffic lasts less than {FEW_RTTS} base RTTs: the results mostly show start-up, not the steady state"
 
 
@@ -120,15 +158,14 @@ def _together(job: Job) -> Iterator[str]:
     limits: dict[tuple[str, str], int] = {}
     packet = job["mtu"] + ETHERNET_HEADER_BYTES
     for flow in _bulk(job):
-        hops = [hop for hop in route(job, flow["source"], flow["destination"]) if hop.direction["rate_bps"]]
-        hop = min(hops, key=lambda hop: hop.direction["rate_bps"] or 0, default=None)
-        queue = hop.direction["queue"] if hop else None
+        hop = bottleneck_over_time(_forward(job, flow), _end_ns(flow)).at(flow["start_ns"])
+        queue = queue_over_time(hop.direction).at(flow["start_ns"]) if hop else None
         if hop is None or queue is None:
             continue
         starting.setdefault((flow["start_ns"], hop.link, hop.direction_name), []).append(flow)
-        room = queue["limit_packets"] if queue["limit_bytes"] is None else queue["limit_bytes"] // packet
+        room = queue_limit_bytes(queue, packet)
         if room is not None:
-            limits[hop.link, hop.direction_name] = room
+            limits[hop.link, hop.direction_name] = room // packet
     for (_start_ns, link, way), flows in starting.items():
         first = len(flows) * INITIAL_WINDOW
         if len(flows) > MANY_FLOWS and first > 2 * limits.get((link, way), first):
@@ -145,9 +182,13 @@ def _offloads(job: Job) -> Iterator[str]:
 
 def _small_buffer(job: Job) -> Iterator[str]:
     for flow in job["flows"]:
-        rates = [hop.direction["rate_bps"] for hop in route(job, flow["source"], flow["destination"])]
-        limited = [rate for rate in rates if rate is not None]
-        bdp = min(limited, default=0) * base_rtt_ns(job, flow) // (8 * 10**9)
+        rates = _rate(job, flow)
+        if rates is None:
+            continue
+        bdps = combined(
+            [rates, base_rtt_over_time(job, flow).map(float)], lambda now: int(now[0] * now[1]) // 8_000_000_000
+        )
+        bdp = max(then for _since, _until, then in bdps.spans(flow["start_ns"], _end_ns(flow)))
         # The kernel reserves half of a socket buffer for its own bookkeeping.
         if bdp > job["socket_buffer_bytes"] // 2:
             yield (
@@ -171,11 +212,17 @@ def _overload(job: Job) -> Iterator[str]:
         offered = offered_bps(flow)
         if offered is None or (flow["protocol"] == "tcp" and flow["arrivals"] is None):
             continue
-        path = route(job, flow["source"], flow["destination"])
-        slowest = min((hop.direction["rate_bps"] for hop in path if hop.direction["rate_bps"]), default=None)
-        if slowest is not None and offered > slowest:
+        rates = _rate(job, flow)
+        if rates is None:
+            continue
+        mean_bps = mean(rates, flow["start_ns"], _end_ns(flow))
+        if offered > mean_bps:
             effect = "its short flows accumulate" if flow["arrivals"] is not None else "the excess is lost"
-            yield f"{flow['name']} offers {format_rate(offered, 3)} to a path of {format_rate(slowest, 3)}: {effect}"
+            average = " on average" if len(rates.changes) > 1 else ""
+            yield (
+                f"{flow['name']} offers {format_rate(offered, 3)} to a path of {format_rate(mean_bps, 3)}{average}: "
+                f"{effect}"
+            )
 
 
 def busy_share(job: Job) -> float:
@@ -205,7 +252,8 @@ def _load(job: Job) -> tuple[list[float], int, bool]:
         wanted[flow["name"]] = float("inf") if offered is None else offered
         for hop in limited:
             users.setdefault((hop.link, hop.direction_name), set()).add(flow["name"])
-            free[hop.link, hop.direction_name] = hop.direction["rate_bps"] or 0
+            capacity = path_rate_over_time([hop], job["duration_ns"])
+            free[hop.link, hop.direction_name] = mean(capacity, 0, job["duration_ns"]) if capacity else 0
     rates: dict[str, float] = {}
     while wanted:
         # Either some flow needs no more than every link has for it, or some link limits its flows to equal parts.
@@ -251,18 +299,19 @@ def _directions(job: Job) -> Iterator[tuple[str, Direction]]:
 
 def _netems(job: Job) -> Iterator[tuple[str, Netem]]:
     for name, direction in _directions(job):
-        states = [direction["netem"], *(change["netem"] for change in direction["changes"])]
+        states = [netem for _at, netem in netem_over_time(direction).changes]
         yield from ((name, netem) for netem in states if netem is not None)
 
 
 def _random(job: Job) -> Iterator[str]:
     for name, netem in _netems(job):
-        loss, jitter = netem["loss"], netem["jitter"]
+        loss, jitter, reorder = netem["loss"], netem["jitter"], netem["reorder"]
         if loss and loss["model"] == "random" and len(loss["values"]) > 1:
-            yield (
-                f"{name}: with a correlation, far fewer packets than {format_percent(loss['values'][0])} will be lost, "
-                "because the kernel averages uniform random numbers; use the model gemodel for bursts of loss"
-            )
+            probability, correlation = loss["values"]
+            advice = "; use the model gemodel for bursts of loss"
+            yield from _correlated(name, probability, correlation, "lost", advice)
+        if reorder and reorder["correlation"]:
+            yield from _correlated(name, reorder["probability"], reorder["correlation"], "reordered")
         if jitter and jitter["correlation"]:
             yield (
                 f"{name}: the kernel does not correlate jitter: it takes the correlated random number modulo a small "
@@ -276,6 +325,51 @@ def _random(job: Job) -> Iterator[str]:
                 f"{format_duration(netem['delay_ns'])}: no packet can arrive before it is sent, so the mean delay will "
                 "be larger than declared"
             )
+
+
+def _correlated(name: str, probability: float, correlation: float, happens: str, advice: str = "") -> Iterator[str]:
+    """Warn about a probability that netem's correlation changes; it leaves 50 % and 100 % as they are."""
+    if correlation == 1 and probability < 1:
+        yield f"{name}: with a correlation of 100%, either all packets will be {happens} or none{advice}"
+    elif probability not in (0.5, 1):
+        share = correlated_share(probability, correlation)
+        about = f"about {format_percent(share, 2)}" if share >= 0.0005 else "less than 0.05%"
+        much = "far fewer" if probability < 0.5 else "more"
+        yield (
+            f"{name}: with a correlation, {much} packets than {format_percent(probability)} will be {happens}, "
+            f"{about}, because the kernel averages uniform random numbers{advice}"
+        )
+
+
+def _unused(job: Job) -> Iterator[str]:
+    """Warn about links that no packet of a flow or probe crosses although they connect what is connected anyway."""
+    pairs = {(user["source"], user["destination"]) for user in (*job["flows"], *job["probes"])}
+    both_ways = {(source, destination) for pair in pairs for source, destination in (pair, pair[::-1])}
+    used = {hop.link for source, destination in both_ways for hop in route(job, source, destination)}
+    unused = [
+        f"{link['a']} ↔ {link['b']}"
+        for link in job["links"]
+        if link["name"] not in used and _connected(job, link["a"], link["b"], without=link["name"])
+    ]
+    if unused:
+        more = f" and {len(unused) - MAX_UNUSED} more" if len(unused) > MAX_UNUSED else ""
+        yield (
+            f"no flow or probe uses {', '.join(unused[:MAX_UNUSED])}{more}: packets take the path with the fewest "
+            "hops, and of several such paths the one whose links are declared first"
+        )
+
+
+def _connected(job: Job, start: str, end: str, *, without: str) -> bool:
+    reached, waiting = {start}, [start]
+    while waiting:
+        node = waiting.pop()
+        for link in job["links"]:
+            if link["name"] != without and node in (link["a"], link["b"]):
+                other = link["b"] if node == link["a"] else link["a"]
+                if other not in reached:
+                    reached.add(other)
+                    waiting.append(other)
+    return end in reached
 
 
 def _ecn(job: Job) -> Iterator[str]:
@@ -330,10 +424,14 @@ def _sender_queue(job: Job) -> Iterator[str]:
     hosts = {node["name"] for node in job["nodes"] if node["role"] == "host"}
     limited: dict[str, None] = {}
     for flow in job["flows"]:
-        first, *others = route(job, flow["source"], flow["destination"])
-        rate = first.direction["rate_bps"]
-        slower = [hop for hop in others if rate and (hop.direction["rate_bps"] or rate) < rate]
-        if flow["source"] in hosts and rate and not slower:
+        path = _forward(job, flow)
+        bottleneck = bottleneck_over_time(path, _end_ns(flow))
+        own_ns = sum(
+            until_ns - since_ns
+            for since_ns, until_ns, hop in bottleneck.spans(flow["start_ns"], _end_ns(flow))
+            if hop == path[0]
+        )
+        if flow["source"] in hosts and own_ns > BRIEF_SHARE * flow["duration_ns"]:
             limited[flow["source"]] = None
     if limited:
         *most, last = limited
@@ -353,6 +451,7 @@ _NOTES: tuple[Callable[[Job], Iterator[str]], ...] = (
     _small_buffer,
     _busy,
     _sender_queue,
+    _unused,
     _random,
     _ecn,
     _ramps,

@@ -16,6 +16,7 @@ from lab.evaluation.trial import EvaluatedTrial
 from lab.job.protocol import Job
 from lab.report.figures.style import MARKERS, Look, looks, tinted
 from lab.store.run import Run
+from lab.units import rate_unit
 
 
 @dataclass(frozen=True)
@@ -114,6 +115,15 @@ class Report:
         """The ids of the planned trials that are not stored."""
         stored = {result.trial.id for result in self.evaluated}
         return [trial_id for trial_id in self.run.planned_ids() if trial_id not in stored]
+
+    @cached_property
+    def rate_unit(self) -> tuple[str, int]:
+        """The unit of mean rates in the tables and figures, and how many bit/s it has: that of the largest goodput.
+
+        In one unit, rates can be compared, and it is chosen so that they have enough digits.
+        """
+        rates = (flow.goodput_bps for result in self.done for flow in result.metrics)
+        return rate_unit(rate for rate in rates if rate is not None)
 
     @cached_property
     def jobs(self) -> list[Job]:

@@ -244,11 +244,34 @@ class RawTrial:
         found: dict[str, Any] = next(one for one in self.record["flows"] if one["name"] == flow)
         return found
 
-    def base_rtt_us(self, flow: str) -> float:
+    def base_rtts_us(self, flow: str) -> list[tuple[int, float]]:
+        """Return (since when in ns, the sum of the delays there and back, and what ping found in addition)."""
         asked = next(one for one in self.job["flows"] if one["name"] == flow)
         ends = (asked["source"], asked["destination"])
+        ways = [way for _link, way, _node in (*self._way(*ends), *self._way(*ends[::-1]))]
+        times = {0} | {change["at_ns"] for way in ways for change in way["changes"] if change["netem"]}
+        found = []
+        for at in sorted(times):
+            total = 0
+            for way in ways:
+                states = [way["netem"], *(change["netem"] for change in way["changes"] if change["at_ns"] <= at)]
+                last = [state for state in states if state][-1:]
+                total += last[0]["delay_ns"] if last else 0
+            found.append((at, total / 1e3))
         paths = [one for one in self.record["calibration"] if (one["source"], one["destination"]) == ends]
-        return float(min(paths[0]["rtt_ns"]) / 1e3)
+        # What a capacity file adds is no property of the emulator.
+        is_random = any(way["capacity"] for way in ways)
+        more = 0.0 if is_random else min(paths[0]["rtt_ns"]) / 1e3 - found[0][1]
+        return [(at, total + more) for at, total in found]
+
+    def base_rtt_us(self, flow: str) -> float:
+        """Return the mean over the flow's declared time."""
+        asked = next(one for one in self.job["flows"] if one["name"] == flow)
+        start, end = asked["start_ns"], asked["start_ns"] + asked["duration_ns"]
+        steps = self.base_rtts_us(flow)
+        until = [at for at, _ in steps[1:]] + [end]
+        held = [(base, min(to, end) - max(at, start)) for (at, base), to in zip(steps, until, strict=True)]
+        return mean((base, took) for base, took in held if took > 0)
 
 
 def _same_endpoint(row: tuple[str, int], of_flow: tuple[str, int]) -> bool:

@@ -9,15 +9,19 @@ forms, from ``tc`` and from the sockets.
 from __future__ import annotations
 
 import asyncio
+import itertools
 import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pyarrow.compute as pc
 import pytest
 
 from benchmarks.measure import SilentObserver
+from lab.analysis.events import held_at, occupancy
 from lab.analysis.metrics import FlowMetrics
 from lab.engine.uml.engine import UmlEngine
 from lab.evaluation.trial import EvaluatedTrial, arrivals_of, evaluate_trial
@@ -168,17 +172,122 @@ def test_marks_are_those_of_tc(run: Run, overrides: list[str]) -> None:
         assert verdicts(trial)["flow-duration"] == "ok"
 
 
+STEP_DOWN_AND_UP = "[{at: 4s, delay: 10ms}, {at: 12s, delay: 90ms}]"
+
+
 @pytest.mark.parametrize(
-    "overrides", [[], ["topology.bottleneck.rate=4mbit", "flows.t.cc=bbr"]], ids=["case", "sibling"]
+    ("first_ms", "steps", "overrides"),
+    [
+        (20, [(5, 60)], []),
+        (
+            50,
+            [(4, 10), (12, 90)],
+            [
+                "topology.bottleneck.delay=50ms",
+                f"topology.bottleneck.schedule={STEP_DOWN_AND_UP}",
+                f"topology.bottleneck.reverse.schedule={STEP_DOWN_AND_UP}",
+            ],
+        ),
+    ],
+    ids=["case", "sibling"],
 )
-def test_nothing_arrives_faster_than_the_link(run: Run, overrides: list[str]) -> None:
+def test_a_longer_way_is_no_queue(run: Run, first_ms: int, steps: list[tuple[int, int]], overrides: list[str]) -> None:
+    trial = run("delay_step", *overrides).only
+    found = flow(trial, "f")
+    # The queue itself is empty but for short bursts: on average, it holds less than a tenth of a packet.
+    table = trial.trial.collected("queue").filter(pc.field("interface") == "r1-eth1")
+    seconds, packets = table["time_ns"].to_numpy() / 1e9, table["backlog_packets"].to_numpy()
+    occupied = occupancy(seconds, packets, 0, 20)
+    assert occupied is not None
+    assert occupied.mean < 0.1
+    # There and back, each of the delays is in force from its time on; the traffic takes 20 s.
+    times, delays = [0, *(at for at, _ in steps)], [first_ms, *(ms for _, ms in steps)]
+    held_s = np.diff([*times, 20])
+    mean_ms = 2 * float(held_s @ np.array(delays)) / 20
+    assert found.base_rtt_us == pytest.approx(mean_ms * 1e3, rel=0.002)
+    assert trial.curves["f"].base_rtt is not None
+    since, base_ms = trial.curves["f"].base_rtt
+    assert since.tolist() == [*times, 20]
+    assert base_ms[:-1].tolist() == pytest.approx([2 * ms for ms in delays], rel=0.01)
+    # srtt comes nearer to a new RTT by an eighth with each ACK; if ACKs are delayed, 86 come each second.  It is within
+    # 1 % of a change after half a second, and until then off by less than the change.
+    lag_us = sum(abs(after - before) for before, after in itertools.pairwise(delays)) * 2e3 * 0.5 / 20
+    assert found.srtt_inflation_mean_us is not None
+    assert found.srtt_inflation_p95_us is not None
+    assert abs(found.srtt_inflation_mean_us) <= lag_us + 1500
+    assert 0 <= found.srtt_inflation_p95_us <= 2000
+    assert verdicts(trial)["base-rtt"] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("rate_mbit", "down_s", "up_s", "overrides"),
+    [
+        (10, 5, 8, []),
+        (
+            4,
+            3,
+            9,
+            [
+                "topology.bottleneck.rate=4mbit",
+                "flows.t.cc=bbr",
+                "topology.bottleneck.schedule=[{at: 3s, loss: 100%}, {at: 9s, loss: 0%}]",
+                "topology.bottleneck.reverse.schedule=[{at: 3s, loss: 100%}, {at: 9s, loss: 0%}]",
+            ],
+        ),
+    ],
+    ids=["case", "sibling"],
+)
+def test_a_link_that_is_down_carries_nothing(
+    run: Run, rate_mbit: int, down_s: int, up_s: int, overrides: list[str]
+) -> None:
     trial = run("outage", *overrides).only
-    _times, rates = trial.curves["t"].goodput
-    limit = (flow(trial, "t").bottleneck_bps or 0) / 1e6
-    # A bin of 100 ms may begin just before a packet.
-    assert rates.max() <= limit * 1448 / 1514 + 1514 * 8 / 1e5
+    found = flow(trial, "t")
+    # What is on the wire arrives 20 ms after the link went down; nothing more arrives until it is up again.
     arrived = arrivals_of(trial.trial)["t"].start_ns
-    assert not ((arrived > 5.2e9) & (arrived < 8e9)).any()
+    assert not ((arrived > (down_s + 0.02) * 1e9) & (arrived < up_s * 1e9)).any()
+    assert (arrived > up_s * 1e9).any()
+    assert found.bottleneck_bps == round(rate_mbit * 1e6 * (15 - (up_s - down_s)) / 15)
+    # Nothing is drawn above the capacity, which is 0 while the link is down.
+    times, rates = trial.curves["t"].goodput
+    assert trial.curves["t"].capacity is not None
+    since, capacity = trial.curves["t"].capacity
+    limit = held_at(since, capacity, times[:-1] + 1e-6)
+    assert set(np.round(np.unique(capacity))) == {0, round(rate_mbit * 1e6 * 1448 / 1514)}
+    assert (rates[:-1] <= limit + 1e-3 * rate_mbit * 1e6).all()
+    # The first timeout sets the window to 1 (RFC 5681), and no ACK comes that could raise it while the link is down.
+    retransmitted = trial.trial.collected("retrans").to_pylist()
+    timeouts = [row["time_ns"] / 1e9 for row in retransmitted if row["kind"] == "timeout"]
+    first = next(at for at in timeouts if at > down_s)
+    assert first < down_s + 1
+    seconds, window = trial.curves["t"].cwnd
+    in_force = window[np.searchsorted(seconds, np.linspace(first + 0.001, up_s, 50))]
+    assert in_force.tolist() == [1] * 50
+    # Until the timeout it is what it was when the last ACK came.
+    assert window[np.searchsorted(seconds, first - 0.001)] > 10
+    # The timer doubles each time (RFC 6298).  The kernel's wheel of timers rounds up by an eighth at most.
+    gaps = np.diff([at for at in timeouts if down_s < at < up_s])
+    assert gaps[1:] == pytest.approx(2 * gaps[:-1], rel=1 / 8)
+    # The rows of timeouts are those of the collector that records retransmissions.
+    rows = trial.trial.collected("tcp_probe").to_pylist()
+    traced = [row["time_ns"] for row in rows if row["is_transmit"] == "timeout"]
+    assert traced[0] == pytest.approx(first * 1e9, abs=1e5)
+    assert all(row["snd_cwnd"] == 1 for row in rows if row["is_transmit"] == "timeout" and row["time_ns"] < up_s * 1e9)
+    # tc counts as lost what the collector of drops has seen.
+    lost = sum(
+        qdisc["drops"]
+        for port in trial.trial.record["interfaces"]
+        for qdisc in port["qdiscs_after"]
+        if qdisc["kind"] == "netem"
+    )
+    assert lost == sum(cause == "random_loss" for cause in trial.trial.collected("drops")["cause"].to_pylist()) > 0
+
+
+def test_copies_do_not_pass_a_link_that_is_down(run: Run) -> None:
+    trial = run("outage", "topology.bottleneck.duplicate=50%").only
+    arrived = arrivals_of(trial.trial)["t"].start_ns
+    assert not ((arrived > 5.02e9) & (arrived < 8e9)).any()
+    sides = trial.trial.record["flows"][0]["accounts"]["sides"]
+    assert sides["arrived"]["all"]["again_packets"] > 0.3 * sides["arrived"]["all"]["packets"] / 1.5
 
 
 @pytest.mark.parametrize("overrides", [[], ["topology.access.rate=100mbit"]], ids=["case", "sibling"])

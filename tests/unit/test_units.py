@@ -233,3 +233,20 @@ def test_nothing_but_value_errors(value: object) -> None:
 )
 def test_values_as_text(value: object, text: str) -> None:
     assert units.value_text(value) == text
+
+
+@pytest.mark.parametrize(
+    ("rates", "unit"),
+    [
+        ([60_600.0, 64_000.0], ("kbit/s", 1000)),
+        ([60_600.0, 1_000_000.0], ("Mbit/s", 10**6)),
+        ([999_999.0], ("kbit/s", 1000)),
+        ([2.5e9, 8.0], ("Gbit/s", 10**9)),
+        ([8.0], ("bit/s", 1)),
+        ([0.5], ("bit/s", 1)),
+        ([0.0, 0.0], ("Mbit/s", 10**6)),
+        ([], ("Mbit/s", 10**6)),
+    ],
+)
+def test_rates_are_shown_in_the_unit_of_the_largest(rates: list[float], unit: tuple[str, int]) -> None:
+    assert units.rate_unit(rates) == unit

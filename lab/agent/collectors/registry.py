@@ -68,6 +68,7 @@ _ALL = (
         (
             _tracepoint("tcp_probe_receive", "tcp_probe"),
             Hook("tcp_probe_transmit", "function", ("__tcp_transmit_skb",), option="transmit", is_interruptible=True),
+            Hook("tcp_probe_timeout", "tracepoint", ("tcp_retransmit_skb",), option="timeouts", is_interruptible=True),
         ),
         32 << 20,
         memory=("tcp_probe_last_window",),

@@ -69,6 +69,9 @@ def _recorder(name: str, job: Job, network: Network, programs: Programs, directo
         # A flow whose destination opens the connection sends from its server's port.  The filter tells senders from
         # receivers by the side of the port, so with such a flow it cannot tell them apart.
         options = {**options, "ends": "both"}
+    if name == "tcp_probe":
+        # Between two ACKs, only a timeout changes the congestion window.
+        options = {**options, "timeouts": True}
     nodes = {node["name"] for node in job["nodes"]}
     # Drops are recorded on all ports, because a queue's drop counter, too, covers packets of any kind.
     ports = [0, 65535] if name == "drops" else [flow["port"] for flow in job["flows"]]

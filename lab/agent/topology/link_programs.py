@@ -7,10 +7,8 @@ times that the file gives.  The programs are in ``bpf/links.bpf.c``; they are co
 
 from __future__ import annotations
 
-import base64
 import ctypes
 import time
-import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +20,7 @@ from lab.agent.topology.addressing import Port
 from lab.agent.topology.links import arriving, ingress_command, leaving
 from lab.agent.topology.management import FILTER_PRIORITY
 from lab.agent.topology.pins import Pins
+from lab.job.over_time import opportunities_ms
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Capacity, Job
 
 MAX_SLOTS = 256
@@ -32,12 +31,6 @@ _NEVER_BINDS = 1_000_000
 
 class TooManyError(Exception):
     """The job has more such links, or longer capacity files, than the BPF maps have room for."""
-
-
-def opportunities_ms(capacity: Capacity) -> list[int]:
-    """Return the times at which packets may leave, in ms from the start of the period, one for each opportunity."""
-    counts = zlib.decompress(base64.b64decode(capacity["counts"]))
-    return [ms for ms, count in enumerate(counts) for _ in range(count)]
 
 
 def needs_programs(job: Job) -> bool:

@@ -28,14 +28,15 @@ def memory_checks(trial: MeasuredTrial) -> list[Check]:
 
 
 def socket_buffers(trial: MeasuredTrial) -> Check:
-    """Check that socket buffers may grow to twice the sum of the path's BDP and its queue.
+    """Check that socket buffers may grow to twice the sum of the path's BDP and its queue, at all times.
 
     Smaller buffers would limit the flow.  See pitfall 10 in docs/explanation/pitfalls.md.
     """
     needs = [
-        2 * min(flow.path.bdp_bytes + (flow.path.queue_bytes(trial.job["mtu"]) or 0), _sent_bytes(flow))
+        2 * min(bdp_bytes + (flow.path.queue_bytes(trial.job["mtu"], since_ns) or 0), _sent_bytes(flow))
         for flow in trial.flows
         if flow.path.bdp_bytes is not None and flow.asked["protocol"] == "tcp"
+        for since_ns, _until_ns, bdp_bytes in flow.path.bdp_bytes.spans(flow.start_ns, flow.end_ns)
     ]
     need = max(needs, default=0)
     findings = []
@@ -67,7 +68,8 @@ def _counted(node: str, counts: dict[str, int], known: dict[str, str], verdict: 
 
 def _sent_bytes(flow: MeasuredFlow) -> int:
     """Return what the bottleneck can carry within the flow's duration: no queue in front of it can hold more."""
-    return (flow.path.rate_bps or 0) * flow.asked["duration_ns"] // 8_000_000_000
+    rate_bps = flow.path.mean_rate_bps(flow.start_ns, flow.end_ns) or 0
+    return rate_bps * flow.asked["duration_ns"] // 8_000_000_000
 
 
 def ran_short_of_memory(trial: MeasuredTrial) -> bool:

@@ -11,7 +11,11 @@ from lab.analysis.checks.qdisc import Side
 from lab.analysis.measured import MeasuredTrial
 from lab.job.kernels import netem_takes_seeds
 from lab.job.network import at_end, mean_burst, mean_loss
+from lab.job.over_time import delay_ns, netem_over_time
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Loss, Netem, NodeSettings, Queue
+
+BRIEF_SHARE = 0.01
+"""The share of a flow's duration up to which it does not matter that a link is the flow's bottleneck."""
 
 
 def network_checks(trial: MeasuredTrial) -> list[Check]:
@@ -208,18 +212,19 @@ def _netem_text(values: dict[str, float], limit: object) -> str:
 
 
 def netem_limit(trial: MeasuredTrial, sides: list[Side]) -> Check:
-    """Check that netem's limit exceeds what can be in flight at the declared rate and delay.
+    """Check that netem's limit exceeds what can be in flight at the highest rate and the longest delay.
 
     Otherwise netem drops packets that nobody asked it to drop.  See pitfall 3 in docs/explanation/pitfalls.md.
     """
-    rates = [flow.path.rate_bps for flow in trial.flows if flow.path.rate_bps]
-    fastest = max(rates, default=0)
+    rates = [flow.path.rate_bps for flow in trial.flows if flow.path.rate_bps is not None]
+    fastest = max((rate for steps in rates for _at, rate in steps.changes), default=0)
     findings = []
     for side in (side for side in sides if side.result["role"] == "ingress"):
         netem = side.direction["netem"]
         if netem is None:
             continue
-        inflight = math.ceil(fastest * netem["delay_ns"] / 8e9 / (trial.job["mtu"] + ETHERNET_HEADER_BYTES))
+        longest = max(delay_ns(then) for _at, then in netem_over_time(side.direction).changes)
+        inflight = math.ceil(fastest * longest / 8e9 / (trial.job["mtu"] + ETHERNET_HEADER_BYTES))
         backlog = max(int(item.get("qlen", 0)) for item in [{}, *side.result["qdiscs_after"]])
         verdict: Verdict = "invalid" if max(inflight, backlog) >= netem["limit_packets"] else "ok"
         findings.append(
@@ -318,8 +323,12 @@ def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
     rate limit of its own.  Pacing depends on the sender's qdisc.  See pitfall 7 in docs/explanation/pitfalls.md.
     """
     sources = {flow.asked["source"] for flow in trial.flows}
-    hops = [flow.path.bottleneck for flow in trial.flows]
-    bottlenecks = [hop.direction for hop in hops if hop is not None]
+    bottlenecks = [
+        hop.direction
+        for flow in trial.flows
+        for hop, held_ns in flow.path.bottlenecks(flow.start_ns, flow.end_ns)
+        if held_ns > BRIEF_SHARE * flow.asked["duration_ns"]
+    ]
     senders = [side for side in sides if side.result["role"] == "egress" and side.result["node"] in sources]
     kinds = {side.label: qdisc.root_kind(side.result["qdiscs_after"]) for side in senders}
     findings = []
@@ -334,7 +343,7 @@ def sender_qdisc(trial: MeasuredTrial, sides: list[Side]) -> Check:
             continue
         kind = kinds[side.label] or ("noqueue" if not side.result["qdiscs_after"] else None)
         if kind == "tbf":
-            # A limit that is no flow's bottleneck never has a queue.
+            # A limit that is hardly ever a flow's bottleneck hardly ever has a queue.
             limits = any(side.direction is bottleneck for bottleneck in bottlenecks)
             verdict = "warn" if limits else "ok"
             findings.append(Finding(verdict, "no bottleneck on the sending host", f"a rate limit on {side.label}"))

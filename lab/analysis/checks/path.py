@@ -4,11 +4,14 @@
 from __future__ import annotations
 
 from lab.analysis import iperf
+from lab.analysis.base_rtt import expected_echo, varies
 from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import IP_HEADER_BYTES, UDP_HEADER_BYTES
-from lab.job.network import Hop, mean_rate_bps
+from lab.job.network import Hop
+from lab.job.over_time import CAPACITY_BIN_NS, capacity_over_time, delay_ns, mean
 from lab.job.protocol import ETHERNET_HEADER_BYTES
+from lab.units import format_rate
 
 
 def path_checks(trial: MeasuredTrial) -> list[Check]:
@@ -23,44 +26,32 @@ def base_rtt(trial: MeasuredTrial) -> Check:
     """
     findings = []
     for flow in trial.flows:
-        declared = flow.path.rtt_ns / 1e6
-        asked = f"{declared:g} ms"
+        expected = expected_echo(flow.path)
+        declared = flow.path.rtt_ns.at(0) / 1e6
+        least, most = expected.least_ns / 1e6, expected.most_ns / 1e6
+        asked = f"{least:.4g} to {most:.4g} ms" if varies(flow.path) else f"{declared:g} ms"
         if flow.calibration is None or not flow.calibration["rtt_ns"]:
             findings.append(Finding("warn", asked, f"{flow.name}: not measured"))
             continue
         measured = min(flow.calibration["rtt_ns"]) / 1e6
-        off = abs(measured - declared)
-        lost = flow.calibration["sent"] - len(flow.calibration["rtt_ns"])
-        verdict: Verdict = (
-            "ok" if off <= 0.01 * declared + 0.2 + _ping_milliseconds(flow) + _variation_ms(flow) else "invalid"
-        )
+        tolerance = 0.01 * declared + 0.2
+        verdict: Verdict = "ok" if least - tolerance <= measured <= most + tolerance else "invalid"
         found = f"{measured:.3f} ms"
-        if lost and not flow.path.round_trip_loss:
+        lost = flow.calibration["sent"] - len(flow.calibration["rtt_ns"])
+        # ping waits no longer than two round trips for what is missing, and the next answer may take longer than that.
+        if lost and not flow.path.round_trip_loss and not varies(flow.path):
             verdict, found = "invalid", f"{found}, {lost} of {flow.calibration['sent']} echoes lost"
         findings.append(Finding(verdict, asked, f"{flow.name}: {found}" if verdict != "ok" else found))
     return combine(
         "base-rtt",
         "Round-trip time before the traffic",
         findings,
-        threshold="invalid: off by more than 1 % + 0.2 ms + the time to send the echo packets + what jitter and "
-        "reordering explain, or an echo lost on a path without loss; warn: not measured",
+        threshold="invalid: off by more than 1 % + 0.2 ms + the time to send the echo packets + what jitter, "
+        "reordering and the waiting for a capacity file's opportunities explain, or an echo lost on a path without "
+        "any of them and without loss; warn: not measured",
         meaning="If the path without traffic does not have the declared RTT, every delay and every bandwidth-delay "
         "product is wrong.",
     )
-
-
-def _variation_ms(flow: MeasuredFlow) -> float:
-    """Return by how many milliseconds jitter and reordering may shift the smallest of a few round-trip times."""
-    netems = [hop.direction["netem"] for hop in flow.path.forward + flow.path.backward if hop.direction["netem"]]
-    jitter = sum(4 * netem["jitter"]["spread_ns"] for netem in netems if netem["jitter"])
-    # Packets that netem sends ahead of others are not delayed at all.
-    return (jitter + sum(netem["delay_ns"] for netem in netems if netem["reorder"])) / 1e6
-
-
-def _ping_milliseconds(flow: MeasuredFlow) -> float:
-    """Return the time to send an echo request and its answer, of 98 bytes each, at the declared rates."""
-    hops = flow.path.forward + flow.path.backward
-    return sum(98 * 8e3 / hop.direction["rate_bps"] for hop in hops if hop.direction["rate_bps"])
 
 
 def calibrated_rate(trial: MeasuredTrial) -> Check:
@@ -71,9 +62,10 @@ def calibrated_rate(trial: MeasuredTrial) -> Check:
     """
     findings = []
     for flow in trial.flows:
-        rate = flow.path.rate_bps
-        if flow.path.bottleneck and flow.path.bottleneck.direction["capacity"]:
+        hop = flow.path.calibrated
+        if hop is None or hop.direction["capacity"]:
             continue  # a link that follows a capacity file has no constant rate
+        rate = hop.direction["rate_bps"]
         measured = flow.calibration["rate_bps"] if flow.calibration else None
         if rate is None or measured is None:
             continue
@@ -81,8 +73,8 @@ def calibrated_rate(trial: MeasuredTrial) -> Check:
         findings.append(
             Finding(
                 graded(off, 0.01, 0.05),
-                f"{rate / 1e6:g} Mbit/s",
-                f"{measured / 1e6:.3f} Mbit/s ({flow.asked['source']} to {flow.asked['destination']})",
+                format_rate(rate),
+                f"{format_rate(measured, 5)} ({flow.asked['source']} to {flow.asked['destination']})",
             )
         )
     return combine(
@@ -124,16 +116,34 @@ def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Find
     whole = sum(transfer.bytes * factor for transfer, factor in zip(transfers, framing, strict=True))
     together = whole * 8 / span if span > 0 else 0.0
     one_by_one = [transfer.bps * factor for transfer, factor in zip(transfers, framing, strict=True)]
-    single = [] if hop.direction["changes"] else one_by_one
-    # If the rate changes, only its mean over the whole time can be compared with what the flows sent together.
-    rate = mean_rate_bps(hop.direction, round(min(starts) * 1e9), round(max(ends) * 1e9)) or 0
-    wire = max([together, *single])
-    found = f"{wire / 1e6:.2f} Mbit/s over {hop.link}, headers included"
-    if hop.direction["capacity"]:
-        # The rate of a capacity file is a mean over whole periods, so it is no limit for any other time.
-        return Finding("ok", "as the capacity file allows", found)
+    is_constant = not hop.direction["changes"] and hop.direction["capacity"] is None
+    wire = max([together, *one_by_one]) if is_constant else together
+    after_ns = [_transit_after_ns(flow, hop) for flow in flows]
+    left_ns = round(min(starts) * 1e9) - max(after_ns), round(max(ends) * 1e9) - min(after_ns)
+    rate = _most_bps(hop, flows[0].path.end_ns, *left_ns)
+    found = f"{format_rate(wire, 4)} over {hop.link}, headers included"
     verdict: Verdict = "invalid" if wire > 1.01 * rate else "ok"
-    return Finding(verdict, f"at most {rate / 1e6:g} Mbit/s", found)
+    return Finding(verdict, f"at most {format_rate(rate, 4)}", found)
+
+
+def _most_bps(hop: Hop, traffic_end_ns: int, start_ns: int, end_ns: int) -> float:
+    """Return the highest mean rate in bit/s at which packets can have left *hop* between two times."""
+    rates = capacity_over_time(hop.direction, traffic_end_ns)
+    if rates is None:
+        return float("inf")
+    if end_ns <= start_ns:
+        return rates.at(start_ns)
+    if hop.direction["capacity"] is None:
+        # If the rate changes, only its mean can be compared with what the flows sent together.
+        return mean(rates, start_ns, end_ns)
+    # The rate of a capacity file is known for whole bins, and the bins at both ends may have been used in part.
+    longer_ns = end_ns - start_ns + 2 * CAPACITY_BIN_NS
+    return mean(rates, start_ns - CAPACITY_BIN_NS, end_ns + CAPACITY_BIN_NS) * longer_ns / (end_ns - start_ns)
+
+
+def _transit_after_ns(flow: MeasuredFlow, hop: Hop) -> int:
+    """Return how long data of the flow take from the end of *hop*'s queue to the receiver, at the start of traffic."""
+    return sum(delay_ns(later.direction["netem"]) for later in flow.path.forward[flow.path.forward.index(hop) :])
 
 
 def _first_arrival_s(flow: MeasuredFlow) -> float:

@@ -14,7 +14,7 @@ from lab.experiment.resolve.traffic import connections
 from lab.experiment.schema.capacity import DeliveryOpportunities
 from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path
-from lab.experiment.schema.links import Jitter, ListedLoss, Loss, Queue, RandomLoss, Reorder, Step
+from lab.experiment.schema.links import Jitter, ListedLoss, Loss, Queue, RandomLoss, Reorder, ScheduledRandomLoss, Step
 from lab.job import protocol
 from lab.job.network import NoRouteError, route
 
@@ -250,12 +250,17 @@ def _netem(wire: Wire, seed: int, limit: int = 0, *, needed: bool = False) -> pr
         delay_ns=wire.delay_ns,
         jitter=_jitter(wire.jitter),
         loss=loss,
-        duplicate=wire.duplicate,
+        # netem loses only one of two copies, and would let the other one pass a link that is down.
+        duplicate=0.0 if _is_down(loss) else wire.duplicate,
         corrupt=wire.corrupt,
         reorder=_reorder(wire.reorder),
         limit_packets=limit or netem_limit_packets(wire.rate_bps, wire.delay_ns),
         seed=seed,
     )
+
+
+def _is_down(loss: protocol.Loss | None) -> bool:
+    return loss is not None and loss["model"] == "random" and loss["values"][0] == 1
 
 
 def _loss(loss: Loss) -> protocol.Loss | None:
@@ -338,7 +343,7 @@ def _ramp(start: Wire, target: Wire, step: Step) -> Iterator[tuple[int, Wire]]:
             state = replace(state, rate_bps=_between(start.rate_bps // 8, target.rate_bps // 8, part) * 8)
         if number < steps and isinstance(start.loss, RandomLoss) and isinstance(target.loss, RandomLoss):
             probability = start.loss.probability + (target.loss.probability - start.loss.probability) * part
-            state = replace(state, loss=RandomLoss(model="random", probability=probability))
+            state = replace(state, loss=ScheduledRandomLoss(model="random", probability=probability))
         yield step.at + over * number // steps, state
 
 

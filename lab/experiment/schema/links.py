@@ -23,6 +23,7 @@ from lab.experiment.schema.types import (
     Probability,
     QueueLimit,
     RateBps,
+    ScheduledLossProbability,
     TcParameters,
 )
 
@@ -38,6 +39,7 @@ __all__ = [
     "RandomLoss",
     "Reorder",
     "Reverse",
+    "ScheduledRandomLoss",
     "Step",
 ]
 
@@ -79,6 +81,14 @@ class RandomLoss(Model):
         description="Correlation of each random number with the previous one, as netem implements it. With it, far "
         "fewer packets are lost than 'probability' says.",
         json_schema_extra=NONE_OF_THEM,
+    )
+
+
+class ScheduledRandomLoss(RandomLoss):
+    """Random loss from some time on, which may be that of all packets."""
+
+    probability: ScheduledLossProbability = Field(
+        description="Probability that a packet is lost; 100% if the link is down."
     )
 
 
@@ -186,7 +196,11 @@ class Reorder(Model):
 
     probability: PositiveProbability = Field(description="Probability that a packet is sent without delay.")
     gap: int = Field(
-        default=0, ge=0, le=2**31, description="If N, only each N-th packet can be reordered; 0: any packet can be."
+        default=0,
+        ge=0,
+        le=2**31,
+        description="If N, at least N - 1 packets are delayed between two that are reordered, so that one in "
+        "N - 1 + 1/probability packets is reordered; 0: any packet can be.",
     )
     correlation: Probability = Field(
         default=0.0,
@@ -195,7 +209,13 @@ class Reorder(Model):
     )
 
 
+ScheduledLoss = Annotated[
+    ScheduledRandomLoss | GilbertElliott | FourState | ListedLoss,
+    Field(discriminator="model"),
+]
+
 LossField = Annotated[Loss, BeforeValidator(_as_random_loss), Or(LossProbability)]
+ScheduledLossField = Annotated[ScheduledLoss, BeforeValidator(_as_random_loss), Or(ScheduledLossProbability)]
 JitterField = Annotated[Jitter, BeforeValidator(_as_jitter), Or(PositiveDurationNs)]
 ReorderField = Annotated[Reorder, BeforeValidator(_as_reorder), Or(PositiveProbability)]
 
@@ -263,7 +283,9 @@ class Step(Model):
     )
     rate: RateBps | None = Field(default=None, description="New rate.")
     delay: DurationNs | None = Field(default=None, description="New one-way propagation delay.")
-    loss: LossField | None = Field(default=None, description="New loss: a probability, or a loss model.")
+    loss: ScheduledLossField | None = Field(
+        default=None, description="New loss: a probability, or a loss model. With 100%, the link is down."
+    )
     jitter: JitterField | None = Field(default=None, description="New variation of the delay.")
     duplicate: Probability | None = Field(default=None, description="New probability that a packet arrives twice.")
     corrupt: Probability | None = Field(

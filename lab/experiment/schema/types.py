@@ -32,6 +32,7 @@ __all__ = [
     "Probability",
     "QueueLimit",
     "RateBps",
+    "ScheduledLossProbability",
     "SizeBytes",
     "SocketBuffer",
     "SysctlName",
@@ -72,10 +73,19 @@ def _rate(value: object) -> int:
 
 
 def _loss(value: object) -> float:
-    loss = units.parse_probability(value)
+    loss = _scheduled_loss(value)
     if loss == 1:
-        hint = "; did you mean '1%'?" if value in (1, "1") else ""
-        raise ValueError(f"found {units.show(value)}; expected a loss below 100%{hint}")
+        hint = (
+            "did you mean '1%'?"
+            if value in (1, "1")
+            else "a link that is down for some time has a loss of 100% in its schedule"
+        )
+        raise ValueError(f"found {units.show(value)}; expected a loss below 100%; {hint}")
+    return loss
+
+
+def _scheduled_loss(value: object) -> float:
+    loss = units.parse_probability(value)
     if 0 < loss < _MIN_LOSS:
         raise ValueError(f"found {units.show(value)}; expected 0 or at least 0.00000003% (netem's resolution)")
     return loss
@@ -168,6 +178,15 @@ LossProbability = Annotated[
     ),
 ]
 """A loss probability as a fraction in [0, 1)."""
+
+ScheduledLossProbability = Annotated[
+    float,
+    PlainValidator(_scheduled_loss),
+    WithJsonSchema(
+        {"anyOf": [_json(units.PERCENT_PATTERN, "0%", "1%", "100%"), {"type": "number", "minimum": 0, "maximum": 1}]}
+    ),
+]
+"""The loss probability of a link from some time on, as a fraction in [0, 1]; 1 means that the link is down."""
 
 
 def _probability_json(**limits: float) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from matplotlib.transforms import ScaledTranslation
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
 from lab.evaluation.axes import Quantity, RunAxis
+from lab.evaluation.repetition import Measure
 from lab.report import windows
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.settings import styled
@@ -42,9 +43,14 @@ def comparison_figures(report: Report) -> list[Drawn]:
     return [first] if second is None else [first, second]
 
 
-def goodput_mbps(row: FlowMetrics) -> float | None:
-    """Return the goodput of a flow in Mbit/s."""
-    return None if row.goodput_bps is None else row.goodput_bps / 1e6
+def goodput_in(report: Report) -> Measure:
+    """Return a function that takes the goodput from a flow's metrics, in the unit of the report's rates."""
+    _unit, scale = report.rate_unit
+    return lambda row: None if row.goodput_bps is None else row.goodput_bps / scale
+
+
+def _goodput_label(report: Report) -> str:
+    return f"Goodput ({report.rate_unit[0]})"
 
 
 def queueing_ms(row: FlowMetrics) -> float | None:
@@ -66,17 +72,18 @@ def _against(report: Report, axis: RunAxis, quantity: Quantity) -> Drawn:
     panels = [axes for line in figure.subplots(lines, columns, squeeze=False, sharey=True) for axes in line]
     for axes, group in zip(panels, groups, strict=False):
         rows = [row for row in report.rows if _without(row.facet, place) == group]
-        _draw_against(axes, rows, quantity)
+        _draw_against(axes, report, rows, quantity)
         full = next(facet for facet in report.facets if _without(facet, place) == group)
         axes.set_title(report.facet_title(full, others), loc="left")
     for axes in panels[len(groups) :]:
         axes.set_visible(False)
     for axes in panels[::columns]:
-        axes.set_ylabel("Goodput (Mbit/s)")
+        axes.set_ylabel(_goodput_label(report))
     _series_legend(figure, report, ceiling=True)
     caption = (
         f"Goodput against {quantity.label[0].lower()}{quantity.label[1:]}. Large markers: means, connected by lines. "
-        f"{SPREAD} Dashed grey: link capacity (payload), the link's rate minus all headers.{windows.of_values(report)}"
+        f"{SPREAD} Dashed grey: link capacity (payload), the link's rate minus all headers."
+        f"{_mean_caption(report)}{windows.of_values(report)}"
     )
     return Drawn(f"goodput-vs-{quantity.name}", figure, caption)
 
@@ -85,7 +92,8 @@ def _without(facet: tuple[str, ...], place: int) -> tuple[str, ...]:
     return facet[:place] + facet[place + 1 :]
 
 
-def _draw_against(axes: Axes, rows: Sequence[Row], quantity: Quantity) -> None:
+def _draw_against(axes: Axes, report: Report, rows: Sequence[Row], quantity: Quantity) -> None:
+    goodput = goodput_in(report)
     numbers = sorted({_number(row, quantity) for row in rows})
     logarithmic = quantity.logarithmic and numbers[-1] > 0 and numbers[-1] >= 8 * min(n for n in numbers if n > 0)
     zero = _zero_place(numbers)
@@ -98,7 +106,7 @@ def _draw_against(axes: Axes, rows: Sequence[Row], quantity: Quantity) -> None:
     for series in dict.fromkeys(row.series for row in rows):
         look = series.look
         line = sorted((row for row in rows if row.series == series), key=lambda row: _number(row, quantity))
-        points = [(x(_number(row, quantity)), row.summary(goodput_mbps), row.values(goodput_mbps)) for row in line]
+        points = [(x(_number(row, quantity)), row.summary(goodput), row.values(goodput)) for row in line]
         for position, _, values in points:
             beside = axes.transData + ScaledTranslation(6 / 72, 0, axes.figure.dpi_scale_trans)
             x_values = [position] * len(values)
@@ -106,7 +114,7 @@ def _draw_against(axes: Axes, rows: Sequence[Row], quantity: Quantity) -> None:
         means = [(position, summary) for position, summary, _ in points if summary]
         axes.plot([p for p, _ in means], [s.mean for _, s in means], color=look.colour, linestyle=look.dashes, zorder=3)
         _error_bars(axes, [p for p, _ in means], [s for _, s in means], look.colour, look.marker)
-    for level in _ceilings(rows):
+    for level in _ceilings(report, rows):
         axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     _ticks(axes, numbers, [x(number) for number in numbers], broken=logarithmic and numbers[0] <= 0)
     axes.set_xlabel(quantity.label)
@@ -174,10 +182,20 @@ def _flows(row: Row) -> list[FlowMetrics]:
     return [flow for repetition in row.used for flow in repetition.flows]
 
 
-def _ceilings(rows: Sequence[Row]) -> list[float]:
-    """Return the largest goodput that the links of the rows can carry, in Mbit/s, for at most three different rates."""
+def _ceilings(report: Report, rows: Sequence[Row]) -> list[float]:
+    """Return the largest goodput that the links of the rows can carry, for at most three different rates.
+
+    It is in the unit of the report's rates; of a rate that changes, it is the mean while the flow runs.
+    """
+    _unit, scale = report.rate_unit
     flows = [flow for row in rows for flow in _flows(row)]
-    return sorted({flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps})[:3]
+    return sorted({flow.bottleneck_bps * flow.ceiling / scale for flow in flows if flow.bottleneck_bps})[:3]
+
+
+def _mean_caption(report: Report) -> str:
+    directions = (way for job in report.jobs for link in job["links"] for way in (link["ab"], link["ba"]))
+    changes = any(way["capacity"] or any(change["rate_bps"] for change in way["changes"]) for way in directions)
+    return " Where the rate changes, this is its mean while the flow runs." if changes else ""
 
 
 def _series_legend(figure: Figure, report: Report, *, ceiling: bool) -> None:
@@ -203,9 +221,9 @@ def _series_legend(figure: Figure, report: Report, *, ceiling: bool) -> None:
 def _by_cell(report: Report) -> Drawn:
     rows = report.rows[:60]
     figure = Figure(figsize=(PAGE_INCHES * 0.8, 0.24 * len(rows) + 0.8), layout="constrained")
-    axes = figure.subplots()
+    axes, goodput = figure.subplots(), goodput_in(report)
     for place, row in enumerate(rows):
-        look, summary, values = row.series.look, row.summary(goodput_mbps), row.values(goodput_mbps)
+        look, summary, values = row.series.look, row.summary(goodput), row.values(goodput)
         axes.plot(values, [place] * len(values), look.marker, color=look.colour, markersize=2.5, alpha=0.35, mew=0)
         if summary:
             axes.errorbar(
@@ -226,7 +244,7 @@ def _by_cell(report: Report) -> Drawn:
     axes.set_ylim(len(rows) - 0.4, -0.6)
     axes.set_xlim(left=0)
     axes.grid(axis="y", visible=False)
-    axes.set_xlabel("Goodput (Mbit/s)")
+    axes.set_xlabel(_goodput_label(report))
     caption = f"Goodput by cell. Large markers: means. {SPREAD}{windows.of_values(report)}"
     return Drawn("goodput-by-cell", figure, caption)
 
@@ -250,32 +268,32 @@ def _power(report: Report) -> Drawn | None:
     for row in rows:
         place = facets.index(row.facet)
         marker = row.series.look.marker if by_marker else MARKERS[place % len(MARKERS)]
-        _draw_power(axes, row, marker, hollow=by_marker and place == 1)
-    for level in _ceilings(rows):
+        _draw_power(axes, row, goodput_in(report), marker, hollow=by_marker and place == 1)
+    for level in _ceilings(report, rows):
         axes.axhline(level, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
     axes.set_ylim(bottom=0)
     axes.margins(x=0.08)
     axes.invert_xaxis()
     axes.set_xlabel("Mean queueing delay (ms), decreasing to the right")
-    axes.set_ylabel("Goodput (Mbit/s)")
+    axes.set_ylabel(_goodput_label(report))
     handles = [*_series_handles(report, by_marker), *_facet_handles(report, facets, by_marker)]
     figure.legend(handles=handles, loc="outside right upper", handletextpad=0.3)
     caption = (
         "Goodput against mean queueing delay (smoothed RTT minus base RTT); the upper right corner is best. Large "
         "markers: means; small markers: single repetitions. Dashed grey: link capacity (payload)."
-        f"{windows.of_values(report)}"
+        f"{_mean_caption(report)}{windows.of_values(report)}"
     )
     return Drawn("goodput-vs-delay", figure, caption)
 
 
-def _draw_power(axes: Axes, row: Row, marker: str, *, hollow: bool) -> None:
+def _draw_power(axes: Axes, row: Row, goodput: Measure, marker: str, *, hollow: bool) -> None:
     """Draw each repetition of a row as a small marker, and the mean as a large one."""
     colour = row.series.look.colour
-    pairs = [(item.value(queueing_ms), item.value(goodput_mbps)) for item in row.used]
+    pairs = [(item.value(queueing_ms), item.value(goodput)) for item in row.used]
     known = [(delay, rate) for delay, rate in pairs if delay is not None and rate is not None]
     delays, rates = [delay for delay, _ in known], [rate for _, rate in known]
     axes.plot(delays, rates, marker, color=colour, markersize=3, alpha=0.3, mew=0, linestyle="none")
-    mean_delay, mean_rate = row.summary(queueing_ms), row.summary(goodput_mbps)
+    mean_delay, mean_rate = row.summary(queueing_ms), row.summary(goodput)
     if mean_delay and mean_rate:
         axes.plot(
             [mean_delay.mean],

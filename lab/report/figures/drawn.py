@@ -7,12 +7,16 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from numpy.typing import NDArray
 
+from lab.analysis.ack_samples import Floats
 from lab.analysis.events import Span
 from lab.evaluation.collected import inside
+from lab.evaluation.trial import FlowCurves
 from lab.report.figures.style import INK
 from lab.report.model import Report, Row
 from lab.report.windows import unmeasured
@@ -55,6 +59,9 @@ SSTHRESH: Any = (0, (1, 1.5))
 WINDOW_MAX: Any = (0, (5, 2))
 """Line style of CUBIC's W_max."""
 
+HELD: Any = {"drawstyle": "steps-pre"}
+"""How to draw the window and what depends on it: the values of a row were in force since the row before."""
+
 MARKERS: dict[str, dict[str, Any]] = {
     "fast": {"marker": "v", "markersize": 3.4, "markeredgewidth": 0},
     "timeout": {"marker": "x", "markersize": 5, "markeredgewidth": 1.1},
@@ -69,6 +76,17 @@ def last_moment(report: Report) -> float:
     """Return the end of the time axis in seconds.  All figures have the same, so that they can be compared."""
     traced = [float(curves.cwnd[0][-1]) for row in report.rows for curves in row.median().curves()]
     return max([max(job["duration_ns"] for job in report.jobs) / 1e9, *traced])
+
+
+def window_after(curves: FlowCurves, times: NDArray[Any]) -> Floats:
+    """Return the congestion window that a flow has after the events at *times*, in seconds.
+
+    A retransmission and the row of its timeout have the same cause, but not always the same nanosecond.
+    """
+    seconds, window = curves.cwnd
+    place = np.searchsorted(seconds, np.asarray(times, dtype=np.float64) + 1e-4, side="left")
+    found: Floats = window[np.minimum(place, len(window) - 1)]
+    return found
 
 
 def draw_bands(axes: Axes, row: Row) -> set[str]:

@@ -19,17 +19,19 @@ from lab.analysis.series import decimate
 from lab.evaluation.collected import (
     QueueOccupancy,
     Seconds,
-    bottleneck_queue,
+    bottleneck_queues,
     drops_at,
     flow_drops,
     inside,
     merged,
     recorded,
     retransmissions,
+    stitched,
 )
 from lab.evaluation.trial import CURVE_BINS
 from lab.report.figures.drawn import (
     DROPS,
+    HELD,
     RETRANSMISSIONS,
     SSTHRESH,
     WINDOW_MAX,
@@ -41,6 +43,7 @@ from lab.report.figures.drawn import (
     shade_unmeasured,
     unmeasured_caption,
     unmeasured_handles,
+    window_after,
 )
 from lab.report.figures.settings import styled
 from lab.report.figures.style import GREY, INK, PAGE_INCHES
@@ -70,6 +73,8 @@ DROP_MARK: dict[str, Any] = {
 """Style of the marker for a dropped packet of the flow."""
 _STRIP_INCHES = 0.125
 """Height of a line in the strip of events."""
+_LIMIT: Any = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
+"""Style of the limit of a queue."""
 _QUEUE_DROPS: dict[str, dict[str, Any]] = {
     "queue_overflow": {"marker": "x", "markersize": 4, "markeredgewidth": 0.9},
     "aqm": {"marker": "D", "markersize": 3, "markeredgewidth": 0.8, "markerfacecolor": "white"},
@@ -143,7 +148,7 @@ def _figure(report: Report, rows: Sequence[Row]) -> Figure:
         _draw_window(panels[0], row, end_s)
         if strip:
             _draw_strip(panels[1], row, strip, end_s, labels=column == 0)
-        if queue is not None:
+        if queue:
             _draw_queue(panels[-1], row, queue, end_s, labels=column == len(rows) - 1)
         for axes in panels:
             shade_unmeasured(axes, [row], end_s)
@@ -185,21 +190,22 @@ def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
         many = len(curves) > MANY_FLOWS
         for flow in curves:
             x, y = decimate(*flow.cwnd, FAINT_BINS) if many else flow.cwnd
-            axes.plot(x, y, color=colour, linewidth=0.5 if many else 0.8, alpha=0.5 if many else 0.8, zorder=4)
+            width, alpha = (0.5, 0.5) if many else (0.8, 0.8)
+            axes.plot(x, y, color=colour, linewidth=width, alpha=alpha, zorder=4, **HELD)
         return
     (only,) = curves
-    axes.plot(*only.cwnd, color=colour, linewidth=0.9, zorder=4)
+    axes.plot(*only.cwnd, color=colour, linewidth=0.9, zorder=4, **HELD)
     if only.ssthresh is not None:
-        axes.plot(*only.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3)
+        axes.plot(*only.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3, **HELD)
     algorithm = inside(_trial(row), _flows(row)[0])
     if algorithm.window_max is not None:
         x, y = decimate(*algorithm.window_max, CURVE_BINS)
-        axes.plot(x, y, color=GREY, linewidth=0.8, linestyle=WINDOW_MAX, drawstyle="steps-pre", zorder=3)
+        axes.plot(x, y, color=GREY, linewidth=0.8, linestyle=WINDOW_MAX, zorder=3, **HELD)
     shown = thinned(_lost(row), end_s, MARK_BINS)
-    axes.plot(shown, np.interp(shown, *only.cwnd), **DROP_MARK, zorder=5)
+    axes.plot(shown, window_after(only, shown), **DROP_MARK, zorder=5)
     for kind, times in retransmissions(_trial(row), _flows(row)[0]).items():
         shown = thinned(times, end_s, MARK_BINS)
-        axes.plot(shown, np.interp(shown, *only.cwnd), **mark(kind), zorder=6)
+        axes.plot(shown, window_after(only, shown), **mark(kind), zorder=6)
 
 
 def _lost(row: Row) -> Seconds:
@@ -259,24 +265,33 @@ def _draw_strip(axes: Axes, row: Row, strip: Sequence[str], end_s: float, *, lab
 # --- the queue ---------------------------------------------------------------------------------------------
 
 
-def _queue(row: Row) -> QueueOccupancy | None:
-    queue = bottleneck_queue(_trial(row), _flows(row)[0])
-    return queue if queue is not None and len(queue.seconds) else None
+def _queue(row: Row) -> tuple[QueueOccupancy, ...]:
+    queues = bottleneck_queues(_trial(row), _flows(row)[0])
+    return queues if any(len(queue.seconds) for queue in queues) else ()
 
 
-def _draw_queue(axes: Axes, row: Row, queue: QueueOccupancy, end_s: float, *, labels: bool) -> None:
-    seconds, packets = np.insert(queue.seconds, 0, 0.0), np.insert(queue.packets, 0, 0.0)
-    x, y = decimate(seconds, packets, CURVE_BINS)
+def _draw_queue(axes: Axes, row: Row, queues: Sequence[QueueOccupancy], end_s: float, *, labels: bool) -> None:
+    seconds, packets = stitched(queues)
+    x, y = decimate(np.append(seconds, end_s), np.append(packets, packets[-1:]), CURVE_BINS)
     # The queue holds the packets of all flows, so it does not have the colour of an algorithm.
     axes.fill_between(x, y, step="post", color="#b9b9b9", linewidth=0, zorder=2)
     axes.plot(x, y, color="#777777", linewidth=0.5, drawstyle="steps-post", zorder=3)
-    if queue.limit_packets and queue.limit_packets < 3 * max(packets.max(), 1):
-        axes.axhline(queue.limit_packets, color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), zorder=1)
-    for cause, times in drops_at(_trial(row), queue.node, queue.interface).items():
-        if cause in _QUEUE_DROPS:
-            shown = thinned(times, end_s, MARK_BINS)
-            height = held_at(seconds, packets, shown)
-            axes.plot(shown, height, color=INK, linestyle="none", zorder=5, **_QUEUE_DROPS[cause])
+    last = max(until for queue in queues for _since, until in queue.is_bottleneck)
+    for queue in queues:
+        _draw_limit(axes, queue, max(packets.max(), 1))
+        for cause, times in drops_at(_trial(row), queue.node, queue.interface).items():
+            if cause in _QUEUE_DROPS:
+                # Packets are still dropped while connections are closed.
+                inside = [
+                    times[(times >= since) & (times < (np.inf if until == last else until))]
+                    for since, until in queue.is_bottleneck
+                ]
+                shown = thinned(np.concatenate([np.zeros(0), *inside]), end_s, MARK_BINS)
+                height = held_at(seconds, packets, shown)
+                axes.plot(shown, height, color=INK, linestyle="none", zorder=5, **_QUEUE_DROPS[cause])
+    if len(queues) > 1:
+        return
+    (queue,) = queues
     full = queue.full_packet_ms
     if full is None:
         return
@@ -294,10 +309,23 @@ def _draw_queue(axes: Axes, row: Row, queue: QueueOccupancy, end_s: float, *, la
         other.set_ylabel("Delay (ms)")
 
 
+def _draw_limit(axes: Axes, queue: QueueOccupancy, most_packets: float) -> None:
+    """Draw the limit of a queue while its link is the bottleneck, unless it is far above what was in the queue."""
+    if queue.limit is None:
+        return
+    times, limits = queue.limit
+    for since, until in queue.is_bottleneck:
+        edges = np.array([since, *times[(times > since) & (times < until)], until])
+        heights = held_at(times, limits, edges[:-1], before=limits[0])
+        if heights.min() < 3 * most_packets:
+            heights = np.append(heights, heights[-1])
+            axes.plot(edges, heights, drawstyle="steps-post", **_LIMIT)
+
+
 # --- legend and caption ------------------------------------------------------------------------------------
 
 
-def _handles(rows: Sequence[Row], queues: Sequence[QueueOccupancy | None]) -> list[Artist]:
+def _handles(rows: Sequence[Row], queues: Sequence[tuple[QueueOccupancy, ...]]) -> list[Artist]:
     handles: list[Artist] = []
     alone = [row for row in rows if len(row.median().curves()) == 1]
     if any(row.median().curves()[0].ssthresh is not None for row in alone):
@@ -311,14 +339,14 @@ def _handles(rows: Sequence[Row], queues: Sequence[QueueOccupancy | None]) -> li
         handles.append(Line2D([], [], **DROP_MARK, label="packet dropped"))
     causes = {
         cause
-        for row, queue in zip(rows, queues, strict=True)
-        if queue is not None
+        for row, found in zip(rows, queues, strict=True)
+        for queue in found
         for cause in drops_at(_trial(row), queue.node, queue.interface)
     }
     for cause, style in _QUEUE_DROPS.items():
         if cause in causes:
             handles.append(Line2D([], [], color=INK, linestyle="none", label=DROPS[cause], **style))
-    if any(queue is not None and queue.limit_packets for queue in queues):
+    if any(queue.limit is not None for found in queues for queue in found):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="queue limit"))
     handles += band_handles({span.name for algorithm in algorithms for span in algorithm.modes})
     return handles + unmeasured_handles([row] for row in rows)
@@ -334,10 +362,12 @@ def _caption(rows: Sequence[Row], left_out: int) -> str:
             "Middle: a tick for each retransmission and each drop of the flows' packets, and their number at the "
             "right. Ticks that would overlap are left out."
         )
+    moves = any(len(_queue(row)) > 1 for row in rows)
     if any(_queue(row) for row in rows):
         parts.append(
             "Bottom: the bottleneck queue in the direction of the data, with the packets of all flows. The scale at "
             "the right, for links with a constant rate, is the time to send as many full-sized packets."
+            + (" Where the bottleneck moves to another link, it is the queue of this link." if moves else "")
         )
     parts.append(
         f"Markers on the curves: at most {MARK_BINS} of each kind.{unmeasured_caption([[row] for row in rows])}"

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,16 +13,16 @@ from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
 from lab.analysis.events import Span, thinned
-from lab.analysis.path import flow_path
 from lab.analysis.series import decimate
 from lab.evaluation.collected import inside, retransmissions
 from lab.evaluation.trial import CURVE_BINS, Curve, FlowCurves
-from lab.job.network import rate_steps
 from lab.report.figures.drawn import (
     BANDS,
+    HELD,
     RETRANSMISSIONS,
     SSTHRESH,
     Drawn,
@@ -33,6 +33,7 @@ from lab.report.figures.drawn import (
     shade_unmeasured,
     unmeasured_caption,
     unmeasured_handles,
+    window_after,
 )
 from lab.report.figures.settings import styled
 from lab.report.figures.style import GREY, PAGE_INCHES, Look, legend_columns
@@ -58,11 +59,20 @@ MAX_MARKED = 4
 ESTIMATE: Any = (0, (1, 1.2))
 """Line style of BBR's bandwidth estimate."""
 
-_Y_LABEL: dict[Kind, str] = {
-    "cwnd": "Congestion window (segments)",
-    "srtt": "Smoothed RTT (ms)",
-    "goodput": "Goodput (Mbit/s)",
-}
+_REFERENCE: Any = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
+"""Style of the base RTT, and of a capacity that is constant or follows a schedule."""
+_FILE: Any = {"color": "#e2e2e2", "linewidth": 0, "zorder": 0.5}
+"""Style of the area below the capacity of a capacity file."""
+MAX_REFERENCES = 3
+"""Largest number of base RTTs or capacities in a panel."""
+
+
+def _y_label(kind: Kind, unit: str) -> str:
+    return {
+        "cwnd": "Congestion window (segments)",
+        "srtt": "Smoothed RTT (ms)",
+        "goodput": f"Goodput ({unit})",
+    }[kind]
 
 
 def time_figures(report: Report) -> Iterator[Drawn]:
@@ -110,18 +120,19 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
         kind != "cwnd"
         and len({flow.bottleneck_bps for row in report.rows for item in row.used for flow in item.flows}) == 1
     )
+    unit, scale = report.rate_unit if kind == "goodput" else ("", 1)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=share_y)
     ordered = [axes for line in panels for axes in line]
     end_s = last_moment(report)
     for axes, facet in zip(ordered, facets, strict=False):
         rows = list(facet.rows)
         for row in rows:
-            _draw_row(axes, kind, row, alone=len(rows) == 1)
-            _draw_inside(axes, kind, row)
+            _draw_row(axes, kind, row, scale, alone=len(rows) == 1)
+            _draw_inside(axes, kind, row, scale)
             if kind == "cwnd":
                 _draw_marks(axes, row, end_s)
                 draw_bands(axes, row)
-        _reference(axes, kind, rows)
+        _reference(axes, kind, rows, scale)
         shade_unmeasured(axes, rows, end_s)
         title = facet.title
         if rows and all(row.verdict == "invalid" for row in rows):
@@ -135,7 +146,7 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
         axes.set_visible(False)
     for place, axes in enumerate(ordered[: len(facets)]):
         if place % columns == 0:
-            axes.set_ylabel(_Y_LABEL[kind])
+            axes.set_ylabel(_y_label(kind, unit))
         if place + columns >= len(facets):
             axes.set_xlabel("Time (s)")
             axes.tick_params(labelbottom=True)
@@ -143,19 +154,19 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
     return figure
 
 
-def _draw_row(axes: Axes, kind: Kind, row: Row, *, alone: bool) -> None:
+def _draw_row(axes: Axes, kind: Kind, row: Row, scale: float, *, alone: bool) -> None:
     look, median = row.series.look, row.median()
     colour = _colour(look, kind)
     others = [item for item in row.used if item is not median][:MAX_FAINT]
     for repetition in others:
         for curves in repetition.curves():
             x, y = decimate(*_curve(curves, kind), FAINT_BINS)
-            axes.plot(x, y, color=colour, linewidth=0.5, alpha=0.3, zorder=2, **_held(kind))
+            axes.plot(x, y / scale, color=colour, linewidth=0.5, alpha=0.3, zorder=2, **_held(kind))
     for curves in median.curves():
         x, y = _curve(curves, kind)
         axes.plot(
             x,
-            y,
+            y / scale,
             color=colour,
             linewidth=0.9,
             linestyle="solid" if alone else _dense(look.dashes, kind),
@@ -169,8 +180,10 @@ def _draw_row(axes: Axes, kind: Kind, row: Row, *, alone: bool) -> None:
 
 
 def _held(kind: Kind) -> dict[str, Any]:
-    """Return how to draw the curve: the window of a row was in force since the row before, so its curve has steps."""
-    return {"drawstyle": "steps-pre"} if kind == "cwnd" else {}
+    """Return how to draw the curve: with steps if each value was in force for some time."""
+    if kind == "srtt":
+        return {}
+    return dict(HELD) if kind == "cwnd" else {"drawstyle": "steps-post"}
 
 
 def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
@@ -179,11 +192,11 @@ def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
     for flow, curves in _marked(row):
         for kind, times in retransmissions(_trial(row), flow).items():
             shown = thinned(times, end_s, MARK_BINS)
-            height = np.interp(shown, *curves.cwnd)
-            axes.plot(shown, height, **mark(kind, _colour(row.series.look, "cwnd")), transform=above, zorder=5)
+            height, look = window_after(curves, shown), mark(kind, _colour(row.series.look, "cwnd"))
+            axes.plot(shown, height, **look, transform=above, zorder=5)
 
 
-def _draw_inside(axes: Axes, kind: Kind, row: Row) -> None:
+def _draw_inside(axes: Axes, kind: Kind, row: Row, scale: float) -> None:
     """Draw BBR's bandwidth estimate beside the goodput, if the row has a single flow."""
     repetition, colour = row.median(), row.series.look.colour
     if len(repetition.flows) != 1:
@@ -191,7 +204,7 @@ def _draw_inside(axes: Axes, kind: Kind, row: Row) -> None:
     algorithm = inside(repetition.evaluated.trial, repetition.flows[0].flow)
     if kind == "goodput" and algorithm.bandwidth is not None:
         x, y = decimate(*algorithm.bandwidth, CURVE_BINS)
-        axes.plot(x, y, color=colour, linewidth=0.8, linestyle=ESTIMATE, alpha=0.9, zorder=3)
+        axes.plot(x, y / scale, color=colour, linewidth=0.8, linestyle=ESTIMATE, alpha=0.9, zorder=3)
 
 
 def _marked(row: Row) -> list[tuple[str, FlowCurves]]:
@@ -225,35 +238,34 @@ def _curve(curves: FlowCurves, kind: Kind) -> Curve:
     return found
 
 
-def _reference(axes: Axes, kind: Kind, rows: list[Row]) -> None:
-    style: Any = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
-    flows = [flow for row in rows for item in row.used for flow in item.flows]
+def _reference(axes: Axes, kind: Kind, rows: list[Row], scale: float) -> None:
+    """Draw the base RTT below the smoothed RTT, or the capacity of the path above the goodput."""
+    traced = [curves for row in rows for curves in row.median().curves()]
     if kind == "srtt":
-        levels = {round(flow.base_rtt_us / 1000, 3) for flow in flows if flow.base_rtt_us}
-        for level in sorted(levels)[:3]:
-            axes.axhline(level, **style)
+        for times, base in _distinct([curves.base_rtt for curves in traced]):
+            axes.plot(times, base, drawstyle="steps-post", **_REFERENCE)
     elif kind == "goodput":
-        changing = {steps for row in rows for steps in _rates(row) if len(steps) > 1}
-        for steps in sorted(changing)[:3]:
-            ceiling = flows[0].ceiling / 1e6
-            times = [at_ns / 1e9 for at_ns, _rate in steps]
-            end_s = max(item.evaluated.trial.job["duration_ns"] for row in rows for item in row.used) / 1e9
-            heights = [rate * ceiling for _at, rate in steps]
-            axes.plot([*times, end_s], [*heights, heights[-1]], drawstyle="steps-post", **style)
-        if not changing:
-            for level in sorted({flow.bottleneck_bps * flow.ceiling / 1e6 for flow in flows if flow.bottleneck_bps})[
-                :3
-            ]:
-                axes.axhline(level, **style)
+        for times, capacity in _distinct([curves.capacity for curves in traced if not curves.follows_file]):
+            axes.plot(times, capacity / scale, drawstyle="steps-post", **_REFERENCE)
+        for times, capacity in _distinct([curves.capacity for curves in traced if curves.follows_file]):
+            axes.fill_between(times, capacity / scale, step="post", **_FILE)
 
 
-def _rates(row: Row) -> Iterator[tuple[tuple[int, int], ...]]:
-    """Yield the steps of the declared rate of each flow's bottleneck: (time in nanoseconds, rate in bit/s)."""
-    trial = _trial(row)
-    for flow in row.median().flows:
-        asked = next(item for item in trial.job["flows"] if item["name"] == flow.flow)
-        hop = flow_path(trial.job, asked).bottleneck
-        yield tuple(rate_steps(hop.direction)) if hop else ()
+def _distinct(curves: Sequence[Curve | None]) -> list[Curve]:
+    """Return the different curves, at most :data:`MAX_REFERENCES`; points that change nothing are left out."""
+    found: dict[tuple[tuple[float, float], ...], Curve] = {}
+    for curve in curves:
+        if curve is None or not len(curve[0]):
+            continue
+        times, values = curve
+        kept = np.append(True, np.abs(np.diff(values)) > 1e-9 * values.max())
+        kept[-1] = True
+        points = times[kept], values[kept]
+        # Flows may end at different times; the last point only ends the last step.
+        key = tuple((round(x, 3), float(f"{y:.4g}")) for x, y in zip(*points, strict=True))[:-1]
+        if key not in found or found[key][0][-1] < times[-1]:
+            found[key] = points
+    return list(found.values())[:MAX_REFERENCES]
 
 
 def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> None:
@@ -273,12 +285,13 @@ def _legend(figure: Figure, report: Report, kind: Kind, facets: list[Panel]) -> 
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=SSTHRESH, label="ssthresh"))
     if kind == "cwnd":
         handles += _mark_handles(rows)
-    if kind == "srtt":
-        handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="base RTT"))
-    if kind == "goodput":
-        handles.append(
-            Line2D([], [], color=GREY, linewidth=0.8, linestyle=(0, (3, 2)), label="link capacity (payload)")
-        )
+    traced = [curves for row in rows for curves in row.median().curves()]
+    if kind == "srtt" and any(curves.base_rtt is not None for curves in traced):
+        handles.append(Line2D([], [], label="base RTT", **_REFERENCE))
+    if kind == "goodput" and any(curves.capacity is not None and not curves.follows_file for curves in traced):
+        handles.append(Line2D([], [], label="link capacity (payload)", **_REFERENCE))
+    if kind == "goodput" and any(curves.follows_file for curves in traced):
+        handles.append(Patch(label="link capacity (payload)", **_FILE))
     if kind == "goodput" and any(_estimated(row) for row in rows):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=ESTIMATE, label="BBR's bandwidth estimate"))
     handles += unmeasured_handles(facet.rows for facet in facets)
@@ -302,14 +315,15 @@ def _modes(row: Row) -> tuple[Span, ...]:
 
 def _caption(report: Report, kind: Kind, panels: list[Panel]) -> str:
     what = {
-        "cwnd": "Congestion window over time, read from the kernel at each ACK; it stays as it is between two ACKs. "
+        "cwnd": "Congestion window over time, read from the kernel at each ACK and at each timeout; in between, it "
+        "stays as it is. "
         "Dotted: slow-start threshold (ssthresh), while it is finite, for algorithms that use it. Each panel has its "
         "own scale."
         f"{_marks_caption(report)}",
-        "srtt": "Smoothed RTT over time, read from the kernel at each ACK. Dashed grey: base RTT; what is above it is "
-        "queueing delay.",
+        "srtt": "Smoothed RTT over time, read from the kernel at each ACK. Dashed grey: base RTT, the lowest that the "
+        "path can have at that time. The smoothed RTT takes some round trips to follow a change of it.",
         "goodput": f"Goodput over time: payload that arrived at the receiver, in bins of {_bin_seconds(report)} s. "
-        "Dashed grey: link capacity (payload), the link's rate minus all headers."
+        f"{_capacity_caption(report)}"
         f"{_estimate_caption(report)}",
     }[kind] + unmeasured_caption(panel.rows for panel in panels)
     most = max((len(row.used) for row in report.rows), default=1)
@@ -326,9 +340,22 @@ def _marks_caption(report: Report) -> str:
     return marks + (" Shaded: BBR is in Startup, Drain or ProbeRTT, not in ProbeBW." if shaded else "")
 
 
+def _capacity_caption(report: Report) -> str:
+    traced = [curves for row in report.rows for curves in row.median().curves()]
+    parts = []
+    if any(not curves.follows_file for curves in traced):
+        parts.append("Dashed grey: link capacity (payload), the link's rate minus all headers.")
+    if any(curves.follows_file for curves in traced):
+        parts.append(
+            "Grey area: link capacity (payload) in the same bins, which is what the opportunities of the capacity file "
+            "can carry, minus all headers."
+        )
+    return " ".join(parts)
+
+
 def _estimate_caption(report: Report) -> str:
     estimated = any(_estimated(row) for row in report.rows)
-    return " Dotted: BBR's own estimate of the bottleneck bandwidth." if estimated else ""
+    return " Dotted: BBR's own estimate of the bottleneck bandwidth, which can be wrong." if estimated else ""
 
 
 def _estimated(row: Row) -> bool:

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from lab.analysis.backlog import queueing_delay
 from lab.analysis.events import bucket_quantile
-from lab.evaluation.collected import bottleneck_place, recorded
+from lab.evaluation.collected import bottleneck_places, recorded
 from lab.evaluation.on_the_way import BACKLOG, Place, dropped_by_tc, marked_by_tc, queues_of
 from lab.job.windows import is_cut
 from lab.report.cells import Where, cells_with
@@ -148,11 +148,10 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
     flows = trial.job["flows"]
     start_ns, end_ns = measured_by_any(flows)
     dropped = dropped_by_tc(trial)
-    for flow in flows:
-        place = bottleneck_place(trial, flow)
-        queue = queues_of(trial).get(place) if place else None
+    for place in dict.fromkeys(place for flow in flows for place in bottleneck_places(trial, flow)):
+        queue = queues_of(trial).get(place)
         occupancy = queue.occupancy(start_ns, end_ns) if queue else None
-        if place is None or queue is None or occupancy is None or place in lines:
+        if queue is None or occupancy is None:
             continue
         times = sojourn_ms(trial, *place)
         # With this method, each quantile is the time of an actual packet and is not interpolated.

@@ -7,7 +7,7 @@ import csv
 import io
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,11 +32,11 @@ class Column:
     digits: int
     """Number of significant digits of the mean."""
     decimals: int = 2
-    """Largest number of decimals: hundredths of a millisecond, a percent or a Mbit/s are the smallest unit shown."""
+    """Largest number of decimals: hundredths of a millisecond or a percent are the smallest unit shown."""
 
 
 COLUMNS = (
-    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3),
+    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3, 6),
     Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3),
     Column("retransmits", "Retransmissions", "segments", lambda row: row.retransmits, 3, 0),
     Column("srtt_mean_ms", "Mean smoothed RTT", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
@@ -73,8 +73,14 @@ class ResultLine:
 
 
 def result_columns(report: Report) -> list[Column]:
-    """Return the columns in which at least one row has a value."""
-    return [column for column in COLUMNS if any(row.values(column.measure) for row in report.rows)]
+    """Return the columns in which at least one row has a value; rates are in the unit of the largest one."""
+    found = [column for column in COLUMNS if any(row.values(column.measure) for row in report.rows)]
+    unit, scale = report.rate_unit
+
+    def goodput(row: FlowMetrics) -> float | None:
+        return _scaled(row.goodput_bps, 1 / scale)
+
+    return [replace(column, unit=unit, measure=goodput) if column.unit == "Mbit/s" else column for column in found]
 
 
 def result_lines(report: Report) -> list[ResultLine]:

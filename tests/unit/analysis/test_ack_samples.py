@@ -3,6 +3,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 import numpy as np
 import pytest
 
@@ -16,7 +19,9 @@ from lab.analysis.ack_samples import (
     unwrap32,
     weighted_mean,
     weighted_quantile,
+    with_timeouts,
 )
+from lab.analysis.capacity import bin_edges_ns
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 
 MS = 1_000_000
@@ -165,28 +170,94 @@ def bins(arrived: dict[int, int], width: int = 10 * MS) -> Bins:
     return Bins(np.array(list(arrived)) * MS, np.array(list(arrived.values())), width)
 
 
+def unlimited(_edges_ns: Any) -> None:
+    """The path has no rate limit."""
+
+
+def limited(bps: float) -> Callable[[Any], Any]:
+    """The path has a constant rate; of its bytes, all are payload."""
+    return lambda edges_ns: np.diff(edges_ns) * bps / 8e9
+
+
+def rates(arrived: dict[int, int], edges_ms: list[int], carries: Any = unlimited, ahead: int = 1500) -> list[float]:
+    found: list[float] = rate_series(bins(arrived), np.array(edges_ms) * MS, carries, ahead, 100 * MS).tolist()
+    return found
+
+
 def test_rate_series_of_a_steady_flow() -> None:
-    times, rate = rate_series(bins(dict.fromkeys(range(0, 300, 10), 1000)), 0, 300 * MS, 100 * MS)
-    assert times.tolist() == pytest.approx([0.05, 0.15, 0.25])
-    assert rate.tolist() == pytest.approx([1000 * 8 / 0.01] * 3)
+    found = rates(dict.fromkeys(range(0, 300, 10), 1000), [0, 100, 200, 300])
+    assert found == pytest.approx([1000 * 8 / 0.01] * 3)
 
 
 def test_rate_series_is_smooth_on_a_slow_link() -> None:
     # A packet arrives every 70 ms: bins of 100 ms hold one or two of them.
-    _, rate = rate_series(bins({70 * number: 1500 for number in range(1, 30)}), 70 * MS, 1870 * MS, 100 * MS)
-    assert rate.tolist()[1:] == pytest.approx([1500 * 8 / 0.07] * (len(rate) - 1), rel=0.01)
+    found = rates({70 * number: 1500 for number in range(1, 30)}, list(range(70, 1871, 100)))
+    assert found[1:] == pytest.approx([1500 * 8 / 0.07] * (len(found) - 1), rel=0.01)
 
 
 def test_rate_series_shows_an_interruption() -> None:
     # Nothing arrives between 100 ms and 700 ms; what arrives then is not spread over the time before.
     arrived = dict.fromkeys([*range(0, 100, 10), *range(700, 800, 10)], 1000)
-    _, rate = rate_series(bins(arrived), 0, 800 * MS, 100 * MS)
-    assert rate.tolist() == pytest.approx([800_000, 0, 0, 0, 0, 0, 0, 800_000])
+    assert rates(arrived, list(range(0, 801, 100))) == pytest.approx([800_000, 0, 0, 0, 0, 0, 0, 800_000])
 
 
 def test_rate_series_needs_a_whole_bin() -> None:
-    times, rate = rate_series(bins({0: 1, 10: 1}), 0, 50 * MS, 100 * MS)
-    assert (len(times), len(rate)) == (0, 0)
+    assert rates({0: 1, 10: 1}, [0]) == []
+    assert rates({}, [0, 100, 200]) == [0, 0]
+
+
+def test_rate_series_never_exceeds_the_link_by_a_packet_that_came_whole() -> None:
+    # 60 kbit/s: a packet of 1500 bytes takes 200 ms, and arrives in a single bin.
+    arrived = {200 * number - 10: 1500 for number in range(1, 11)}
+    assert rates(arrived, list(range(0, 2001, 100)), limited(60_000)) == pytest.approx([60_000] * 20)
+    # A packet that comes after a pause has taken as long; what comes too soon is seen.
+    late = rates({790: 1500}, list(range(0, 801, 100)), limited(60_000))
+    assert late == pytest.approx([0] * 6 + [60_000] * 2)
+    too_fast = rates({790: 6000}, list(range(0, 801, 100)), limited(60_000))
+    assert too_fast[-1] > 100_000
+    assert sum(too_fast) / 80 == pytest.approx(6000)
+
+
+def test_rate_series_cuts_a_bin_where_the_rate_changes() -> None:
+    # 8 Mbit/s until 55 ms, then 0.8: of the bin from 50 to 60 ms, ten elevenths came before the change.
+    def carries(edges_ns: Any) -> Any:
+        return np.diff(np.interp(edges_ns / 1e6, [0, 55, 155], [0, 55_000, 65_000]))
+
+    arrived = {**dict.fromkeys(range(0, 50, 10), 10_000), 50: 5500, **dict.fromkeys(range(60, 150, 10), 1000), 150: 500}
+    assert rates(arrived, [0, 55, 155], carries) == pytest.approx([8e6, 0.8e6], rel=1e-3)
+
+
+def test_bins_begin_anew_at_changes() -> None:
+    assert (bin_edges_ns(450 * MS, 100 * MS) / MS).tolist() == [0, 100, 200, 300, 450]
+    changes = [230 * MS, 250 * MS, 600 * MS, 990 * MS]
+    # The second change is too close to the first, and the last to the end.
+    assert (bin_edges_ns(1000 * MS, 100 * MS, changes) / MS).tolist() == [
+        0,
+        100,
+        230,
+        330,
+        430,
+        600,
+        700,
+        800,
+        900,
+        1000,
+    ]
+    assert (bin_edges_ns(50 * MS, 100 * MS) / MS).tolist() == [0, 50]
+
+
+def test_the_rows_of_timeouts_have_the_values_before_them() -> None:
+    rows = trace(time_ns=[0, 10, 50, 90, 200], snd_cwnd=[9, 10, 1, 1, 1], ssthresh=[64, 64, 5, 5, 5])
+    is_timeout = np.array([False, False, True, True, False])
+    found = with_timeouts(rows, is_timeout, 300)
+    # 10 until the first timeout at 50, and 1 since then.
+    assert found.time_ns.tolist() == [0, 10, 50, 90, 200]
+    assert found.snd_cwnd.tolist() == [9, 10, 10, 1, 1]
+    assert found.ssthresh.tolist() == [64, 64, 64, 5, 5]
+    # If nothing comes after a timeout, its window is that until the end.
+    ending = with_timeouts(rows.between(0, 50), is_timeout[:3], 300)
+    assert list(zip(ending.time_ns.tolist(), ending.snd_cwnd.tolist(), strict=True))[2:] == [(50, 10), (300, 1)]
+    assert with_timeouts(rows, np.zeros(5, dtype=bool), 300) is rows
 
 
 @pytest.mark.parametrize(
@@ -195,6 +266,7 @@ def test_rate_series_needs_a_whole_bin() -> None:
 )
 def test_bin_width(duration_s: int, rtt_ms: int, expected_ms: int) -> None:
     assert bin_width_ns(duration_s * 10**9, rtt_ms * 1000) == expected_ms * MS
+    assert bin_width_ns(duration_s * 10**9, rtt_ms * 1000, 1e9) == max(4000, expected_ms) * MS
 
 
 def test_decimate_keeps_extrema_and_order() -> None:

@@ -4,10 +4,10 @@
 from __future__ import annotations
 
 import itertools
-import math
 from collections.abc import Callable
 from typing import Any
 
+import numpy as np
 import pytest
 
 from lab.analysis.metrics import FlowMetrics
@@ -23,8 +23,10 @@ Raw = Callable[[str], dict[str, RawTrial]]
 Flows = list[tuple[RawTrial, dict[str, Any], FlowMetrics]]
 
 _MOMENTS = [int(line) for line in (EXPERIMENTS / "capacity" / "steps.mahimahi").read_text().split()]
-CAPACITY_BPS = len(_MOMENTS) * 1514 * 8 * 1000 // _MOMENTS[-1]
-"""At each of its moments, in ms, a full packet may leave; after the last it begins anew."""
+CAPACITY_BPS = round(
+    sum(at + period < 3000 for period in range(0, 3000, _MOMENTS[-1]) for at in _MOMENTS) * 1514 * 8 / 3
+)
+"""At each of its moments, in ms, a full packet may leave; after the last it begins anew.  The trial takes 3 s."""
 
 DECLARED: dict[str, tuple[set[int], set[float], set[int], set[float]]] = {
     # bottleneck in bit/s, RTT in µs, queue in bytes, loss
@@ -150,11 +152,12 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
     for trial, asked, row in flows:
         is_traced = "tcp_probe" in trial.record["collectors"] and asked["protocol"] == "tcp" and not asked["arrivals"]
         base = trial.base_rtt_us(asked["name"])
-        assert row.base_rtt_us == base
+        assert row.base_rtt_us == pytest.approx(base)
         assert row.min_rtt_us == result_of(trial, asked)["tcp_info"].get("min_rtt")
         if not is_traced or row.measured_from_s is None:
             nothing = (row.srtt_mean_us, row.srtt_p95_us, row.srtt_max_us, row.cwnd_mean_segments)
             assert (*nothing, row.acked_bps, row.window_reductions) == (None,) * 6
+            assert (row.srtt_inflation_mean_us, row.srtt_inflation_p95_us) == (None, None)
             continue
         rows = trial.measured_rows(asked["name"])
         srtt = weighted(rows, "srtt_us")
@@ -162,8 +165,26 @@ def test_round_trip_times_and_windows_are_means_over_time(flows: Flows) -> None:
         assert row.srtt_median_us == quantile(srtt, 0.5)
         assert row.srtt_p95_us == quantile(srtt, 0.95)
         assert row.srtt_max_us == max(one["srtt_us"] for one in rows)
+        above = [
+            (value - level, took)
+            for before, one in itertools.pairwise(rows)
+            for value, level, took in pieces(before, one, trial.base_rtts_us(asked["name"]))
+        ]
+        assert row.srtt_inflation_mean_us == pytest.approx(mean(above))
+        assert row.srtt_inflation_p95_us == pytest.approx(quantile(above, 0.95))
         assert row.cwnd_mean_segments == pytest.approx(mean(weighted(rows, "snd_cwnd")))
         assert row.acked_bps == pytest.approx(moved(rows) * 8e9 / (rows[-1]["t"] - rows[0]["t"]))
+
+
+def pieces(before: Row, row: Row, base: list[tuple[int, float]]) -> list[tuple[float, float, int]]:
+    """(srtt, base RTT, how long) of the time from a row to the next; a change of the base RTT cuts it in two."""
+    cuts = [before["t"], *(at for at, _ in base if before["t"] < at < row["t"]), row["t"]]
+    if not row["srtt_us"]:
+        return []
+    return [
+        (row["srtt_us"], [level for at, level in base if at <= start][-1], end - start)
+        for start, end in itertools.pairwise(cuts)
+    ]
 
 
 def test_packets_wait_as_long_as_the_queues_are(flows: Flows) -> None:
@@ -284,10 +305,18 @@ def test_curves_hold_what_the_rows_say(name: str, replayed: Callable[[str], Run]
             times = {(row["t"] / 1e9, row["srtt_us"] / 1e3) for row in rows if row["srtt_us"]}
             assert {(x, y) for x, y in zip(*curves.srtt, strict=True)} <= times
             assert max(curves.srtt[1]) == max(value for _, value in times)
-            # The bins hold what arrived in the declared time, measured or not, less what is beyond the last bin.
-            binned = sum(curves.goodput[1]) * 1e6 / 8 * curves.bin_s
-            lost_at_end = math.ceil(curves.bin_s * 4e6 / 8) * 2
+            # The bins hold what arrived in the declared time, and no bin more than the link carries.
+            edges, rates = curves.goodput
+            binned = sum(rates[:-1] * np.diff(edges)) / 8
             result = next(one for one in raw(name)[trial.id].record["flows"] if one["name"] == flow)
             arrived = result["accounts"]["sides"]["arrived"]["declared"]
             unique = arrived["bytes"] - arrived["again_bytes"]
-            assert unique + 6000 >= binned >= unique - lost_at_end
+            assert unique + 6000 >= binned >= unique - 6000
+            assert curves.capacity is not None
+            since, most = curves.capacity
+            whole = [
+                (at, rate) for at, rate in zip(edges[:-1], rates, strict=False) if round(at, 9) in np.round(since, 9)
+            ]
+            assert len(whole) >= len(edges) - 2
+            for at, rate in whole:
+                assert rate <= most[np.flatnonzero(np.abs(since - at) < 1e-9)[0]] * 1.0001

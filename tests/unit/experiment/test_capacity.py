@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from lab.agent.topology.link_programs import opportunities_ms
 from lab.errors import SpecError
 from lab.experiment.read.load import load_experiment
 from lab.experiment.schema.capacity import parse_capacity
+from lab.job.over_time import opportunities_ms
 from lab.plan.plan import make_plan
 from lab.store.run import create_run
 
@@ -42,7 +42,7 @@ def test_a_capacity_file_s_rate_and_times(tmp_path: Path) -> None:
     # The file allows four packets of 1514 bytes in 10 ms.
     assert way["rate_bps"] == 4 * 1514 * 8 * 100
     assert way["capacity"]
-    assert opportunities_ms(way["capacity"]) == [1, 1, 3, 10]
+    assert opportunities_ms(way["capacity"]) == (1, 1, 3, 10)
     assert way["capacity"]["period_ms"] == 10
     back = next(link["ba"] for link in trial.job["links"] if link["name"] == "bottleneck")
     assert (back["capacity"], back["rate_bps"]) == (None, 5_000_000)

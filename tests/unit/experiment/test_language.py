@@ -11,7 +11,8 @@ import pytest
 
 from lab.errors import SpecError
 from lab.experiment.read.load import load_experiment
-from lab.job.network import mean_burst, mean_loss, mean_rate_bps, route
+from lab.job.network import mean_burst, mean_loss, route
+from lab.job.over_time import mean, rate_over_time
 from lab.job.protocol import Direction, Job, Loss, Netem
 from lab.plan.plan import make_plan
 
@@ -195,8 +196,10 @@ def test_a_step_and_a_ramp_are_laid_out(tmp_path: Path) -> None:
     seeds = [change["netem"]["seed"] for change in way["changes"] if change["netem"]] + [way["netem"]["seed"]]
     assert len(set(seeds)) == len(seeds)
     # 5 s at 20 Mbit/s, 6 s at 10 Mbit/s, one second each at 12.5, 15 and 17.5 Mbit/s, and 6 s at 20 Mbit/s.
-    assert mean_rate_bps(way, 0, 20 * 10**9) == pytest.approx((100 + 60 + 12.5 + 15 + 17.5 + 120) / 20 * 1e6)
-    assert mean_rate_bps(way, 6 * 10**9, 10 * 10**9) == 10_000_000
+    rates = rate_over_time(way, 20 * 10**9)
+    assert rates is not None
+    assert mean(rates, 0, 20 * 10**9) == pytest.approx((100 + 60 + 12.5 + 15 + 17.5 + 120) / 20 * 1e6)
+    assert mean(rates, 6 * 10**9, 10 * 10**9) == 10_000_000
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,16 @@ MIXED = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2", "cc": 
 ALIKE = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2"}}
 SINGLE = {"kind": "single-link", "link": {"rate": "20mbit", "delay": "10ms"}}
 WIRE = {"kind": "single-link", "link": {"delay": "10ms"}}
+TWO_WAYS = {
+    "kind": "custom",
+    "nodes": {"s1": "host", "d1": "host", "r1": "router", "r2": "router"},
+    "links": {
+        "in1": {"from": "s1", "to": "r1"},
+        "out1": {"from": "r1", "to": "d1", "rate": "20mbit", "delay": "10ms"},
+        "in2": {"from": "s1", "to": "r2"},
+        "out2": {"from": "r2", "to": "d1", "rate": "20mbit", "delay": "10ms"},
+    },
+}
 STEPS = [{"at": "1s", "rate": "10mbit", "over": "1s", "every": "50ms"}]
 
 TRAPS: dict[str, tuple[dict[str, Any], str]] = {
@@ -95,6 +105,35 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
     "correlated loss": (
         {"link": {"loss": {"model": "random", "probability": "1%", "correlation": "25%"}}},
         "with a correlation, far fewer packets than 1% will be lost",
+    ),
+    "correlation above a half": (
+        {"link": {"loss": {"model": "random", "probability": "75%", "correlation": "50%"}}},
+        # (1 - c)·U + c·X is at most 3/4 in 67 of 72 cases, by the distribution's symmetry.
+        "with a correlation, more packets than 75% will be lost, about 93%, because",
+    ),
+    "correlated reordering": (
+        {"link": {"reorder": {"probability": "25%", "correlation": "50%"}}},
+        # In 5 of 72 cases.
+        "with a correlation, far fewer packets than 25% will be reordered, about 6.9%, because",
+    ),
+    "constant random number": (
+        {"link": {"reorder": {"probability": "25%", "correlation": "100%"}}},
+        "with a correlation of 100%, either all packets will be reordered or none",
+    ),
+    "two ways": (
+        {"topology": TWO_WAYS},
+        "no flow or probe uses s1 ↔ r2, r2 ↔ d1: packets take the path with the fewest hops",
+    ),
+    "flood after a step": (
+        {
+            "flows": {"flood": {"from": "s1", "to": "d1", "protocol": "udp", "rate": "15mbit"}},
+            "link": {"schedule": [{"at": "10s", "rate": "2mbit"}]},
+        },
+        "flood offers 15 Mbit/s to a path of 5 Mbit/s on average: the excess is lost",
+    ),
+    "short after a step": (
+        {"duration": "4s", "link": {"schedule": [{"at": "1s", "delay": "100ms"}]}},
+        "traffic lasts less than 100 base RTTs",
     ),
     "correlated jitter": (
         {"link": {"jitter": {"spread": "1ms", "correlation": "25%", "keep_order": True}}},
@@ -141,3 +180,12 @@ def test_what_is_meant_is_not_warned_of() -> None:
     assert found(link={"jitter": {"spread": "1ms", "keep_order": True}}) == []
     assert found(link={"loss": {"model": "gemodel", "p": "1%", "r": "20%"}}) == []
     assert found(link={"schedule": [{"at": "10s", "rate": "10mbit"}, {"at": "20s", "rate": "20mbit"}]}) == []
+    assert found(link={"reorder": {"probability": "25%", "gap": 5}}) == []
+    assert found(link={"schedule": [{"at": "10s", "loss": "100%"}, {"at": "20s", "loss": "0%"}]}) == []
+    # A probe that crosses the other way uses it.
+    probe = {"from": "r2", "to": "d1"}
+    nodes = {"s1": "host", "d1": "host", "r1": "router", "r2": "host"}
+    assert found(topology={**TWO_WAYS, "nodes": nodes}, probes={"p": probe}) == [
+        "no flow or probe uses s1 ↔ r2: packets take the path with the fewest hops, and of several such paths the one "
+        "whose links are declared first"
+    ]

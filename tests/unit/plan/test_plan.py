@@ -416,6 +416,24 @@ cubic_vs_bbr: CUBIC and BBR on a lossy path
     )
 
 
+def test_describe_says_what_the_schedule_makes_of_the_path() -> None:
+    steps = [{"at": "2s", "loss": "100%"}, {"at": "3s", "loss": "0%", "delay": "50ms"}, {"at": "8s", "loss": "100%"}]
+    text = describe(make_plan(validate(_document(topology=_bottleneck(schedule=steps)))))
+    assert "base RTT 40 ms (by its schedule 70 ms), IPv4" in text
+    assert "3 scheduled changes (down from 2 s to 3 s, down from 8 s on)" in text
+    assert "down" not in describe(make_plan(validate(_document())))
+
+
+def test_a_link_that_is_down_loses_copies_too() -> None:
+    steps = [{"at": "2s", "loss": "100%"}, {"at": "3s", "loss": "0%"}, {"at": "4s", "over": "1s", "loss": "100%"}]
+    way = _link(_job(topology=_bottleneck(duplicate="30%", schedule=steps)), "bottleneck")["ab"]
+    states = [change["netem"] for change in way["changes"]]
+    lost = [mean_loss(netem) for netem in states]
+    assert lost[:2] == [1, 0]
+    assert lost[2:] == pytest.approx([number / 20 for number in range(1, 21)])
+    assert [netem["duplicate"] for netem in states if netem] == [0, 0.3, *[0.3] * 19, 0]
+
+
 def test_describe_says_where_queues_differ() -> None:
     topology = {**_bottleneck(loss="1%", reverse={"rate": "5mbit"}), "access": {"delay": "1ms"}}
     matrix = {

@@ -106,6 +106,14 @@ def summary(values: Sequence[float]) -> dict[str, float | None]:
     }
 
 
+UNITS = {"crowd": ("kbit/s", 1000)}
+"""Experiment → the unit in which its goodput is shown, and how many of it are a Mbit/s; Mbit/s elsewhere."""
+
+
+def unit(name: str) -> tuple[str, int]:
+    return UNITS.get(name, ("Mbit/s", 1))
+
+
 class Line:
     """A line of the results table: a group of flows and its algorithm in the trials of a cell."""
 

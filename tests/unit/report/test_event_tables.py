@@ -18,7 +18,7 @@ from lab.report.tables.drops import TcAgreement, TcLine, tc_agreement
 from lab.report.tables.events import event_tables
 from lab.report.tables.table import EventTable
 from lab.store.run import Run
-from tests.data.capture import names
+from tests.data.capture import EXPERIMENTS, names
 from tests.data.raw import RawTrial, Row, mean, quantile, rank
 from tests.unit.report import expected
 
@@ -159,6 +159,8 @@ def test_a_difference_from_tc_is_named() -> None:
     assert sentence.endswith("; and 1 more.")
 
 
+MOMENTS = [int(line) for line in (EXPERIMENTS / "capacity" / "steps.mahimahi").read_text().split()]
+"""When a packet may leave, in ms; after the last, it begins anew."""
 BOTTLENECKS = {
     "capacity": ("r1", "r1-eth1"),
     "crowd": ("r1", "r1-eth1"),

@@ -110,7 +110,7 @@ def test_goodput_by_cell(name: str, figures: Figures, lines: Lines, reports: Cal
     bars = error_bars(axes)
     single = [line for line in axes.get_lines() if line.get_alpha() == 0.35]
     for place, row in enumerate(rows):
-        values = line_of(lines, name, row).values("goodput_mbps")
+        values = [rate * expected.unit(name)[1] for rate in line_of(lines, name, row).values("goodput_mbps")]
         assert is_close(points(single[place]), [(value, place) for value in values])
         _name, marks, ends = bars[place]
         mean, half = sum(values) / len(values), expected.summary(values)["ci95"] if len(values) > 2 else 0
@@ -119,7 +119,7 @@ def test_goodput_by_cell(name: str, figures: Figures, lines: Lines, reports: Cal
         label = axes.get_yticklabels()[place].get_text()
         assert all(part in label for part in (row.series.label, *row.facet))
         assert row.series.algorithm in label
-    assert axes.get_xlabel() == "Goodput (Mbit/s)"
+    assert axes.get_xlabel() == f"Goodput ({expected.unit(name)[0]})"
     assert axes.get_xlim()[0] == 0
     low, high = axes.get_ylim()
     assert low > high  # the first is at the top
@@ -137,14 +137,15 @@ def test_goodput_against_delay(name: str, figures: Figures, lines: Lines, report
     assert len(small) == len(large) == len(rows)
     for row, some, one in zip(rows, small, large, strict=True):
         line = line_of(lines, name, row)
-        delays, rates = line.values("queueing_mean_ms"), line.values("goodput_mbps")
+        delays = line.values("queueing_mean_ms")
+        rates = [rate * expected.unit(name)[1] for rate in line.values("goodput_mbps")]
         assert is_close(points(some), list(zip(delays, rates, strict=True)))
         assert is_close(points(one), [(sum(delays) / len(delays), sum(rates) / len(rates))])
         assert colour_of(one) == colour_of(some) == colours[row.series.label]
     left, right = axes.get_xlim()
     assert left > right  # smaller delays at the right
     assert axes.get_xlabel().startswith("Mean queueing delay (ms)")
-    assert axes.get_ylabel() == "Goodput (Mbit/s)"
+    assert axes.get_ylabel() == f"Goodput ({expected.unit(name)[0]})"
 
 
 def colour_of(line: Any) -> str:

@@ -18,9 +18,10 @@ from matplotlib.text import Annotation
 from lab.job.drop_causes import cause_of
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.states import COLOURS
+from lab.report.figures.style import GREY
 from tests.data.raw import RawTrial, Row
 from tests.unit.report import expected
-from tests.unit.report.artists import Points, is_close, levels, points, visible
+from tests.unit.report.artists import Points, is_close, points, visible
 
 Figures = Callable[[str], dict[str, Drawn]]
 Raw = Callable[[str], dict[str, RawTrial]]
@@ -100,7 +101,9 @@ def test_the_window_and_what_cubic_remembers(everything: list[tuple[list[Axes], 
         rows = trial.sending("bulk")
         curve = next(line for line in window.get_lines() if line.get_linewidth() == 0.9)
         assert is_close(points(curve), [(row["t"] / 1e9, row["snd_cwnd"]) for row in rows])
-        steps = [line for line in window.get_lines() if line.get_drawstyle() == "steps-pre"]
+        # All of it holds between two ACKs; what CUBIC remembers has no colour of its own.
+        assert {line.get_drawstyle() for line in window.get_lines() if line.get_linestyle() != "None"} == {"steps-pre"}
+        steps = [line for line in window.get_lines() if to_hex(line.get_color()) == GREY]
         if trial.id.startswith("bbr"):
             assert not steps
             continue
@@ -120,7 +123,9 @@ def test_marks_are_on_the_window(everything: list[tuple[list[Axes], RawTrial]]) 
         for marker, times in (("o", lost), ("v", again)):
             (marks,) = (line for line in window.get_lines() if line.get_marker() == marker)
             wanted = first_in_each(times, end, 60)
-            assert is_close(points(marks), [(at, float(np.interp(at, x, y))) for at in wanted])
+            # The window that the ACK or the timeout has left: the next row's, which was in force since then.
+            after = [next((window for t, window in zip(x, y, strict=True) if t >= at + 1e-4), y[-1]) for at in wanted]
+            assert is_close(points(marks), list(zip(wanted, after, strict=True)))
         assert len(lost) > 5
 
 
@@ -139,8 +144,12 @@ def test_the_queue_is_that_in_front_of_the_bottleneck(
     for column, trial_id in zip(columns(figures(name)["events"]), trials, strict=True):
         axes, trial = column[-1], raw(name)[trial_id]
         samples = expected.queue_rows(trial, *place)
-        whole = [(0.0, 0.0), *((row["t"] / 1e9, float(row["backlog_packets"])) for row in samples)]
-        (line,) = (one for one in axes.get_lines() if one.get_drawstyle() == "steps-post")
+        end = axes.get_xlim()[1] / 1.01
+        whole = [(0.0, 0.0), *((row["t"] / 1e9, float(row["backlog_packets"])) for row in samples if row["t"] > 0)]
+        # The last value holds until the end of the axis.
+        last = max(trial.job["duration_ns"], samples[-1]["t"] + 1) / 1e9
+        whole.append((end, whole[-1][1]))
+        (line,) = (one for one in axes.get_lines() if to_hex(one.get_color()) == "#777777")
         drawn = points(line)
         assert set(drawn) <= set(whole)
         assert len(drawn) >= min(len(whole), 500)
@@ -150,7 +159,8 @@ def test_the_queue_is_that_in_front_of_the_bottleneck(
         (area,) = (one for one in axes.collections if not isinstance(one, LineCollection))
         assert area.get_paths()[0].get_extents().ymax == max(y for _, y in whole)
         is_near = limit < 3 * max(y for _, y in whole)
-        assert levels(axes) == ([limit] if is_near else [])
+        levels = [set(points(one)) for one in axes.get_lines() if to_hex(one.get_color()) == GREY]
+        assert levels == ([{(0.0, limit), (last, limit)}] if is_near else [])
         assert column[-1].get_xlabel() == "Time (s)"
     assert columns(figures(name)["events"])[0][-1].get_ylabel() == "Queue (packets)"
 
@@ -179,7 +189,7 @@ def test_packets_that_found_the_queue_full_are_marked(figures: Figures, raw: Raw
         (marks,) = (line for line in axes.get_lines() if line.get_marker() == "x")
         wanted = first_in_each(lost, axes.get_xlim()[1] / 1.01, 60)
         samples = [(row["t"] / 1e9, row["backlog_packets"]) for row in expected.queue_rows(trial, "r1", "r1-eth1")]
-        heights = [next((value for t, value in reversed(samples) if t <= at), 0) for at in wanted]
+        heights = [next((value for t, value in reversed(samples) if 0 < t <= at), 0) for at in wanted]
         assert is_close(points(marks), list(zip(wanted, heights, strict=True)))
         assert lost
 

@@ -16,11 +16,12 @@ from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
 
 from lab.report.figures.drawn import BANDS, MARKERS, Drawn
+from lab.report.figures.style import GREY
 from lab.report.model import Report
 from lab.store.run import Run
 from tests.data.raw import RawTrial, Row
 from tests.unit.report import expected
-from tests.unit.report.artists import Points, is_close, legend_of, levels, lines_of, points, visible
+from tests.unit.report.artists import Points, is_close, legend_of, lines_of, points, visible
 from tests.unit.report.expected import Line
 
 Figures = Callable[[str], dict[str, Drawn]]
@@ -172,31 +173,65 @@ def test_goodput_is_what_arrived_in_each_bin(name: str, shown: Callable[[str, st
         for line, flow in zip(bold(one), one.flows, strict=True):
             asked = next(asked for asked in one.median.job["flows"] if asked["name"] == flow)
             until = arrived_until(one.median, flow)
-            bins = int(asked["duration_ns"] // (BIN_S * 1e9))
-            edges = [asked["start_ns"] / 1e9 + BIN_S * number for number in range(bins + 1)]
-            wanted = [
-                ((left + right) / 2, (until(right * 1e9) - until(left * 1e9)) * 8 / BIN_S / 1e6)
-                for left, right in itertools.pairwise(edges)
-            ]
-            drawn = points(line)
-            assert len(drawn) == len(wanted)
-            assert np.allclose(np.array(drawn), np.array(wanted), rtol=1e-6, atol=1e-6)
+            edges, rates = (np.array(part) for part in zip(*points(line), strict=True))
+            start, end = asked["start_ns"] / 1e9, (asked["start_ns"] + asked["duration_ns"]) / 1e9
+            assert (edges[0], edges[-1]) == (pytest.approx(start), pytest.approx(end))
+            assert all(0.5 * BIN_S <= width <= 2.5 * BIN_S for width in np.diff(edges))
+            drawn = rates[:-1] * np.diff(edges) * scale_of(one.axes) / 8
+            wanted = np.diff([until(at * 1e9) for at in edges])
+            # Up to two packets count when the link sent them, and not when they arrived, at either end of a bin.
+            assert np.abs(drawn - wanted).max() <= 4 * 1448
+            assert np.abs(np.cumsum(drawn) - np.cumsum(wanted)).max() <= 2 * 1448 + 1
+            assert line.get_drawstyle() == "steps-post"
+
+
+def scale_of(axes: Axes) -> float:
+    """How many bit/s the unit of a figure's rates has."""
+    labels = {other.get_ylabel() for other in axes.figure.get_axes()}
+    return next(scale for unit, scale in (("kbit/s", 1e3), ("Mbit/s", 1e6)) if f"Goodput ({unit})" in labels)
+
+
+def grey(axes: Axes) -> list[Points]:
+    """The dashed grey lines."""
+    return [points(line) for line in axes.get_lines() if to_hex(line.get_color()) == GREY and line.get_zorder() == 1]
+
+
+def last_end(one: Shown) -> float:
+    """When the last flow on the same axes ends."""
+    jobs = [trial.job for trial in one.trials.values()]
+    return float(max([flow["start_ns"] + flow["duration_ns"] for job in jobs for flow in job["flows"]])) / 1e9
+
+
+def is_near(drawn: Points, wanted: Points) -> bool:
+    """Whether both have the same steps; the last point is when some flow on these axes ends."""
+    if len(drawn) != len(wanted) or drawn[-1][0] > wanted[-1][0] + 1e-9:
+        return False
+    return bool(np.allclose(np.array(drawn[:-1]), np.array(wanted[:-1]), rtol=1e-6, atol=1e-9))
 
 
 @pytest.mark.parametrize("name", TRACED)
 def test_levels_are_the_base_rtt_and_what_the_link_can_carry(name: str, figures: Figures, shown: Any) -> None:
-    payload = 1428 if name == "fairness" else 1448
+    share = (1428 if name == "fairness" else 1448) / 1514
     for one in shown(name, "srtt"):
-        base = {round(one.median.base_rtt_us(flow) / 1e3, 3) for flow in one.flows}
-        assert base <= {round(level, 3) for level in levels(one.axes)}
+        for flow in one.flows:
+            steps = [(at / 1e9, base / 1e3) for at, base in one.median.base_rtts_us(flow)]
+            wanted = [*steps, (last_end(one), steps[-1][1])]
+            assert any(is_near(drawn, wanted) for drawn in grey(one.axes))
+        assert all(line.get_drawstyle() == "steps-post" for line in one.axes.get_lines() if line.get_zorder() == 1)
     for one in shown(name, "goodput"):
-        if name == "schedule":
-            (steps,) = (line for line in one.axes.get_lines() if line.get_drawstyle() == "steps-post")
-            wanted = [(0, 4.0), (1, 2.0), (2, 4.0), (3, 4.0)]
-            assert is_close(points(steps), [(at, rate * payload / 1514) for at, rate in wanted])
-        else:
-            rate = 2.274040 if name == "capacity" else 4.0
-            assert levels(one.axes) == pytest.approx([rate * payload / 1514])
+        if name == "capacity":
+            assert not grey(one.axes)
+            (area,) = one.axes.collections
+            heights = area.get_paths()[0].vertices[:, 1]
+            # The fastest bin is one with a packet each 4 ms, and in the slowest there are 26 ms between packets.
+            assert 0.9 < heights.max() / (1514 * 8 / 0.004 / 1e6 * share) < 1.1
+            assert heights.min() == 0
+            continue
+        # A change of the rate is felt when the packets arrive that left after it, 10 and 15 ms later.
+        changes = [(0.0, 4.0), (1.010, 2.0), (2.015, 4.0)] if name == "schedule" else [(0.0, 4.0)]
+        (drawn,) = grey(one.axes)
+        wanted = [(at, rate * share * 1e6 / scale_of(one.axes)) for at, rate in [*changes, (last_end(one), 4.0)]]
+        assert is_near(drawn, wanted)
 
 
 def test_axes_are_labelled_and_all_of_the_same_time(
@@ -214,7 +249,7 @@ def test_axes_are_labelled_and_all_of_the_same_time(
         ends = set()
         for kind, label in wanted.items():
             panels = visible(figures(name)[kind].figure)
-            assert panels[0].get_ylabel() == label
+            assert panels[0].get_ylabel() == (label if name != "crowd" else label.replace("Mbit/s", "kbit/s"))
             assert panels[-1].get_xlabel() == "Time (s)"
             assert all(axes.get_ylim()[0] == axes.get_xlim()[0] == 0 for axes in panels)
             ends |= {axes.get_xlim()[1] for axes in panels}
@@ -286,7 +321,8 @@ def test_retransmissions_are_marked_where_they_were(name: str, shown: Callable[[
                 wanted = first_in_each(times, end, 90)
                 style = MARKERS.get(kind, {"marker": "."})["marker"]
                 candidates = [points(line) for line in lines_of(one.axes, one.colour, linestyle="None", marker=style)]
-                heights = [float(np.interp(at, x, y)) for at in wanted]
+                # The window that the ACK or the timeout has left, which is that of the next row.
+                heights = [float(y[np.searchsorted(x, at + 1e-4)]) for at in wanted]
                 assert any(is_close(drawn, list(zip(wanted, heights, strict=True))) for drawn in candidates)
                 marked += len(wanted)
     assert marked > 10

@@ -23,6 +23,7 @@ from lab.report.build import PROVENANCE_LABELS
 from lab.report.tables.results import number
 from lab.store.run import Run, open_run
 from tests.data.capture import names
+from tests.unit.report import expected
 from tests.unit.report.expected import verdict
 
 VOID = {"meta", "img", "br", "link"}
@@ -136,7 +137,7 @@ def test_tables_agree_with_their_files(name: str, pages: Callable[[str], tuple[P
     count = results[0].index("n")
     for shown, row in zip(results[1:], rows, strict=True):
         assert shown[count] == row["n"]
-        assert shown[place].split("|")[0] == number(float(row["goodput_mbps_mean"]), 3, 2)
+        assert shown[place].split("|")[0] == number(float(row["goodput_mbps_mean"]) * expected.unit(name)[1], 3)
     # Each table of events has as many lines as its file, or as fit on a page.
     headings = [table[0] for table in page.tables]
     for path in tables.glob("*.csv"):
