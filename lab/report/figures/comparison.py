@@ -279,8 +279,8 @@ def _power(report: Report) -> Drawn | None:
     handles = [*_series_handles(report, by_marker), *_facet_handles(report, facets, by_marker)]
     figure.legend(handles=handles, loc="outside right upper", handletextpad=0.3)
     caption = (
-        "Goodput against mean queueing delay (smoothed RTT minus base RTT); the upper right corner is best. Large "
-        "markers: means; small markers: single repetitions. Dashed grey: link capacity (payload)."
+        "Goodput against mean queueing delay (the time that packets wait in queues); the upper right corner is best. "
+        "Large markers: means; small markers: single repetitions. Dashed grey: link capacity (payload)."
         f"{_mean_caption(report)}{windows.of_values(report)}"
     )
     return Drawn("goodput-vs-delay", figure, caption)

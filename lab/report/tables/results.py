@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lab.analysis.metrics import FlowMetrics
 from lab.analysis.statistics import Summary
 from lab.evaluation.repetition import Measure
 from lab.evaluation.trial import metric_rows, metric_schema
