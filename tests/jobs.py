@@ -62,6 +62,7 @@ def job_with(
         "ecn": "off",
         "congestion_control_parameters": {},
         "socket_buffer_bytes": 1 << 24,
+        "bin_ns": 10_000_000,
         "calibration": {"ping_count": 2},
         "collectors": {},
     }

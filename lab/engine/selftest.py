@@ -122,6 +122,7 @@ def self_test_job() -> Job:
         "ecn": "off",
         "congestion_control_parameters": {},
         "socket_buffer_bytes": 16 << 20,
+        "bin_ns": 10_000_000,
         "calibration": {"ping_count": 2},
         "collectors": _everything(),
     }

@@ -34,7 +34,6 @@ from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.evaluation.axes import RunAxis, axes_of
 from lab.evaluation.on_the_way import dropped_of, queues_of
 from lab.job.over_time import Steps
-from lab.job.protocol import ACCOUNTS_BIN_NS
 from lab.store.run import Run
 from lab.store.trial import TrialResult
 
@@ -236,7 +235,7 @@ def arrivals_of(trial: TrialResult) -> dict[str, Bins]:
             own.column(name).to_numpy().astype(np.int64) for name in ("time_ns", "bytes", "again_bytes")
         )
         has_any = payload > again
-        found[flow["name"]] = Bins(times[has_any], (payload - again)[has_any], ACCOUNTS_BIN_NS)
+        found[flow["name"]] = Bins(times[has_any], (payload - again)[has_any], trial.job["bin_ns"])
     return found
 
 

@@ -24,9 +24,6 @@ ETHERNET_HEADER_BYTES = 14
 """The bytes that ``tc`` counts for each packet in addition to the IP packet: no FCS and no preamble are included."""
 
 
-ACCOUNTS_BIN_NS = 10_000_000
-"""The width of the bins in which the packets and bytes of flows are counted, in nanoseconds."""
-
 UNKNOWN_VALUES = {"sojourn_ns": 2**64 - 1}
 """Field of a collector's rows → the number by which the kernel's programs say that they do not know its value."""
 
@@ -271,6 +268,8 @@ class Job(Network):
     """Algorithm → parameters of its kernel module (/sys/module/tcp_*/parameters), which all nodes share."""
     socket_buffer_bytes: int
     """The largest size in tcp_rmem and tcp_wmem."""
+    bin_ns: int
+    """The width of the bins in which the packets of flows and the lengths of queues are counted."""
     calibration: Calibration
     collectors: dict[str, dict[str, Any]]
     """Name of a collector → its options."""

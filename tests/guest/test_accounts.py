@@ -140,6 +140,18 @@ def test_bins_add_up_to_the_totals(mixed: Path) -> None:
             assert all(start % 10_000_000 == 0 for start in starts)
 
 
+def test_bins_may_be_narrower(run_job: RunJob, kernel: str) -> None:
+    folder = run_job(job(kernel, {"one": {"from": "s1", "to": "d1"}}, {"loss": "1%"}, bin_width="2ms"))
+    record = record_in(folder)
+    for name in ("accounts", "backlog", "losses"):
+        starts = [row["time_ns"] for row in rows_of(folder, name)]
+        assert starts
+        assert all(start % 2_000_000 == 0 for start in starts)
+        assert any(start % 10_000_000 for start in starts)
+    arrived = [row["packets"] for row in rows_of(folder, "accounts") if row["side"] == "arrived"]
+    assert sum(arrived) == counted(record, "one", "arrived")["packets"]
+
+
 def rows_of(folder: Path, name: str) -> list[dict[str, Any]]:
     record = record_in(folder)
     about = record["collectors"][name]

@@ -23,7 +23,7 @@ from lab.agent.topology.interfaces import interface_names
 from lab.agent.topology.netns import network_namespace, read_sysctl
 from lab.agent.topology.network import Network
 from lab.job.accounts import Account, DatagramCounts, FlowAccounts, SocketEnd
-from lab.job.protocol import ACCOUNTS_BIN_NS, Flow
+from lab.job.protocol import Flow
 from lab.job.windows import is_cut
 
 _LEAST_SETTLING_NS = 50_000_000
@@ -76,7 +76,7 @@ class Accounts:
         Must be called before the first flow opens a connection.
         """
         self._start_ns = start_ns
-        self._programs.write("accounts_config", {"start_ns": start_ns, "bin_ns": ACCOUNTS_BIN_NS})
+        self._programs.write("accounts_config", {"start_ns": start_ns, "bin_ns": self._job["bin_ns"]})
         table = self._programs.table("flows_by_port")
         for number, flow in enumerate(self._job["flows"]):
             entry = table.Leaf()
@@ -189,7 +189,7 @@ class Accounts:
         if not side.bin_packets and not side.bin_bytes:
             return b""
         counts = (side.bin_packets, side.bin_bytes, side.bin_again_packets, side.bin_again_bytes, side.bin_ce_packets)
-        return struct.pack(f"={HEADER_BYTES}xQ8I", side.bin_end_ns - ACCOUNTS_BIN_NS, flow, side_number, *counts, 0)
+        return struct.pack(f"={HEADER_BYTES}xQ8I", side.bin_end_ns - self._job["bin_ns"], flow, side_number, *counts, 0)
 
     def _append(self, result: Any, rows: bytes) -> None:
         with open(self._directory / result["file"], "ab") as file:

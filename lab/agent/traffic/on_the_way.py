@@ -21,7 +21,6 @@ from lab.agent.topology import links
 from lab.agent.topology.interfaces import interface_names
 from lab.agent.topology.netns import network_namespace
 from lab.agent.topology.network import Network
-from lab.job.protocol import ACCOUNTS_BIN_NS
 
 
 class OnTheWay:
@@ -32,8 +31,8 @@ class OnTheWay:
         self._job = network.job
         self._programs = programs
         self._recorders = (
-            _Backlog("backlog", programs, directory, Settings(tables={})),
-            _Losses("losses", programs, directory, Settings(tables={})),
+            _Backlog("backlog", programs, directory, self._job["bin_ns"]),
+            _Losses("losses", programs, directory, self._job["bin_ns"]),
         )
 
     def start(self) -> None:
@@ -47,7 +46,7 @@ class OnTheWay:
 
     def begin(self, start_ns: int) -> None:
         """Begin to record, in bins that are counted from the start of traffic on CLOCK_MONOTONIC."""
-        self._configure(start_ns, ACCOUNTS_BIN_NS)
+        self._configure(start_ns, self._job["bin_ns"])
 
     def drain(self, now_ns: int) -> None:
         """Move buffered events to the record."""
@@ -89,7 +88,15 @@ class OnTheWay:
             table[key] = ctypes.c_uint32(1)
 
 
-class _Backlog(RingRecorder):
+class _InBins(RingRecorder):
+    """A recorder of what the kernel counts in bins of time."""
+
+    def __init__(self, name: str, programs: Programs, directory: Path, bin_ns: int) -> None:
+        super().__init__(name, programs, directory, Settings(tables={}))
+        self._bin_ns = bin_ns
+
+
+class _Backlog(_InBins):
     """The recorder of the lengths of queues."""
 
     def _last_rows(self) -> Iterator[bytes]:
@@ -97,7 +104,7 @@ class _Backlog(RingRecorder):
         states = sorted(self._programs.table("backlog_states").values(), key=lambda state: (state.netns, state.ifindex))
         for state in states:
             if state.is_followed and (state.byte_ns or state.entered_packets or state.left_packets):
-                begin_ns = state.bin_end_ns - ACCOUNTS_BIN_NS
+                begin_ns = state.bin_end_ns - self._bin_ns
                 yield struct.pack(
                     "=4Q8I",
                     *(begin_ns, state.since_ns - begin_ns, state.byte_ns, state.packet_ns),
@@ -106,7 +113,7 @@ class _Backlog(RingRecorder):
                 )
 
 
-class _Losses(RingRecorder):
+class _Losses(_InBins):
     """The recorder of dropped packets of flows."""
 
     def _last_rows(self) -> Iterator[bytes]:
@@ -114,5 +121,5 @@ class _Losses(RingRecorder):
         for key, counted in self._programs.table("losses_bins").items():
             if counted.packets:
                 where = (key.location, key.netns, key.ifindex, key.flow, key.reason, key.is_backward)
-                rows.append((counted.end_ns - ACCOUNTS_BIN_NS, *where, counted.packets, counted.bytes, 0))
+                rows.append((counted.end_ns - self._bin_ns, *where, counted.packets, counted.bytes, 0))
         return (struct.pack("=2Q8I", *row) for row in sorted(rows))

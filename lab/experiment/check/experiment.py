@@ -38,6 +38,8 @@ MIN_PROBE = 8
 
 _SECOND_NS = 10**9
 _MIN_INTERVAL_NS = 10**6
+_MIN_BIN_NS, _MAX_BIN_NS = 10**6, 10**8
+"""Narrower bins would cost as much as a row for each packet, and the figures of goodput have bins of 100 ms."""
 _UDP_IP_HEADERS = {"ipv4": 28, "ipv6": 48}
 _TCP_IP_HEADERS = {"ipv4": 40, "ipv6": 60}
 _IPV6_MIN_MTU = 1280  # RFC 8200, section 5
@@ -54,6 +56,7 @@ def check(experiment: Experiment) -> list[Problem]:
     found = [
         *_flows(experiment, graph),
         *_mtu(experiment),
+        *_bin_width(experiment),
         *host_problems(experiment.hosts, graph),
         *_probes(experiment, graph),
     ]
@@ -259,6 +262,12 @@ def _whole_seconds(experiment: Experiment, here: Path, flow: Flow) -> Iterator[P
 def _mtu(experiment: Experiment) -> Iterator[Problem]:
     if experiment.ip == "ipv6" and experiment.mtu < _IPV6_MIN_MTU:
         yield Problem(("mtu",), f"found {experiment.mtu} with ip: ipv6; expected at least {_IPV6_MIN_MTU}")
+
+
+def _bin_width(experiment: Experiment) -> Iterator[Problem]:
+    if not _MIN_BIN_NS <= experiment.bin_width <= _MAX_BIN_NS:
+        found = f"found {format_duration(experiment.bin_width)}"
+        yield Problem(("bin_width",), f"{found}; expected a width from 1 ms to 100 ms")
 
 
 def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:

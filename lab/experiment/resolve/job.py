@@ -57,6 +57,7 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
         ecn=experiment.ecn,
         congestion_control_parameters={name: dict(values) for name, values in experiment.modules.items()},
         socket_buffer_bytes=socket_buffer_bytes(experiment, built),
+        bin_ns=experiment.bin_width,
         calibration=protocol.Calibration(ping_count=experiment.calibration.pings),
         collectors=experiment.collect.model_dump(by_alias=True, exclude_none=True),
     )

@@ -329,6 +329,12 @@ class Experiment(Model):
         default="auto",
         description="Largest size of TCP's send and receive buffers. auto: large enough never to limit a flow.",
     )
+    bin_width: PositiveDurationNs = Field(
+        default=10_000_000,
+        description="Width of the bins of time in which the packets of flows and the lengths of queues are counted, "
+        "from 1 ms to 100 ms.",
+        json_schema_extra={"default": "10ms"},
+    )
     calibration: Calibration = Field(
         default=Calibration(), description="Measurements on the path of each flow before traffic starts."
     )

@@ -120,6 +120,9 @@ EDITS: dict[str, Edit] = {
     "limit_as_parameter": ("1bdp}", "1bdp, parameters: {limit: 5}}", "10:58", ["topology.bottleneck.queue.parameters.limit: found limit; expected the queue's own field 'limit' instead"]),
     "access_queue_without_rate": ("access: {}", "access: {queue: {}}", "5:12", ["topology.access.queue: found a queue without a rate"]),
     "ipv6_mtu": ("seed: 1", "seed: 1\nip: ipv6\nmtu: 1000", "22:6", ["mtu: found 1000 with ip: ipv6; expected at least 1280"]),
+    "bin_narrow": ("seed: 1", "bin_width: 100us", "20:12", ["bin_width: found 100 µs; expected a width from 1 ms to 100 ms"]),
+    "bin_wide": ("seed: 1", "bin_width: 1s", "20:12", ["bin_width: found 1 s; expected a width from 1 ms to 100 ms"]),
+    "memory": ("    rate: 20mbit\n    delay: 20ms", "    rate: 10gbit\n    delay: 400ms", "2:1", ["topology: found paths that can hold 2 GB of TCP's data", "need 8 GB of memory; expected at most"]),
     "rtt_beyond_duration": ("delay: 20ms", "delay: 15s", "14:11", ["duration: found 30 s; expected more than the path's base RTT, 30 s"]),
     # --- the matrix
     "axis_value": ("[0%, 0.1%, 1%]", "[0%, 0.1%, 101%]", "18:40", ["matrix.topology.bottleneck.loss[2]: found '101%'; expected a probability"]),
