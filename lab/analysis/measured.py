@@ -127,7 +127,8 @@ class MeasuredFlow:
             return None
         again, all_segments = self.result["tcp_info"].get("total_retrans"), self.result["tcp_info"].get("data_segs_out")
         if self.is_cut:
-            # Between the handshake and the end of the connection, each segment from the sender carries data.
+            # Between the handshake and the end of the connection, each segment from the sender carries data.  If the
+            # connection ends within the window, a FIN is counted as well.
             sent = self._counted("sent", "measured")
             again, all_segments = sent["again_packets"], sent["packets"]
         return again / all_segments if again is not None and all_segments else None

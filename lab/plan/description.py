@@ -5,10 +5,16 @@ from __future__ import annotations
 
 from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
 from lab.job.network import mean_burst, mean_loss
+<<<<<<< HEAD
 from lab.job.over_time import is_down, netem_over_time
 from lab.job.protocol import Direction, Job, Link, Loss
 from lab.job.windows import is_cut, is_measured
 from lab.plan.notes import base_rtt_ns, base_rtt_over_time, notes_of
+=======
+from lab.job.protocol import Direction, Flow, Job, Link, Loss
+from lab.job.windows import declared_window, is_cut, is_measured
+from lab.plan.notes import base_rtt_ns, notes_of
+>>>>>>> measure
 from lab.plan.plan import Cell, Plan
 from lab.units import format_duration, format_percent, format_rate, format_size, value_text
 
@@ -45,12 +51,20 @@ def _measured(plan: Plan) -> list[str]:
     for job in (trial.job for trial in plan.trials if trial.repetition == 1):
         flows: dict[str, list[str]] = {}
         for flow in job["flows"]:
-            start, end = (format_duration(flow["measured"][bound]) for bound in ("start_ns", "end_ns"))
-            flows.setdefault(f"from {start} to {end}" if is_measured(flow) else "not at all", []).append(flow["name"])
+            flows.setdefault(_window_text(flow), []).append(flow["name"])
         if any(map(is_cut, job["flows"])):
             texts["; ".join(f"{_listed(names)} {when}" for when, names in flows.items())] = None
     shown = list(texts)[:_MAX_PATHS]
     return shown + ([f"and {_count(len(texts) - len(shown), 'other window')}"] if len(texts) > len(shown) else [])
+
+
+def _window_text(flow: Flow) -> str:
+    if not is_measured(flow):
+        return "not at all"
+    window, declared = flow["measured"], declared_window(flow)
+    start = "the start" if window["start_ns"] == declared["start_ns"] else format_duration(window["start_ns"])
+    end = "the end" if window["end_ns"] == declared["end_ns"] else format_duration(window["end_ns"])
+    return f"from {start} to {end}"
 
 
 def _listed(names: list[str]) -> str:

@@ -146,8 +146,10 @@ class RawTrial:
 
     def short(self, flow: str) -> list[Row]:
         """Return the short flows of a group that started in its measured window."""
-        start, end, _ = self.window(flow)
-        return [row for row in self.rows("completions") if row["group"] == flow and start <= row["t"] < end]
+        start, end, is_whole = self.window(flow)
+        own = [row for row in self.rows("completions") if row["group"] == flow]
+        # A flow that is due at the very end may start a moment later.
+        return own if is_whole else [row for row in own if start <= row["t"] < end]
 
     def goodput_bps(self, flow: str) -> float | None:
         """Return the bytes that arrived over the time of their arrival; of short flows, over begin to last end."""

@@ -99,8 +99,15 @@ def test_windows_can_be_varied(tmp_path: Path) -> None:
 
 def test_lab_check_says_what_is_measured(tmp_path: Path) -> None:
     (line,) = (line for line in describe(plan(tmp_path)).splitlines() if line.startswith("  measured"))
-    assert "bulk, web from 5 s to 20 s; late from 10 s to 20 s; early from 5 s to 8 s" in line
+    assert (
+        "bulk, early, web from 5 s to the end; late, pulses-on3, pulses-on4, pulses-on5 … pulses-on7 from the start "
+        in line
+    )
     assert "pulses-on1, pulses-on2 not at all" in line
+    (line,) = (
+        line for line in describe(plan(tmp_path, "measure.to=15s")).splitlines() if line.startswith("  measured")
+    )
+    assert "bulk, web from 5 s to 15 s; late from the start to 15 s; early from 5 s to the end" in line
     assert "measured" not in describe(plan(tmp_path, text=FILE.replace(MEASURE, "")))
 
 
