@@ -58,10 +58,11 @@ class Carried:
 def leaves(direction: Direction, end_ns: int) -> Carried | None:
     """Return what can leave the queue of a direction; None if it has no rate limit.
 
-    Packets also leave for a link that is down.  Capacity files are read up to *end_ns*, and then for another minute.
+    Packets also leave for a link that is down.  Capacity files are read up to *end_ns*, and then once more.
     """
     if (capacity := direction["capacity"]) is not None:
-        times = np.fromiter(opportunity_times_ns(capacity, end_ns + 60_000_000_000), dtype=np.float64)
+        until_ns = end_ns + (capacity["period_ms"] + 1) * 1_000_000
+        times = np.fromiter(opportunity_times_ns(capacity, until_ns), dtype=np.float64)
         return _at_once(times, float(capacity["packet_bytes"]))
     rates = rate_over_time(direction, end_ns)
     return None if rates is None else _evenly(rates, end_ns)
@@ -72,9 +73,10 @@ def carried(direction: Direction, end_ns: int) -> Carried | None:
     link, rates = leaves(direction, end_ns), capacity_over_time(direction, end_ns)
     if link is None or rates is None or not link.at_once:
         return None if rates is None else _evenly(rates, end_ns)
-    down = netem_over_time(direction).map(is_down)
-    is_up = np.array([not down.at(int(at_ns)) for at_ns in link.time_ns], dtype=np.bool_)
-    return _at_once(link.time_ns[is_up], float(np.diff(link.bytes, prepend=0.0)[0]))
+    down = netem_over_time(direction).map(is_down).changes
+    place = np.searchsorted([at_ns for at_ns, _down in down], link.time_ns, side="right") - 1
+    is_up = ~np.array([is_down_then for _at, is_down_then in down], dtype=np.bool_)[place]
+    return _at_once(link.time_ns[is_up], float(link.bytes[0]))
 
 
 def _evenly(rates: Steps[float], end_ns: int) -> Carried:

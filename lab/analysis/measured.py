@@ -210,9 +210,9 @@ class MeasuredFlow:
 
     @property
     def longest_base_rtt_us(self) -> float:
-        """Longest base RTT while the flow runs, in microseconds; 0 if it is not known."""
+        """Longest base RTT of the path at any time, in microseconds; 0 if it is not known."""
         steps = self.base_rtt_over_time
-        return max(value for _since, _until, value in steps.spans(self.start_ns, self.end_ns)) if steps else 0.0
+        return max(value for _at, value in steps.changes) if steps else 0.0
 
     @property
     def bottleneck(self) -> Hop | None:

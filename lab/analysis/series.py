@@ -68,9 +68,21 @@ def rate_series(
         # Where the path carries nothing, time must still pass.
         place = most + (knots - knots[0]) * 1e-9
         over = np.interp(place, place[np.searchsorted(knots, times)], arrived) - most
-        by_knot = most + np.minimum(over + ahead_bytes, np.maximum.accumulate(over[::-1])[::-1])
+        by_knot = most + _ahead(over, ahead_bytes)
     rate: Floats = np.diff(by_knot[np.searchsorted(knots, edges_ns)]) * 8e9 / np.diff(edges_ns)
     return rate
+
+
+def _ahead(over: Floats, ahead_bytes: int) -> Floats:
+    """Return the lowest curve that never rises, is at least *over*, and exceeds it by *ahead_bytes* at most.
+
+    Where it would exceed it by more, it rises all the same.
+    """
+    found = over.tolist()
+    for place in range(len(found) - 2, -1, -1):
+        if found[place + 1] > found[place]:
+            found[place] = min(found[place] + ahead_bytes, found[place + 1])
+    return np.array(found, dtype=np.float64)
 
 
 def decimate(x: NDArray[Any], y: NDArray[Any], bins: int) -> tuple[Floats, Floats]:

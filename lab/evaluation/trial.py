@@ -133,7 +133,7 @@ def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
         return EvaluatedTrial(trial, checks=(_unreadable(exc),))
     arrivals = arrivals_of(trial)
     curves = {
-        flow.name: _curves(flow.sending, flow, arrivals[flow.name], measured.mss, goodput_ceiling(trial.job))
+        flow.name: _curves(measured, flow, flow.sending, arrivals[flow.name])
         for flow in measured.flows
         if flow.sending is not None and len(flow.sending)
     }
@@ -239,7 +239,8 @@ def arrivals_of(trial: TrialResult) -> dict[str, Bins]:
     return found
 
 
-def _curves(samples: AckSamples, flow: MeasuredFlow, arrivals: Bins, mss: int, ceiling: float) -> FlowCurves:
+def _curves(trial: MeasuredTrial, flow: MeasuredFlow, samples: AckSamples, arrivals: Bins) -> FlowCurves:
+    mss, ceiling = trial.mss, goodput_ceiling(trial.job)
     seconds = samples.time_ns / 1e9
     measured = samples.srtt_us > 0
     threshold = None
@@ -247,10 +248,11 @@ def _curves(samples: AckSamples, flow: MeasuredFlow, arrivals: Bins, mss: int, c
         values = ssthresh(samples)
         finite = values < INFINITE_SSTHRESH
         threshold = decimate(seconds[finite], values[finite], CURVE_BINS)
-    end_ns, rate_bps = flow.path.end_ns, flow.mean_rate_bps
-    width_ns = bin_width_ns(
-        flow.asked["duration_ns"], flow.longest_base_rtt_us, mss / ceiling * 8e9 / rate_bps if rate_bps else 0.0
-    )
+    # Flows of the same path have the same bins, whenever they start, so that they can be compared with its capacity.
+    end_ns, duration_ns = flow.path.end_ns, trial.job["duration_ns"]
+    rate_bps = flow.path.mean_rate_bps(0, duration_ns)
+    packet_ns = mss / ceiling * 8e9 / rate_bps if rate_bps else 0.0
+    width_ns = bin_width_ns(duration_ns, flow.longest_base_rtt_us, packet_ns)
     edges_ns = bin_edges_ns(end_ns, width_ns, capacity_changes_ns(flow.path))
     path = path_capacity(flow.path)
 

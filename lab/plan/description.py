@@ -5,16 +5,10 @@ from __future__ import annotations
 
 from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
 from lab.job.network import mean_burst, mean_loss
-<<<<<<< HEAD
 from lab.job.over_time import is_down, netem_over_time
-from lab.job.protocol import Direction, Job, Link, Loss
-from lab.job.windows import is_cut, is_measured
-from lab.plan.notes import base_rtt_ns, base_rtt_over_time, notes_of
-=======
 from lab.job.protocol import Direction, Flow, Job, Link, Loss
 from lab.job.windows import declared_window, is_cut, is_measured
-from lab.plan.notes import base_rtt_ns, notes_of
->>>>>>> measure
+from lab.plan.notes import base_rtt_ns, base_rtt_over_time, notes_of
 from lab.plan.plan import Cell, Plan
 from lab.units import format_duration, format_percent, format_rate, format_size, value_text
 

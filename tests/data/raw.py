@@ -109,9 +109,23 @@ class RawTrial:
     # --- what the analysis works out, in other words -----------------------------------------------------
 
     def acks(self, flow: str) -> list[Row]:
-        """Return the rows of ACKs that reached the sender of *flow*, all of them."""
-        rows = self.rows("tcp_probe")
-        return [row for row in rows if (row["flow"], row["end"], row["is_transmit"]) == (flow, "source", "receive")]
+        """Return the rows of ACKs that reached the sender of *flow*, and of its timeouts, all of them.
+
+        The row of a timeout has the window after it; here it gets that of the row before, as an ACK's row has it.
+        """
+        found: list[Row] = []
+        after: Row = {}
+        for row in self.rows("tcp_probe"):
+            if (row["flow"], row["end"]) != (flow, "source") or row["is_transmit"] not in ("receive", "timeout"):
+                continue
+            window = ("snd_cwnd", "ssthresh", "ca_window_max")
+            before = {name: after.get(name, row[name]) for name in window} if row["is_transmit"] == "timeout" else {}
+            found.append({**row, **before})
+            after = row
+        if found and after["is_transmit"] == "timeout":
+            asked = next(one for one in self.job["flows"] if one["name"] == flow)
+            found.append({**after, "t": asked["start_ns"] + asked["duration_ns"]})
+        return found
 
     def sending(self, flow: str) -> list[Row]:
         """Those of the flow's declared time."""

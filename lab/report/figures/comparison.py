@@ -189,7 +189,9 @@ def _ceilings(report: Report, rows: Sequence[Row]) -> list[float]:
     """
     _unit, scale = report.rate_unit
     flows = [flow for row in rows for flow in _flows(row)]
-    return sorted({flow.bottleneck_bps * flow.ceiling / scale for flow in flows if flow.bottleneck_bps})[:3]
+    levels = {flow.bottleneck_bps * flow.ceiling / scale for flow in flows if flow.bottleneck_bps}
+    # Means of a rate that changes differ a little between flows that do not start together.
+    return sorted({float(f"{level:.3g}"): level for level in levels}.values())[:3]
 
 
 def _mean_caption(report: Report) -> str:

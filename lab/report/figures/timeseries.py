@@ -118,7 +118,8 @@ def _figure(report: Report, kind: Kind, facets: list[Panel]) -> Figure:
     figure = Figure(figsize=(PAGE_INCHES, height * lines + 0.25), layout="constrained")
     share_y = (
         kind != "cwnd"
-        and len({flow.bottleneck_bps for row in report.rows for item in row.used for flow in item.flows}) == 1
+        and len({f"{flow.bottleneck_bps or 0:.2g}" for row in report.rows for item in row.used for flow in item.flows})
+        == 1
     )
     unit, scale = report.rate_unit if kind == "goodput" else ("", 1)
     panels = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=share_y)
@@ -343,7 +344,7 @@ def _marks_caption(report: Report) -> str:
 def _capacity_caption(report: Report) -> str:
     traced = [curves for row in report.rows for curves in row.median().curves()]
     parts = []
-    if any(not curves.follows_file for curves in traced):
+    if any(curves.capacity is not None and not curves.follows_file for curves in traced):
         parts.append("Dashed grey: link capacity (payload), the link's rate minus all headers.")
     if any(curves.follows_file for curves in traced):
         parts.append(

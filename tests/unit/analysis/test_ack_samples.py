@@ -218,6 +218,14 @@ def test_rate_series_never_exceeds_the_link_by_a_packet_that_came_whole() -> Non
     assert sum(too_fast) / 80 == pytest.approx(6000)
 
 
+def test_what_comes_too_soon_does_not_spoil_what_came_before() -> None:
+    # A packet each 150 ms at 80 kbit/s, and then many at once.
+    arrived = {**{150 * number - 10: 1500 for number in range(1, 11)}, 1600: 30_000}
+    found = rates(arrived, list(range(0, 1701, 100)), limited(80_000))
+    assert found[:14] == pytest.approx([80_000] * 14)
+    assert found[-1] > 1_000_000
+
+
 def test_rate_series_cuts_a_bin_where_the_rate_changes() -> None:
     # 8 Mbit/s until 55 ms, then 0.8: of the bin from 50 to 60 ms, ten elevenths came before the change.
     def carries(edges_ns: Any) -> Any:
