@@ -213,10 +213,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
     info, rate, base = flow.result["tcp_info"], flow.mean_rate_bps, flow.base_rtt_us
     busy_us = info.get("busy_time")
     control = flow.result["congestion_control"]
-    srtt, inflation = _srtt(samples), _inflation(flow, samples)
-    datagrams = flow.datagrams or _NO_DATAGRAMS
     cpu = trial.record["cpu"]
-    wait_mean_ns, wait_p95_ns = queueing_delay(trial.queues_of(flow), flow.window["start_ns"], flow.window["end_ns"])
     return FlowMetrics(
         flow=flow.name,
         group=flow.asked["group"],
@@ -245,14 +242,7 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         window_reductions=_window_reductions(flow, control),
         base_rtt_us=base,
         min_rtt_us=info.get("min_rtt"),
-        srtt_mean_us=srtt.mean,
-        srtt_median_us=srtt.median,
-        srtt_p95_us=srtt.p95,
-        srtt_max_us=srtt.maximum,
-        queueing_delay_mean_us=_us(wait_mean_ns),
-        queueing_delay_p95_us=_us(wait_p95_ns),
-        srtt_inflation_mean_us=inflation.mean,
-        srtt_inflation_p95_us=inflation.p95,
+        **_delays(trial, flow, samples),
         cwnd_mean_segments=_cwnd_mean(samples),
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=_share(info.get("rwnd_limited"), busy_us),
@@ -261,13 +251,34 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, fairness: float | No
         fct_median_us=_completion_us(flow, 0.5),
         fct_p95_us=_completion_us(flow, 0.95),
         datagrams_lost_share=_datagrams_lost(flow),
-        jitter_mean_us=_share(datagrams["jitter_sum_ns"], datagrams["arrived"] * 1000),
-        jitter_last_us=datagrams["jitter_last_ns"] / 1000 if datagrams["arrived"] else None,
-        reordered_share=_share(datagrams["reordered"], datagrams["arrived"]),
-        reordering_extent_mean=_share(datagrams["extent_sum"], datagrams["extents"]),
-        reordering_extent_max=datagrams["extent_max"] or None,
+        **_order_of_datagrams(flow.datagrams or _NO_DATAGRAMS),
         cpu_busy_share=_share(cpu["busy_ns"], cpu["total_ns"]),
     )
+
+
+def _delays(trial: MeasuredTrial, flow: MeasuredFlow, samples: AckSamples | None) -> dict[str, Any]:
+    srtt, inflation = _srtt(samples), _inflation(flow, samples)
+    mean_ns, p95_ns = queueing_delay(trial.queues_of(flow), flow.window["start_ns"], flow.window["end_ns"])
+    return {
+        "srtt_mean_us": srtt.mean,
+        "srtt_median_us": srtt.median,
+        "srtt_p95_us": srtt.p95,
+        "srtt_max_us": srtt.maximum,
+        "queueing_delay_mean_us": _us(mean_ns),
+        "queueing_delay_p95_us": _us(p95_ns),
+        "srtt_inflation_mean_us": inflation.mean,
+        "srtt_inflation_p95_us": inflation.p95,
+    }
+
+
+def _order_of_datagrams(counted: DatagramCounts) -> dict[str, Any]:
+    return {
+        "jitter_mean_us": _share(counted["jitter_sum_ns"], counted["arrived"] * 1000),
+        "jitter_last_us": counted["jitter_last_ns"] / 1000 if counted["arrived"] else None,
+        "reordered_share": _share(counted["reordered"], counted["arrived"]),
+        "reordering_extent_mean": _share(counted["extent_sum"], counted["extents"]),
+        "reordering_extent_max": counted["extent_max"] or None,
+    }
 
 
 _NO_DATAGRAMS = DatagramCounts(

@@ -237,6 +237,37 @@ class RawTrial:
                         queue.append(end)
         return ways[destination]
 
+    def waits_ms(self, flow: str) -> tuple[float, float] | None:
+        """Return the mean and the p95 of the time that packets waited in the queues on the way of *flow*'s data.
+
+        The mean is the packets' time in each queue over their number.  The p95 is over the packets of the queue with
+        the longest mean: each finds what is in the queue in the middle of its bin, and leaves when as much has left.
+        """
+        begin, end, _is_whole = self.window(flow)
+        asked = next(one for one in self.job["flows"] if one["name"] == flow)
+        means: list[tuple[float, list[Row]]] = []
+        for link, _way, node in self._way(asked["source"], asked["destination"]):
+            interfaces = {
+                port["interface"]
+                for port in self.record["interfaces"]
+                if (port["link"], port["node"], port["role"]) == (link["name"], node, "egress")
+            }
+            rows = [row for row in self.rows("backlog") if row["node"] == node and row["interface"] in interfaces]
+            left = sum(row["left_packets"] * _within(row, begin, end) for row in rows)
+            if left:
+                means.append((sum(row["packet_ns"] * _within(row, begin, end) for row in rows) / left, rows))
+        if not means:
+            return None
+        longest = max(means, key=lambda one: one[0])[1]
+        waits = []
+        for row in longest:
+            packets = row["left_packets"] * _within(row, begin, end)
+            middle = row["t"] + row["length_ns"] / 2
+            found = [_wait_ns(rows, middle) for _mean, rows in means]
+            if packets and None not in found:
+                waits.append((sum(wait for wait in found if wait is not None) / 1e6, packets))
+        return sum(one for one, _rows in means) / 1e6, quantile(waits, 0.95)
+
     def counted(self, flow: str, side: str) -> dict[str, Any]:
         """Return what the kernel counted of *flow* on a side within its measured window."""
         found: dict[str, Any] = self._result(flow)["accounts"]["sides"][side]["measured"]
@@ -288,6 +319,30 @@ class RawTrial:
         until = [at for at, _ in steps[1:]] + [end]
         held = [(base, min(to, end) - max(at, start)) for (at, base), to in zip(steps, until, strict=True)]
         return mean((base, took) for base, took in held if took > 0)
+
+
+def _within(row: Row, begin: int, end: int) -> float:
+    """The share of a row's time that is between two times."""
+    share: float = max(0, min(row["t"] + row["length_ns"], end) - max(row["t"], begin)) / row["length_ns"]
+    return share
+
+
+def _wait_ns(rows: list[Row], at: float) -> float | None:
+    """How long a packet waits that comes at this time: until what it finds in the queue has left; None: it has not."""
+    found = [row["byte_ns"] / row["length_ns"] for row in rows if row["t"] <= at < row["t"] + row["length_ns"]]
+    ahead = float(found[0]) if found else 0.0
+    if not ahead:
+        return 0.0
+    for row in rows:
+        end = row["t"] + row["length_ns"]
+        since = max(at, row["t"])
+        if end <= at:
+            continue
+        leaves = row["removed_bytes"] * (end - since) / row["length_ns"]
+        if leaves and leaves >= ahead * (1 - 1e-12):
+            return float(since + ahead / leaves * (end - since) - at)
+        ahead -= leaves
+    return None
 
 
 def _same_endpoint(row: tuple[str, int], of_flow: tuple[str, int]) -> bool:

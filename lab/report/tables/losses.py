@@ -11,7 +11,7 @@ from functools import lru_cache
 from lab.evaluation.on_the_way import LOSSES, losses_of
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
-from lab.report.tables.table import EventTable, Heading, axes_of_cells, number, table, text
+from lab.report.tables.table import EventTable, Heading, axes_of_cells, decimal, number, table, text
 
 
 @dataclass(frozen=True)
@@ -31,11 +31,8 @@ class LossLine:
     packets: int
     sent: int
     """Number of packets that left the flow's sender, or its receiver for acknowledgements."""
-
-    @property
-    def share(self) -> float:
-        """Dropped packets as a share of those that were sent, in percent."""
-        return 100 * self.packets / self.sent if self.sent else 0.0
+    share_percent: float | None
+    """Dropped packets as a share of those that were sent, in percent; None if none was sent."""
 
 
 @lru_cache(maxsize=4)
@@ -56,7 +53,9 @@ def loss_lines(report: Report) -> list[LossLine]:
                 sent[groups[flow["name"]], "backward"] += sides["sent_backward"]["measured"]["packets"]
         ordered = sorted(lost.items(), key=lambda item: (item[0][:2], -item[1], item[0]))
         for (group, way, node, interface, cause), packets in ordered:
-            found.append(LossLine(where, group, _WAYS[way], node, interface or "–", cause, packets, sent[group, way]))
+            all_sent = sent[group, way]
+            share = 100 * packets / all_sent if all_sent else None
+            found.append(LossLine(where, group, _WAYS[way], node, interface or "–", cause, packets, all_sent, share))
     return found
 
 
@@ -69,7 +68,7 @@ def loss_tables(report: Report) -> Iterator[EventTable]:
         yield table(
             "losses",
             "Where flows lost packets",
-            "Packets of flows that the kernel dropped within the flows' measured windows, over all trials of a cell. "
+            "Packets of flows that the kernel dropped while the flows were measured, over all trials of a cell. "
             "Share: of the packets that were sent in this direction.",
             axes_of_cells(report),
             lines,
@@ -80,6 +79,6 @@ def loss_tables(report: Report) -> Iterator[EventTable]:
                 text("Interface", "interface"),
                 Heading("Cause", "", number=False, cell=lambda line: line.cause.replace("_", " ")),
                 number("Packets", "", "packets"),
-                Heading("Share", "%", number=True, cell=lambda line: f"{line.share:.3g}"),
+                decimal("Share", "%", "share_percent", 3),
             ],
         )

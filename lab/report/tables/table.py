@@ -87,7 +87,7 @@ def text(title: str, attribute: str) -> Heading:
 
 def number(title: str, unit: str, attribute: str) -> Heading:
     """Return a column with the whole number in *attribute*."""
-    return Heading(title, unit, number=True, cell=lambda line: f"{getattr(line, attribute):,}")
+    return Heading(title, unit, number=True, cell=lambda line: _grouped(getattr(line, attribute)))
 
 
 def decimal(title: str, unit: str, attribute: str, digits: int) -> Heading:
@@ -98,6 +98,10 @@ def decimal(title: str, unit: str, attribute: str, digits: int) -> Heading:
         return "–" if value is None else f"{value:,.{digits}f}"
 
     return Heading(title, unit, number=True, cell=cell)
+
+
+def _grouped(value: int | None) -> str:
+    return "–" if value is None else f"{value:,}"
 
 
 def quantiles(decimals: int) -> list[Heading]:

@@ -50,7 +50,7 @@ def test_waits_are_those_of_the_single_packets(service_ns: float) -> None:
     assert backlog.mean_wait_ns(0, end_ns) == pytest.approx(np.mean(waited), rel=1e-6)
     _mean, p95 = queueing_delay([backlog], 0, int(end_ns))
     # Waits that change within a bin are averaged.
-    assert p95 == pytest.approx(np.quantile(waited, 0.95), rel=0.12)
+    assert p95 == pytest.approx(np.quantile(waited, 0.95), rel=0.2)
 
 
 def test_a_window_counts_only_what_is_within_it() -> None:

@@ -67,6 +67,8 @@ def measures(trial: RawTrial, flow: str) -> dict[str, float | None]:
     if goodput is None:
         return found
     found["goodput_mbps"] = goodput / 1e6
+    if (waits := trial.waits_ms(flow)) is not None:
+        found["queueing_mean_ms"], found["queueing_p95_ms"] = waits
     if asked["arrivals"]:
         own = trial.short(flow)
         times = [row["fct_ns"] / 1e6 for row in own if row["fct_ns"]]
@@ -80,10 +82,8 @@ def measures(trial: RawTrial, flow: str) -> dict[str, float | None]:
         return found | {"datagrams_lost": 100 * trial.lost_share(flow)}
     found["retransmits"] = trial.retransmits(flow)
     if traced(trial, flow):
-        srtt, base = weighted(trial.measured_rows(flow), "srtt_us"), trial.base_rtt_us(flow)
-        average, most = mean(srtt), quantile(srtt, 0.95)
-        found |= {"srtt_mean_ms": average / 1e3, "srtt_p95_ms": most / 1e3}
-        found |= {"queueing_mean_ms": (average - base) / 1e3, "queueing_p95_ms": (most - base) / 1e3}
+        srtt = weighted(trial.measured_rows(flow), "srtt_us")
+        found |= {"srtt_mean_ms": mean(srtt) / 1e3, "srtt_p95_ms": quantile(srtt, 0.95) / 1e3}
     long = [one["name"] for one in trial.job["flows"] if one["protocol"] == "tcp" and not one["arrivals"]]
     sharing = [one for one in long if trial.bottleneck(one) == trial.bottleneck(flow)]
     if len(sharing) > 1:

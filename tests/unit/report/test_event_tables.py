@@ -52,10 +52,20 @@ def test_there_is_a_table_for_each_collector_that_saw_anything(name: str, report
     for trial in raw(name).values():
         seen |= {collector for collector, about in trial.record.get("collectors", {}).items() if about["rows"]}
     by_collector = {
-        "completions": "completions", "latency": "latency", "drops": "drops", "queue": "queues",
+        "completions": "completions", "latency": "latency", "drops": "drops", "backlog": "queues",
         "drops_latency": "stack-latency", "life": "connections", "states": "states", "resets": "resets",
         "packets": "segments", "destroy": "sockets",
     }  # fmt: skip
+    windows = {
+        (trial.id, flow["name"]): (flow["measured"]["start_ns"], flow["measured"]["end_ns"])
+        for trial in raw(name).values()
+        for flow in trial.job["flows"]
+    }
+    for trial in raw(name).values():
+        for row in trial.rows("losses") if "losses" in trial.record.get("collectors", {}) else ():
+            begin, end = windows[trial.id, row["flow"]]
+            seen |= {"measured losses"} if begin <= row["t"] < end else set()
+    by_collector["measured losses"] = "losses"
     wanted = {table for collector, table in by_collector.items() if collector in seen}
     assert {found.name for found in event_tables(reports(name))} == wanted
 
@@ -390,8 +400,9 @@ TITLES: dict[str, dict[tuple[str, str], str]] = {
     },
     "queues": {
         ("Mean", "packets"): "mean_packets", ("p95", "packets"): "p95_packets", ("Max", "packets"): "max_packets",
-        ("Mean", "ms"): "mean_ms", ("p95", "ms"): "p95_ms",
+        ("Wait, mean", "ms"): "wait_mean_ms", ("p95", "ms"): "wait_p95_ms", ("Dropped", "packets"): "dropped",
     },
+    "losses": {("Packets", ""): "packets", ("Share", "%"): "share_percent"},
     "stack-latency": {("Packets", ""): "packets"},
     "resets": {("Segments", ""): "segments"},
     "sockets": {("Sockets", ""): "sockets"},

@@ -154,4 +154,4 @@ def colour_of(line: Any) -> str:
 
 @pytest.mark.parametrize("name", ["native", "udp"])
 def test_nothing_is_drawn_of_what_was_not_traced(name: str, figures: Figures) -> None:
-    assert not {"goodput-vs-delay", "cwnd", "srtt", "goodput", "events"} & figures(name).keys()
+    assert not {"cwnd", "srtt", "goodput", "events"} & figures(name).keys()
