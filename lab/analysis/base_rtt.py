@@ -29,7 +29,9 @@ def base_rtt_us(path: FlowPath, calibration: PathCalibration | None) -> Steps[fl
     measured = calibration["rtt_ns"] if calibration else []
     if not measured and not any(value for _at, value in path.rtt_ns.changes):
         return None
-    own_us = min(measured) / 1000 - lowest.at(0) if measured and not varies(path) else 0.0
+    # A change at the start of traffic comes after the calibration.
+    before_us = sum(lowest_delay_ns(hop.direction["netem"]) for hop in path.hops) / 1000
+    own_us = min(measured) / 1000 - before_us if measured and not varies(path) else 0.0
     return lowest.map(lambda lowest_us: lowest_us + own_us).without_repeats()
 
 

@@ -12,7 +12,6 @@ from lab.job.over_time import (
     Steps,
     bottleneck_over_time,
     combined,
-    delay_ns,
     delay_over_time,
     mean,
     path_rate_over_time,
@@ -95,7 +94,7 @@ class FlowPath:
     @property
     def transit_ns(self) -> int:
         """The sum of the declared delays of the path of the data at the start of traffic, in nanoseconds."""
-        return sum(delay_ns(hop.direction["netem"]) for hop in self.forward)
+        return delay_over_time(self.forward).at(0)
 
     @property
     def loss(self) -> float:

@@ -9,7 +9,7 @@ from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.path import IP_HEADER_BYTES, UDP_HEADER_BYTES
 from lab.job.network import Hop
-from lab.job.over_time import CAPACITY_BIN_NS, capacity_over_time, delay_ns, mean
+from lab.job.over_time import CAPACITY_BIN_NS, capacity_over_time, delay_ns, delay_over_time, mean
 from lab.job.protocol import ETHERNET_HEADER_BYTES
 from lab.units import format_rate
 
@@ -27,7 +27,7 @@ def base_rtt(trial: MeasuredTrial) -> Check:
     findings = []
     for flow in trial.flows:
         expected = expected_echo(flow.path)
-        declared = flow.path.rtt_ns.at(0) / 1e6
+        declared = sum(delay_ns(hop.direction["netem"]) for hop in flow.path.hops) / 1e6
         least, most = expected.least_ns / 1e6, expected.most_ns / 1e6
         asked = f"{least:.4g} to {most:.4g} ms" if varies(flow.path) else f"{declared:g} ms"
         if flow.calibration is None or not flow.calibration["rtt_ns"]:
@@ -143,7 +143,7 @@ def _most_bps(hop: Hop, traffic_end_ns: int, start_ns: int, end_ns: int) -> floa
 
 def _transit_after_ns(flow: MeasuredFlow, hop: Hop) -> int:
     """Return how long data of the flow take from the end of *hop*'s queue to the receiver, at the start of traffic."""
-    return sum(delay_ns(later.direction["netem"]) for later in flow.path.forward[flow.path.forward.index(hop) :])
+    return delay_over_time(flow.path.forward[flow.path.forward.index(hop) :]).at(0)
 
 
 def _first_arrival_s(flow: MeasuredFlow) -> float:

@@ -168,6 +168,11 @@ def test_the_base_rtt_is_the_lowest_that_jitter_allows(job: Any) -> None:
     assert found is not None
     assert [at for at, _ in found.changes] == [0, 10**9, 2 * 10**9]
     assert [value for _, value in found.changes] == pytest.approx([22_070, 47_070, 7070])
+    # A change at the start of traffic comes after the calibration.
+    way["changes"] = [change(0, netem=netem(delay_ns=40_000_000))]
+    found = base_rtt_us(flow_path(job, job["flows"][0]), calibration)
+    assert found is not None
+    assert found.changes == ((0, 47_070.0),)
 
 
 TABLES = Path("/usr/lib/x86_64-linux-gnu/tc")
