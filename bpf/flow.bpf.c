@@ -41,19 +41,19 @@ BPF_ARRAY(flow_lost, u64, 1);
 BPF_TABLE("hash", struct flow_key, struct flow_total, flow_totals, 16384);
 BPF_TABLE("lru_hash", u64, u32, flow_read, 65536);	/* cookie of a socket -> flow_next_to_read() of the last call */
 
-/* Returns whether the connection is recorded, and reads its ends. */
+/* Returns whether the connection is recorded, and reads its ends.  `sk` is a result of to_tcp_sock(); so it is below. */
 static __always_inline int flow_is_wanted(const void *sk, struct endpoints *ends)
 {
 	u32 zero = 0;
 	struct filter *filter = flow_filter.lookup(&zero);
 
 #if HAVE(tcp_sock, is_mptcp)
-	if (READ(u8, sk, tcp_sock, is_mptcp))
+	if (LOAD(u8, sk, tcp_sock, is_mptcp))
 		return 0;	/* copied_seq of a subflow does not follow what the process reads */
 #endif
 	if (!filter)
 		return 0;
-	read_socket_endpoints(sk, ends);
+	load_tcp_endpoints(sk, ends);
 	return is_wanted(filter, ends);
 }
 
@@ -88,11 +88,12 @@ static __always_inline int flow_add(const struct endpoints *ends, u64 sent, u64 
 	return 0;
 }
 
-static __always_inline int flow_send(const void *sk, s32 sent)
+static __always_inline int flow_send(const void *socket, s32 sent)
 {
 	struct endpoints ends;
+	const void *sk = to_tcp_sock(socket);
 
-	return sent > 0 && flow_is_wanted(sk, &ends) ? flow_add(&ends, sent, 0) : 0;
+	return sk && sent > 0 && flow_is_wanted(sk, &ends) ? flow_add(&ends, sent, 0) : 0;
 }
 
 /* When this returns: int tcp_sendmsg(struct sock *sk, struct msghdr *msg, size_t size).  Argument 3 is its result. */
@@ -113,10 +114,10 @@ int flow_sent_page(struct bpf_raw_tracepoint_args *ctx)
 /* The sequence number of the next byte to be read, as if the FIN did not count. */
 static __always_inline u32 flow_next_to_read(const void *sk)
 {
-	u32 next = READ(u32, sk, tcp_sock, copied_seq);
-	int has_fin = READ(u64, sk, sock_common, skc_flags) >> SOCK_DONE & 1;
+	u32 next = LOAD(u32, sk, tcp_sock, copied_seq);
+	int has_fin = LOAD(u64, sk, sock_common, skc_flags) >> SOCK_DONE & 1;
 
-	return next - (has_fin && next == READ(u32, sk, tcp_sock, rcv_nxt));
+	return next - (has_fin && next == LOAD(u32, sk, tcp_sock, rcv_nxt));
 }
 
 /*
@@ -125,12 +126,16 @@ static __always_inline u32 flow_next_to_read(const void *sk)
  */
 int flow_begins(struct bpf_raw_tracepoint_args *ctx)
 {
-	const void *sk = (const void *)ctx->args[0];
-	u64 cookie = bpf_get_socket_cookie((void *)sk);
+	void *socket = (void *)ctx->args[0];
+	const void *sk;
+	u64 cookie = bpf_get_socket_cookie(socket);
 	u32 next;
 	struct endpoints ends;
 
-	if (flow_read.lookup(&cookie) || !flow_is_wanted(sk, &ends))
+	if (flow_read.lookup(&cookie))
+		return 0;
+	sk = to_tcp_sock(socket);
+	if (!sk || !flow_is_wanted(sk, &ends))
 		return 0;
 	next = flow_next_to_read(sk);
 	flow_read.insert(&cookie, &next);
@@ -140,18 +145,19 @@ int flow_begins(struct bpf_raw_tracepoint_args *ctx)
 /* When this is entered: void tcp_cleanup_rbuf(struct sock *sk, int copied).  The process has locked the socket. */
 int flow_received(struct bpf_raw_tracepoint_args *ctx)
 {
-	const void *sk = (const void *)ctx->args[0];
+	void *socket = (void *)ctx->args[0];
+	const void *sk = to_tcp_sock(socket);
 	s32 copied = ctx->args[1];
-	u64 cookie = bpf_get_socket_cookie((void *)sk);
+	u64 cookie = bpf_get_socket_cookie(socket);
 	u64 received = copied, ever;
 	u32 next, *last;
 	struct endpoints ends;
 
-	if (copied < 0 || !flow_is_wanted(sk, &ends))
+	if (!sk || copied < 0 || !flow_is_wanted(sk, &ends))
 		return 0;
 	next = flow_next_to_read(sk);
 	/* What has been read of this connection, by whomever: what has arrived in order without what waits. */
-	ever = READ(u64, sk, tcp_sock, bytes_received) - (READ(u32, sk, tcp_sock, rcv_nxt) - next);
+	ever = LOAD(u64, sk, tcp_sock, bytes_received) - (LOAD(u32, sk, tcp_sock, rcv_nxt) - next);
 	last = flow_read.lookup(&cookie);
 	/*
 	 * `copied` is the most that can have been read, and so is `ever`.  They decide if the socket is not known yet, if
@@ -163,6 +169,9 @@ int flow_received(struct bpf_raw_tracepoint_args *ctx)
 		received = next - *last;
 	if (!last && received == 1 && ever > 1)
 		received = 0;	/* probably TCP_QUICKACK: recvmsg() would have made the socket known */
-	flow_read.update(&cookie, &next);
+	if (last)
+		*last = next;
+	else
+		flow_read.update(&cookie, &next);
 	return received ? flow_add(&ends, 0, received) : 0;
 }

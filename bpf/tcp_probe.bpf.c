@@ -43,25 +43,6 @@ static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
 #define IS_CALLED(name, a, b, c, d) \
 	(*(u32 *)(name) == ((a) | (b) << 8 | (c) << 16 | (u32)(d) << 24))
 
-/* Reads the two ends of an established connection. */
-static __always_inline void tcp_probe_endpoints(const void *sk, struct endpoints *ends)
-{
-	ends->family = LOAD(u16, sk, sock_common, skc_family);
-	ends->sport = bpf_ntohs(LOAD(u16, sk, inet_sock, inet_sport));
-	ends->dport = bpf_ntohs(LOAD(u16, sk, sock_common, skc_dport));
-	ends->netns = number_of_netns(LOAD(void *, sk, sock_common, skc_net));
-	if (ends->family == AF_INET6) {
-		ends->saddr[0] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_rcv_saddr));
-		ends->saddr[1] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_rcv_saddr) + 8);
-		ends->daddr[0] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_daddr));
-		ends->daddr[1] = LOAD_AT(u64, sk, OFFSET(sock_common, skc_v6_daddr) + 8);
-		set_family(ends);
-	} else {
-		map_ipv4(ends->saddr, LOAD(u32, sk, sock_common, skc_rcv_saddr));
-		map_ipv4(ends->daddr, LOAD(u32, sk, sock_common, skc_daddr));
-	}
-}
-
 /* Where the private variables of the congestion control begin in a socket. */
 enum { OWN = OFFSET(inet_connection_sock, icsk_ca_priv) };
 
@@ -126,7 +107,7 @@ static __always_inline int tcp_probe_record(void *socket, const void *skb, int i
 	sk = to_tcp_sock(socket);
 	if (!sk)
 		return 0;
-	tcp_probe_endpoints(sk, &ends);
+	load_tcp_endpoints(sk, &ends);
 	if (!is_wanted(filter, &ends))
 		return 0;
 

@@ -17,7 +17,7 @@ from lab.job.mailbox import State
 
 PACKAGE = Path(__file__).parents[2] / "lab"
 ENTRY = "lab/lab/agent/guest/__main__.py"
-LIMIT_S = 500
+LIMIT_S = 900
 
 
 def run_script(
