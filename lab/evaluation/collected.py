@@ -16,7 +16,7 @@ from lab.analysis.ack_samples import before_timeouts
 from lab.analysis.capacity import leaves
 from lab.analysis.events import Span, held_at, spans
 from lab.analysis.path import FlowPath, flow_path
-from lab.evaluation.trial import TCP_PROBE, Curve
+from lab.evaluation.trial import ACCOUNTS, TCP_PROBE, Curve
 from lab.job.network import Hop
 from lab.job.over_time import queue_limit_bytes, queue_over_time, rate_over_time
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Flow
@@ -87,6 +87,18 @@ def flow_drops(trial: TrialResult, flow: str) -> Mapping[str, Seconds]:
     if not recorded(trial, "drops"):
         return {}
     return _times_by(_of_flow(trial.collected("drops", ["time_ns", "flow", "cause"]), flow), "cause")
+
+
+@lru_cache(maxsize=512)
+def marked_arrivals(trial: TrialResult, flow: str) -> Seconds:
+    """Return when packets of *flow*'s data arrived with the ECN mark Congestion Experienced, one time for each packet.
+
+    The time is the middle of the bin in which the kernel counted it.
+    """
+    table = _of_flow(trial.collected(ACCOUNTS, ["time_ns", "flow", "side", "ce_packets"]), flow)
+    table = table.filter(pc.equal(table.column("side"), "arrived"))
+    times: Seconds = np.repeat(_seconds(table) + trial.job["bin_ns"] / 2e9, table.column("ce_packets").to_numpy())
+    return times
 
 
 def drops_at(trial: TrialResult, node: str, interface: str) -> Mapping[str, Seconds]:

@@ -24,6 +24,8 @@ from benchmarks.measure import SilentObserver
 from lab.analysis.events import held_at, occupancy
 from lab.analysis.metrics import FlowMetrics
 from lab.engine.uml.engine import UmlEngine
+from lab.evaluation.collected import marked_arrivals
+from lab.evaluation.on_the_way import marked_by_tc
 from lab.evaluation.trial import EvaluatedTrial, arrivals_of, evaluate_trial
 from lab.experiment.read.load import load_experiment
 from lab.plan.description import notes
@@ -165,9 +167,13 @@ def test_marks_are_those_of_tc(run: Run, overrides: list[str]) -> None:
             if (port["node"], port["link"], port["role"]) == ("r1", "bottleneck", "egress")
         )
         qdisc = next(found for found in port["qdiscs_after"] if found["kind"] in ("red", "pie", "fq_codel"))
-        marked = qdisc.get("ecn_mark", qdisc.get("marked", 0) + qdisc.get("early", 0))
+        marked = qdisc.get("ecn_mark", qdisc.get("marked", 0))
         counted = trial.trial.record["flows"][0]["accounts"]["sides"]["arrived"]["all"]["ce_packets"]
         assert counted == marked > 0, qdisc
+        assert marked_by_tc(trial.trial, ("r1", port["interface"])) == marked
+        times = marked_arrivals(trial.trial, "f")
+        assert len(times) == counted
+        assert 0 < times[0] < times[-1] < 11
         assert flow(trial, "f").start_s == 0
         assert verdicts(trial)["flow-duration"] == "ok"
 

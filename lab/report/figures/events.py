@@ -23,6 +23,7 @@ from lab.evaluation.collected import (
     drops_at,
     flow_drops,
     inside,
+    marked_arrivals,
     merged,
     recorded,
     retransmissions,
@@ -71,6 +72,8 @@ DROP_MARK: dict[str, Any] = {
     "markeredgewidth": 0.7,
 }
 """Style of the marker for a dropped packet of the flow."""
+MARK_LABEL = "ECN mark"
+"""Label of the strip's line with the packets that arrived with the mark Congestion Experienced."""
 _STRIP_INCHES = 0.125
 """Height of a line in the strip of events."""
 _LIMIT: Any = {"color": GREY, "linewidth": 0.8, "linestyle": (0, (3, 2)), "zorder": 1}
@@ -221,18 +224,20 @@ def _lost(row: Row) -> Seconds:
 
 
 def _events(row: Row) -> dict[str, Seconds]:
-    """Return the times of all retransmissions and drops of a row's flows, by label."""
+    """Return the times of all retransmissions, drops and ECN marks of a row's flows, by label."""
     trial, flows = _trial(row), _flows(row)
     retransmitted = merged(*(retransmissions(trial, flow) for flow in flows))
     dropped = merged(*(flow_drops(trial, flow) for flow in flows))
     times = {label: retransmitted[kind] for kind, label in RETRANSMISSIONS.items() if kind in retransmitted}
-    return times | {label: dropped[cause] for cause, label in DROPS.items() if cause in dropped}
+    times |= {label: dropped[cause] for cause, label in DROPS.items() if cause in dropped}
+    marks = merged(*({MARK_LABEL: marked_arrivals(trial, flow)} for flow in flows))
+    return times | {label: found for label, found in marks.items() if len(found)}
 
 
 def _strip_rows(rows: Sequence[Row]) -> list[str]:
-    """Return the labels of the strip's lines: all kinds of events in any column, retransmissions before drops."""
+    """Return the labels of the strip's lines: all kinds of events in any column, in a fixed order."""
     found = {label for row in rows for label in _events(row)}
-    return [label for label in (*RETRANSMISSIONS.values(), *DROPS.values()) if label in found]
+    return [label for label in (*RETRANSMISSIONS.values(), *DROPS.values(), MARK_LABEL) if label in found]
 
 
 def _draw_strip(axes: Axes, row: Row, strip: Sequence[str], end_s: float, *, labels: bool) -> None:
@@ -359,8 +364,8 @@ def _caption(rows: Sequence[Row], left_out: int) -> str:
     parts.append("Top: congestion window.")
     if any(_events(row) for row in rows):
         parts.append(
-            "Middle: a tick for each retransmission and each drop of the flows' packets, and their number at the "
-            "right. Ticks that would overlap are left out."
+            "Middle: a tick for each retransmission, each drop and each ECN mark of the flows' packets, and their "
+            "number at the right. Ticks that would overlap are left out."
         )
     moves = any(len(_queue(row)) > 1 for row in rows)
     if any(_queue(row) for row in rows):
