@@ -187,7 +187,7 @@ _ALWAYS = (
         "losses",
         (_tracepoint("losses_packet", "kfree_skb"),),
         1 << 20,
-        follows=("flows", "control", "accounts"),
+        follows=("flows", "control", "datagrams", "accounts"),
         memory=("losses_bins",),
         names=(("reason", "skb_drop_reason"), ("way", "way")),
     ),
