@@ -51,6 +51,14 @@ BPF_ARRAY(accounts_sides, struct accounts_side, FLOWS_MAX * ACCOUNTS_SIDES);
 BPF_ARRAY(accounts_seen, u64, ACCOUNTS_SEEN_FLOWS << ACCOUNTS_SEEN_BITS);
 BPF_RINGBUF_OUTPUT(accounts_events, ACCOUNTS_RING_PAGES);
 
+/* The end of the bin that contains a time; one bin holds everything before the start. */
+static __always_inline u64 accounts_bin_end(const struct accounts_config *config, u64 now)
+{
+	if (now < config->start_ns)
+		return config->start_ns;
+	return config->start_ns + ((now - config->start_ns) / config->bin_ns + 1) * config->bin_ns;
+}
+
 /* Ends the bin of a side, and begins the one that contains `now`. */
 static __always_inline void accounts_next_bin(struct accounts_side *side, u32 number, u64 now)
 {
@@ -82,10 +90,7 @@ static __always_inline void accounts_next_bin(struct accounts_side *side, u32 nu
 	side->bin_again_packets = 0;
 	side->bin_again_bytes = 0;
 	side->bin_ce_packets = 0;
-	/* One bin holds everything before the start. */
-	side->bin_end_ns = config->start_ns;
-	if (now >= config->start_ns)
-		side->bin_end_ns += ((now - config->start_ns) / config->bin_ns + 1) * config->bin_ns;
+	side->bin_end_ns = accounts_bin_end(config, now);
 }
 
 struct accounts_amount {

@@ -89,10 +89,7 @@ static __always_inline int losses_packet_record(struct bpf_raw_tracepoint_args *
 			losses_emit(&key, bin, config->bin_ns);
 		bin->packets = 0;
 		bin->bytes = 0;
-		/* One bin holds everything before the start. */
-		bin->end_ns = config->start_ns;
-		if (now >= config->start_ns)
-			bin->end_ns += ((now - config->start_ns) / config->bin_ns + 1) * config->bin_ns;
+		bin->end_ns = accounts_bin_end(config, now);
 	}
 	bin->packets += accounts_segments(skb);
 	bin->bytes += packet.length;

@@ -53,8 +53,8 @@ def queues_of(trial: TrialResult) -> Mapping[Place, Backlog]:
     places = dict.fromkeys(zip(table.column("node").to_pylist(), table.column("interface").to_pylist(), strict=True))
     for node, interface in places:
         here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
-        columns = [table.filter(here).column(name).to_numpy().astype(np.int64) for name in _COLUMNS]
-        found[node, interface] = Backlog(*columns)
+        own = table.filter(here)
+        found[node, interface] = Backlog(*(own.column(name).to_numpy().astype(np.int64) for name in _COLUMNS))
     return found
 
 

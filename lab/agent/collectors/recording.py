@@ -127,11 +127,15 @@ class RingRecorder(Recorder):
         is_quiet = self._bytes_per_ns * RELAXED_TICK_NS < self._ring.data_bytes * _QUIET_SHARE
         return now_ns + (RELAXED_TICK_NS if is_quiet else TICK_NS)
 
-    def stop(self, now_ns: int) -> Results:
+    def stop(self, now_ns: int, last_rows: Iterable[bytes] = ()) -> Results:
+        """Stop as every recorder does; add *last_rows* for what the kernel has not written, in the form of its events.
+
+        They are asked for when the programs no longer run.
+        """
         self.switch_off()
         self.drain(now_ns)
         self._ring.close()
-        for row in self._last_rows():
+        for row in last_rows:
             self._rows += 1
             self._file.write(bytes(HEADER_BYTES) + row)
         self._file.close()
@@ -147,10 +151,6 @@ class RingRecorder(Recorder):
         if any(field["name"] == "location" for field in fields):
             result["names"]["location"] = _texts(symbols(self._values_of("location")))
         return {self.name: result}
-
-    def _last_rows(self) -> Iterable[bytes]:
-        """Return rows for what the kernel has not written yet, in the form of its events."""
-        return ()
 
     def _values_of(self, field: str) -> set[int]:
         """Return the distinct values of a 64-bit field in the rows recorded so far."""
@@ -173,8 +173,8 @@ class DropsRecorder(RingRecorder):
         self._missed_before = self._programs.missed_samples(self.name)
         super().start(on=on)
 
-    def stop(self, now_ns: int) -> Results:
-        results = super().stop(now_ns)
+    def stop(self, now_ns: int, last_rows: Iterable[bytes] = ()) -> Results:
+        results = super().stop(now_ns, last_rows)
         if "latency" in self._settings.hooks:
             results["drops_latency"] = self._latency()
         return results

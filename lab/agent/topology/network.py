@@ -382,6 +382,14 @@ class Network:
             )
         return found
 
+    def places(self) -> dict[tuple[str, str], tuple[int, int]]:
+        """Return (node, interface) → the numbers of its namespace and of the interface, as kernel events have them."""
+        return {
+            (space["node"], name): (space["number"], int(index))
+            for space in self.namespaces()
+            for index, name in space["interfaces"].items()
+        }
+
     def read_sysctls(self, node: str) -> dict[str, str]:
         """Return the values of :data:`RECORDED_SYSCTLS` on *node*; sysctls that cannot be read are left out."""
         with network_namespace(self.pid(node)):

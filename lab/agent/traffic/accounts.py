@@ -8,9 +8,9 @@ programs are in ``bpf/accounts.bpf.c`` and ``bpf/sockets.bpf.c``.
 from __future__ import annotations
 
 import ctypes
-import os
 import struct
 import time
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,6 @@ from lab.agent.collectors.loader import LoaderError, Programs
 from lab.agent.collectors.names import ENUMS
 from lab.agent.collectors.options import Settings
 from lab.agent.collectors.recording import Results, RingRecorder
-from lab.agent.collectors.ringbuffer import HEADER_BYTES
-from lab.agent.topology.interfaces import interface_names
 from lab.agent.topology.netns import network_namespace, read_sysctl
 from lab.agent.topology.network import Network
 from lab.job.accounts import Account, DatagramCounts, FlowAccounts, SocketEnd
@@ -117,39 +115,29 @@ class Accounts:
     def stop(self, now_ns: int) -> tuple[Results, list[FlowAccounts]]:
         """Stop counting; return the description of the files with bins and sockets, and the accounts of each flow."""
         self._programs.detach("accounts")
-        results = self._bins.stop(now_ns) | self._sockets.stop(now_ns)
+        sides = [[self._side(number, side) for side in range(len(_SIDES))] for number in range(len(self._job["flows"]))]
+        results = self._bins.stop(now_ns, self._open_bins(sides)) | self._sockets.stop(now_ns)
         names = {str(number): flow["name"] for number, flow in enumerate(self._job["flows"])}
         for result in results.values():
             result["names"]["flow"] = names
-        accounts: list[FlowAccounts] = []
-        last = bytearray()
-        for number, flow in enumerate(self._job["flows"]):
-            sides = [self._side(number, side) for side in range(len(_SIDES))]
-            accounts.append(
-                {
-                    "sides": {name: self._account(flow, side) for name, side in zip(_SIDES, sides, strict=True)},
-                    "datagrams": self._datagrams(number) if flow["protocol"] == "udp" else None,
-                    "sockets": [],
-                }
-            )
-            for side_number, side in enumerate(sides):
-                last += self._last_bin(number, side_number, side)
-        self._append(results["accounts"], bytes(last))
+        accounts: list[FlowAccounts] = [
+            {
+                "sides": {name: self._account(flow, side) for name, side in zip(_SIDES, sides[number], strict=True)},
+                "datagrams": self._datagrams(number) if flow["protocol"] == "udp" else None,
+                "sockets": [],
+            }
+            for number, flow in enumerate(self._job["flows"])
+        ]
         self._read_sockets(results["sockets"], accounts)
         return results, accounts
 
     def _declare_interfaces(self) -> None:
         """Tell the programs at which interfaces packets reach a host, and behind which of them netem delays packets."""
         table = self._programs.table("accounts_interfaces")
+        places = self._network.places()
         for node in self._job["nodes"]:
-            if node["role"] != "host":
-                continue
-            pid = self._network.pid(node["name"])
-            with network_namespace(pid):
-                indices = {name: index for index, name in interface_names().items()}
-            for port in self._network.ports_of(node["name"]):
-                key = table.Key()
-                key.netns, key.ifindex = os.stat(f"/proc/{pid}/ns/net").st_ino, indices[port.interface]
+            for port in self._network.ports_of(node["name"]) if node["role"] == "host" else ():
+                key = table.Key(*places[port.node, port.interface])
                 table[key] = ctypes.c_uint32(int(self._network.has_netem(port)))
 
     def _clear(self) -> None:
@@ -184,17 +172,14 @@ class Accounts:
             values[name] = at_ns - self._start_ns if at_ns else None
         return values
 
-    def _last_bin(self, flow: int, side_number: int, side: Any) -> bytes:
-        """Return the row of the bin that had not ended, in the form in which the kernel writes rows."""
-        if not side.bin_packets and not side.bin_bytes:
-            return b""
-        counts = (side.bin_packets, side.bin_bytes, side.bin_again_packets, side.bin_again_bytes, side.bin_ce_packets)
-        return struct.pack(f"={HEADER_BYTES}xQ8I", side.bin_end_ns - self._job["bin_ns"], flow, side_number, *counts, 0)
-
-    def _append(self, result: Any, rows: bytes) -> None:
-        with open(self._directory / result["file"], "ab") as file:
-            file.write(rows)
-        result["rows"] += len(rows) // result["row_bytes"]
+    def _open_bins(self, sides: Sequence[Sequence[Any]]) -> Iterator[bytes]:
+        """Yield the rows of the bins that have not ended, in the form of the kernel's events."""
+        for flow, of_flow in enumerate(sides):
+            for number, side in enumerate(of_flow):
+                if side.bin_packets or side.bin_bytes:
+                    counts = (side.bin_packets, side.bin_bytes, side.bin_again_packets, side.bin_again_bytes)
+                    begin_ns = side.bin_end_ns - self._job["bin_ns"]
+                    yield struct.pack("=Q8I", begin_ns, flow, number, *counts, side.bin_ce_packets, 0)
 
     def _read_sockets(self, result: Any, accounts: list[FlowAccounts]) -> None:
         """Add to each flow's accounts what its sockets had counted when they ended."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import ctypes
 import itertools
-import os
 import struct
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,8 +17,6 @@ from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.options import Settings
 from lab.agent.collectors.recording import Results, RingRecorder
 from lab.agent.topology import links
-from lab.agent.topology.interfaces import interface_names
-from lab.agent.topology.netns import network_namespace
 from lab.agent.topology.network import Network
 
 
@@ -30,10 +27,9 @@ class OnTheWay:
         self._network = network
         self._job = network.job
         self._programs = programs
-        self._recorders = (
-            _Backlog("backlog", programs, directory, self._job["bin_ns"]),
-            _Losses("losses", programs, directory, self._job["bin_ns"]),
-        )
+        self._backlog = RingRecorder("backlog", programs, directory, Settings(tables={}))
+        self._losses = RingRecorder("losses", programs, directory, Settings(tables={}))
+        self._recorders = (self._backlog, self._losses)
 
     def start(self) -> None:
         """Attach the programs.  They record nothing until :meth:`begin` is called."""
@@ -59,7 +55,7 @@ class OnTheWay:
 
     def stop(self, now_ns: int) -> Results:
         """Stop recording; return the description of the files."""
-        results = {name: result for recorder in self._recorders for name, result in recorder.stop(now_ns).items()}
+        results = self._backlog.stop(now_ns, self._open_backlog()) | self._losses.stop(now_ns, self._open_losses())
         flows = enumerate(self._job["flows"])
         results["losses"]["names"]["flow"] = {str(number): flow["name"] for number, flow in flows}
         return results
@@ -76,35 +72,19 @@ class OnTheWay:
             if (settings := node.get("settings")) is not None and settings["queue"] is not None
         }
         table = self._programs.table("backlog_places")
+        places = self._network.places()
         paths = [self._network.path(flow["source"], flow["destination"]) for flow in self._job["flows"]]
         for port in dict.fromkeys(itertools.chain.from_iterable(paths)):
-            if port.node not in own_queue and links.leaving(self._job, port)["rate_bps"] is None:
-                continue
-            pid = self._network.pid(port.node)
-            with network_namespace(pid):
-                indices = {name: index for index, name in interface_names().items()}
-            key = table.Key()
-            key.netns, key.ifindex = os.stat(f"/proc/{pid}/ns/net").st_ino, indices[port.interface]
-            table[key] = ctypes.c_uint32(1)
+            if port.node in own_queue or links.leaving(self._job, port)["rate_bps"] is not None:
+                table[table.Key(*places[port.node, port.interface])] = ctypes.c_uint32(1)
 
-
-class _InBins(RingRecorder):
-    """A recorder of what the kernel counts in bins of time."""
-
-    def __init__(self, name: str, programs: Programs, directory: Path, bin_ns: int) -> None:
-        super().__init__(name, programs, directory, Settings(tables={}))
-        self._bin_ns = bin_ns
-
-
-class _Backlog(_InBins):
-    """The recorder of the lengths of queues."""
-
-    def _last_rows(self) -> Iterator[bytes]:
+    def _open_backlog(self) -> Iterator[bytes]:
+        """Yield the rows of the bins of queues that have not ended."""
         # A hash table has no order of its own.
         states = sorted(self._programs.table("backlog_states").values(), key=lambda state: (state.netns, state.ifindex))
         for state in states:
             if state.is_followed and (state.byte_ns or state.entered_packets or state.left_packets):
-                begin_ns = state.bin_end_ns - self._bin_ns
+                begin_ns = state.bin_end_ns - self._job["bin_ns"]
                 yield struct.pack(
                     "=4Q8I",
                     *(begin_ns, state.since_ns - begin_ns, state.byte_ns, state.packet_ns),
@@ -112,14 +92,11 @@ class _Backlog(_InBins):
                     *(state.entered_packets, state.left_packets, state.removed_bytes, state.most_packets),
                 )
 
-
-class _Losses(_InBins):
-    """The recorder of dropped packets of flows."""
-
-    def _last_rows(self) -> Iterator[bytes]:
+    def _open_losses(self) -> Iterator[bytes]:
+        """Yield the rows of the bins of drops that have not ended."""
         rows = []
         for key, counted in self._programs.table("losses_bins").items():
             if counted.packets:
                 where = (key.location, key.netns, key.ifindex, key.flow, key.reason, key.is_backward)
-                rows.append((counted.end_ns - self._bin_ns, *where, counted.packets, counted.bytes, 0))
-        return (struct.pack("=2Q8I", *row) for row in sorted(rows))
+                rows.append((counted.end_ns - self._job["bin_ns"], *where, counted.packets, counted.bytes, 0))
+        yield from (struct.pack("=2Q8I", *row) for row in sorted(rows))

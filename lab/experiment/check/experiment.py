@@ -21,7 +21,7 @@ from lab.experiment.schema.fields import Path
 from lab.job import kernels
 from lab.job.machines import socket_memory_bytes
 from lab.job.network import NoRouteError, route
-from lab.job.protocol import Network
+from lab.job.protocol import Link, Network
 from lab.units import format_duration, format_size, show
 
 __all__ = ["check"]
@@ -63,10 +63,12 @@ def check(experiment: Experiment) -> list[Problem]:
     if not found:
         found += [*_paths(experiment, graph), *measure_problems(experiment)]
     found += [*links_problems(experiment, graph), *_collect(experiment, graph)]
-    if not found:
-        found += _memory(experiment)
+    if found:
+        return found
+    built = links(experiment, experiment.seed)
+    found = list(_memory(experiment, built))
     if not found and experiment.engine == "uml":
-        found += _unlimited(experiment, graph)
+        found += _unlimited(experiment, graph, built)
     return found
 
 
@@ -296,12 +298,12 @@ def _paths(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
         )
 
 
-def _memory(experiment: Experiment) -> Iterator[Problem]:
+def _memory(experiment: Experiment, built: list[Link]) -> Iterator[Problem]:
     """Yield a problem if the guest's memory cannot hold what is on the paths of the TCP flows at the same time."""
     budget = socket_memory_bytes(experiment.engine)
     if budget is None:
         return
-    held = held_by_paths(experiment, links(experiment, experiment.seed))
+    held = held_by_paths(experiment, built)
     need = LEAST_PER_HELD * held.sum_bytes
     if need > budget:
         message = (
@@ -313,9 +315,9 @@ def _memory(experiment: Experiment) -> Iterator[Problem]:
         yield Problem(("topology",), message, "key")
 
 
-def _unlimited(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
+def _unlimited(experiment: Experiment, graph: Graph, built: list[Link]) -> Iterator[Problem]:
     """Yield a problem for each flow that would send any amount of data in no time."""
-    network = Network(nodes=list(graph.nodes), links=links(experiment, experiment.seed))
+    network = Network(nodes=list(graph.nodes), links=built)
     for name, flow in experiment.flows.items():
         if flow.rate is not None or flow.amount is not None:
             continue

@@ -12,7 +12,8 @@ from lab.experiment.resolve.traffic import connections
 from lab.experiment.schema.experiment import Experiment
 from lab.job import protocol
 from lab.job.machines import socket_memory_bytes
-from lab.job.network import Hop, route
+from lab.job.network import route
+from lab.job.over_time import delay_ns, netem_over_time, queue_limit_bytes
 
 __all__ = ["LEAST_PER_HELD", "Held", "held_by_paths", "socket_buffer_bytes"]
 
@@ -64,16 +65,15 @@ def held_by_paths(experiment: Experiment, links: Sequence[protocol.Link]) -> Hel
     """
     network = protocol.Network(nodes=list(graph_of(experiment.topology).nodes), links=list(links))
     by_bottleneck: dict[tuple[str, str], int] = {}
-    for connection in connections(experiment.flows, experiment.duration):
-        if connection.flow.protocol != "tcp":
-            continue
-        forward = route(network, connection.source, connection.destination)
-        backward = route(network, connection.destination, connection.source)
+    tcp = [one for one in connections(experiment.flows, experiment.duration) if one.flow.protocol == "tcp"]
+    for source, destination in dict.fromkeys((one.source, one.destination) for one in tcp):
+        forward, backward = route(network, source, destination), route(network, destination, source)
         limited = [hop for hop in forward if hop.direction["rate_bps"] is not None]
         if not limited:
             continue
         bottleneck = min(limited, key=lambda hop: hop.direction["rate_bps"] or 0)
-        rtt_ns = sum(_longest_delay_ns(hop) for hop in (*forward, *backward))
+        delays = [netem_over_time(hop.direction).map(delay_ns).changes for hop in (*forward, *backward)]
+        rtt_ns = sum(max(delay for _since_ns, delay in changes) for changes in delays)
         key = (bottleneck.link, bottleneck.direction_name)
         held = _held_bytes(bottleneck.direction, rtt_ns, experiment.mtu, experiment.duration)
         by_bottleneck[key] = max(by_bottleneck.get(key, 0), held)
@@ -86,12 +86,7 @@ def _held_bytes(bottleneck: protocol.Direction, rtt_ns: int, mtu: int, duration_
         rate_bps, queue = state["rate_bps"], state["queue"]
         if rate_bps is None or queue is None:
             continue
-        queued = queue["limit_bytes"] or (queue["limit_packets"] or 0) * frame_bytes(mtu)
+        queued = queue_limit_bytes(queue, frame_bytes(mtu)) or 0
         # TCP sends no more than it has had acknowledged, so even a huge queue cannot fill faster than it empties.
         most = max(most, min(bdp_bytes(rate_bps, rtt_ns) + queued, bdp_bytes(rate_bps, duration_ns)))
     return most
-
-
-def _longest_delay_ns(hop: Hop) -> int:
-    states = (hop.direction, *hop.direction["changes"])
-    return max((state["netem"]["delay_ns"] for state in states if state["netem"]), default=0)
