@@ -60,13 +60,23 @@ def queues_of(trial: TrialResult) -> Mapping[Place, Backlog]:
 
 @lru_cache(maxsize=128)
 def losses_of(trial: TrialResult) -> tuple[Loss, ...]:
-    """Return the drops of all flows, by flow, direction, place and cause."""
+    """Return the drops of all flows, by flow, direction, place and cause.
+
+    Packets that had reached the host they were sent to are not among them, unless they did not fit in a receive buffer
+    or were damaged.  The kernel of that host also reports a drop when it frees a duplicate, what arrives after a socket
+    was closed, and what a socket still held when it was closed.
+    """
     keys = ["flow", "way", "node", "interface", "cause"]
     table = trial.collected(LOSSES, ["time_ns", "packets", *keys])
     times = {flow["name"]: (flow["measured"]["start_ns"], flow["measured"]["end_ns"]) for flow in trial.job["flows"]}
+    ends = {(flow["name"], "forward"): flow["destination"] for flow in trial.job["flows"]}
+    ends |= {(flow["name"], "backward"): flow["source"] for flow in trial.job["flows"]}
     counted: Counter[Any] = Counter()
     for row in table.to_pylist():
         begin, end = times[row["flow"]]
+        is_at_end = row["node"] in (None, ends[row["flow"], row["way"]])
+        if is_at_end and row["cause"] == "other":
+            continue
         if begin <= row["time_ns"] < end:
             counted[tuple(row[key] or "" for key in keys)] += row["packets"]
     return tuple(
@@ -82,7 +92,7 @@ def dropped_of(trial: TrialResult) -> dict[str, int]:
     """
     found = dict.fromkeys((flow["name"] for flow in trial.job["flows"]), 0)
     for loss in losses_of(trial):
-        if loss.way == "forward" and loss.interface:
+        if loss.way == "forward" and loss.interface and loss.cause != "receive_buffer":
             found[loss.flow] += loss.packets
     return found
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lab.experiment.resolve.graph import graph_of
@@ -12,8 +12,15 @@ from lab.experiment.resolve.traffic import connections
 from lab.experiment.schema.experiment import Experiment
 from lab.job import protocol
 from lab.job.machines import socket_memory_bytes
-from lab.job.network import route
-from lab.job.over_time import delay_ns, netem_over_time, queue_limit_bytes
+from lab.job.network import Hop, route
+from lab.job.over_time import (
+    bottleneck_over_time,
+    delay_ns,
+    netem_over_time,
+    queue_limit_bytes,
+    queue_over_time,
+    rate_over_time,
+)
 
 __all__ = ["LEAST_PER_HELD", "Held", "held_by_paths", "socket_buffer_bytes"]
 
@@ -60,6 +67,8 @@ def socket_buffer_bytes(experiment: Experiment, links: Sequence[protocol.Link]) 
 def held_by_paths(experiment: Experiment, links: Sequence[protocol.Link]) -> Held:
     """Return what the paths of the TCP flows can hold at any time of the schedule.
 
+    Each link that is the bottleneck of a path at some time counts.
+
     Raises:
         NoRouteError: A flow has no path.
     """
@@ -68,25 +77,24 @@ def held_by_paths(experiment: Experiment, links: Sequence[protocol.Link]) -> Hel
     tcp = [one for one in connections(experiment.flows, experiment.duration) if one.flow.protocol == "tcp"]
     for source, destination in dict.fromkeys((one.source, one.destination) for one in tcp):
         forward, backward = route(network, source, destination), route(network, destination, source)
-        limited = [hop for hop in forward if hop.direction["rate_bps"] is not None]
-        if not limited:
-            continue
-        bottleneck = min(limited, key=lambda hop: hop.direction["rate_bps"] or 0)
         delays = [netem_over_time(hop.direction).map(delay_ns).changes for hop in (*forward, *backward)]
         rtt_ns = sum(max(delay for _since_ns, delay in changes) for changes in delays)
-        key = (bottleneck.link, bottleneck.direction_name)
-        held = _held_bytes(bottleneck.direction, rtt_ns, experiment.mtu, experiment.duration)
-        by_bottleneck[key] = max(by_bottleneck.get(key, 0), held)
+        for hop, held in _held_by_bottlenecks(forward, rtt_ns, experiment.mtu, experiment.duration):
+            key = (hop.link, hop.direction_name)
+            by_bottleneck[key] = max(by_bottleneck.get(key, 0), held)
     return Held(most_bytes=max(by_bottleneck.values(), default=0), sum_bytes=sum(by_bottleneck.values()))
 
 
-def _held_bytes(bottleneck: protocol.Direction, rtt_ns: int, mtu: int, duration_ns: int) -> int:
-    most = 0
-    for state in (bottleneck, *bottleneck["changes"]):
-        rate_bps, queue = state["rate_bps"], state["queue"]
-        if rate_bps is None or queue is None:
+def _held_by_bottlenecks(hops: Sequence[Hop], rtt_ns: int, mtu: int, duration_ns: int) -> Iterator[tuple[Hop, int]]:
+    """Yield the bottleneck of a path at each time, and the bytes that the path can then hold."""
+    bottlenecks = bottleneck_over_time(hops, duration_ns)
+    for since_ns, until_ns, hop in bottlenecks.spans(0, duration_ns):
+        if hop is None:
             continue
-        queued = queue_limit_bytes(queue, frame_bytes(mtu)) or 0
-        # TCP sends no more than it has had acknowledged, so even a huge queue cannot fill faster than it empties.
-        most = max(most, min(bdp_bytes(rate_bps, rtt_ns) + queued, bdp_bytes(rate_bps, duration_ns)))
-    return most
+        rates, queues = rate_over_time(hop.direction, duration_ns), queue_over_time(hop.direction)
+        assert rates is not None, "a bottleneck has a rate"
+        for from_ns, to_ns, queue in queues.spans(since_ns, until_ns):
+            rate_bps = int(max(rate for _from_ns, _to_ns, rate in rates.spans(from_ns, to_ns)))
+            queued = queue_limit_bytes(queue, frame_bytes(mtu)) or 0
+            # TCP sends no more than it has had acknowledged, so even a huge queue cannot fill faster than it empties.
+            yield hop, min(bdp_bytes(rate_bps, rtt_ns) + queued, bdp_bytes(rate_bps, duration_ns))

@@ -362,6 +362,16 @@ def test_a_queue_counts_only_as_far_as_a_flow_can_fill_it() -> None:
     assert _job(topology=topology, duration="10s")["socket_buffer_bytes"] == 6 * 62_500_000
 
 
+def test_each_bottleneck_counts_while_it_is_one() -> None:
+    queue = {"discipline": "bfifo", "limit": "1MB"}
+    topology = _bottleneck(
+        rate="100mbit", delay="500ms", queue=queue, schedule=[{"at": "2s", "rate": "10gbit"}], reverse={"rate": "1gbit"}
+    )
+    topology["access"] = {"rate": "400mbit", "queue": queue}
+    # From 2 s on, the access link of the sender limits the flow: 400 Mbit/s × 1 s, and its queue.
+    assert _job(topology=topology)["socket_buffer_bytes"] == 6 * (50_000_000 + 1_000_000)
+
+
 def test_all_buffers_together_fit_into_the_guest() -> None:
     # A BDP of 50 MB and a queue of the same size; the sockets of both ends share half of the guest's memory.
     half = {engine: mib * 2**20 // 2 for engine, mib in MEMORY_MIB.items()}
