@@ -98,7 +98,7 @@ def _run(
         network = _build(job, links, management, stack, log)
         calibration = _calibrate(network, log)
         recorders = TrialRecorders(network, programs, directory, log)
-        rtt_ns = {(path["source"], path["destination"]): max(path["rtt_ns"], default=0) for path in calibration}
+        rtt_ns = {(path["source"], path["destination"]): path["max_rtt_ns"] or 0 for path in calibration}
         accounts = Accounts(network, programs, directory, max(rtt_ns.values()))
         measured = _run_traffic(
             network,

@@ -26,12 +26,12 @@ def base_rtt_us(path: FlowPath, calibration: PathCalibration | None) -> Steps[fl
     not count.
     """
     lowest = path.rtt_with(lowest_delay_ns).map(lambda sum_ns: sum_ns / 1000)
-    measured = calibration["rtt_ns"] if calibration else []
-    if not measured and not any(value for _at, value in path.rtt_ns.changes):
+    measured_ns = calibration["min_rtt_ns"] if calibration else None
+    if measured_ns is None and not any(value for _at, value in path.rtt_ns.changes):
         return None
     # A change at the start of traffic comes after the calibration.
     before_us = sum(lowest_delay_ns(hop.direction["netem"]) for hop in path.hops) / 1000
-    own_us = min(measured) / 1000 - before_us if measured and not varies(path) else 0.0
+    own_us = measured_ns / 1000 - before_us if measured_ns is not None and not varies(path) else 0.0
     return lowest.map(lambda lowest_us: lowest_us + own_us).without_repeats()
 
 

@@ -17,7 +17,7 @@ from typing import Any, Literal, NotRequired, TypedDict
 
 from lab.job.accounts import FlowAccounts
 
-PROTOCOL_FORMAT = 8
+PROTOCOL_FORMAT = 9
 """The version of both documents; documents of other versions are refused."""
 
 ETHERNET_HEADER_BYTES = 14
@@ -362,10 +362,14 @@ class PathCalibration(TypedDict):
 
     source: str
     destination: str
-    rtt_ns: list[int]
-    """The round-trip times of the echo requests that were answered."""
     sent: int
     """The number of echo requests that were sent."""
+    answered: int
+    """The number of those that were answered."""
+    min_rtt_ns: int | None
+    """The shortest round-trip time of an echo request, to the microsecond; None if none was answered."""
+    max_rtt_ns: int | None
+    """The longest one."""
     rate_bps: int | None
     """The rate of the bottleneck while it was kept busy, from the counters of its interface."""
 

@@ -308,7 +308,7 @@ class RawTrial:
         paths = [one for one in self.record["calibration"] if (one["source"], one["destination"]) == ends]
         # What a capacity file adds is no property of the emulator.
         is_random = any(way["capacity"] for way in ways)
-        more = 0.0 if is_random else min(paths[0]["rtt_ns"]) / 1e3 - found[0][1]
+        more = 0.0 if is_random else paths[0]["min_rtt_ns"] / 1e3 - found[0][1]
         return [(at, total + more) for at, total in found]
 
     def base_rtt_us(self, flow: str) -> float:

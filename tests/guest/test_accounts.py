@@ -235,6 +235,21 @@ def test_data_begin_at_the_declared_time(run_job: RunJob, kernel: str, version: 
         assert 0 <= sent["first_ns"] - 1e9 < tolerance_ns, name
 
 
+@pytest.mark.parametrize("delay", ["1.003ms", "25.01ms", "150.013ms"])
+def test_round_trips_before_the_traffic_are_measured_to_the_microsecond(
+    run_job: RunJob, kernel: str, delay: str
+) -> None:
+    record = record_in(run_job(job(kernel, {"one": {"from": "s1", "to": "d1"}}, {"delay": delay}, "2s")))
+    (path,) = record["calibration"]
+    assert path["answered"] == path["sent"]
+    declared_ns = round(2 * float(delay.removesuffix("ms")) * 1e6)
+    assert path["min_rtt_ns"] is not None
+    assert path["max_rtt_ns"] is not None
+    # A virtual machine's processor also takes time.
+    own_ns = 0 if kernel in kernels.UML else 90_000
+    assert declared_ns <= path["min_rtt_ns"] <= path["max_rtt_ns"] <= declared_ns + own_ns
+
+
 def test_iperf3s_control_traffic_is_not_on_the_path(run_job: RunJob, kernel: str) -> None:
     flows = {"datagrams": {**MIXED["datagrams"], "duration": "2s"}}
     record = record_in(run_job(job(kernel, flows, {}, "2s")))

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import re
 import socket
 
 from lab.agent.process import CommandError, run
@@ -12,6 +11,7 @@ from lab.agent.topology.departures import Departures
 from lab.agent.topology.links import leaving
 from lab.agent.topology.netns import network_namespace
 from lab.agent.topology.network import Network
+from lab.agent.topology.ping import parse_ping
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Job, PathCalibration, Queue
 
 _TRAIN_NS = 40_000_000
@@ -22,7 +22,6 @@ _PATIENCE_NS = 100_000_000
 """How much longer than twice its shortest time a train is waited for, in nanoseconds."""
 _DISCARD_PORT = 9
 _UDP_HEADERS = {"ipv4": 28, "ipv6": 48}
-_REPLY = re.compile(r"icmp_seq=\d+ .*time=([0-9.]+) ms")
 
 
 def calibrate(network: Network) -> list[PathCalibration]:
@@ -36,27 +35,33 @@ def _calibrate_path(network: Network, source: str, destination: str) -> PathCali
     result: PathCalibration = {
         "source": source,
         "destination": destination,
-        "rtt_ns": _ping(network, source, destination, count) if count else [],
         "sent": count,
+        "answered": 0,
+        "min_rtt_ns": None,
+        "max_rtt_ns": None,
         "rate_bps": None,
     }
+    if count:
+        result["answered"], result["min_rtt_ns"], result["max_rtt_ns"] = _ping(network, source, destination, count)
     bottleneck = _bottleneck(network, source, destination)
     if count and bottleneck is not None:
         result["rate_bps"] = _measure_rate(network, source, destination, bottleneck)
     return result
 
 
-def _ping(network: Network, source: str, destination: str, count: int) -> list[int]:
+def _ping(network: Network, source: str, destination: str, count: int) -> tuple[int, int | None, int | None]:
     with network_namespace(network.pid(source)):
         # On a path with random loss, some or even all echo requests may be lost.  This is not an error, although ping
         # then exits with a status other than 0.
         try:
-            output = run(["ping", "-n", "-c", str(count), "-i", "0.01", "-W", "2", network.address_of(destination)])
+            output = run(
+                ["ping", "-n", "-q", "-c", str(count), "-i", "0.01", "-W", "2", network.address_of(destination)]
+            )
         except CommandError as exc:
             output = str(exc)
             if "packet loss" not in output:
                 raise
-    return [round(float(found) * 1_000_000) for found in _REPLY.findall(output)]
+    return parse_ping(output)
 
 
 def _bottleneck(network: Network, source: str, destination: str) -> tuple[Port, int, Queue] | None:

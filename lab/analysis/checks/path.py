@@ -30,14 +30,14 @@ def base_rtt(trial: MeasuredTrial) -> Check:
         declared = sum(delay_ns(hop.direction["netem"]) for hop in flow.path.hops) / 1e6
         least, most = expected.least_ns / 1e6, expected.most_ns / 1e6
         asked = f"{least:.4g} to {most:.4g} ms" if varies(flow.path) else f"{declared:g} ms"
-        if flow.calibration is None or not flow.calibration["rtt_ns"]:
+        if flow.calibration is None or flow.calibration["min_rtt_ns"] is None:
             findings.append(Finding("warn", asked, f"{flow.name}: not measured"))
             continue
-        measured = min(flow.calibration["rtt_ns"]) / 1e6
+        measured = flow.calibration["min_rtt_ns"] / 1e6
         tolerance = 0.01 * declared + 0.2
         verdict: Verdict = "ok" if least - tolerance <= measured <= most + tolerance else "invalid"
         found = f"{measured:.3f} ms"
-        lost = flow.calibration["sent"] - len(flow.calibration["rtt_ns"])
+        lost = flow.calibration["sent"] - flow.calibration["answered"]
         # ping waits no longer than two round trips for what is missing, and the next answer may take longer than that.
         if lost and not flow.path.round_trip_loss and not varies(flow.path):
             verdict, found = "invalid", f"{found}, {lost} of {flow.calibration['sent']} echoes lost"

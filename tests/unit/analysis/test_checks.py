@@ -99,7 +99,7 @@ def netem_unasked(parts: Parts) -> None:
     link["ba"]["netem"] = None
     # Half of the delay is gone, and so is half of the round trip that was measured.
     for path in parts.record["calibration"]:
-        path["rtt_ns"] = [10_000_000]
+        path["min_rtt_ns"] = 10_000_000
     parts.info()["min_rtt"] = 10_000
 
 
@@ -153,7 +153,7 @@ def offloads_of_one_node(parts: Parts) -> None:
 
 def longer_path(parts: Parts) -> None:
     # 1 % of 20 ms, 0.2 ms, and twice 98 bytes at 4 Mbit/s: 0.792 ms are allowed.
-    parts.record["calibration"][0]["rtt_ns"] = [20_793_000]
+    parts.record["calibration"][0]["min_rtt_ns"] = 20_793_000
     parts.job["flows"][0]["duration_ns"] = 2_080_000_000  # still a hundred of these
     parts.client["end"]["sum_sent"]["seconds"] = 2.08
 
@@ -215,7 +215,7 @@ def never_began(parts: Parts) -> None:
 
 
 def few_round_trips(parts: Parts) -> None:
-    parts.record["calibration"][0]["rtt_ns"] = [20_100_000]
+    parts.record["calibration"][0]["min_rtt_ns"] = 20_100_000
 
 
 def receiver_limits(parts: Parts) -> None:

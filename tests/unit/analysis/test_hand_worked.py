@@ -140,7 +140,7 @@ def test_the_base_rtt_is_the_lowest_that_jitter_allows(job: Any) -> None:
         distribution: {"spread_ns": 1_000_000, "distribution": distribution, "correlation": 0.0, "keep_order": False}
         for distribution in ("uniform", "normal", "pareto", "paretonormal")
     }
-    calibration: Any = {"rtt_ns": [22_500_000, 22_070_000], "sent": 2}
+    calibration: Any = {"min_rtt_ns": 22_070_000, "max_rtt_ns": 22_500_000}
     plain = base_rtt_us(flow_path(job, job["flows"][0]), calibration)
     assert plain is not None
     assert plain.changes == ((0, 22_070.0),)
@@ -306,7 +306,7 @@ def test_where_packets_are_delayed_unequally_the_least_round_trip_may_be_off(rep
     def measured(rtt_ms: float, **changes: Any) -> Any:
         def plant(parts: Parts) -> None:
             parts.bottleneck()["netem"] |= changes
-            parts.record["calibration"][0]["rtt_ns"] = [round(rtt_ms * 1e6)]
+            parts.record["calibration"][0]["min_rtt_ns"] = round(rtt_ms * 1e6)
 
         return plant
 
@@ -332,7 +332,11 @@ def test_a_slow_capacity_file_may_make_the_echoes_wait(replayed: Replayed) -> No
     def measured(rtts_ms: list[float], *counts: int) -> Any:
         def plant(parts: Parts) -> None:
             parts.bottleneck()["capacity"] = packed([*counts], len(counts) - 1)
-            parts.record["calibration"][0] |= {"rtt_ns": [round(rtt * 1e6) for rtt in rtts_ms], "sent": 3}
+            parts.record["calibration"][0] |= {
+                "sent": 3,
+                "answered": len(rtts_ms),
+                "min_rtt_ns": round(min(rtts_ms) * 1e6),
+            }
 
         return plant
 
