@@ -325,7 +325,7 @@ def test_retransmissions_are_marked_where_they_were(name: str, shown: Callable[[
                 style = MARKERS.get(kind, {"marker": "."})["marker"]
                 candidates = [points(line) for line in lines_of(one.axes, one.colour, linestyle="None", marker=style)]
                 # The window that the ACK or the timeout has left, which is that of the next row.
-                heights = [float(y[min(np.searchsorted(x, at + 1e-4), len(y) - 1)]) for at in wanted]
+                heights = [float(y[min(int(np.searchsorted(x, at + 1e-4)), len(y) - 1)]) for at in wanted]
                 assert any(is_close(drawn, list(zip(wanted, heights, strict=True))) for drawn in candidates)
                 marked += len(wanted)
     assert marked > 10
