@@ -56,10 +56,11 @@ struct tcp_probe_event {
 	u16 sport;
 	u16 dport;
 	u16 family;		/* of the addresses: AF_INET or AF_INET6; so it is in all events */
+	u16 ca_alpha;		/* DCTCP: alpha, in units of 1/1024 */
 	u8 ca_state;		/* Open, Disorder, CWR, Recovery, Loss */
-	u8 ca_mode;		/* BBR: Startup, Drain, ProbeBW, ProbeRTT */
+	u8 ca_mode;		/* BBR: Startup, Drain, ProbeBW, ProbeRTT; 255 for other algorithms */
 	u8 is_transmit;		/* 0: the segment is received; 1: it is sent; 2: it is sent again after a timeout */
-	u8 unused[5];
+	u8 unused[3];
 };
 
 /* A change of a connection's state. */

@@ -22,6 +22,8 @@ struct queue_state {
 	u32 drops;
 	u32 requeues;
 	u32 marks;
+	u32 drops_before;	/* before the first packet that was recorded; so is the next field */
+	u32 requeues_before;
 	u32 unused;
 };
 
@@ -52,8 +54,8 @@ static __always_inline void queue_emit(const void *device, const struct queue_st
 	event->sojourn_ns = sojourn_ns;
 	event->backlog_bytes = state->backlog_bytes;
 	event->backlog_packets = state->backlog_packets;
-	event->drops = state->drops;
-	event->requeues = state->requeues;
+	event->drops = state->drops - state->drops_before;
+	event->requeues = state->requeues - state->requeues_before;
 	event->marks = state->marks;
 	event->netns = number_of_netns(READ(void *, device, net_device, nd_net));
 	event->ifindex = READ(u32, device, net_device, ifindex);
@@ -72,11 +74,15 @@ static __always_inline int queue_changed(const void *qdisc, const void *skb, u8 
 	struct queue_waiting *waiting;
 	struct segment segment = {};
 	struct queue_config *config = queue_config.lookup(&zero);
+	u32 drops = READ_AT(u32, qdisc + OFFSET(Qdisc, qstats) + OFFSET(gnet_stats_queue, drops));
+	u32 requeues = READ_AT(u32, qdisc + OFFSET(Qdisc, qstats) + OFFSET(gnet_stats_queue, requeues));
 
 	if (!config)
 		return 0;
 	state = queue_states.lookup(&key);
 	if (!state) {
+		fresh.drops_before = drops;
+		fresh.requeues_before = requeues;
 		if (config->interval_ns)
 			fresh.interval = now / config->interval_ns;
 		queue_states.update(&key, &fresh);
@@ -101,8 +107,8 @@ static __always_inline int queue_changed(const void *qdisc, const void *skb, u8 
 	}
 	state->backlog_bytes = READ_AT(u32, qdisc + OFFSET(Qdisc, qstats) + OFFSET(gnet_stats_queue, backlog));
 	state->backlog_packets = READ_AT(u32, qdisc + OFFSET(Qdisc, q) + OFFSET(qdisc_skb_head, qlen));
-	state->drops = READ_AT(u32, qdisc + OFFSET(Qdisc, qstats) + OFFSET(gnet_stats_queue, drops));
-	state->requeues = READ_AT(u32, qdisc + OFFSET(Qdisc, qstats) + OFFSET(gnet_stats_queue, requeues));
+	state->drops = drops;
+	state->requeues = requeues;
 	if (config->every_packet)
 		queue_emit(device, state, now, sojourn_ns, READ(u32, skb, sk_buff, len), kind);
 	return 0;

@@ -43,6 +43,8 @@ static __always_inline u64 tcp_probe_delivery_rate(const void *sk, u32 mss)
 #define IS_CALLED(name, a, b, c, d) \
 	(*(u32 *)(name) == ((a) | (b) << 8 | (c) << 16 | (u32)(d) << 24))
 
+#define NO_MODE 255	/* the congestion control is not BBR */
+
 /* Where the private variables of the congestion control begin in a socket. */
 enum { OWN = OFFSET(inet_connection_sock, icsk_ca_priv) };
 
@@ -57,7 +59,8 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 	event->ca_gain = 0;
 	event->ca_window_max = 0;
 	event->ca_k_ms = 0;
-	event->ca_mode = 0;
+	event->ca_mode = NO_MODE;
+	event->ca_alpha = 0;
 #if HAVE(bbr, pacing_gain) && HAVE(bbr, bw)
 	if (IS_CALLED(event->ca_name, 'b', 'b', 'r', 0)) {
 		/* As bbr_max_bw(), net/ipv4/tcp_bbr.c: first sample of the windowed maximum, packets/us << 24. */
@@ -80,6 +83,11 @@ static __always_inline void tcp_probe_read_algorithm(const void *sk, struct tcp_
 #if HAVE(vegas, baseRTT)
 	if (IS_CALLED(event->ca_name, 'v', 'e', 'g', 'a'))
 		event->ca_min_rtt_us = LOAD_WITHIN(u32, sk, OWN, vegas, baseRTT);
+#endif
+#if HAVE(dctcp, dctcp_alpha)
+	/* Without ECN, its place is taken by "dctcp-reno", which has no alpha. */
+	if (IS_CALLED(event->ca_name, 'd', 'c', 't', 'c') && IS_CALLED(event->ca_name + 4, 'p', 0, 0, 0))
+		event->ca_alpha = LOAD_WITHIN(u32, sk, OWN, dctcp, dctcp_alpha);
 #endif
 }
 

@@ -64,8 +64,8 @@ COLUMN_UNITS = {
     "rx_total_bytes": "bytes",
     "backlog_bytes": "bytes",
     "backlog_packets": "packets",
-    "drops": "packets since the queue was created",
-    "requeues": "packets since the queue was created",
+    "drops": "packets since recording began",
+    "requeues": "packets since recording began",
     "marks": "packets since recording began",
     "window": "as on the wire, not scaled",
     "flags": "FIN SYN RST PSH ACK URG ECE CWR, from bit 0",
@@ -77,6 +77,7 @@ COLUMN_UNITS = {
     "delivery_rate": "bytes per second",
     "ca_bandwidth": "bytes per second",
     "ca_gain": "1/256",
+    "ca_alpha": "1/1024",
     "ca_window_max": "segments",
     "ca_k_ms": "milliseconds",
     "duration_ns": "nanoseconds",
@@ -344,7 +345,8 @@ def _dictionary(texts: Sequence[str | None], inverse: NDArray[np.intp]) -> pa.Di
 
 def _named_column(values: NDArray[Any], names: Mapping[str, str]) -> pa.DictionaryArray:
     distinct, inverse = _distinct_values(pa.array(values))
-    return _dictionary([names.get(str(value), str(value)) for value in distinct], inverse)
+    # An empty name stands for a value that is not there.
+    return _dictionary([names.get(str(value), str(value)) or None for value in distinct], inverse)
 
 
 def _text_column(values: NDArray[np.void]) -> pa.DictionaryArray:

@@ -241,6 +241,18 @@ def test_what_is_not_answered_is_counted(run_job: RunJob) -> None:
         assert abs(rtts.count(0) - 240) < 5 * np.sqrt(1200 * 0.2 * 0.8)
 
 
+@pytest.mark.parametrize("version", ["ipv4", "ipv6"])
+def test_an_answered_ping_is_not_a_drop(run_job: RunJob, version: str) -> None:
+    probes = {name: {"from": "s2", "to": "d2", "interval": "5ms"} for name in ("one", "other")}
+    flows = {"bulk": {"from": "s1", "to": "d1", "duration": "1s"}}
+    trial = Trial(run_job(job(flows, "2s", probes=probes, collect={"drops": {}}, ip=version)))
+    rows = trial.table("drops").to_pylist()
+    assert not [row for row in rows if row["protocol"] in (1, 58) and row["node"] == "s2" and row["time_ns"] > 0]
+    rtts = [row["rtt_ns"] for row in trial.table("latency").to_pylist()]
+    assert len(rtts) == 800
+    assert min(rtts) >= 20_000_000
+
+
 @pytest.fixture(scope="module")
 def datagrams(run_job: RunJob) -> Trial:
     """A trial with UDP flows: two that are slower than the link, and a flood that exceeds its rate."""

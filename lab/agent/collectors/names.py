@@ -38,7 +38,7 @@ ENUMS: dict[str, dict[int, str]] = {
     # include/uapi/linux/tcp.h
     "tcp_ca_state": {0: "Open", 1: "Disorder", 2: "CWR", 3: "Recovery", 4: "Loss"},
     # net/ipv4/tcp_bbr.c
-    "bbr_mode": {0: "Startup", 1: "Drain", 2: "ProbeBW", 3: "ProbeRTT"},
+    "bbr_mode": {0: "Startup", 1: "Drain", 2: "ProbeBW", 3: "ProbeRTT", 255: ""},
     "direction": {0: "receive", 1: "transmit", 2: "timeout"},
     "retransmission": {0: "fast", 1: "timeout", 2: "tlp", 3: "synack", 4: "other"},
     "reset": {0: "received", 1: "sent"},

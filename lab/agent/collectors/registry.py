@@ -208,7 +208,7 @@ RECORDERS = COLLECTORS | {collector.name: collector for collector in _ALWAYS}
 
 ALWAYS = tuple(collector.name for collector in _ALWAYS)
 
-PRIVATE_TYPES = ("tcp_bbr", "tcp_cubic", "tcp_vegas")
+PRIVATE_TYPES = ("tcp_bbr", "tcp_cubic", "tcp_dctcp", "tcp_vegas")
 """Modules whose private structures ``tcp_probe`` reads, if the kernel has type information about them."""
 
 

@@ -93,6 +93,9 @@ class LabNode(Node):  # type: ignore[misc]
             write_sysctl("net.ipv6.conf.all.forwarding", "1" if role == "router" else "0")
             # A router has no sockets among which it would have to look for each packet's own.
             write_sysctl("net.ipv4.ip_early_demux", "0" if role == "router" else "1")
+            # Echo replies then belong to the socket that asked.  For a raw socket, the kernel delivers a copy of the
+            # reply, and reports the reply itself as dropped.
+            write_sysctl("net.ipv4.ping_group_range", "0 2147483647")
             for where in ("all", "default"):
                 write_sysctl(f"net.ipv6.conf.{where}.accept_dad", "0")
                 write_sysctl(f"net.ipv6.conf.{where}.router_solicitations", "0")

@@ -13,7 +13,6 @@ nothing that the agent does delays them.
 
 from __future__ import annotations
 
-import os
 import select
 import socket
 import struct
@@ -116,10 +115,10 @@ def ask_datagrams(
     family = family_of(address)
     if kind == "ping":
         protocol = socket.IPPROTO_ICMP if family == socket.AF_INET else socket.IPPROTO_ICMPV6
-        box = socket.socket(family, socket.SOCK_RAW, protocol)
+        # The kernel gives such a socket its own identifier, and only the replies to it.
+        box = socket.socket(family, socket.SOCK_DGRAM, protocol)
     else:
         box = socket.socket(family, socket.SOCK_DGRAM)
-    identity = os.getpid() & 0xFFFF
     box.connect((address, port if kind == "udp" else 0))
     box.setblocking(False)
     begin, end = _times()
@@ -130,7 +129,7 @@ def ask_datagrams(
         now = time.monotonic_ns()
         if now >= due and due < end:
             sent.append(now)
-            box.send(_request(kind, family, identity, len(sent) - 1, request_bytes))
+            box.send(_request(kind, family, len(sent) - 1, request_bytes))
             due += interval_ns
             continue
         last = end + _LAST_ANSWERS_NS
@@ -139,7 +138,7 @@ def ask_datagrams(
         until = due if due < end else last
         if select.select([box], [], [], max(0, until - now) / 1e9)[0]:
             arrived = time.monotonic_ns()
-            number = _number(kind, family, identity, box.recv(65536))
+            number = _number(kind, family, box.recv(65536))
             if number is not None and number < len(sent):
                 answered.setdefault(number, arrived)
     box.close()
@@ -147,39 +146,21 @@ def ask_datagrams(
         yield at, answered[number] - at if number in answered else 0
 
 
-def _request(kind: str, family: socket.AddressFamily, identity: int, number: int, request_bytes: int) -> bytes:
+def _request(kind: str, family: socket.AddressFamily, number: int, request_bytes: int) -> bytes:
     data = SEQUENCE.pack(number) + bytes(max(0, request_bytes - MIN_BYTES))
     if kind == "udp":
         return data
-    kind_number = _ECHO_REQUEST[family]
-    checksum = 0
-    if family == socket.AF_INET:  # The kernel itself computes the checksum of ICMPv6.
-        checksum = _checksum(_ICMP.pack(kind_number, 0, 0, identity, number & 0xFFFF) + data)
-    return _ICMP.pack(kind_number, 0, checksum, identity, number & 0xFFFF) + data
+    # The kernel fills in the checksum and the identifier.
+    return _ICMP.pack(_ECHO_REQUEST[family], 0, 0, 0, number & 0xFFFF) + data
 
 
-def _number(kind: str, family: socket.AddressFamily, identity: int, packet: bytes) -> int | None:
+def _number(kind: str, family: socket.AddressFamily, packet: bytes) -> int | None:
     """Return the number of the request that *packet* answers; None if it is any other packet."""
-    if kind == "udp":
-        return int(SEQUENCE.unpack_from(packet)[0]) if len(packet) >= MIN_BYTES else None
-    # What raw IPv4 sockets receive begins with the IP header; with IPv6 it does not.
-    offset = (packet[0] & 15) * 4 if family == socket.AF_INET else 0
-    if len(packet) < offset + _ICMP.size + MIN_BYTES:
-        return None
-    what, _code, _sum, identifier, _sequence = _ICMP.unpack_from(packet, offset)
-    if what != _ECHO_REPLY[family] or identifier != identity:
-        return None
-    return int(SEQUENCE.unpack_from(packet, offset + _ICMP.size)[0])
-
-
-def _checksum(data: bytes) -> int:
-    """Return the Internet checksum of *data* (RFC 1071)."""
-    total = sum(struct.unpack(f"!{len(data) // 2}H", data[: len(data) // 2 * 2]))
-    if len(data) % 2:
-        total += data[-1] << 8
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return int(~total & 0xFFFF)
+    if kind == "ping":
+        if len(packet) < _ICMP.size or packet[0] != _ECHO_REPLY[family]:
+            return None
+        packet = packet[_ICMP.size :]
+    return int(SEQUENCE.unpack_from(packet)[0]) if len(packet) >= MIN_BYTES else None
 
 
 def _times() -> tuple[int, int]:
