@@ -135,7 +135,8 @@ TEXTS = {
     "sock_cookie": "Number that no other socket gets.",
     "sojourn_ns": "With `every_packet`: how long the packet that left was in the queue.",
     "srtt_us": "Smoothed round-trip time (RFC 6298).",
-    "ssthresh": "Slow-start threshold.",
+    "ssthresh": "Slow-start threshold, as the kernel reports it (`tcp_current_ssthresh()`): outside of the states CWR "
+    "and Recovery, it is at least ¾ of cwnd. What a reduction has set is in the rows of those two states.",
     "state": "State of the connection.",
     "states.duration_ns": "How long the connection was in the old state; 0 if not known.",
     "states.comm": "Name of the thread that ran. For a segment that arrives it can be any thread.",
