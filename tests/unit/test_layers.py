@@ -164,6 +164,19 @@ def test_only_one_module_speaks_to_bcc() -> None:
     ]
 
 
+def test_only_one_module_knows_where_the_bpf_programs_are() -> None:
+    # An installed package has them in another place than a checkout, so a path that is written out elsewhere is wrong.
+    users = set()
+    for folder in ("lab", "tests", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                joined = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and node.right
+                if isinstance(joined, ast.Constant) and str(joined.value).split("/")[0] == "bpf":
+                    users.add(str(path.relative_to(ROOT)))
+    # The tests make such folders of their own, in temporary places.
+    assert users == {"lab/job/bpf_sources.py", "tests/live/test_programs.py", "tests/unit/job/test_bpf_sources.py"}
+
+
 def test_there_is_no_cycle() -> None:
     graph = {module: {name for name in imports(module) if name in sources()} - {module} for module in sources()}
     try:
