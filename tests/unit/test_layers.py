@@ -19,6 +19,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "errors": set(),
         "units": set(),
         "job": set(),
+        "version": set(),
     },
     {
         "agent": {"job"},
@@ -34,10 +35,10 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "report": {"analysis", "errors", "evaluation", "job", "store", "units"},
-        "run": {"analysis", "engine", "errors", "evaluation", "plan", "store"},
+        "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
     },
     {
-        "cli": {"engine", "errors", "experiment", "job", "plan", "report", "run", "store", "units"},
+        "cli": {"engine", "errors", "experiment", "job", "plan", "report", "run", "store", "units", "version"},
     },
 )
 """The parts of ``lab`` from the lowest layer to the highest, and the other parts that each of them may import."""

@@ -25,7 +25,8 @@ def run(program: str) -> subprocess.CompletedProcess[str]:
 
 def test_it_sees_this_package() -> None:
     done = run(
-        "import lab.agent.collectors.registry, lab.job.bpf_sources as b; print(lab.agent.collectors.registry.__file__, b.BPF_SOURCES)"
+        "from lab.agent.collectors import registry; from lab.job.bpf_sources import BPF_SOURCES; "
+        "print(registry.__file__, BPF_SOURCES)"
     )
     assert done.returncode == 0, done.stderr
     assert done.stdout.split()[0] == lab.agent.collectors.registry.__file__
