@@ -1,9 +1,9 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Make the sdist and the wheel of a release in dist/ and check them.  Nothing is uploaded.
-# The checkout must be clean, and the changelog must have a section with a date for the version in pyproject.toml.
+# The checkout (the argument, or else that of this script) must be clean, and the changelog must have a section with a date for the version in pyproject.toml.
 set -eu
-cd "$(dirname "$0")/.."
+cd "${1:-$(dirname "$0")/..}"
 python=${PYTHON:-python3}
 
 fail() {

@@ -91,6 +91,40 @@ def test_the_version_is_the_same_everywhere() -> None:
     assert citation[1] == PROJECT["version"]
 
 
+@pytest.fixture
+def clone(tmp_path: Path) -> Path:
+    """A clone of the repository, with a version that has never been released."""
+    folder = tmp_path / "clone"
+    subprocess.run(["git", "clone", "-q", str(ROOT), str(folder)], check=True)
+    rewrite(folder / "pyproject.toml", r'^version = ".*"$', 'version = "99.1.2"')
+    rewrite(folder / "CITATION.cff", r"^version: .*$", "version: 99.1.2")
+    return folder
+
+
+def rewrite(path: Path, pattern: str, replacement: str) -> None:
+    text, count = re.subn(pattern, replacement, path.read_text(), count=1, flags=re.MULTILINE)
+    assert count == 1, path
+    path.write_text(text)
+
+
+def refusal(clone: Path) -> str:
+    """Return the message with which ``make release`` refuses to release what is in *clone*."""
+    done = subprocess.run([str(ROOT / "scripts/release.sh"), str(clone)], capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stdout) == (2, "")
+    assert not (clone / "dist").exists()
+    return done.stderr
+
+
+def test_a_release_needs_a_version_everywhere_and_everything_committed(clone: Path) -> None:
+    assert "CHANGELOG.md: expected a heading '## [99.1.2] - YYYY-MM-DD'" in refusal(clone)
+    rewrite(clone / "CHANGELOG.md", r"^## \[", "## [99.1.2] - 2030-01-31\n\n## [")
+    assert "changes that are not committed" in refusal(clone)
+    rewrite(clone / "CITATION.cff", r"^version: .*$", "version: 99.1.1")
+    assert "CITATION.cff: expected the line 'version: 99.1.2'" in refusal(clone)
+    rewrite(clone / "pyproject.toml", r'^version = ".*"$', 'version = "next"')
+    assert "found the version 'next'" in refusal(clone)
+
+
 @pytest.fixture(scope="module")
 def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A fresh virtual environment in which pip has installed the wheel with all that it depends on."""
