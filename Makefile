@@ -1,6 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint docs exact bench lock clean
+.PHONY: help setup demo test coverage lint docs exact bench lock release clean
+
+LOCKED = --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
+	--no-annotate --custom-compile-command "make lock"
 
 help: ## Show this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-7s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,8 +39,11 @@ bench: setup ## Measure speed, memory and the cost of tracing, and compare the e
 	.venv/bin/python -m benchmarks.ns3
 
 lock: setup ## Pin the newest versions of dependencies that pyproject.toml allows (needs uv)
-	uv pip compile --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --extra dev --no-emit-index-url \
-		--no-emit-find-links --no-annotate --custom-compile-command "make lock" pyproject.toml -o requirements.lock
+	uv pip compile $(LOCKED) --extra pandas --group dev pyproject.toml -o requirements.lock
+	uv pip compile $(LOCKED) --group release -o requirements-release.lock
+
+release: setup ## Check version and changelog, make sdist and wheel in dist/, and check them; nothing is uploaded
+	@scripts/release.sh
 
 clean: ## Remove all files that make, the tests and Python generated; keep results and the cache
 	rm -rf .venv build dist site *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -3,9 +3,9 @@
 
 It is written like bcc's own tools, with a perf buffer and a callback for each event.
 
-Run it as root with a Python interpreter that has bcc: ``python3 perf_buffer_tcp_probe.py PORT``.  It prints a line for
-each ``tcp:tcp_probe`` event of the port until it gets a SIGINT, and then the numbers of lines and of lost events on
-standard error.
+Run it as root with a Python interpreter that has bcc: ``python3 perf_buffer_tcp_probe.py PORT HEADERS``, where
+HEADERS is the folder ``bpf/kernel``.  It prints a line for each ``tcp:tcp_probe`` event of the port until it gets a
+SIGINT, and then the numbers of lines and of lost events on standard error.
 """
 
 from __future__ import annotations
@@ -14,10 +14,9 @@ import ctypes
 import os
 import signal
 import sys
-from pathlib import Path
 from typing import Any
 
-os.environ.setdefault("BCC_KERNEL_SOURCE", str(Path(__file__).resolve().parents[1] / "bpf" / "kernel"))
+os.environ.setdefault("BCC_KERNEL_SOURCE", sys.argv[2])
 
 from bcc import BPF
 

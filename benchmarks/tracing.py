@@ -26,6 +26,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+from lab.job.bpf_sources import BPF_SOURCES
+
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
 PORT = 5999
 WARM_UP_S = 4.0
@@ -55,7 +57,7 @@ def tools() -> dict[str, list[str]]:
             "--format",
             "tcpprobe",
         ],
-        "bcc, perf buffer": ["/usr/bin/python3", perf_buffer, str(PORT)],
+        "bcc, perf buffer": ["/usr/bin/python3", perf_buffer, str(PORT), str(BPF_SOURCES / "kernel")],
     }
     if shutil.which("bpftrace"):
         found["bpftrace"] = ["bpftrace", "-e", BPFTRACE]

@@ -5,10 +5,7 @@
 set -eu
 cd "$(dirname "$0")/.."
 
-# Packages for trials in virtual machines, and for the report.
-PACKAGES="debian-archive-keyring erofs-utils gcc libc6-dev mmdebstrap qemu-system-x86 uidmap"
-# Packages for the native engine and `lab trace`, which use this host's own kernel.
-PACKAGES="$PACKAGES ethtool iperf3 iproute2 iputils-ping kmod mininet mount python3-bpfcc util-linux"
+PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' lab/cli/debian-packages.txt)
 python=${PYTHON:-python3}
 
 if ! command -v apt-get >/dev/null; then

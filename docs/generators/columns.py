@@ -5,14 +5,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from pathlib import Path
 
 from lab.agent.collectors.registry import RECORDERS
+from lab.job.bpf_sources import BPF_SOURCES
 from lab.store.rows import ADDRESS_FIELDS, COLUMN_UNITS, TEXT_FIELDS
 
 from . import markdown_table, require
 
-EVENTS = Path(__file__).parents[2] / "bpf" / "events.h"
+EVENTS = BPF_SOURCES / "events.h"
 _STRUCT = re.compile(r"struct (\w+)_event \{\n(.*?)\n\};", re.DOTALL)
 _FIELD = re.compile(r"^\tu(\d+) (\w+)(?:\[\d+\])?;", re.MULTILINE)
 

@@ -12,9 +12,9 @@ import sys
 from pathlib import Path
 
 from lab.agent.collectors.bcc_loader import BccPrograms
-from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import ALWAYS
 from lab.agent.trial import run_trial
+from lab.job.bpf_sources import BPF_SOURCES
 
 
 def main() -> int:

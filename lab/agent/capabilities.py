@@ -19,11 +19,11 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.collectors.registry import ALWAYS, RECORDERS
 from lab.agent.collectors.support import try_one
 from lab.agent.process import CommandError, run
 from lab.agent.topology.management import iperf3_hosts
+from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import Direction, Job
 
 _COMMANDS = {

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.agent.collectors.loader import BPF_SOURCES, Programs
+from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.trial_recorders import TrialRecorders
 from lab.agent.congestion import load_congestion_control, set_module_parameters
 from lab.agent.counters import counted_between
@@ -29,6 +29,7 @@ from lab.agent.traffic.latency_probes import Latency
 from lab.agent.traffic.on_the_way import OnTheWay
 from lab.agent.traffic.schedule import Traffic
 from lab.job.accounts import FlowAccounts
+from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import (
     PROTOCOL_FORMAT,
     CollectorResult,

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Annotated, Any
 
 import typer
 
@@ -16,12 +16,12 @@ from lab.cli import experiments, images, machine, runs
 from lab.cli.common import say
 from lab.cli.run import run
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, LabError
+from lab.version import version_text
 
 app = typer.Typer(
     name="lab",
     help="Network experiments on a real Linux kernel in deterministic virtual time.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
@@ -52,6 +52,27 @@ image_app.command("info")(images.image_info)
 image_app.command("rm")(images.image_rm)
 
 
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        print(version_text())
+        raise typer.Exit
+
+
+@app.callback()
+def lab(
+    version: Annotated[
+        bool,
+        typer.Option(
+            "--version",
+            is_eager=True,
+            callback=_print_version,
+            help="Print the version, and the commit if this is a checkout.",
+        ),
+    ] = False,
+) -> None:
+    """Network experiments on a real Linux kernel in deterministic virtual time."""
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the ``lab`` command and return its exit code; without ``arguments``, those of the process are used."""
     # A shell starts background jobs with SIGINT ignored, but a run can only be stopped in an orderly way by SIGINT.
@@ -75,7 +96,10 @@ def _guarded(command: Callable[[], Any]) -> int:
         return done.exit_code
     except (KeyboardInterrupt, typer.Abort):
         return EXIT_INTERRUPTED
-    except (BrokenPipeError, SystemExit):
+    except (BrokenPipeError, SystemExit) as end:
+        if isinstance(end, SystemExit) and not end.code:  # Shell completion ends in this way.
+            sys.stdout.flush()
+            return EXIT_OK
         # The reader of our output, such as `head`, has closed the pipe.  Typer would exit with status 1.
         with contextlib.suppress(OSError):
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -6,7 +6,7 @@ from __future__ import annotations
 import os
 import shlex
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.engine.base import Engine
     from lab.experiment.read.load import LoadedExperiment
     from lab.plan.plan import Plan
+    from lab.run.progress import Detail
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.")]
 Overrides = Annotated[
@@ -34,15 +35,62 @@ Jobs = Annotated[
     typer.Option("--jobs", min=1, help="Number of trials that run in parallel [default: one per processor]."),
 ]
 
+ENGINES = ("vm", "uml", "native")
+
+
+def completing(*words: str) -> Callable[[str], list[str]]:
+    """Return the function with which a shell completes the value of an option that is one of *words*."""
+
+    def complete(incomplete: str) -> list[str]:
+        return [word for word in words if word.startswith(incomplete)]
+
+    return complete
+
+
 EngineName = Annotated[
     str | None,
     typer.Option(
         "--engine",
         metavar="ENGINE",
+        autocompletion=completing(*ENGINES),
         help="vm: in virtual machines, in virtual time; uml: in User-mode Linux, in virtual time and much faster; "
         "native: on this host's kernel, in real time, as root [default: the experiment's engine].",
     ),
 ]
+
+Verbose = Annotated[
+    bool,
+    typer.Option(
+        "-v",
+        "--verbose",
+        help="Print a line for everything that happens, and what the results depend on, instead of a progress display.",
+    ),
+]
+Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only, no progress.")]
+
+
+def detail_of(verbose: bool, quiet: bool) -> Detail:
+    """Return how much a command with these options prints.
+
+    Raises:
+        InputError: Both options are given.
+    """
+    from lab.run.progress import Detail
+
+    if verbose and quiet:
+        raise InputError("found --verbose and --quiet; expected one of them")
+    return Detail.QUIET if quiet else Detail.VERBOSE if verbose else Detail.NORMAL
+
+
+def say_what_counts(engine: Engine, detail: Detail) -> None:
+    """If the user wants to know everything, print what the engine's results depend on, and where the cache is."""
+    from lab.run.progress import Detail
+    from lab.store import places
+
+    if detail is Detail.VERBOSE:
+        for name, value in engine.about().items():
+            say(f"{name}: {value}")
+        say(f"cache: {places.cache_root()}")
 
 
 def all_overrides(overrides: Sequence[str] | None, engine: str | None) -> list[str]:
@@ -57,9 +105,6 @@ def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperime
 
     loaded = load_experiment(file, overrides or ())
     return loaded, make_plan(loaded.checked)
-
-
-ENGINES = ("vm", "uml", "native")
 
 
 def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:

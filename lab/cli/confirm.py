@@ -7,12 +7,12 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.cli.common import all_overrides, engine_named, planned, say
+from lab.cli.common import all_overrides, engine_named, planned, say, say_what_counts
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, EXIT_OK, InputError
 from lab.job import kernels
 from lab.plan.plan import Plan
 from lab.run import confirm as confirmation
-from lab.run.progress import observing
+from lab.run.progress import Detail, observing
 from lab.store.run import Run
 from lab.store.trial_cache import TrialCache
 
@@ -37,12 +37,14 @@ def confirming_plan(file: Path, overrides: Sequence[str] | None, plan: Plan, eng
     return confirmation.sample(other)
 
 
-def confirm_run(run: Run, plan: Plan, *, jobs: int, cache: TrialCache) -> int:
+def confirm_run(run: Run, plan: Plan, *, jobs: int, cache: TrialCache, detail: Detail) -> int:
     """Run the trials of *plan*, print how their means compare with those of *run*, and return the exit code."""
-    say(f"confirming {len(plan.cells)} of the run's cells in virtual machines")
+    if detail is not Detail.QUIET:
+        say(f"confirming {len(plan.cells)} of the run's cells in virtual machines")
     engine = engine_named(plan.engine, plan, {})
-    with observing(plan) as observer:
+    with observing(plan, detail) as observer:
         engine.locate(observer.step)
+        say_what_counts(engine, detail)
         outcome, found = asyncio.run(confirmation.confirm(run, plan, engine, observer, jobs=jobs, cache=cache))
     for item in found:
         say(str(item))

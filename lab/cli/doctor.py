@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cli import packages
 from lab.engine.image import build
 from lab.engine.native.engine import NativeEngine
 from lab.engine.uml.build import find_kernel
@@ -41,6 +42,7 @@ class Line:
 def examine() -> Iterator[Line]:
     """Yield the results: those for the machine, then those for each engine."""
     yield from _machine()
+    yield from _packages()
     yield from _vm()
     yield from _uml()
     yield from _native()
@@ -69,6 +71,20 @@ def _machine() -> Iterator[Line]:
     )
 
 
+def _packages() -> Iterator[Line]:
+    section = "Debian packages"
+    needed = {"virtual": "trials in virtual time", "native": "the native engine and `lab trace`"}
+    lacking = packages.missing()
+    for purpose, what in needed.items():
+        names = [package.name for package in lacking if package.purpose == purpose]
+        if names:
+            fix = f"`lab doctor --fix` installs them, as does `apt install {' '.join(names)}` as root"
+            is_optional = purpose == "native"
+            yield Line(section, None if is_optional else False, f"for {what}, missing: {' '.join(names)}", fix)
+        else:
+            yield Line(section, True, f"for {what}: nothing is missing")
+
+
 def _available_memory() -> int:
     for line in Path("/proc/meminfo").read_text(encoding="ascii").splitlines():
         if line.startswith("MemAvailable:"):
@@ -92,7 +108,7 @@ def _vm() -> Iterator[Line]:
     for tool, package in build.TOOLS.items():
         present = shutil.which(tool) is not None
         yield Line(
-            section, present, tool, "" if present else f"install the package {package} (`make setup` installs it)"
+            section, present, tool, "" if present else f"install the package {package} (`lab doctor --fix` installs it)"
         )
     for kernel in DEBIAN:
         image = build.find_image(kernel)

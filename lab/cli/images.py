@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 from rich.console import Console
 
-from lab.cli.common import say
+from lab.cli.common import Quiet, Verbose, completing, detail_of, say
 from lab.errors import InputError
 from lab.job import kernels
 
@@ -23,6 +23,7 @@ def image_build(
         str,
         typer.Option(
             metavar="KERNEL",
+            autocompletion=completing(*kernels.DEBIAN, *kernels.UML),
             help=f"{', '.join((*kernels.DEBIAN, *kernels.UML))}, or the path of a Debian package that contains a "
             "kernel. For uml-…, only the kernel is built: its trials use the image with the default kernel.",
         ),
@@ -30,11 +31,15 @@ def image_build(
     mirror: Annotated[
         str | None, typer.Option(metavar="URL", help="The Debian mirror from which packages are downloaded.")
     ] = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Build the guest image, even if it already exists."""
     from lab.engine.image.build import build_image
     from lab.engine.uml.build import build_kernel
+    from lab.run.progress import Detail
 
+    detail = detail_of(verbose, quiet)
     package = None
     if kernel not in kernels.DEBIAN and kernel not in kernels.UML:
         from lab.experiment.read.files import package_in
@@ -52,7 +57,9 @@ def image_build(
 
     what = f"kernel {kernel}" if kernel in kernels.UML else "guest image"
     console = Console(stderr=True, highlight=False)
-    if console.is_terminal:
+    if detail is Detail.QUIET:
+        digest = build(lambda _doing: None)
+    elif console.is_terminal and detail is Detail.NORMAL:
         with console.status(f"building the {what}") as status:
             digest = build(lambda doing: status.update(f"{what}: {doing}"))
     else:

@@ -3,16 +3,28 @@
 
 from __future__ import annotations
 
+import sys
+from typing import Annotated
+
 import typer
 
 from lab.cli.common import say
-from lab.errors import EXIT_FAILED
+from lab.errors import EXIT_FAILED, InputError
 
 
-def doctor() -> None:
+def doctor(
+    fix: Annotated[bool, typer.Option("--fix", help="Install the Debian packages that are missing, after asking.")] = (
+        False
+    ),
+    yes: Annotated[bool, typer.Option("--yes", help="With --fix: install without asking, for scripts.")] = False,
+) -> None:
     """Show what works on this machine, what is missing, and how to fix it."""
     from lab.cli.doctor import examine
 
+    if yes and not fix:
+        raise InputError("--yes: found without --fix; expected `lab doctor --fix --yes`")
+    if fix:
+        _install_missing(ask=not yes)
     marks = {True: "ok", False: "--", None: "  "}
     section, usable = "", True
     for line in examine():
@@ -25,6 +37,26 @@ def doctor() -> None:
         usable = usable and (line.ok is not False or line.section == "native engine")
     if not usable:
         raise typer.Exit(EXIT_FAILED)
+
+
+def _install_missing(*, ask: bool) -> None:
+    """Install the missing packages; with *ask*, only if the user agrees."""
+    from lab.cli import packages
+
+    names = [package.name for package in packages.missing()]
+    if not names:
+        say("no Debian package is missing")
+        return
+    commands = packages.install_commands(names)
+    say("to install what is missing:")
+    for command in commands:
+        say(f"  {' '.join(command)}")
+    if ask and not sys.stdin.isatty():
+        raise InputError("--fix: standard input is not a terminal on which to ask; add --yes to install without asking")
+    if ask and not typer.confirm("run these commands?", err=True):
+        say("nothing was installed")
+        return
+    packages.carry_out(commands)
 
 
 def clean() -> None:

@@ -15,12 +15,17 @@ from lab.cli.common import (
     ExperimentFile,
     Jobs,
     Overrides,
+    Quiet,
+    Verbose,
     all_overrides,
     command_line,
+    completing,
+    detail_of,
     engine_named,
     planned,
     processors,
     say,
+    say_what_counts,
     write_report,
 )
 from lab.errors import EXIT_FAILED, EXIT_OK
@@ -45,6 +50,7 @@ def run(
         typer.Option(
             "--confirm",
             metavar="ENGINE",
+            autocompletion=completing("vm"),
             help="vm: after a run with the engine uml, also run some of its cells in virtual machines, and compare the "
             "means.",
         ),
@@ -52,6 +58,8 @@ def run(
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
     ] = False,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.cli.confirm import confirm_run, confirming_plan
@@ -61,24 +69,28 @@ def run(
     from lab.store.run import create_run
     from lab.store.trial_cache import TrialCache
 
+    detail = detail_of(verbose, quiet)
     overrides = all_overrides(set_, engine_)
     loaded, plan = planned(file, overrides)
     confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
     engine = engine_named(plan.engine, plan, loaded.packages)
     at_a_time, cache = jobs or processors(), TrialCache(places.trials())
-    with observing(plan) as observer:
+    with observing(plan, detail) as observer:
         engine.locate(observer.step)
+        say_what_counts(engine, detail)
         folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
         runner = Runner(engine, observer, plan, folder, jobs=at_a_time, cache=cache, read_cache=not no_cache)
         outcome = _carry_out(runner, plan, {"command": command_line(), "overrides": overrides})
     confirmed = EXIT_OK
     if confirming is not None:
-        confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache)
-    say("writing the report")
+        confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
+    if not quiet:
+        say("writing the report")
     write_report(folder.path)
     for trial_id, error in outcome.failures.items():
         say(f"lab: trial {trial_id} failed: {error}")
-    say(f"report: {folder.path / 'report' / 'index.html'}")
+    if not quiet:
+        say(f"report: {folder.path / 'report' / 'index.html'}")
     print(folder.path)
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")

@@ -10,12 +10,25 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.common import Jobs, RunFolder, engine_named, processors, say, write_report
+from lab.cli.common import (
+    Jobs,
+    Quiet,
+    RunFolder,
+    Verbose,
+    completing,
+    detail_of,
+    engine_named,
+    processors,
+    say,
+    say_what_counts,
+    write_report,
+)
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, InputError
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
     from lab.plan.plan import Plan
+    from lab.run.progress import Detail
     from lab.run.runner import Observer
     from lab.store.run import Run
 
@@ -34,6 +47,8 @@ def verify(
         ),
     ] = None,
     jobs: Jobs = None,
+    verbose: Verbose = False,
+    quiet: Quiet = False,
 ) -> None:
     """Run trials of a finished run again and compare their records byte by byte; for a native run, compare means."""
     from lab.plan.plan import Plan
@@ -41,16 +56,18 @@ def verify(
     from lab.run.progress import observing
     from lab.store.run import open_run
 
+    detail = detail_of(verbose, quiet)
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     chosen = verification.chosen_trials(plan, folder, trials)
     plan = replace(plan, trials=tuple(chosen))
     engine = engine_named(folder.provenance.get("engine", "vm"), plan, {})
     if not engine.is_exact:
-        _verify_means(folder, plan, engine)
+        _verify_means(folder, plan, engine, detail)
         return
-    with observing(plan) as observer:
+    with observing(plan, detail) as observer:
         _locate_again(engine, folder, observer)
+        say_what_counts(engine, detail)
         differences = asyncio.run(verification.verify(folder, chosen, engine, observer, jobs=jobs or processors()))
     for difference in differences:
         print(difference)
@@ -70,14 +87,16 @@ def _locate_again(engine: Engine, folder: Run, observer: Observer) -> None:
         say(f"this machine differs from that of the run: {line}")
 
 
-def _verify_means(folder: Run, plan: Plan, engine: Engine) -> None:
-    from lab.run.progress import observing
+def _verify_means(folder: Run, plan: Plan, engine: Engine, detail: Detail) -> None:
+    from lab.run.progress import Detail, observing
     from lab.run.repeat import repeat
 
-    say("this run was made in real time, so its records cannot be reproduced byte by byte; its trials run again, and")
-    say("the means of both runs are compared (Welch's t-test at the confidence level of 99 %)")
-    with observing(plan) as observer:
+    if detail is not Detail.QUIET:
+        say("this run was made in real time, so its records cannot be reproduced byte by byte; its trials run again,")
+        say("and the means of both runs are compared (Welch's t-test at the confidence level of 99 %)")
+    with observing(plan, detail) as observer:
         _locate_again(engine, folder, observer)
+        say_what_counts(engine, detail)
         compared = asyncio.run(repeat(folder, plan, engine, observer))
     for item in compared:
         print(item)
@@ -94,7 +113,10 @@ def export(
     format_: Annotated[
         str,
         typer.Option(
-            "--format", metavar="FORMAT", help="tcpprobe: the text format of the kernel's former tcpprobe module."
+            "--format",
+            metavar="FORMAT",
+            autocompletion=completing("tcpprobe"),
+            help="tcpprobe: the text format of the kernel's former tcpprobe module.",
         ),
     ],
     output: Annotated[

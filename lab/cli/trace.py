@@ -10,10 +10,9 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Sequence
-from pathlib import Path
 from typing import NoReturn
 
-from lab.engine.native.interpreter import find_interpreter
+from lab.engine.native.interpreter import PYTHON_PATH, find_interpreter
 from lab.errors import InputError
 
 
@@ -28,5 +27,5 @@ def run_tracer(arguments: Sequence[str]) -> NoReturn:
     interpreter = find_interpreter({"bcc": "python3-bpfcc"})
     if sys.stdout is not None:  # It is None if standard output is closed, which the tracer reports.
         sys.stdout.flush()
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])}
+    environment = {**os.environ, "PYTHONPATH": PYTHON_PATH}
     os.execve(interpreter, [interpreter, "-m", "lab.live", *arguments], environment)

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from lab.engine.image import cpio
 from lab.errors import EngineError
+from lab.job.bpf_sources import BPF_SOURCES
 
 _PACKAGE = Path(__file__).resolve().parents[1]
 _SHIPPED = ("job", "agent")
@@ -28,12 +29,10 @@ def bpf_files() -> dict[str, bytes]:
     Raises:
         EngineError: The package was installed without them.
     """
-    directory = _PACKAGE.parent / "bpf"
-    files = {f"bpf/{path.relative_to(directory)}": path.read_bytes() for path in sorted(directory.rglob("*.[ch]"))}
+    paths = sorted(BPF_SOURCES.rglob("*.[ch]"))
+    files = {f"bpf/{path.relative_to(BPF_SOURCES)}": path.read_bytes() for path in paths}
     if not files:
-        raise EngineError(
-            f"there are no BPF sources in {directory}; run lab from a checkout installed with 'pip install -e .'"
-        )
+        raise EngineError(f"there are no BPF sources in {BPF_SOURCES}; install lab again")
     return files
 
 

@@ -15,9 +15,10 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, NoReturn
 
-from lab.agent.collectors.loader import BPF_SOURCES, LoaderError
+from lab.agent.collectors.loader import LoaderError
 from lab.agent.collectors.registry import COLLECTORS
 from lab.agent.collectors.support import NEEDS_ROOT, first_line, try_all
+from lab.job.bpf_sources import BPF_SOURCES
 from lab.live.output import NoReaderError, Output, OutputError
 from lab.live.switch import SwitchError, tell
 from lab.live.timestamps import KINDS

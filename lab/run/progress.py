@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from enum import Enum
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -16,6 +17,14 @@ from rich.text import Text
 
 from lab.errors import LabError
 from lab.plan.plan import Plan, Trial
+
+
+class Detail(Enum):
+    """How much is printed besides results and errors."""
+
+    QUIET = "nothing"
+    NORMAL = "progress"
+    VERBOSE = "a line for everything that happens"
 
 
 @dataclass
@@ -111,6 +120,26 @@ class PlainObserver:
         self._console.print(Text(line), soft_wrap=True)
 
 
+class QuietObserver(PlainObserver):
+    """Prints nothing: the command itself reports the trials that failed when the run has ended."""
+
+    def _print(self, line: str) -> None:
+        pass
+
+
+class VerboseObserver(PlainObserver):
+    """Also prints when trials start, and the error behind the one that a failed trial reports."""
+
+    def started(self, trial: Trial) -> None:
+        super().started(trial)
+        self._print(f"{trial.id}: started ({trial.job['duration_ns'] / 1e9:g} virtual s)")
+
+    def failed(self, trial: Trial, error: LabError) -> None:
+        super().failed(trial, error)
+        if error.__cause__ is not None:
+            self._print(f"{trial.id}: the cause: {type(error.__cause__).__name__}: {error.__cause__}")
+
+
 class LiveObserver(PlainObserver):
     """Updates a display in place: the running trials with their virtual time, and the estimated remaining time."""
 
@@ -166,10 +195,14 @@ class LiveObserver(PlainObserver):
 
 
 @contextmanager
-def observing(plan: Plan) -> Iterator[PlainObserver]:
-    """Provide the observer that suits standard error: a live display on a terminal, otherwise plain lines."""
+def observing(plan: Plan, detail: Detail = Detail.NORMAL) -> Iterator[PlainObserver]:
+    """Provide the observer that suits *detail* and standard error: a live display on a terminal, or plain lines."""
     console = Console(stderr=True, highlight=False)
-    if console.is_terminal:
+    if detail is Detail.QUIET:
+        yield QuietObserver(plan, console)
+    elif detail is Detail.VERBOSE:
+        yield VerboseObserver(plan, console)
+    elif console.is_terminal:
         with LiveObserver(plan, console) as live:
             yield live
     else:

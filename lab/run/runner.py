@@ -16,7 +16,6 @@ from collections.abc import Coroutine, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -28,6 +27,7 @@ from lab.store.folders import finished_folders, remove_leftovers, unfinished_fol
 from lab.store.run import Run
 from lab.store.trial import TrialIdentity
 from lab.store.trial_cache import TrialCache
+from lab.version import version
 
 CACHE_LIMIT_BYTES = 2 << 30
 """The size limit of the cache; beyond it, the least recently used trials are removed."""
@@ -261,7 +261,7 @@ async def run_workers(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
 
 def _about_this_machine() -> dict[str, Any]:
     return {
-        "lab_version": version("lab"),
+        "lab_version": version(),
         "python": platform.python_version(),
         "started": datetime.now(UTC).isoformat(timespec="seconds"),
     }

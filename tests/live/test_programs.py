@@ -11,11 +11,10 @@ from pathlib import Path
 import pytest
 
 from lab.agent.collectors.registry import ALWAYS, COLLECTORS, RECORDERS
-from lab.engine.native.interpreter import find_interpreter
+from lab.engine.native.interpreter import PYTHON_PATH, find_interpreter
+from lab.job.bpf_sources import BPF_SOURCES
 
 pytestmark = pytest.mark.live
-
-ROOT = Path(__file__).parents[2]
 
 COMPILE = """
 import sys
@@ -31,7 +30,7 @@ def warnings(sources: Path, *programs: str) -> str:
     """Return what the compiler warns of."""
     done = subprocess.run(
         [find_interpreter({"bcc": "python3-bpfcc"}), "-c", COMPILE, str(sources), *programs],
-        env={**os.environ, "PYTHONPATH": str(ROOT)},
+        env={**os.environ, "PYTHONPATH": PYTHON_PATH},
         capture_output=True,
         text=True,
         check=True,
@@ -48,11 +47,11 @@ IN_EVERY_TRIAL = tuple(dict.fromkeys(file for name in ALWAYS for file in (*RECOR
     ids=["collectors", "links", "in every trial"],
 )
 def test_the_compiler_warns_of_nothing(programs: tuple[str, ...]) -> None:
-    assert warnings(ROOT / "bpf", *programs) == ""
+    assert warnings(BPF_SOURCES, *programs) == ""
 
 
 def test_a_warning_is_seen(tmp_path: Path) -> None:
-    shutil.copytree(ROOT / "bpf", tmp_path / "bpf")
+    shutil.copytree(BPF_SOURCES, tmp_path / "bpf")
     source = tmp_path / "bpf" / "destroy.bpf.c"
     source.write_text(source.read_text() + "\nstatic int nobody_calls_this(void) { return 1; }\n")
     assert "unused function 'nobody_calls_this'" in warnings(tmp_path / "bpf", "interrupted", "destroy")

@@ -19,6 +19,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "errors": set(),
         "units": set(),
         "job": set(),
+        "version": set(),
     },
     {
         "agent": {"job"},
@@ -34,10 +35,10 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "report": {"analysis", "errors", "evaluation", "job", "store", "units"},
-        "run": {"analysis", "engine", "errors", "evaluation", "plan", "store"},
+        "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
     },
     {
-        "cli": {"engine", "errors", "experiment", "job", "plan", "report", "run", "store", "units"},
+        "cli": {"engine", "errors", "experiment", "job", "plan", "report", "run", "store", "units", "version"},
     },
 )
 """The parts of ``lab`` from the lowest layer to the highest, and the other parts that each of them may import."""
@@ -162,6 +163,19 @@ def test_only_one_module_speaks_to_bcc() -> None:
     assert [module for module in sources() if any(within(name, ["bcc"]) for name in imports(module))] == [
         "lab.agent.collectors.bcc_loader"
     ]
+
+
+def test_only_one_module_knows_where_the_bpf_programs_are() -> None:
+    # An installed package has them in another place than a checkout, so a path that is written out elsewhere is wrong.
+    users = set()
+    for folder in ("lab", "tests", "benchmarks", "docs"):
+        for path in (ROOT / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+                joined = isinstance(node, ast.BinOp) and isinstance(node.op, ast.Div) and node.right
+                if isinstance(joined, ast.Constant) and str(joined.value).split("/")[0] == "bpf":
+                    users.add(str(path.relative_to(ROOT)))
+    # The tests make such folders of their own, in temporary places.
+    assert users == {"lab/job/bpf_sources.py", "tests/live/test_programs.py", "tests/unit/job/test_bpf_sources.py"}
 
 
 def test_there_is_no_cycle() -> None:

@@ -8,14 +8,9 @@ ftrace) without a change to collectors, experiments, storage or analysis.
 from __future__ import annotations
 
 from collections.abc import Collection
-from pathlib import Path
 from typing import Any, Protocol
 
 from lab.job.protocol import Field
-
-BPF_SOURCES = Path(__file__).resolve().parents[3] / "bpf"
-"""The directory of the C sources: next to the ``lab`` package, both in a checkout and in the guest."""
-
 
 BPF_WARNINGS = "lab: the compiler warns of the BPF programs:"
 """What the guest's console says before such warnings."""

@@ -17,11 +17,12 @@ from types import FrameType
 from typing import Protocol
 
 from lab.agent.collectors.bcc_loader import BccPrograms
-from lab.agent.collectors.loader import BPF_SOURCES, BPF_WARNINGS
+from lab.agent.collectors.loader import BPF_WARNINGS
 from lab.agent.collectors.registry import RECORDERS
 from lab.agent.process import run
 from lab.agent.topology.netns import write_sysctl
 from lab.agent.trial import run_trial
+from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.kernels import netem_takes_seeds
 from lab.job.machines import socket_memory_bytes
 from lab.job.mailbox import State

@@ -17,12 +17,12 @@ import time
 from pathlib import Path
 from typing import NoReturn
 
-from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.process import run
 from lab.agent.topology.addressing import ports
 from lab.agent.topology.link_programs import LinkPrograms, needs_programs
 from lab.agent.topology.network import Network
 from lab.agent.traffic.iperf3 import ends
+from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import Flow, Job
 
 JOB = Path("/run/lab/job.json")

@@ -133,7 +133,9 @@ def build_image(
     """
     for tool, providing in TOOLS.items():
         if shutil.which(tool) is None:
-            raise ImageError(f"{tool} is not installed; it is in the package {providing} (make setup installs it)")
+            raise ImageError(
+                f"{tool} is not installed; it is in the package {providing} (`lab doctor --fix` installs it)"
+            )
     with places.builder_lock("image"):
         remove_leftovers(places.images())
         with unfinished_folder(places.images()) as partial:

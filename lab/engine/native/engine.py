@@ -16,7 +16,7 @@ from typing import IO, Any
 
 from lab.engine.base import Step, VirtualTime
 from lab.engine.native import isolation
-from lab.engine.native.interpreter import find_interpreter
+from lab.engine.native.interpreter import PYTHON_PATH, find_interpreter
 from lab.engine.sources import agent_files, bpf_files, digest
 from lab.errors import EngineError, GuestError, TrialTimeoutError
 from lab.job.protocol import Job
@@ -110,8 +110,7 @@ class NativeEngine:
         return self._interpreter
 
     def _environment(self) -> dict[str, str]:
-        place = str(Path(__file__).resolve().parents[3])
-        return {**os.environ, "PYTHONPATH": place, isolation.MARK: str(os.getpid())}
+        return {**os.environ, "PYTHONPATH": PYTHON_PATH, isolation.MARK: str(os.getpid())}
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
         log = directory.with_name(directory.name + ".agent.log")

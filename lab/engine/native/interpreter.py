@@ -14,6 +14,9 @@ from pathlib import Path
 
 from lab.errors import InputError
 
+PYTHON_PATH = str(Path(__file__).with_name("path"))
+"""The value of ``PYTHONPATH`` with which another interpreter finds the package ``lab`` and nothing else."""
+
 _SYSTEM_PYTHON = "/usr/bin/python3"
 
 
@@ -32,7 +35,7 @@ def find_interpreter(modules: Mapping[str, str]) -> str:
     names, packages = " and ".join(modules), " ".join(modules.values())
     raise InputError(
         f"no Python with {names}: cannot import it in {', '.join(tried)}; "
-        f"install the package {packages} (make setup installs it)"
+        f"install the package {packages} (`lab doctor --fix` installs it)"
     )
 
 

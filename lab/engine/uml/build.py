@@ -94,7 +94,9 @@ def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) ->
     if platform.machine() != "x86_64":
         raise ImageError(f"lab builds User-mode Linux for x86_64 only; this machine is {platform.machine()}")
     if shutil.which("mmdebstrap") is None:
-        raise ImageError("mmdebstrap is not installed; it is in the package mmdebstrap (make setup installs it)")
+        raise ImageError(
+            "mmdebstrap is not installed; it is in the package mmdebstrap (`lab doctor --fix` installs it)"
+        )
     with places.builder_lock("uml-kernel"):
         remove_leftovers(places.uml_kernels())
         with unfinished_folder(places.uml_kernels()) as partial:

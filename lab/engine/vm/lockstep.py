@@ -38,7 +38,7 @@ def library() -> Path:
         return path
     compiler = shutil.which(_COMPILER)
     if compiler is None:
-        raise EngineError(f"{_COMPILER} is not installed; it is in the package gcc (make setup installs it)")
+        raise EngineError(f"{_COMPILER} is not installed; it is in the package gcc (`lab doctor --fix` installs it)")
     path.parent.mkdir(parents=True, exist_ok=True)
     partial = path.with_name(f".{path.name}.{os.getpid()}")
     try:

@@ -57,7 +57,9 @@ def find_qemu() -> Qemu:
     """
     binary = shutil.which(BINARY)
     if binary is None:
-        raise EngineError(f"{BINARY} is not installed; it is in the package qemu-system-x86 (make setup installs it)")
+        raise EngineError(
+            f"{BINARY} is not installed; it is in the package qemu-system-x86 (`lab doctor --fix` installs it)"
+        )
     done = subprocess.run(
         [binary, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
     )

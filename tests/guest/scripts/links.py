@@ -10,11 +10,11 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Any
 
-from lab.agent.collectors.loader import BPF_SOURCES
 from lab.agent.topology.addressing import ports
 from lab.agent.topology.link_programs import LinkPrograms, needs_programs
 from lab.agent.topology.netns import network_namespace
 from lab.agent.topology.network import Network
+from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import Job
 
 PORT = 9000

@@ -5,12 +5,12 @@ from __future__ import annotations
 
 import re
 import struct
-from pathlib import Path
 
 from lab.agent.collectors.options import settings
 from lab.agent.collectors.registry import ALWAYS, COLLECTORS, RECORDERS
 from lab.engine.selftest import self_test_job
 from lab.experiment.schema.collect import Collect
+from lab.job.bpf_sources import BPF_SOURCES
 
 PORTS = (5201, 5204)
 
@@ -52,17 +52,16 @@ def test_every_collector_is_known_everywhere() -> None:
     names = list(COLLECTORS)
     assert list(Collect.model_fields) == names
     assert list(self_test_job()["collectors"]) == names
-    sources = Path(__file__).parents[3] / "bpf"
-    files = {path.name.split(".")[0] for path in sources.glob("*.bpf.c")}
+    files = {path.name.split(".")[0] for path in BPF_SOURCES.glob("*.bpf.c")}
     # links.bpf.c belongs to lab/agent/topology/link_programs.py; interrupted.bpf.c is part of every collector, and the
     # others are what accounts.bpf.c and sockets.bpf.c follow.
     assert sorted(files - {"links", "interrupted", "flows", "control", "datagrams"}) == sorted(RECORDERS)
     assert set(RECORDERS) - set(names) == set(ALWAYS)
     for name, collector in RECORDERS.items():
-        source = (sources / f"{name}.bpf.c").read_text()
+        source = (BPF_SOURCES / f"{name}.bpf.c").read_text()
         for hook in collector.hooks:
             plain = f"\nint {hook.program}(struct bpf_raw_tracepoint_args *ctx)"
             both = rf"\nFIRST_PROGRAM\({hook.program}, (\d)\)\nSECOND_PROGRAM\({hook.program}, \1\)\n"
             assert re.search(both, source) if hook.is_interruptible else plain in source
-        used = "".join((sources / f"{file}.bpf.c").read_text() for file in (*collector.follows, name))
+        used = "".join((BPF_SOURCES / f"{file}.bpf.c").read_text() for file in (*collector.follows, name))
         assert all(re.search(rf"^BPF_\w+\(.*\b{table}\b", used, re.MULTILINE) for table in collector.memory), name

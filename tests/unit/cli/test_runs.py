@@ -327,3 +327,36 @@ def test_what_cannot_be_confirmed_is_refused_before_anything_runs(
     assert said.code == 2
     assert message in said.err
     assert not (tmp_path / "results").exists()
+
+
+# --- how much is printed -------------------------------------------------------------------------------------
+
+
+def test_quiet_prints_results_and_errors_only(engines: list[Engine], lab_command: Lab) -> None:
+    said = lab_command("run", UDP, "-q")
+    assert (said.code, said.err) == (0, "")
+    (run,) = said.lines
+    said = lab_command("verify", run, "--quiet")
+    assert (said.code, said.lines, said.err) == (0, ["4/4 byte-identical"], "")
+    said = lab_command("run", FAILED, "-q")
+    assert said.code == 3
+    assert all(line.startswith("lab: ") for line in said.err.splitlines())
+    assert ": FAILED" not in said.err
+
+
+def test_verbose_says_when_trials_start_and_what_they_depend_on(engines: list[Engine], lab_command: Lab) -> None:
+    said = lab_command("run", UDP, "--verbose")
+    assert said.code == 0
+    assert said.err.count(": started (") == 4
+    assert "\ncache: " in said.err
+    for name, value in engines[0].about().items():
+        assert f"{name}: {value}\n" in said.err
+    again = lab_command("verify", said.lines[-1], "-v")
+    assert again.err.count(": started (") == 4
+
+
+@pytest.mark.parametrize("command", [["run", UDP], ["verify", "."], ["image", "build"]])
+def test_verbose_and_quiet_exclude_each_other(command: list[object], lab_command: Lab) -> None:
+    said = lab_command(*command, "-v", "-q")
+    assert said.code == 2
+    assert "found --verbose and --quiet; expected one of them" in said.err
