@@ -14,6 +14,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from lab.engine.base import Notice
 from lab.errors import LabError
 from lab.plan.plan import Plan, Trial
 
@@ -134,7 +135,10 @@ class LiveObserver(PlainObserver):
         self._live.stop()
 
     def step(self, what: str) -> None:
-        self._what = what
+        if isinstance(what, Notice):
+            self._print(what)
+        else:
+            self._what = what
 
     def started(self, trial: Trial) -> None:
         super().started(trial)
