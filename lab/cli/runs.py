@@ -39,7 +39,9 @@ def verify(
     from lab.plan.plan import Plan
     from lab.run import verify as verification
     from lab.run.progress import observing
+    from lab.store import integrity, places
     from lab.store.run import open_run
+    from lab.store.trial_cache import TrialCache
 
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
@@ -49,9 +51,13 @@ def verify(
     if not engine.is_exact:
         _verify_means(folder, plan, engine)
         return
+    integrity.forget_checks()
+    cache = TrialCache(places.trials())
     with observing(plan) as observer:
         _locate_again(engine, folder, observer)
-        differences = asyncio.run(verification.verify(folder, chosen, engine, observer, jobs=jobs or processors()))
+        differences = asyncio.run(
+            verification.verify(folder, chosen, engine, observer, jobs=jobs or processors(), cache=cache)
+        )
     for difference in differences:
         print(difference)
     print(f"{len(chosen) - len(differences)}/{len(chosen)} byte-identical")
