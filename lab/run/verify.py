@@ -82,7 +82,9 @@ async def verify(
                     lambda now, trial=trial: observer.reached(trial, now),  # type: ignore[misc]
                 )
                 found = _compare(run, trial, directory)
-                if cache is not None and _disproved(cache, engine, trial, directory):
+                key = cache_key(engine.identity(trial.job), trial)
+                is_whole = found is None or found.error is None
+                if cache is not None and is_whole and cache.disprove(key, record_digest(directory)):
                     observer.step(Notice(f"{trial.id}: the cache had another record, which is removed"))
             except TrialError as error:
                 found = Difference(trial.id, (), error.reason)
@@ -105,13 +107,6 @@ async def verify(
         engine.close()
     order = [trial.id for trial in trials]
     return sorted(differences, key=lambda difference: order.index(difference.trial_id))
-
-
-def _disproved(cache: TrialCache, engine: Engine, trial: Trial, directory: Path) -> bool:
-    """Remove the trial's record from the cache if it is not that in *directory*; return whether it was."""
-    record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
-    key = cache_key(engine.identity(trial.job), trial)
-    return record["status"] == "ok" and cache.disprove(key, record_digest(directory))
 
 
 def _compare(run: Run, trial: Trial, directory: Path) -> Difference | None:
