@@ -35,7 +35,11 @@ def verify(
     ] = None,
     jobs: Jobs = None,
 ) -> None:
-    """Run trials of a finished run again and compare their records byte by byte; for a native run, compare means."""
+    """Run trials of a finished run again and compare their records byte by byte; for a native run, compare means.
+
+    Before that, the contents of the image, the kernel and the template are checked. A record in the cache of finished
+    trials that turns out to be wrong is removed.
+    """
     from lab.plan.plan import Plan
     from lab.run import verify as verification
     from lab.run.progress import observing

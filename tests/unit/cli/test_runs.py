@@ -191,12 +191,12 @@ def test_verify_names_what_differs(run: str, engines: list[Engine], lab_command:
 
 def test_verify_removes_what_it_disproves_from_the_cache(run: str, engines: list[Engine], lab_command: Lab) -> None:
     right = engines[0]
-    assert lab_command("run", UDP).err.count("from the cache") == 4
+    assert lab_command("run", UDP).err.count(": from the cache") == 4
     engines[:] = [Changing(change_log)]
     assert lab_command("verify", run).err.count("the cache had another record, which is removed") == 2
     engines[:] = [right]
     again = lab_command("run", UDP)
-    assert again.err.count("from the cache") == 2
+    assert again.err.count(": from the cache") == 2
     assert lab_command("verify", again.lines[-1]).lines[-1] == "4/4 byte-identical"
 
 
