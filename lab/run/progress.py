@@ -160,7 +160,7 @@ class LiveObserver(PlainObserver):
             self._bars.remove_task(row)  # type: ignore[arg-type]
 
     def _print(self, line: str) -> None:
-        if "FAILED" in line:
+        if "FAILED" in line or isinstance(line, Notice):
             super()._print(line)
 
     def _render(self) -> Group:
