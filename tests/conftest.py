@@ -35,7 +35,7 @@ ALL_PROCESSORS = os.sched_getaffinity(0)
 FAST = kernels.DEFAULT_UML
 """The kernel on which tests run unless their subject is the virtual machine: its engine is many times faster."""
 
-SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep", "uml-kernels")
+SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep", "uml-kernels", "checked")
 
 
 @pytest.fixture(scope="session")

@@ -111,8 +111,14 @@ def _vm() -> Iterator[Line]:
             section, present, tool, "" if present else f"install the package {package} (`lab doctor --fix` installs it)"
         )
     for kernel in DEBIAN:
-        image = build.find_image(kernel)
         default = ", the default kernel" if kernel == DEFAULT else ""
+        try:
+            image = build.find_image(kernel)
+        except LabError as error:
+            yield Line(
+                section, None, f"image with {kernel}{default}: it will be built again when it is needed", str(error)
+            )
+            continue
         if image is None:
             how = f"`lab image build --kernel {kernel}` builds it now"
             yield Line(section, None, f"image with {kernel}{default}: it will be built when it is needed", how)
@@ -131,7 +137,11 @@ def _uml() -> Iterator[Line]:
         yield Line(section, None, f"the engine uml works on x86_64 only; this machine is {platform.machine()}")
         return
     for name in UML:
-        kernel = find_kernel(name)
+        try:
+            kernel = find_kernel(name)
+        except LabError as error:
+            yield Line(section, None, f"kernel {name}: it will be built again", str(error))
+            continue
         if kernel is None:
             how = f"`lab image build --kernel {name}` builds it now"
             yield Line(section, None, f"kernel {name}: it will be built when it is needed (some 5 minutes)", how)

@@ -4,18 +4,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.console import Console
 
 from lab.cli.common import Quiet, Verbose, completing, detail_of, say
-from lab.errors import InputError
+from lab.errors import ImageError, InputError
 from lab.job import kernels
 
 if TYPE_CHECKING:
     from lab.engine.debian.bootstrap import Progress
     from lab.engine.debian.builds import Build
+    from lab.engine.image.build import Image
 
 
 def image_build(
@@ -68,20 +69,28 @@ def image_build(
 
 
 def image_list() -> None:
-    """List the images and User-mode Linux kernels in the cache; a star marks those that `lab run` uses."""
-    from lab.engine.image.build import find_image, list_images
-    from lab.engine.uml.build import find_kernel, list_kernels
+    """List the images and User-mode Linux kernels in the cache: * marks those that `lab run` uses, ! damaged ones."""
+    from lab.engine.image import build as image_build_
+    from lab.engine.uml import build as uml_build
 
-    for image in list_images():
-        _print_build(image, find_image(image.kernel_name), image.suite, image.kernel, image.bytes_on_disk())
-    for kernel in list_kernels():
-        _print_build(kernel, find_kernel(kernel.name), kernel.name, kernel.release, kernel.program.stat().st_size)
+    images, damaged_images = image_build_.list_images()
+    uml, damaged_kernels = uml_build.list_kernels()
+    for image in images:
+        _print_build(image, image_build_.recipe_digest(image.kernel_name), image.suite, image.kernel)
+    for kernel in uml:
+        recipe = uml_build.recipe_digest(kernel.name) if kernel.name in kernels.UML else ""
+        _print_build(kernel, recipe, kernel.name, kernel.release)
+    for error in (*damaged_images, *damaged_kernels):
+        print(f"! {error.path.name[:16]}  damaged: {error.problem}")
 
 
-def _print_build(build: Build, current: Build | None, origin: str, release: str, size_bytes: int) -> None:
-    """Print a line about a build; it is marked if it is the *current* one, which `lab run` uses."""
-    mark = "*" if current is not None and build.digest == current.digest else " "
-    print(f"{mark} {build.digest[:16]}  {origin}  {release}  {size_bytes / 1e6:.0f} MB  built {build.built}")
+def _print_build(build: Build, recipe: str, origin: str, release: str) -> None:
+    """Print a line about a build; it is marked if `lab run` uses it, as the last one of the current *recipe*."""
+    from lab.engine.debian.builds import last_digest
+
+    mark = "*" if build.digest == last_digest(recipe) else " "
+    size = f"{build.bytes_on_disk() / 1e6:.0f} MB"
+    print(f"{mark} {build.digest[:16]}  {origin}  {release}  {size}  built {build.built}")
 
 
 def image_info(
@@ -103,21 +112,32 @@ def image_rm(
     """Remove an image from the cache."""
     from lab.store.folders import remove_folder
 
-    image = _image(digest)
-    remove_folder(image.path)
-    print(f"removed {image.digest}")
+    path = _image_path(digest)
+    remove_folder(path)
+    print(f"removed {path.name}")
 
 
-def _image(prefix: str | None) -> Any:
-    from lab.engine.image.build import find_image, list_images
+def _image(prefix: str | None) -> Image:
+    from lab.engine.debian.builds import DamagedBuildError
+    from lab.engine.image.build import find_image, open_image
 
-    if prefix is None:
-        current = find_image()
-        if current is None:
-            raise InputError("there is no image yet; `lab image build` builds it")
-        return current
-    found = [image for image in list_images() if image.digest.startswith(prefix)]
+    try:
+        found = find_image() if prefix is None else open_image(_image_path(prefix).name)
+    except DamagedBuildError as error:
+        raise ImageError(f"{error}; `lab image build` builds it again") from error
+    if found is None:
+        raise InputError("there is no image yet; `lab image build` builds it")
+    return found
+
+
+def _image_path(prefix: str) -> Path:
+    """Return the folder of the only image whose digest begins with *prefix*; it may be damaged."""
+    from lab.engine.image.build import list_images
+
+    images, damaged = list_images()
+    paths = [image.path for image in images] + [error.path for error in damaged]
+    found = [path for path in paths if path.name.startswith(prefix)]
     if len(found) != 1:
-        known = ", ".join(image.digest[:16] for image in list_images()) or "none"
+        known = ", ".join(path.name[:16] for path in paths) or "none"
         raise InputError(f"found {len(found)} images whose digest begins with {prefix!r}; expected one of: {known}")
     return found[0]

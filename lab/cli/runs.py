@@ -50,11 +50,17 @@ def verify(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run trials of a finished run again and compare their records byte by byte; for a native run, compare means."""
+    """Run trials of a finished run again and compare their records byte by byte; for a native run, compare means.
+
+    Before that, the contents of the image, the kernel and the template are checked. A record in the cache of finished
+    trials that turns out to be wrong is removed.
+    """
     from lab.plan.plan import Plan
     from lab.run import verify as verification
     from lab.run.progress import observing
+    from lab.store import integrity, places
     from lab.store.run import open_run
+    from lab.store.trial_cache import TrialCache
 
     detail = detail_of(verbose, quiet)
     folder = open_run(run_dir)
@@ -65,10 +71,14 @@ def verify(
     if not engine.is_exact:
         _verify_means(folder, plan, engine, detail)
         return
+    integrity.forget_checks()
+    cache = TrialCache(places.trials())
     with observing(plan, detail) as observer:
         _locate_again(engine, folder, observer)
         say_what_counts(engine, detail)
-        differences = asyncio.run(verification.verify(folder, chosen, engine, observer, jobs=jobs or processors()))
+        differences = asyncio.run(
+            verification.verify(folder, chosen, engine, observer, jobs=jobs or processors(), cache=cache)
+        )
     for difference in differences:
         print(difference)
     print(f"{len(chosen) - len(differences)}/{len(chosen)} byte-identical")

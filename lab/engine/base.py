@@ -16,6 +16,14 @@ _T = TypeVar("_T")
 Step = Callable[[str], None]
 """A function that is called with a short description of each step that takes long."""
 
+
+class Notice(str):
+    """A description for a :data:`Step` that the user should still see when the step is done."""
+
+
+DAMAGED_ADVICE = "it is built again; what was recorded with it may be wrong, which `lab verify` finds out"
+"""The end of the message that a file in the cache is not what was written."""
+
 VirtualTime = Callable[[int], None]
 """A function that is called repeatedly with the time since the start of a trial's traffic, in ns."""
 

@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TypedDict
 
+from lab.engine.archives import PlainTarInfo
 from lab.engine.base import Step, VirtualTime, in_thread
 from lab.errors import EngineError, GuestError, LostVMError, TrialError, TrialTimeoutError
 from lab.job.protocol import Job
@@ -220,9 +221,9 @@ def _unpack(path: Path, directory: Path, log: Path | None) -> None:
 
 def _members(path: Path) -> Iterator[tuple[str, bytes]]:
     """Yield name and content of each file in the archive, one after the other."""
-    with tarfile.open(path, mode="r:xz") as archive:
+    with tarfile.open(path, mode="r:xz", tarinfo=PlainTarInfo) as archive:
         for member in archive:
-            file = archive.extractfile(member)
+            file = archive.extractfile(member) if member.isfile() else None
             if file is None:
                 raise tarfile.TarError(f"{member.name} is no file")
             yield member.name, file.read()

@@ -11,7 +11,9 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import BinaryIO
 
+from lab.engine.archives import PlainTarInfo, RefusedMemberError, parts_of
 from lab.engine.base import VirtualTime
 from lab.errors import GuestError, TrialTimeoutError
 from lab.job.protocol import Job
@@ -79,29 +81,39 @@ async def within(
             await running
 
 
-def extract_record(archive: tarfile.TarFile, directory: Path) -> None:
-    """Extract the tar archive of a record into ``directory``.
+def extract_record(packed: BinaryIO, directory: Path) -> None:
+    """Extract the tar archive *packed*, which contains a record, into ``directory``.
 
-    Only files and folders inside ``directory`` are accepted.  The filters of newer versions of tarfile would do the
-    same, but Debian 12's version has none yet.
+    Only files and folders inside ``directory`` are accepted.  All of their data are in the archive, so that they need
+    no more space than the archive.
 
     Raises:
-        tarfile.TarError: The archive contains something else.
+        tarfile.TarError: The archive contains something else, or is damaged.
         OSError: A file cannot be written.
     """
-    for member in archive:
-        path = Path(member.name)
-        if path.is_absolute() or ".." in path.parts or not (member.isfile() or member.isdir()):
-            raise tarfile.TarError(f"{member.name!r} does not belong in a record")
-        target = directory / path
-        if member.isdir():
-            target.mkdir(parents=True, exist_ok=True)
-            continue
-        target.parent.mkdir(parents=True, exist_ok=True)
-        source = archive.extractfile(member)
-        assert source is not None
-        with open(target, "wb") as file:
-            shutil.copyfileobj(source, file, _CHUNK)
+    seen: set[tuple[str, ...]] = {()}
+    files: set[tuple[str, ...]] = set()
+    with tarfile.open(fileobj=packed, mode="r:", tarinfo=PlainTarInfo) as archive:
+        for member in archive:
+            try:
+                parts = parts_of(member.name)
+            except RefusedMemberError as error:
+                raise RefusedMemberError(f"{error}; this does not belong in a record") from error
+            above = {parts[:end] for end in range(len(parts))}
+            twice = parts in files or (member.isfile() and parts in seen)
+            if twice or above & files or not (member.isfile() or member.isdir()):
+                raise RefusedMemberError(f"{member.name!r} does not belong in a record")
+            seen |= {parts, *above}
+            target = directory.joinpath(*parts)
+            if member.isdir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            files.add(parts)
+            target.parent.mkdir(parents=True, exist_ok=True)
+            source = archive.extractfile(member)
+            assert source is not None
+            with open(target, "wb") as file:
+                shutil.copyfileobj(source, file, _CHUNK)
 
 
 def agent_failed(state: str, message: str, console: Path) -> GuestError:

@@ -15,6 +15,7 @@ from rich.progress import BarColumn, Progress, TextColumn
 from rich.table import Table
 from rich.text import Text
 
+from lab.engine.base import Notice
 from lab.errors import LabError
 from lab.plan.plan import Plan, Trial
 
@@ -163,7 +164,10 @@ class LiveObserver(PlainObserver):
         self._live.stop()
 
     def step(self, what: str) -> None:
-        self._what = what
+        if isinstance(what, Notice):
+            self._print(what)
+        else:
+            self._what = what
 
     def started(self, trial: Trial) -> None:
         super().started(trial)
@@ -185,7 +189,7 @@ class LiveObserver(PlainObserver):
             self._bars.remove_task(row)  # type: ignore[arg-type]
 
     def _print(self, line: str) -> None:
-        if "FAILED" in line:
+        if "FAILED" in line or isinstance(line, Notice):
             super()._print(line)
 
     def _render(self) -> Group:

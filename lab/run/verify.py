@@ -9,13 +9,14 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.engine.base import Engine
+from lab.engine.base import Engine, Notice
 from lab.errors import GuestError, InputError, StoreError, TrialError
 from lab.plan.plan import Plan, Trial
-from lab.run.runner import Observer, remove_what_killed_runs_left, run_workers
+from lab.run.runner import Observer, cache_key, remove_what_killed_runs_left, run_workers
 from lab.store.digest import file_digests, record_digest
 from lab.store.folders import unfinished_folder
 from lab.store.run import Run
+from lab.store.trial_cache import TrialCache
 
 
 @dataclass(frozen=True)
@@ -57,8 +58,13 @@ def changed_inputs(run: Run, engine: Engine) -> list[str]:
     ]
 
 
-async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observer, *, jobs: int) -> list[Difference]:
-    """Run ``trials`` again, and return the differences, in the order of the trials."""
+async def verify(
+    run: Run, trials: list[Trial], engine: Engine, observer: Observer, *, jobs: int, cache: TrialCache | None = None
+) -> list[Difference]:
+    """Run ``trials`` again, and return the differences, in the order of the trials.
+
+    A record in ``cache`` that is another one than that of the trial that ran again is removed from there.
+    """
     waiting = iter(trials)
     differences: list[Difference] = []
 
@@ -76,6 +82,10 @@ async def verify(run: Run, trials: list[Trial], engine: Engine, observer: Observ
                     lambda now, trial=trial: observer.reached(trial, now),  # type: ignore[misc]
                 )
                 found = _compare(run, trial, directory)
+                key = cache_key(engine.identity(trial.job), trial)
+                is_whole = found is None or found.error is None
+                if cache is not None and is_whole and cache.disprove(key, record_digest(directory)):
+                    observer.step(Notice(f"{trial.id}: the cache had another record, which is removed"))
             except TrialError as error:
                 found = Difference(trial.id, (), error.reason)
             except OSError as error:

@@ -38,6 +38,11 @@ def templates() -> Path:
     return cache_root() / "templates"
 
 
+def checked() -> Path:
+    """Return the folder of notes about files whose contents were checked since the boot of the machine."""
+    return cache_root() / "checked"
+
+
 def figures() -> Path:
     """Return the folder of figures that earlier reports drew."""
     return cache_root() / "figures"

@@ -55,6 +55,21 @@ class TrialCache:
             (folder / "digest").write_text(digest + "\n")
         return entry / "record"
 
+    def disprove(self, key: str, digest: str) -> bool:
+        """Remove the entry under *key* unless its record has this digest; return whether one was removed.
+
+        This is for a record that was made again, and which is therefore known to be right.
+        """
+        entry = self._entry(key)
+        try:
+            stored = (entry / "digest").read_text().strip()
+        except OSError:
+            return False
+        if stored == digest:
+            return False
+        remove_folder(entry)
+        return True
+
     def size_bytes(self) -> int:
         """Return the total size of all entries, in bytes."""
         return sum(folder_bytes(shelf) for shelf in self._shelves())

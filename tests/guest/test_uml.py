@@ -137,7 +137,7 @@ def own_kernel(lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
     engine = UmlEngine()
     engine.locate(print)
     kernel, image = engine.parts()
-    cache = tmp_path / "cache"
+    cache = tmp_path / "a cache: here"
     for part, source in (("uml-kernels", kernel.path), ("images", image.path)):
         (cache / part).mkdir(parents=True)
         subprocess.run(["cp", "-r", str(source), str(cache / part)], check=True)

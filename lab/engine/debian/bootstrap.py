@@ -49,7 +49,8 @@ def files_for_hooks(files: Mapping[str, bytes | Path]) -> Iterator[Path]:
         for file_name, content in files.items():
             file = folder / file_name
             file.parent.mkdir(parents=True, exist_ok=True)
-            file.parent.chmod(0o755)
+            for above in list(file.relative_to(folder).parents)[:-1]:
+                (folder / above).chmod(0o755)
             if isinstance(content, Path):
                 shutil.copyfile(content, file)
             else:

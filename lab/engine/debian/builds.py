@@ -1,30 +1,45 @@
 # SPDX-License-Identifier: Apache-2.0
 """Keep what has been built in the cache: guest images, and kernels of User-mode Linux.
 
-A build is a folder whose name is the digest of its content, with a description in ``info.json``.  For each recipe, a
-file names the build that was last made from it.
+A build is a folder whose name is the digest of its content, with a description in ``info.json`` and a list of its files
+in ``files.json`` (:mod:`lab.store.integrity`).  For each recipe, a file names the build that was last made from it.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+import re
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, fields
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, ClassVar, TypeVar
 
+from lab.engine.base import DAMAGED_ADVICE, Notice, Step
 from lab.errors import ImageError
-from lab.store import places
+from lab.store import integrity, places
 from lab.store.files import write_file
 from lab.store.folders import finished_folders, publish
 
 _INFO = "info.json"
+_DIGEST = re.compile(r"[0-9a-f]{64}")
+
+
+class DamagedBuildError(ImageError):
+    """A build in the cache is not what was built."""
+
+    def __init__(self, path: Path, problem: str) -> None:
+        super().__init__(f"{path} is damaged: {problem}")
+        self.path = path
+        self.problem = problem
 
 
 @dataclass(frozen=True, kw_only=True)
 class Build:
     """A finished build in the cache.  All fields but the first two are stored in ``info.json``."""
+
+    contents: ClassVar[tuple[str, ...]]
+    """The names of the files of which the build's digest is made."""
 
     digest: str
     path: Path
@@ -33,42 +48,108 @@ class Build:
     recipe: str
     """The digest of the recipe from which it was built."""
 
+    def bytes_on_disk(self) -> int:
+        """Return the disk space that the build occupies, in bytes."""
+        return sum(file.stat().st_blocks * 512 for file in self.path.iterdir())
+
 
 _B = TypeVar("_B", bound=Build)
 
 
-def open_build(kind: type[_B], parent: Path, digest: str, remedy: str) -> _B | None:
+def open_build(kind: type[_B], parent: Path, digest: str) -> _B | None:
     """Return the build with this digest in the folder *parent*; None if it is not there.
 
     Raises:
-        ImageError: Its description is damaged.  The message says what to do about it: *remedy*.
+        DamagedBuildError: Its description is not what :func:`publish_build` writes.
     """
     path = parent / digest
     try:
-        info = json.loads((path / _INFO).read_text(encoding="utf-8"))
+        info: Any = json.loads((path / _INFO).read_bytes())
     except FileNotFoundError:
         return None
+    except OSError as exc:
+        raise DamagedBuildError(path, f"{_INFO} cannot be read: {exc.strerror}") from exc
     except ValueError as exc:
-        raise ImageError(f"{path / _INFO} is damaged ({exc}); {remedy}") from exc
+        raise DamagedBuildError(path, f"{_INFO} is not JSON: {exc}") from exc
+    expected = {field.name for field in fields(kind)} - {"digest", "path"}
+    if not isinstance(info, dict) or info.keys() != expected:
+        found = f"the fields {', '.join(sorted(info)) or '(none)'}" if isinstance(info, dict) else f"{info!r:.60}"
+        raise DamagedBuildError(path, f"{_INFO} has {found}; expected {', '.join(sorted(expected))}")
+    for name, value in info.items():
+        if not isinstance(value, str):
+            raise DamagedBuildError(path, f"{_INFO} has {name}: {value!r:.60}; expected a string")
     return kind(path=path, digest=digest, **info)
+
+
+def check_build(build: Build) -> None:
+    """Compare the files of *build* with what was built (see :mod:`lab.store.integrity`).
+
+    Raises:
+        DamagedBuildError: A file is missing or has changed.
+    """
+    if not (build.path / integrity.LIST).exists():
+        # An earlier version has built it.  The name of the folder says the same of all files together.
+        try:
+            if content_digest(build.path, build.contents) == build.digest:
+                integrity.write_list(build.path)
+                return
+        except OSError as exc:
+            raise DamagedBuildError(build.path, f"{exc.filename} cannot be read: {exc.strerror}") from exc
+        raise DamagedBuildError(build.path, "the digest of its content is not its name")
+    problem = integrity.problem_in(build.path, (*build.contents, _INFO))
+    if problem is not None:
+        raise DamagedBuildError(build.path, problem)
+
+
+def find_build(kind: type[_B], parent: Path, recipe: str) -> _B | None:
+    """Return the build in the folder *parent* that was last made from this recipe; None if it is not there.
+
+    Raises:
+        DamagedBuildError: It is there, but it is not what was built.
+    """
+    digest = last_digest(recipe)
+    found = None if digest is None else open_build(kind, parent, digest)
+    if found is not None:
+        check_build(found)
+    return found
+
+
+def intact(what: str, find: Callable[[], _B | None], step: Step) -> _B | None:
+    """Return what *find* returns; if that is damaged, say so (*what* is its name) and return None."""
+    try:
+        return find()
+    except DamagedBuildError as error:
+        step(Notice(f"{what}: {error}; {DAMAGED_ADVICE}"))
+        return None
 
 
 def last_digest(recipe: str) -> str | None:
     """Return the digest of the build that was last made from this recipe; None if there has been none."""
     try:
-        return (places.recipes() / recipe).read_text(encoding="ascii").strip()
+        digest = (places.recipes() / recipe).read_text(encoding="ascii", errors="replace").strip()
     except FileNotFoundError:
         return None
+    return digest if _DIGEST.fullmatch(digest) else None
 
 
-def list_builds(kind: type[_B], parent: Path, remedy: str) -> list[_B]:
-    """Return all builds in the folder *parent*, oldest first.
+def list_builds(kind: type[_B], parent: Path) -> tuple[list[_B], list[DamagedBuildError]]:
+    """Return all builds in the folder *parent*, oldest first, and what is wrong with those that cannot be used.
 
-    Raises:
-        ImageError: A description is damaged, as in :func:`open_build`.
+    The contents of files are not read.
     """
-    found = (open_build(kind, parent, path.name, remedy) for path in finished_folders(parent))
-    return sorted((build for build in found if build is not None), key=lambda build: build.built)
+    builds, damaged = [], []
+    for path in finished_folders(parent):
+        try:
+            found = open_build(kind, parent, path.name)
+            if found is None:
+                continue
+            for name in found.contents:
+                if not (path / name).is_file():
+                    raise DamagedBuildError(path, f"{name} is missing")
+            builds.append(found)
+        except DamagedBuildError as error:
+            damaged.append(error)
+    return sorted(builds, key=lambda build: build.built), damaged
 
 
 def content_digest(folder: Path, names: Sequence[str]) -> str:
@@ -83,11 +164,29 @@ def content_digest(folder: Path, names: Sequence[str]) -> str:
 def publish_build(partial: Path, build: Build) -> None:
     """Move the finished folder *partial* to its place, and note the build as the last one of its recipe.
 
+    A build with the same digest that is there already stays, unless it is damaged.
+
     Raises:
+        OSError: A file cannot be read.
         StoreError: The cache cannot be written.
     """
     info = {key: value for key, value in asdict(build).items() if key not in ("digest", "path")}
     (partial / _INFO).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-    publish(partial, build.path, if_there="keep")
+    if _is_intact(build):
+        publish(partial, build.path, if_there="keep")
+    else:
+        integrity.write_list(partial, becomes=build.path)
+        publish(partial, build.path, if_there="replace")
     places.recipes().mkdir(parents=True, exist_ok=True)
     write_file(places.recipes() / build.recipe, f"{build.digest}\n".encode("ascii"))
+
+
+def _is_intact(build: Build) -> bool:
+    """Return whether the cache has this build already, and it is what was built."""
+    try:
+        found = open_build(type(build), build.path.parent, build.digest)
+        if found is not None:
+            check_build(found)
+    except DamagedBuildError:
+        return False
+    return found is not None

@@ -10,6 +10,7 @@ An image is a folder whose name is the digest of its content::
     root.erofs   the root file system; the guest sees it as persistent memory, so reading it never waits for a device
     packages     all packages with their versions
     info.json    the recipe, the kernel, and when the image was built
+    files.json   the size and the SHA-256 of each file
 """
 
 from __future__ import annotations
@@ -27,10 +28,19 @@ from importlib import resources
 from pathlib import Path
 
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks, last_errors
-from lab.engine.debian.builds import Build, content_digest, last_digest, list_builds, open_build, publish_build
+from lab.engine.debian.builds import (
+    Build,
+    DamagedBuildError,
+    content_digest,
+    find_build,
+    list_builds,
+    open_build,
+    publish_build,
+)
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
-from lab.errors import ImageError
+from lab.engine.image.package import SHIPPED, PackageError, check_package
+from lab.errors import ImageError, InputError
 from lab.job import kernels
 from lab.store import places
 from lab.store.folders import remove_leftovers, unfinished_folder
@@ -43,14 +53,14 @@ BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 ROOT_ALIGNMENT = 2 << 20
 """The size of the root file system is rounded up to this multiple, because QEMU maps it in whole huge pages."""
 
-_DIGESTED = ("vmlinuz", "boot.cpio", "root.erofs", "packages")
-_REMEDY = "remove the folder and build the image again with `lab image build`"
 TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
 
 
 @dataclass(frozen=True, kw_only=True)
 class Image(Build):
     """A finished image in the cache."""
+
+    contents = ("vmlinuz", "boot.cpio", "root.erofs", "packages")
 
     suite: str
     kernel: str
@@ -73,10 +83,6 @@ class Image(Build):
         """The path of the root file system."""
         return self.path / "root.erofs"
 
-    def bytes_on_disk(self) -> int:
-        """Return the disk space that the image occupies, in bytes."""
-        return sum(file.stat().st_blocks * 512 for file in self.path.iterdir())
-
 
 def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
     """Return a digest of everything that determines what :func:`build_image` builds, except package versions."""
@@ -87,29 +93,33 @@ def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
         "modules": BOOT_MODULES,
         "machine": platform.machine(),
         "customize.sh": _resource("customize.sh").decode(),
+        "package.py": {name: content.decode() for name, content in _package_reader().items()},
         "init.sh": _resource("init.sh").decode(),
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 
 
 def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
-    """Return the image with this kernel that was last built from the current recipe; None if it is not in the cache."""
-    digest = last_digest(recipe_digest(kernel))
-    return None if digest is None else open_image(digest)
+    """Return the image with this kernel that was last built from the current recipe; None if it is not in the cache.
+
+    Raises:
+        DamagedBuildError: It is in the cache, but it is not what was built.
+    """
+    return find_build(Image, places.images(), recipe_digest(kernel))
 
 
 def open_image(digest: str) -> Image | None:
-    """Return the image with this digest; None if it is not in the cache.
+    """Return the image with this digest; None if it is not in the cache.  Its files are not checked.
 
     Raises:
-        ImageError: The description of the image is damaged.
+        DamagedBuildError: The description of the image is damaged.
     """
-    return open_build(Image, places.images(), digest, _REMEDY)
+    return open_build(Image, places.images(), digest)
 
 
-def list_images() -> list[Image]:
-    """Return all images in the cache, oldest first."""
-    return list_builds(Image, places.images(), _REMEDY)
+def list_images() -> tuple[list[Image], list[DamagedBuildError]]:
+    """Return all images in the cache, oldest first, and what is wrong with those that cannot be used."""
+    return list_builds(Image, places.images())
 
 
 def build_image(
@@ -130,12 +140,18 @@ def build_image(
 
     Raises:
         ImageError: A tool is missing or fails.  The message names the builder's log.
+        InputError: The user's package cannot be used.  The message names the reason.
     """
     for tool, providing in TOOLS.items():
         if shutil.which(tool) is None:
             raise ImageError(
                 f"{tool} is not installed; it is in the package {providing} (`lab doctor --fix` installs it)"
             )
+    if package is not None:
+        try:
+            check_package(package)
+        except PackageError as error:
+            raise InputError(str(error)) from error
     with places.builder_lock("image"):
         remove_leftovers(places.images())
         with unfinished_folder(places.images()) as partial:
@@ -170,7 +186,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     shutil.copyfile(root / "usr/share/lab/packages", partial / "packages")
     (partial / "boot.cpio").write_bytes(_boot_archive(root, kernel))
     shutil.rmtree(work)
-    digest = content_digest(partial, _DIGESTED)
+    digest = content_digest(partial, Image.contents)
     image = Image(
         digest=digest,
         path=places.images() / digest,
@@ -186,7 +202,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
 
 def _bootstrap(tar: Path, kernel: Path | str, log: Path, progress: Progress, mirror: str | None) -> None:
     """Make the root file system with *kernel*: the code name of a Debian release, or the file of a package."""
-    files: dict[str, bytes | Path] = {"customize.sh": _resource("customize.sh")}
+    files: dict[str, bytes | Path] = {"customize.sh": _resource("customize.sh"), **_package_reader()}
     if isinstance(kernel, Path):
         files["kernel.deb"] = kernel
     with files_for_hooks(files) as folder:
@@ -204,6 +220,12 @@ def _boot_archive(root: Path, kernel: str) -> bytes:
     return cpio.archive(
         files, executable=frozenset({"init", "bin/busybox"}), directories=("dev", "proc", "sys", "root")
     )
+
+
+def _package_reader() -> dict[str, bytes]:
+    """Return the files with which the root file system takes the kernel from its package, by their paths for hooks."""
+    folder = Path(__file__).parents[2]
+    return {f"python/lab/{name}": (folder / name).read_bytes() for name in SHIPPED}
 
 
 def _resource(name: str) -> bytes:

@@ -4,8 +4,9 @@
 # trial needs.  $1 is the root file system.  $2 is the kernel: the code name of a Debian release, or the path of a
 # package.
 #
-# The kernel's package is unpacked rather than installed, because installing it would also install an initramfs
-# generator and a boot loader, neither of which the guest uses.
+# The kernel's package is not installed, because installing it would also install an initramfs generator and a boot
+# loader, neither of which the guest uses.  It is not unpacked by dpkg either, because it may come from anywhere:
+# lab.engine.image.package takes the kernel and its modules from it.
 set -eu
 root=$1
 kernel=$2
@@ -44,39 +45,16 @@ case $kernel in
 	chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $package $(echo $parts)"
 	;;
 esac
-for deb in "$root"/var/tmp/debs/*.deb; do
-	deb=$(basename "$deb")
-	chroot "$root" dpkg-deb -x "/var/tmp/debs/$deb" /var/tmp/unpacked
-	chroot "$root" dpkg-deb -f "/var/tmp/debs/$deb" Package Version >>"$root/var/tmp/kernel-packages"
-done
-unpacked="$root/var/tmp/unpacked"
-# Older packages, and those built with the kernel's own bindeb-pkg target, put into /lib what is now in /usr/lib.
-if [ -d "$unpacked/lib" ]; then
-	mkdir -p "$unpacked/usr"
-	cp -a "$unpacked/lib" "$unpacked/usr/"
-	rm -rf "$unpacked/lib"
-fi
-release=$(ls "$unpacked/usr/lib/modules" 2>/dev/null || true)
-# Newer packages have everything in one folder.
-for name in vmlinuz config; do
-	if [ -f "$unpacked/usr/lib/modules/$release/$name" ]; then
-		mkdir -p "$unpacked/boot"
-		mv "$unpacked/usr/lib/modules/$release/$name" "$unpacked/boot/$name-$release"
-	fi
-done
-rm -f "$unpacked/usr/lib/modules/$release/System.map"
-if [ "$(echo "$release" | wc -w)" != 1 ] || [ ! -f "$unpacked/boot/vmlinuz-$release" ]; then
-	echo "E: $(ls "$root/var/tmp/debs" | tr '\n' ' ')do not contain one kernel (boot/vmlinuz-RELEASE) with its modules (lib/modules/RELEASE)"
-	exit 1
-fi
-(cd "$unpacked" && cp -a . "$root/")
+cp -r "$(dirname "$0")/python" "$root/var/tmp/python"
+chroot "$root" sh -c 'cd /var/tmp/debs && PYTHONPATH=/var/tmp/python python3 -m lab.engine.image.package *.deb'
+release=$(cat "$root/usr/share/lab/kernel-release")
+# Of all that was taken from the package, depmod is the first to read anything.  None of it can be executed here.
 chroot "$root" depmod "$release"
 
-mkdir -p "$root/usr/share/lab"
 chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' >"$root/usr/share/lab/packages"
-sed -n 'N;s/Package: \(.*\)\nVersion: \(.*\)/\1 \2/p' "$root/var/tmp/kernel-packages" >>"$root/usr/share/lab/packages"
+cat "$root/usr/share/lab/kernel-packages" >>"$root/usr/share/lab/packages"
 sort -o "$root/usr/share/lab/packages" "$root/usr/share/lab/packages"
-printf '%s\n' "$release" >"$root/usr/share/lab/kernel-release"
+rm "$root/usr/share/lab/kernel-packages"
 
 modules="$root/usr/lib/modules/$release/kernel"
 rm -rf "$modules"/sound "$modules"/drivers/gpu "$modules"/drivers/infiniband "$modules"/drivers/md \
@@ -90,7 +68,7 @@ rm -rf "$root"/var/tmp/* "$root"/var/cache/* "$root"/var/lib/apt "$root"/var/lib
 	"$root"/usr/share/bash-completion "$root"/usr/share/zoneinfo "$root"/usr/share/i18n "$root"/usr/share/misc \
 	"$root"/usr/lib/x86_64-linux-gnu/perl* "$root"/usr/lib/x86_64-linux-gnu/gconv "$root"/usr/lib/udev/hwdb.d \
 	"$root"/usr/lib/systemd "$root"/usr/lib/x86_64-linux-gnu/systemd "$root"/usr/bin/perl* \
-	"$root"/usr/lib/apt "$root"/boot/initrd* "$root"/boot/System.map* \
+	"$root"/usr/lib/apt \
 	"$root"/usr/lib/python3*/test "$root"/usr/lib/python3*/pydoc_data "$root"/usr/lib/python3*/idlelib
 
 # The Python modules are compiled in a form that stays valid although the image sets the time stamps of all files to 0.

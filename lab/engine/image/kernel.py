@@ -35,6 +35,9 @@ NEEDED = {
 }
 """Kernel configuration option → the part of a trial that needs it."""
 
+MOST_MODULE_BYTES = 256 << 20
+"""The largest size of a module in bytes.  Debian's largest ones have 10 MB; with debug information, 200 MB."""
+
 _SUFFIXES = (".ko", ".ko.xz", ".ko.zst")
 
 
@@ -68,19 +71,24 @@ def boot_modules(root: Path, release: str, names: Sequence[str]) -> dict[str, by
     """
     folder = root / "usr/lib/modules" / release
     needs = {}
-    for line in (folder / "modules.dep").read_text(encoding="ascii").splitlines():
+    for line in _lines(folder / "modules.dep"):
         path, _, rest = line.partition(":")
         needs[path] = rest.split()
     by_name = {_stem(path): path for path in needs}
     inside = {_stem(line) for line in _lines(folder / "modules.builtin")}
     first = _wanted_first(folder)
     order: dict[str, None] = {}
+    visited = set()
 
     def visit(path: str) -> None:
+        # A module can ask, directly or not, for itself; modprobe passes over this as well.
+        if path in visited:
+            return
+        visited.add(path)
         for needed in reversed(needs[path]):
             visit(needed)
         for name in first.get(_stem(path), ()):
-            if name in by_name and by_name[name] not in order:
+            if name in by_name:
                 visit(by_name[name])
         order[path] = None
 
@@ -121,7 +129,7 @@ def _resolved(name: str, aliases: dict[str, list[str]]) -> str:
 
 
 def _lines(path: Path) -> list[str]:
-    return path.read_text(encoding="ascii").splitlines() if path.exists() else []
+    return path.read_text(encoding="ascii", errors="replace").splitlines() if path.exists() else []
 
 
 def _stem(path: str) -> str:
@@ -132,19 +140,32 @@ def _stem(path: str) -> str:
 def _content(path: Path) -> bytes:
     if not path.name.endswith(_SUFFIXES):
         raise ImageError(f"found the module {path.name}; expected a name that ends in {' or '.join(_SUFFIXES)}")
-    data = path.read_bytes()
-    if path.suffix == ".xz":
-        return lzma.decompress(data)
     if path.suffix == ".zst":
-        return _without_zstd(path, data)
+        data = _without_zstd(path)
+    else:
+        try:
+            with lzma.open(path) if path.suffix == ".xz" else open(path, "rb") as file:
+                data = file.read(MOST_MODULE_BYTES + 1)
+        except (lzma.LZMAError, EOFError) as exc:
+            raise ImageError(f"cannot decompress {path.name}: {exc}") from exc
+    if len(data) > MOST_MODULE_BYTES:
+        raise ImageError(f"the module {path.name} has more than {MOST_MODULE_BYTES >> 20} MiB")
     return data
 
 
-def _without_zstd(path: Path, data: bytes) -> bytes:
+def _without_zstd(path: Path) -> bytes:
+    """Return the unpacked content, or its first ``MOST_MODULE_BYTES + 1`` bytes."""
     program = shutil.which("zstd")
     if program is None:
         raise ImageError(f"{path.name} is compressed with zstd, which is not installed; it is in the package zstd")
-    done = subprocess.run([program, "-dcq"], input=data, capture_output=True, check=False)
-    if done.returncode != 0:
-        raise ImageError(f"cannot decompress {path.name}: {done.stderr.decode(errors='replace').strip()}")
-    return done.stdout
+    command = [program, "-dcq", str(path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        data = process.stdout.read(MOST_MODULE_BYTES + 1)
+        if len(data) > MOST_MODULE_BYTES:
+            process.kill()
+        elif process.wait() != 0:
+            text = process.stderr.read().decode(errors="replace").strip()
+            raise ImageError(f"cannot decompress {path.name}: {text}")
+    return data

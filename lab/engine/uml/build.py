@@ -7,6 +7,7 @@ A kernel is a folder whose name is the digest of the kernel and its configuratio
     config     its complete configuration
     packages   the source package and all packages of the compiler's root file system, with their versions
     info.json  the recipe, the release, and when the kernel was built
+    files.json the size and the SHA-256 of each file
 
 Packages are not part of the digest: an update that does not change the kernel does not make it another one.
 """
@@ -26,7 +27,14 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks
-from lab.engine.debian.builds import Build, content_digest, last_digest, list_builds, open_build, publish_build
+from lab.engine.debian.builds import (
+    Build,
+    DamagedBuildError,
+    content_digest,
+    find_build,
+    list_builds,
+    publish_build,
+)
 from lab.errors import ImageError
 from lab.job import kernels
 from lab.store import places
@@ -38,13 +46,12 @@ PACKAGES = (
 )  # fmt: skip
 """What is needed to compile a kernel."""
 
-_DIGESTED = ("linux", "config")
-_REMEDY = "remove the folder to build the kernel again"
-
 
 @dataclass(frozen=True, kw_only=True)
 class UmlKernel(Build):
     """A finished kernel in the cache."""
+
+    contents = ("linux", "config")
 
     name: str
     """The kernel's name in the form of :mod:`lab.job.kernels`."""
@@ -68,14 +75,17 @@ def recipe_digest(name: str) -> str:
 
 
 def find_kernel(name: str) -> UmlKernel | None:
-    """Return the kernel *name* that was last built from the current recipe; None if it is not in the cache."""
-    digest = last_digest(recipe_digest(name))
-    return None if digest is None else open_build(UmlKernel, places.uml_kernels(), digest, _REMEDY)
+    """Return the kernel *name* that was last built from the current recipe; None if it is not in the cache.
+
+    Raises:
+        DamagedBuildError: It is in the cache, but it is not what was built.
+    """
+    return find_build(UmlKernel, places.uml_kernels(), recipe_digest(name))
 
 
-def list_kernels() -> list[UmlKernel]:
-    """Return all kernels in the cache, oldest first."""
-    return list_builds(UmlKernel, places.uml_kernels(), _REMEDY)
+def list_kernels() -> tuple[list[UmlKernel], list[DamagedBuildError]]:
+    """Return all kernels in the cache, oldest first, and what is wrong with those that cannot be used."""
+    return list_builds(UmlKernel, places.uml_kernels())
 
 
 def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) -> UmlKernel:
@@ -107,7 +117,7 @@ def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) ->
 
 
 def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> UmlKernel:
-    results = [*_DIGESTED, "packages", "release"]
+    results = [*UmlKernel.contents, "packages", "release"]
     log = places.cache_root() / "uml-kernel-build.log"
     # The sources may change while the kernel is built, which takes minutes.
     recipe = recipe_digest(name)
@@ -122,7 +132,7 @@ def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> 
     release = (partial / "release").read_text(encoding="ascii").strip()
     (partial / "release").unlink()
     (partial / "linux").chmod(0o755)
-    digest = content_digest(partial, _DIGESTED)
+    digest = content_digest(partial, UmlKernel.contents)
     kernel = UmlKernel(
         digest=digest,
         path=places.uml_kernels() / digest,

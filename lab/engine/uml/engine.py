@@ -8,13 +8,16 @@ import hashlib
 import json
 import os
 import shutil
+import stat
 import tarfile
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
+from typing import BinaryIO
 
 from lab.engine import sources, watch
 from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
+from lab.engine.debian.builds import intact
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.selftest import self_test_job
 from lab.engine.uml import arguments
@@ -31,8 +34,13 @@ from lab.store.folders import remove_leftovers, unfinished_folder
 
 READY_LIMIT_S = 300.0
 """The maximum wall-clock time that a zygote may take to prepare itself."""
+FORK_LIMIT_S = 120.0
+"""The maximum wall-clock time that a zygote may take to fork, or to report the end of a child that was killed."""
 _POLL_S = 0.05
 _TAIL_BYTES = 2000
+_MESSAGE_BYTES = 1 << 20
+_RECORD_BYTES = 4 << 30
+"""The largest record: the guest has 4 GiB of memory, and keeps the record there before it writes the archive."""
 
 
 class UmlEngine:
@@ -56,12 +64,12 @@ class UmlEngine:
     def locate(self, step: Step) -> None:
         self._identities.clear()
         for name in self._names:
-            self._kernels[name] = find_kernel(name) or built_once(
-                f"kernel {name}",
-                step,
-                lambda doing, name=name: build_kernel(name, doing),  # type: ignore[misc]
+            what = f"kernel {name}"
+            self._kernels[name] = intact(what, partial(find_kernel, name), step) or built_once(
+                what, step, partial(build_kernel, name)
             )
-        self._image = find_image() or built_once("guest image", step, build_image)
+        what = "guest image"
+        self._image = intact(what, find_image, step) or built_once(what, step, build_image)
 
     def identity(self, job: Job) -> dict[str, str]:
         return self._identity(job["kernel"])
@@ -106,7 +114,10 @@ class UmlEngine:
         shared.initialise(json.dumps(job, sort_keys=True).encode())
         console = folder / "console.log"
         forked = self._zygotes[job["kernel"]].fork(folder, processor_of(worker))
-        child = await asyncio.wrap_future(forked)
+        try:
+            child = await asyncio.wait_for(asyncio.wrap_future(forked), FORK_LIMIT_S)
+        except TimeoutError:
+            raise LostVMError(f"User-mode Linux did not fork within {FORK_LIMIT_S:g} s") from None
         try:
             await watch.within(
                 self._limits,
@@ -120,7 +131,7 @@ class UmlEngine:
             await in_thread(partial(_take_record, shared, directory, console, child))
         finally:
             child.kill()
-            await asyncio.shield(asyncio.wrap_future(child.ended))
+            await asyncio.wait((asyncio.wrap_future(child.ended),), timeout=FORK_LIMIT_S)
         shutil.rmtree(folder)
 
     def close(self) -> None:
@@ -160,18 +171,38 @@ async def _until_end(child: Child) -> None:
 
 def _take_record(shared: SharedFolder, directory: Path, console: Path, child: Child) -> None:
     state = shared.state
-    if state is State.FAILED:
-        message = shared.record_file.read_text(encoding="utf-8", errors="replace")
-        raise watch.agent_failed(state.name, message, console)
-    if state is not State.DONE:
+    if state not in (State.DONE, State.FAILED):
         raise LostVMError(
             f"User-mode Linux ended before the trial did ({child.ended.result()}){_ending(console)}", log=console
         )
     try:
-        with tarfile.open(shared.record_file, mode="r:") as archive:
-            watch.extract_record(archive, directory)
-    except tarfile.TarError as exc:
+        with _opened(shared.record_file) as packed:
+            if state is State.FAILED:
+                raise watch.agent_failed(state.name, packed.read(_MESSAGE_BYTES).decode(errors="replace"), console)
+            watch.extract_record(packed, directory)
+    except (_NotARecordError, tarfile.TarError) as exc:
         raise GuestError(f"the agent's record cannot be read: {exc}", log=console) from exc
+
+
+class _NotARecordError(Exception):
+    """The guest has put something else in the place of the record."""
+
+
+def _opened(path: Path) -> BinaryIO:
+    """Open the record, which must be a regular file: a link could lead out of the folder, and a pipe would block.
+
+    Raises:
+        _NotARecordError: It is something else, or too large.
+    """
+    try:
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except OSError as exc:
+        raise _NotARecordError(f"{path.name}: {exc.strerror}") from exc
+    found = os.fstat(descriptor)
+    if not stat.S_ISREG(found.st_mode) or found.st_size > _RECORD_BYTES:
+        os.close(descriptor)
+        raise _NotARecordError(f"{path.name} is not a regular file of at most {_RECORD_BYTES >> 30} GiB")
+    return os.fdopen(descriptor, "rb")
 
 
 def _ending(console: Path) -> str:

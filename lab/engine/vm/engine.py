@@ -16,6 +16,7 @@ from pathlib import Path
 
 from lab.engine import watch
 from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
+from lab.engine.debian.builds import intact
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
@@ -61,17 +62,19 @@ class VmEngine:
         self._qemu = qemu.find_qemu()
         self._identities.clear()
         for kernel in self._kernels:
-            self._images[kernel] = find_image(kernel) or self._build_image(kernel, step)
+            package = self._packages.get(kernel)
+            name = package.name if package else kernel
+            what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {name}"
+            found = intact(what, partial(find_image, kernel), step)
+            self._images[kernel] = found or self._build_image(kernel, what, step)
 
-    def _build_image(self, kernel: str, step: Step) -> Image:
+    def _build_image(self, kernel: str, what: str, step: Step) -> Image:
         package = self._packages.get(kernel)
         if kernels.is_package(kernel) and package is None:
             raise EngineError(
                 f"there is no guest image with the kernel {kernel} (the name contains the SHA-256 of its package); "
                 "build the image from the package's file with `lab image build --kernel FILE.deb`"
             )
-        kernel_text = package.name if package else kernel
-        what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {kernel_text}"
         return built_once(what, step, lambda doing: build_image(doing, kernel=kernel, package=package))
 
     def identity(self, job: Job) -> dict[str, str]:
@@ -88,7 +91,8 @@ class VmEngine:
 
     async def prepare(self, step: Step) -> None:
         for kernel in self._kernels:
-            self._templates[kernel] = find_template(*self.machine(kernel)) or await self._build_template(kernel, step)
+            found = find_template(*self.machine(kernel), step)
+            self._templates[kernel] = found or await self._build_template(kernel, step)
 
     async def _build_template(self, kernel: str, step: Step) -> Template:
         found, image = self.machine(kernel)
@@ -125,10 +129,14 @@ class VmEngine:
                 state=template.state,
             ) as guest:
                 running = asyncio.ensure_future(guest.run_until_stop())
-                while guest.mailbox.state is State.BLANK:
-                    await asyncio.sleep(0.001)
-                elapsed = time.monotonic() - began
-                running.cancel()
+                try:
+                    while guest.mailbox.state is State.BLANK:
+                        if running.done() or time.monotonic() - began > machine.ANSWER_LIMIT_S:
+                            raise EngineError(f"the agent gives no sign within {machine.ANSWER_LIMIT_S:g} s")
+                        await asyncio.sleep(0.001)
+                    elapsed = time.monotonic() - began
+                finally:
+                    running.cancel()
         return elapsed
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
@@ -157,13 +165,15 @@ class VmEngine:
 
 
 def _take_record(guest: Machine, directory: Path) -> None:
-    state = guest.mailbox.state
+    try:
+        state = guest.mailbox.state
+    except ValueError as exc:  # The guest has written a number that means nothing.
+        raise GuestError(f"the agent's state cannot be read: {exc}", log=guest.console) from exc
     if state is not State.DONE:
         message = bytes(guest.mailbox.record).decode(errors="replace")
         raise watch.agent_failed(state.name, message, guest.console)
     try:
-        with tarfile.open(fileobj=io.BytesIO(guest.mailbox.record), mode="r:") as archive:
-            watch.extract_record(archive, directory)
+        watch.extract_record(io.BytesIO(guest.mailbox.record), directory)
     except (tarfile.TarError, MailboxError) as exc:
         raise GuestError(f"the agent's record cannot be read: {exc}", log=guest.console) from exc
     except OSError:

@@ -12,6 +12,7 @@ import mmap
 import os
 import shlex
 import socket
+import time
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -25,6 +26,8 @@ from lab.engine.vm.qemu import Qemu
 from lab.errors import EngineError, LostVMError
 from lab.job.mailbox import MAILBOX_BYTES, Mailbox
 
+ANSWER_LIMIT_S = 120.0
+"""The maximum time, in seconds, that QEMU may take to start, to answer a command, or to restore or save a machine."""
 _STOPPED = "guest-panicked"
 _CONSOLE_TAIL_LINES = 12
 
@@ -66,12 +69,19 @@ class Machine:
         await self.command("migrate-set-capabilities", {"capabilities": [capability]})
 
     async def restore(self, state_fd: int) -> None:
-        """Restore the machine's state from the file descriptor ``state_fd``; the machine is then stopped."""
+        """Restore the machine's state from the file descriptor ``state_fd``; the machine is then stopped.
+
+        Raises:
+            EngineError: QEMU cannot restore it.
+            LostVMError: The QEMU process has ended, or needs too long.
+        """
         # By default, QEMU makes a restored machine announce itself to the network, with a timer of the host's clock.
         # This must be switched off because lockstep.c requires that the machine has no such timers.
         await self.command("migrate-set-parameters", {"announce-rounds": 0})
         await self.command("migrate-incoming", {"uri": f"fd:{state_fd}"})
+        end = time.monotonic() + ANSWER_LIMIT_S
         while (status := await self.status()) == "inmigrate":
+            self._check_time(end, "restore the machine")
             await asyncio.sleep(0.002)
         if status not in (_STOPPED, "paused", "postmigrate"):
             raise EngineError(f"the restored virtual machine has the unexpected status {status!r}")
@@ -79,9 +89,11 @@ class Machine:
     async def save(self, path: Path) -> None:
         """Save the state of the stopped machine, without its RAM, to the file ``path``."""
         await self.command("migrate", {"uri": f"exec:cat > {shlex.quote(str(path))}"})
+        end = time.monotonic() + ANSWER_LIMIT_S
         while (progress := await self.command("query-migrate")).get("status") != "completed":
             if progress.get("status") in ("failed", "cancelled"):
                 raise EngineError(f"cannot save the virtual machine: {progress.get('error-desc', progress)}")
+            self._check_time(end, "save the machine")
             await asyncio.sleep(0.01)
 
     async def status(self) -> str:
@@ -93,10 +105,12 @@ class Machine:
 
         Raises:
             EngineError: QEMU reports an error.
-            LostVMError: The QEMU process has ended.
+            LostVMError: The QEMU process has ended, or does not answer.
         """
         try:
-            return await self._qmp.execute(name, parameters)
+            return await asyncio.wait_for(self._qmp.execute(name, parameters), ANSWER_LIMIT_S)
+        except TimeoutError:
+            raise self._unresponsive(f"answer the command {name}") from None
         except (QMPError, OSError, EOFError) as exc:
             if self.process.returncode is not None or not isinstance(exc, QMPError):
                 raise self.lost() from exc
@@ -104,6 +118,14 @@ class Machine:
                 await asyncio.wait_for(self.process.wait(), 1)
                 raise self.lost() from exc
             raise EngineError(f"QEMU rejected the command {name}: {exc}") from exc
+
+    def _check_time(self, end: float, what: str) -> None:
+        """Raise a :class:`LostVMError` if ``time.monotonic()`` has passed *end*."""
+        if time.monotonic() > end:
+            raise self._unresponsive(what)
+
+    def _unresponsive(self, what: str) -> LostVMError:
+        return LostVMError(f"QEMU did not {what} within {ANSWER_LIMIT_S:g} s", log=self.console)
 
     def lost(self) -> LostVMError:
         """Return the error for a machine that has ended, with the last lines of its console."""
@@ -149,7 +171,9 @@ async def start(
         mailbox.initialise(job)
         ours, theirs = socket.socketpair()
         resources.callback(theirs.close)
-        fds = [memory_fd, theirs.fileno()]
+        library = os.open(lockstep.library(), os.O_RDONLY)
+        resources.callback(os.close, library)
+        fds = [memory_fd, theirs.fileno(), library]
         command = [
             *_wrapper(processor), qemu.binary, *machine,
             *arguments.mailbox_arguments(memory_fd),
@@ -160,12 +184,14 @@ async def start(
             resources.callback(os.close, state_fd)
             fds.append(state_fd)
             command += arguments.restore_arguments()
-        process = await _spawn(command, fds, console)
+        process = await _spawn(command, fds, console, library)
         qmp = QMPClient("lab")
         try:
             theirs.close()
             try:
-                await qmp.connect(ours)
+                await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
+            except TimeoutError:
+                raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
             except (QMPError, OSError, EOFError) as exc:
                 with contextlib.suppress(TimeoutError):
                     await asyncio.wait_for(process.wait(), 1)
@@ -189,7 +215,7 @@ def _errors_of(console: Path) -> Path:
     return console.with_suffix(".qemu")
 
 
-async def _spawn(command: list[str], fds: list[int], console: Path) -> asyncio.subprocess.Process:
+async def _spawn(command: list[str], fds: list[int], console: Path, library: int) -> asyncio.subprocess.Process:
     with open(_errors_of(console), "wb") as errors:
         return await asyncio.create_subprocess_exec(
             *command,
@@ -197,7 +223,8 @@ async def _spawn(command: list[str], fds: list[int], console: Path) -> asyncio.s
             stdout=errors,
             stderr=errors,
             pass_fds=fds,
-            env={**os.environ, "LD_PRELOAD": str(lockstep.library())},
+            # LD_PRELOAD is a list that spaces and colons separate, so the path of the cache cannot be in it.
+            env={**os.environ, "LD_PRELOAD": f"/proc/self/fd/{library}"},
             # In its own session, QEMU gets no SIGINT when the user presses Ctrl-C: lab itself ends its machines.
             start_new_session=True,
         )

@@ -8,6 +8,7 @@ into it::
     state        the rest of the machine's state (about 300 KB)
     console.log  the output of the guest's kernel
     info.json    the digests of everything that went into the template
+    files.json   the size and the SHA-256 of each file
 """
 
 from __future__ import annotations
@@ -22,19 +23,20 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.engine import sources
-from lab.engine.base import Step
+from lab.engine.base import DAMAGED_ADVICE, Notice, Step
 from lab.engine.image.build import Image
 from lab.engine.selftest import self_test_job
 from lab.engine.vm import lockstep, machine, qemu
 from lab.engine.vm.qemu import Qemu
 from lab.errors import EngineError, LabError, TrialTimeoutError
 from lab.job.mailbox import State
-from lab.store import places
+from lab.store import integrity, places
 from lab.store.folders import by_last_use, mark_used, publish, remove_folder, remove_leftovers, unfinished_folder
 
 BUILD_LIMIT_S = 600.0
 """The maximum time that building a template may take."""
 _CHUNK = 1 << 20
+_NEEDED = ("ram.img", "state", "info.json")
 
 
 @dataclass(frozen=True)
@@ -78,14 +80,30 @@ def key_of(digests: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
-def find_template(found: Qemu, image: Image) -> Template | None:
-    """Return the template for this QEMU and image from the cache, or None if there is none."""
+def find_template(found: Qemu, image: Image, step: Step = lambda _what: None) -> Template | None:
+    """Return the template for this QEMU and image from the cache, or None if there is none.
+
+    A damaged template counts as none; ``step`` is called with a message that says what is wrong with it.
+    """
     digests = identity(found, image)
     path = places.templates() / key_of(digests)
-    if not (path / "info.json").exists():
+    if not path.exists():
+        return None
+    problem = integrity.problem_in(path, _NEEDED) or _problem_of_info(path, digests)
+    if problem is not None:
+        step(Notice(f"the template {path} is damaged: {problem}; {DAMAGED_ADVICE}"))
         return None
     mark_used(path)
     return Template(path=path, image=image, identity=digests)
+
+
+def _problem_of_info(path: Path, digests: dict[str, str]) -> str | None:
+    """Return a message if the description in the folder *path* is not that of a template with this identity."""
+    try:
+        same = json.loads((path / "info.json").read_bytes()) == digests
+    except (OSError, ValueError):
+        same = False
+    return None if same else "info.json describes another template"
 
 
 async def build_template(found: Qemu, image: Image, step: Step) -> Template:
@@ -110,7 +128,8 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
             try:
                 await asyncio.wait_for(_build(found, image, partial, step), BUILD_LIMIT_S)
                 (partial / "info.json").write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
-                # A folder of this name can only be one without info.json, which is damaged and may be replaced.
+                await asyncio.to_thread(integrity.write_list, partial, becomes=final)
+                # A folder of this name can only be a damaged one.
                 publish(partial, final, if_there="replace")
             except TimeoutError:
                 raise EngineError(f"the template is not ready after {BUILD_LIMIT_S:g} s{_kept_log(partial)}") from None

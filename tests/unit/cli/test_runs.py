@@ -189,6 +189,17 @@ def test_verify_names_what_differs(run: str, engines: list[Engine], lab_command:
     ]
 
 
+def test_verify_removes_what_it_disproves_from_the_cache(run: str, engines: list[Engine], lab_command: Lab) -> None:
+    right = engines[0]
+    assert lab_command("run", UDP).err.count(": from the cache") == 4
+    engines[:] = [Changing(change_log)]
+    assert lab_command("verify", run).err.count("the cache had another record, which is removed") == 2
+    engines[:] = [right]
+    again = lab_command("run", UDP)
+    assert again.err.count(": from the cache") == 2
+    assert lab_command("verify", again.lines[-1]).lines[-1] == "4/4 byte-identical"
+
+
 def test_verify_says_what_failed_this_time(run: str, engines: list[Engine], lab_command: Lab) -> None:
     engines[:] = [Changing(die)]
     said = lab_command("verify", run, "--trials", "1")

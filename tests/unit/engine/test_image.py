@@ -4,19 +4,25 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from filelock import Timeout
 
+from lab.engine.debian.builds import DamagedBuildError
 from lab.engine.image import build
+from lab.engine.vm import qemu
+from lab.engine.vm.engine import VmEngine
 from lab.errors import ImageError, StoreError
 from lab.store import places
 from lab.store.folders import publish, unfinished_folder
 from tests.conftest import write_bootstrap, write_program
+from tests.packages import write_package
 
 
 @pytest.fixture(autouse=True)
@@ -39,7 +45,7 @@ def ignore(_what: str) -> None: ...
 
 def test_an_empty_cache_has_no_image() -> None:
     assert build.find_image() is None
-    assert build.list_images() == []
+    assert build.list_images() == ([], [])
 
 
 @pytest.mark.vm
@@ -48,11 +54,11 @@ def test_an_image_is_its_content(builder: Path, tmp_path: Path, own_cache: Path)
     image = build.build_image(steps.append)
     assert "unpacking" in steps
     assert build.find_image() == image
-    assert build.list_images() == [image]
+    assert build.list_images() == ([image], [])
     assert image.path == own_cache / "images" / image.digest
     assert image.kernel == "6.12.0-test"
     assert sorted(path.name for path in image.path.iterdir()) == [
-        "boot.cpio", "info.json", "packages", "root.erofs", "vmlinuz",
+        "boot.cpio", "files.json", "info.json", "packages", "root.erofs", "vmlinuz",
     ]  # fmt: skip
     assert image.root_file.stat().st_size % build.ROOT_ALIGNMENT == 0
     assert not list((own_cache / "images").glob(".tmp-*"))
@@ -62,7 +68,7 @@ def test_an_image_is_its_content(builder: Path, tmp_path: Path, own_cache: Path)
     newer = build.build_image(ignore)
     assert newer.digest != image.digest
     assert build.find_image() == newer
-    assert {found.digest for found in build.list_images()} == {image.digest, newer.digest}
+    assert {found.digest for found in build.list_images()[0]} == {image.digest, newer.digest}
 
 
 @pytest.mark.vm
@@ -111,16 +117,102 @@ def test_a_half_built_image_is_no_image() -> None:
     with unfinished_folder(places.images()) as partial:
         (partial / "info.json").write_text("{}")
         (places.images() / ("0" * 64)).mkdir()  # This folder is unfinished: it has no info.json, which is written last.
-        assert build.list_images() == []
+        assert build.list_images() == ([], [])
         assert build.open_image("0" * 64) is None
 
 
-def test_a_damaged_image_says_which_file() -> None:
+@pytest.mark.parametrize(
+    ("info", "problem"),
+    [
+        ("{", "info.json is not JSON"),
+        ("{}", r"info.json has the fields \(none\); expected built, kernel, kernel_name, recipe, suite"),
+        ("[]", r"info.json has \[\]; expected built"),
+        ('{"built": 1, "kernel": "", "kernel_name": "", "recipe": "", "suite": ""}', "has built: 1; expected a string"),
+        ('{"built": "", "kernel": "", "kernel_name": "", "recipe": "", "suite": "", "x": ""}', "has the fields"),
+    ],
+)
+def test_a_damaged_description_says_what_is_wrong(info: str, problem: str) -> None:
     folder = places.images() / ("0" * 64)
     folder.mkdir(parents=True)
-    (folder / "info.json").write_text("{")
-    with pytest.raises(ImageError, match=r"info\.json is damaged .*remove the folder and build the image again"):
+    (folder / "info.json").write_text(info)
+    with pytest.raises(DamagedBuildError, match=rf"{folder} is damaged: .*{problem}"):
         build.open_image("0" * 64)
+    images, (error,) = build.list_images()
+    assert images == []
+    assert error.path == folder
+
+
+def damage_info(image: build.Image) -> None:
+    (image.path / "info.json").write_text("{}")
+
+
+def damage_a_byte(image: build.Image) -> None:
+    with open(image.root_file, "r+b") as file:
+        file.seek(1 << 20)
+        byte = file.read(1)[0]
+        file.seek(1 << 20)
+        file.write(bytes([byte ^ 1]))
+
+
+def damage_the_length(image: build.Image) -> None:
+    os.truncate(image.boot_archive, 100)
+
+
+def damage_the_list(image: build.Image) -> None:
+    (image.path / "files.json").write_text('{"vmlinuz": {}}')
+
+
+def remove_the_kernel(image: build.Image) -> None:
+    image.kernel_file.unlink()
+
+
+@pytest.mark.vm
+@pytest.mark.parametrize(
+    ("damage", "problem"),
+    [
+        (damage_info, r"info.json has the fields \(none\)"),
+        (damage_a_byte, "the content of root.erofs has changed"),
+        (damage_the_length, "boot.cpio has 100 bytes instead of"),
+        (damage_the_list, "files.json is damaged: the entry of 'vmlinuz' is not a size and a digest"),
+        (remove_the_kernel, "vmlinuz is missing"),
+    ],
+)
+def test_a_damaged_image_is_built_again(
+    builder: Path, damage: Callable[[build.Image], None], problem: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = build.build_image(ignore)
+    contents = {path.name: path.read_bytes() for path in image.path.iterdir()}
+    damage(image)
+    with pytest.raises(DamagedBuildError, match=problem):
+        build.find_image()
+    monkeypatch.setattr(qemu, "find_qemu", lambda: qemu.Qemu("qemu", "0"))
+    steps: list[str] = []
+    engine = VmEngine()
+    engine.locate(steps.append)
+    assert re.search(rf"guest image: .* is damaged: .*{problem}.*; it is built again", steps[0])
+    assert engine.machine()[1] == build.find_image()
+    now = {path.name: path.read_bytes() for path in image.path.iterdir()}
+    assert now.keys() == contents.keys()
+    assert all(now[name] == contents[name] for name in image.contents)
+
+
+@pytest.mark.vm
+def test_an_image_of_an_earlier_version_has_no_list_of_files(builder: Path) -> None:
+    image = build.build_image(ignore)
+    (image.path / "files.json").unlink()
+    assert build.find_image() == image
+    assert (image.path / "files.json").exists()
+    (image.path / "files.json").unlink()
+    damage_a_byte(image)
+    with pytest.raises(DamagedBuildError, match="the digest of its content is not its name"):
+        build.find_image()
+
+
+@pytest.mark.parametrize("text", ["", "../../etc", "\xff", "0" * 63])
+def test_a_damaged_note_about_the_last_image_is_none(text: str) -> None:
+    places.recipes().mkdir(parents=True)
+    (places.recipes() / build.recipe_digest()).write_text(text, encoding="latin-1")
+    assert build.find_image() is None
 
 
 def test_another_recipe_is_another_image(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -188,22 +280,23 @@ def test_hooks_can_be_read_by_another_user(tmp_path: Path, own_cache: Path, monk
     own_cache.chmod(0o700)
     seen = tmp_path / "seen"
     script = f"""for word; do
-	case $word in --customize-hook=*) eval set -- ${{word#*=}}; for file in "$@"; do
-		[ ! -f "$file" ] || stat -L -c '%a %n' "$file" "$(dirname "$file")" >>'{seen}'
-	done ;; esac
+	case $word in --customize-hook=*)
+		eval set -- ${{word#*=}}
+		find "$(dirname "$1")" -printf '%m %p\\n' >'{seen}' ;;
+	esac
 done
 exit 1"""
     monkeypatch.setenv("PATH", f"{write_program(tmp_path / 'bin' / 'mmdebstrap', script).parent}:{os.environ['PATH']}")
-    package = tmp_path / "own.deb"
-    package.write_bytes(b"!<arch>\n")
+    package = write_package(tmp_path / "own.deb")
     package.chmod(0o600)
-    with pytest.raises(ImageError, match="mmdebstrap failed"):
-        build.build_image(ignore, kernel="deb-1", package=package)
+    before = os.umask(0o077)
+    try:
+        with pytest.raises(ImageError, match="mmdebstrap failed"):
+            build.build_image(ignore, kernel="deb-1", package=package)
+    finally:
+        os.umask(before)
     modes = {path: mode for mode, _, path in (line.partition(" ") for line in seen.read_text().splitlines())}
-    assert {Path(path).name: mode for path, mode in modes.items() if Path(path).suffix} == {
-        "customize.sh": "755",
-        "kernel.deb": "644",
-    }
-    (folder,) = {str(Path(path).parent) for path in modes if Path(path).suffix}
-    assert modes[folder] == "755"
-    assert not Path(folder).exists()
+    assert {Path(path).name for path in modes} >= {"customize.sh", "kernel.deb", "python", "image", "package.py"}
+    for path, mode in modes.items():
+        assert mode == ("644" if Path(path).suffix in (".py", ".deb") else "755"), path
+        assert not Path(path).exists()

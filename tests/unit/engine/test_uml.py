@@ -95,8 +95,14 @@ def test_a_kernel_is_built_once_and_found_again(debian: Path, tmp_path: Path) ->
     assert (built.name, built.release, built.program.read_text()) == ("uml-7.3", "release", "linux\n")
     assert os.access(built.program, os.X_OK)
     assert build.find_kernel("uml-7.3") == built
-    assert build.list_kernels() == [built]
-    assert sorted(path.name for path in built.path.iterdir()) == ["config", "info.json", "linux", "packages"]
+    assert build.list_kernels() == ([built], [])
+    assert sorted(path.name for path in built.path.iterdir()) == [
+        "config",
+        "files.json",
+        "info.json",
+        "linux",
+        "packages",
+    ]
     assert build.build_kernel("uml-7.3", steps.append).digest == built.digest
 
 

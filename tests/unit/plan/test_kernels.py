@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.image import kernel
 from lab.engine.image.build import find_image, recipe_digest
 from lab.engine.image.kernel import NEEDED, boot_modules, check_configuration
 from lab.engine.vm.engine import VmEngine
@@ -155,6 +156,42 @@ def test_modules_may_be_packed_or_built_in(tmp_path: Path) -> None:
     assert found == {"nfit.ko": b"nfit", "erofs.ko": b"erofs"}
     with pytest.raises(ImageError, match=r"the kernel 6\.1 has no module ext9, which is needed to mount the root"):
         boot_modules(root, "6.1", ("ext9",))
+
+
+def test_modules_that_ask_for_each_other(tmp_path: Path) -> None:
+    root = tree(tmp_path, "k/erofs.ko:\nk/b.ko:\n", {"k/erofs.ko": b"", "k/b.ko": b""})
+    (root / "usr/lib/modules/6.1/modules.softdep").write_text("softdep erofs pre: b\nsoftdep b pre: erofs\n")
+    assert list(boot_modules(root, "6.1", ("erofs",))) == ["b.ko", "erofs.ko"]
+
+
+def test_lists_of_modules_may_have_any_bytes(tmp_path: Path) -> None:
+    root = tree(tmp_path, "k/erofs.ko:\n", {"k/erofs.ko": b"erofs"})
+    for name in ("builtin", "alias", "softdep"):
+        (root / f"usr/lib/modules/6.1/modules.{name}").write_bytes(b"\xff\xfe alias\n")
+    assert boot_modules(root, "6.1", ("erofs",)) == {"erofs.ko": b"erofs"}
+
+
+@pytest.mark.parametrize("suffix", ["", ".xz", ".zst"])
+def test_a_module_that_unpacks_to_too_much(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str) -> None:
+    monkeypatch.setattr(kernel, "MOST_MODULE_BYTES", 1 << 20)
+    content = bytes(2 << 20)
+    if suffix == ".xz":
+        content = lzma.compress(content)
+    elif suffix == ".zst":
+        zstd = shutil.which("zstd") or pytest.skip("the tool zstd is not installed")
+        content = subprocess.run([zstd, "-cq"], input=content, capture_output=True, check=True).stdout
+    root = tree(tmp_path, f"k/erofs.ko{suffix}:\n", {f"k/erofs.ko{suffix}": content})
+    with pytest.raises(ImageError, match=rf"the module erofs\.ko{suffix} has more than 1 MiB"):
+        boot_modules(root, "6.1", ("erofs",))
+
+
+@pytest.mark.parametrize("suffix", [".xz", ".zst"])
+def test_a_module_that_cannot_be_unpacked(tmp_path: Path, suffix: str) -> None:
+    if suffix == ".zst" and shutil.which("zstd") is None:
+        pytest.skip("the tool zstd is not installed")
+    root = tree(tmp_path, f"k/erofs.ko{suffix}:\n", {f"k/erofs.ko{suffix}": b"no archive"})
+    with pytest.raises(ImageError, match=rf"cannot decompress erofs\.ko{suffix}"):
+        boot_modules(root, "6.1", ("erofs",))
 
 
 def test_a_kernel_that_cannot_run_trials_is_refused_with_what_it_lacks(tmp_path: Path) -> None:

@@ -40,6 +40,17 @@ def test_what_is_put_comes_back(cache: TrialCache, record: Path) -> None:
     assert file_digests(put) == file_digests(record)
 
 
+def test_a_record_that_was_made_again_disproves_another_one(cache: TrialCache, record: Path) -> None:
+    assert not cache.disprove(KEYS[0], "0" * 64), "there is none"
+    cache.put(KEYS[0], record)
+    cache.put(KEYS[1], record)
+    assert not cache.disprove(KEYS[0], record_digest(record))
+    assert cache.get(KEYS[0]) is not None
+    assert cache.disprove(KEYS[0], "0" * 64)
+    assert cache.get(KEYS[0]) is None
+    assert cache.get(KEYS[1]) is not None
+
+
 @pytest.mark.parametrize("damage", ["changed", "more", "less", "no digest", "link", "no record"])
 def test_a_damaged_entry_is_gone(damage: str, cache: TrialCache, record: Path) -> None:
     put = cache.put(KEYS[0], record)

@@ -1,0 +1,134 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What QEMU is started with, and that no wait for it is without an end."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from lab.engine.uml import engine as uml
+from lab.engine.uml.zygote import Child
+from lab.engine.vm import lockstep, machine
+from lab.engine.vm.machine import Machine
+from lab.engine.vm.qemu import Qemu
+from lab.errors import EngineError, LostVMError
+from tests.conftest import write_program
+
+needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="the tool cc is not installed")
+
+
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A cache whose path has the characters that separate the paths in LD_PRELOAD."""
+    root = tmp_path / "a cache: here"
+    monkeypatch.setenv("LAB_CACHE", str(root))
+    return root
+
+
+@needs_compiler
+def test_the_library_is_loaded_whatever_the_path_of_the_cache(tmp_path: Path) -> None:
+    library = os.open(lockstep.library(), os.O_RDONLY)
+
+    async def maps() -> str:
+        console = tmp_path / "console.log"
+        process = await machine._spawn(["cat", "/proc/self/maps"], [library], console, library)
+        assert await process.wait() == 0
+        return console.with_suffix(".qemu").read_text()
+
+    try:
+        assert lockstep.digest() in asyncio.run(maps())
+    finally:
+        os.close(library)
+
+
+@needs_compiler
+def test_a_damaged_library_is_compiled_again() -> None:
+    library = lockstep.library()
+    content = library.read_bytes()
+    assert lockstep.library() == library
+    library.write_bytes(content[:-1] + b"x")
+    assert lockstep.library().read_bytes() == content
+    library.write_bytes(b"")
+    assert lockstep.library().read_bytes() == content
+
+
+@needs_compiler
+@pytest.mark.skipif(shutil.which("setpriv") is None, reason="the tool setpriv is not installed")
+def test_a_qemu_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "ANSWER_LIMIT_S", 0.3)
+    silent = Qemu(str(write_program(tmp_path / "bin" / "qemu", "exec sleep 60")), "0")
+
+    async def start() -> None:
+        async with machine.start(silent, [], b"{}", tmp_path / "console.log", processor=None):
+            pass
+
+    with pytest.raises(EngineError, match=r"QEMU does not start: it said nothing for 0\.3 s"):
+        asyncio.run(asyncio.wait_for(start(), 10))
+
+
+class Running:
+    """A process that runs."""
+
+    returncode = None
+
+    async def wait(self) -> int:
+        await asyncio.Event().wait()
+        return 0
+
+
+class Answering:
+    """QMP of a machine that gives the same answers for ever, or none to what is not in *answers*."""
+
+    def __init__(self, **answers: Any) -> None:
+        self.answers = answers
+
+    async def execute(self, name: str, _parameters: object = None) -> Any:
+        if name not in self.answers:
+            await asyncio.Event().wait()
+        return self.answers[name]
+
+
+def machine_with(tmp_path: Path, **answers: Any) -> Machine:
+    named = {name.replace("_", "-"): answer for name, answer in answers.items()}
+    return Machine(Running(), Answering(**named), None, tmp_path / "console.log")  # type: ignore[arg-type]
+
+
+def test_waits_for_qemu_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(machine, "ANSWER_LIMIT_S", 0.1)
+
+    def message_of(work: Any) -> str:
+        with pytest.raises(LostVMError) as caught:
+            asyncio.run(asyncio.wait_for(work, 10))
+        return caught.value.reason
+
+    silent = machine_with(tmp_path)
+    assert message_of(silent.status()) == "QEMU did not answer the command query-status within 0.1 s"
+    stuck = machine_with(
+        tmp_path, migrate_set_parameters={}, migrate_incoming={}, query_status={"status": "inmigrate"},
+        migrate={}, query_migrate={"status": "active"},
+    )  # fmt: skip
+    assert message_of(stuck.restore(0)) == "QEMU did not restore the machine within 0.1 s"
+    assert message_of(stuck.save(tmp_path / "state")) == "QEMU did not save the machine within 0.1 s"
+
+
+def test_a_wait_for_a_fork_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(uml, "FORK_LIMIT_S", 0.1)
+
+    class Silent:
+        def fork(self, folder: Path, processor: int) -> Any:
+            return Child(0, -1).ended  # a future that nobody completes
+
+    engine = uml.UmlEngine(["uml-7.3"])
+    engine._zygotes["uml-7.3"] = Silent()  # type: ignore[assignment]
+    with pytest.raises(LostVMError, match=r"User-mode Linux did not fork within 0\.1 s"):
+        asyncio.run(
+            asyncio.wait_for(
+                engine.run({"kernel": "uml-7.3"}, tmp_path / "record", 0, lambda _now: None),  # type: ignore[typeddict-item]
+                10,
+            )
+        )

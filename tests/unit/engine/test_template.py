@@ -1,0 +1,86 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which folders count as templates.  That a real one is built again is tested in ``tests/guest/test_template.py``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from lab.engine.image.build import Image
+from lab.engine.vm import template
+from lab.engine.vm.qemu import Qemu
+from lab.engine.vm.template import find_template
+from lab.store import integrity, places
+
+QEMU = Qemu("qemu", "7.2")
+
+
+@pytest.fixture
+def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
+    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "image"
+    folder.mkdir()
+    (folder / "root.erofs").write_bytes(bytes(1 << 20))
+    return Image(digest="0" * 64, path=folder, suite="trixie", kernel="6.12", built="", recipe="")
+
+
+@pytest.fixture
+def made(image: Image) -> Path:
+    """The folder of a template with small files."""
+    digests = template.identity(QEMU, image)
+    folder = places.templates() / template.key_of(digests)
+    folder.mkdir(parents=True)
+    (folder / "ram.img").write_bytes(bytes(8192) + b"module parameter" + bytes(8192))
+    (folder / "state").write_bytes(b"state")
+    (folder / "info.json").write_text(json.dumps(digests))
+    integrity.write_list(folder)
+    return folder
+
+
+def change_a_byte(folder: Path) -> None:
+    found = (folder / "ram.img").stat()
+    with open(folder / "ram.img", "r+b") as file:
+        file.seek(8192)
+        file.write(b"M")
+    os.utime(folder / "ram.img", ns=(found.st_atime_ns, found.st_mtime_ns))
+
+
+def describe_another(folder: Path) -> None:
+    (folder / "info.json").write_text("{}")
+    integrity.write_list(folder)
+
+
+DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
+    "a byte": (change_a_byte, "the content of ram.img has changed"),
+    "truncated": (lambda folder: os.truncate(folder / "ram.img", 8192), "ram.img has 8192 bytes instead of 16400"),
+    "empty memory": (lambda folder: os.truncate(folder / "ram.img", 0), "ram.img has 0 bytes"),
+    "empty state": (lambda folder: os.truncate(folder / "state", 0), "state has 0 bytes instead of 5"),
+    "no memory": (lambda folder: (folder / "ram.img").unlink(), "ram.img is missing"),
+    "no state": (lambda folder: (folder / "state").unlink(), "state is missing"),
+    "no list": (lambda folder: (folder / "files.json").unlink(), "files.json is missing"),
+    "no description": (lambda folder: (folder / "info.json").unlink(), "info.json is missing"),
+    "another description": (describe_another, "info.json describes another template"),
+}
+
+
+def test_a_template_is_found(image: Image, made: Path) -> None:
+    found = find_template(QEMU, image, pytest.fail)
+    assert found is not None
+    assert (found.path, found.ram, found.state) == (made, made / "ram.img", made / "state")
+    assert find_template(Qemu("qemu", "8.0"), image, pytest.fail) is None, "that of another QEMU"
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
+def test_a_damaged_template_is_none(image: Image, made: Path, damage: str) -> None:
+    work, problem = DAMAGES[damage]
+    assert find_template(QEMU, image) is not None
+    work(made)
+    messages: list[str] = []
+    assert find_template(QEMU, image, messages.append) is None
+    (message,) = messages
+    assert message.startswith(f"the template {made} is damaged: {problem}")
+    assert "`lab verify`" in message
