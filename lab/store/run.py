@@ -179,7 +179,7 @@ class Run:
         temporary = temporary_name(self.path)
         with writing(final):
             try:
-                write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), temporary)
+                write_table(metrics_table(rows, schema), temporary)
                 sync_file(temporary)
                 temporary.replace(final)
             finally:
@@ -187,16 +187,25 @@ class Run:
             sync_folder(self.path)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of ``metrics.parquet``.
+        """Return the rows of ``metrics.parquet``; raises what :meth:`metrics_table` raises."""
+        return cast(list[dict[str, Any]], self.metrics_table().to_pylist())
+
+    def metrics_table(self) -> pa.Table:
+        """Return ``metrics.parquet``.
 
         Raises:
             StoreError: The file has not been written yet, or is damaged.
         """
         path = self.path / "metrics.parquet"
         try:
-            return cast(list[dict[str, Any]], pq.read_table(path).to_pylist())
+            return pq.read_table(path)
         except (OSError, pa.ArrowException) as exc:
             raise StoreError(f"cannot read {path}: {exc}") from exc
+
+
+def metrics_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> pa.Table:
+    """Return rows of ``metrics.parquet`` as a table."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
 def create_run(

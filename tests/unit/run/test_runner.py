@@ -152,9 +152,33 @@ def test_an_interrupted_run_keeps_what_is_finished(plan: Plan, tmp_path: Path) -
     assert not list(tmp_path.rglob(".tmp-*"))
 
 
-def test_a_full_disk_is_said_plainly(plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot store trial .*No space left on device"):
+def test_an_error_of_the_engine_is_reported_as_what_it_is(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(EngineError) as caught:
         run(plan, tmp_path, ScriptedEngine(full=True))
+    expected = f"trial {plan.trials[0].id}: the engine scripted could not run it: [Errno 28] No space left on device"
+    assert str(caught.value) == expected
+
+
+def test_a_trial_that_cannot_be_stored_says_so(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_self: TrialCache, _key: str, _directory: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TrialCache, "put", full)
+    with pytest.raises(StoreError, match=r"^cannot store trial .*No space left on device"):
+        run(plan, tmp_path, ScriptedEngine())
+
+
+def test_an_agent_that_leaves_no_record_costs_its_trial_only(plan: Plan, tmp_path: Path) -> None:
+    class Forgetful(ScriptedEngine):
+        async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+            await super().run(job, directory, worker, on_time)
+            if directory.name == plan.trials[0].id:
+                (directory / "record.json").unlink()
+
+    _, outcome = run(plan, tmp_path, Forgetful())
+    assert {name: str(error) for name, error in outcome.failures.items()} == {
+        plan.trials[0].id: "the agent left no record.json"
+    }
 
 
 def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
