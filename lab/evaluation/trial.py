@@ -300,8 +300,8 @@ def _unreadable(reason: ValueError) -> Check:
         id="readable",
         title="Results are readable",
         verdict="invalid",
-        asked="a result for each flow",
+        asked="results that can be evaluated",
         found=str(reason),
-        threshold="invalid: the result of a flow is missing",
-        meaning="Without a result for each flow, the trial cannot be compared with others.",
+        threshold="invalid: the results cannot be evaluated, for example because that of a flow is missing",
+        meaning="A trial whose results cannot be evaluated cannot be compared with others.",
     )

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lab.analysis.checks.check import Verdict, worst
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
+from lab.job import kernels
 from lab.report.figures.cache import FigureCache
 from lab.report.figures.picture import Picture
 from lab.report.model import Report
@@ -98,7 +100,10 @@ def page_content(report: Report) -> dict[str, Any]:
         "columns": result_columns(report),
         "lines": result_lines(report),
         "settings": settings(report),
+        "notes": notes(report),
         "provenance": provenance(report),
+        "repeat": repeat_command(report),
+        "needs_package": any(kernels.is_package(job["kernel"]) for job in report.jobs),
         "event_tables": event_tables(report),
         "confirmation": confirmation(report),
         "covered": covered(report),
@@ -188,9 +193,25 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     """Return the provenance of the results as (name, text): keys with a label first, then all others."""
     stored: Mapping[str, Any] = report.provenance
     labelled = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
-    # The digests of the trials have their own table, and the command contains the overrides.
-    done = PROVENANCE_LABELS.keys() | {"trials", "overrides"}
+    # The digests of the trials have their own table, notes their own part, and the command contains the overrides.
+    done = PROVENANCE_LABELS.keys() | {"trials", "overrides", "notes"}
     return labelled + [(key, _text(value)) for key, value in stored.items() if key not in done]
+
+
+def notes(report: Report) -> list[str]:
+    """Return what ``lab check`` warned of when the run began."""
+    return [str(note) for note in report.provenance.get("notes", [])]
+
+
+def repeat_command(report: Report) -> str:
+    """Return the command that runs the same trials again, in the folder of the run."""
+    parts = ["lab", "run", "experiment.yaml"]
+    for override in map(str, report.provenance.get("overrides", [])):
+        name, _equals, value = override.partition("=")
+        parts += ["--engine", value] if name == "engine" else ["--set", override]
+    if report.run.confirmation is not None:
+        parts += ["--confirm", str(report.run.confirmation["engine"])]
+    return shlex.join(parts)
 
 
 def confirmation(report: Report) -> dict[str, Any] | None:

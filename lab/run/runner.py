@@ -103,6 +103,16 @@ class Runner:
         self._failures: dict[str, LabError] = {}
 
     @property
+    def continues(self) -> bool:
+        """Whether the same run, started again, takes the finished trials from the cache."""
+        return self._read_cache
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self._run_folder.path
+
+    @property
     def finished(self) -> int:
         """The number of trials whose records are stored."""
         return len(self._done)
