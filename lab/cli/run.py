@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from lab.plan.plan import Plan
     from lab.run.runner import Outcome, Runner
+    from lab.store.run import Run
 
 
 def run(
@@ -59,7 +60,6 @@ def run(
 ) -> None:
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.cli.confirm import confirm_run, confirming_plan
-    from lab.cli.verdict import run_verdict
     from lab.plan.description import notes
     from lab.run.progress import observing
     from lab.run.runner import Runner
@@ -83,17 +83,23 @@ def run(
         confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache)
     say("writing the report")
     write_report(folder.path)
+    raise typer.Exit(max(confirmed, _outcome(folder, plan, outcome, allow_invalid=allow_invalid)))
+
+
+def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool) -> int:
+    """Print how the run ended, with its folder as the last line, and return the exit code."""
+    from lab.cli.verdict import run_verdict
+
     for trial_id, error in outcome.failures.items():
         say(f"lab: trial {trial_id} failed: {error}")
-    say(f"report: {folder.path / 'report' / 'index.html'}")
+    say(f"report: {folder.report_dir / 'index.html'}")
     verdict = run_verdict(folder)
     for line in verdict.lines:
         say(f"lab: {line}")
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
     print(folder.path)
-    failed = EXIT_FAILED if outcome.failures else EXIT_OK
-    raise typer.Exit(max(failed, confirmed, verdict.exit_code(allow_invalid=allow_invalid)))
+    return EXIT_FAILED if outcome.failures else verdict.exit_code(allow_invalid=allow_invalid)
 
 
 def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome:
