@@ -138,10 +138,6 @@ class Run:
         trials = self.plan.get("trials", [])
         return [trial["id"] for trial in trials if isinstance(trial, dict) and "id" in trial]
 
-    def finished_ids(self) -> set[str]:
-        """Return the ids of the trials that were carried out, without failed ones."""
-        return {trial.id for trial in self.trials() if trial.ok}
-
     def results_digest(self) -> str:
         """Return the digest of all raw records of this run."""
         return results_digest(
@@ -263,13 +259,6 @@ def open_run(path: Path) -> Run:
     if not isinstance(plan, dict):
         raise InputError(f"{path} is not a usable run folder: plan.json does not contain an object")
     return run
-
-
-def list_runs(root: Path, experiment_name: str) -> list[Run]:
-    """Return the runs of an experiment, oldest first."""
-    parent = root / check_name(experiment_name, "experiment name")
-    folders = (path for path in finished_folders(parent) if not path.is_symlink())
-    return [Run(path) for path in folders if all((path / name).exists() for name in _REQUIRED)]
 
 
 def _point_latest(parent: Path, name: str) -> None:
