@@ -54,8 +54,9 @@ class TrialResult:
         self.path = path
         document = read_json(path / "trial.json")
         if not isinstance(document, dict) or document.get("format") != TRIAL_FORMAT:
-            hint = "another version of lab wrote it"
-            raise StoreError(f"{path / 'trial.json'} is not a trial of format {TRIAL_FORMAT}; {hint}")
+            found = document.get("format") if isinstance(document, dict) else None
+            other = "says no format" if found is None else f"has the format {found!r}"
+            raise StoreError(f"{path / 'trial.json'} {other}; this version of lab reads format {TRIAL_FORMAT}")
         self._document = document
         try:
             self.identity = TrialIdentity(
