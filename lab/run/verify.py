@@ -45,6 +45,10 @@ class Difference:
     error: str | None = None
     """The error of the repeated trial, if it failed."""
 
+    def summary(self) -> str:
+        """Return the difference in one line, without the id of the trial."""
+        return self.error or f"not as it was stored: {', '.join(file.file for file in self.files)}"
+
     def lines(self) -> list[str]:
         """Return the difference in words: a line for each of the first files, and one that names all others."""
         more = ", ".join(file.file for file in self.files[SHOWN:])
@@ -110,7 +114,7 @@ async def repeated(
                 observer.finished(trial, time.monotonic() - began, cached=False)
             else:
                 differences[trial.id] = difference
-                observer.failed(trial, GuestError("; ".join(difference.lines())))
+                observer.failed(trial, GuestError(difference.summary()))
 
     remove_what_killed_runs_left(run.path.parent)
     try:
