@@ -66,6 +66,10 @@ PROVENANCE_LABELS = {
 """Key in ``provenance.json`` → its label in the report."""
 
 
+_LINE = 96
+"""The number of characters of a command that fit on one line of the page."""
+
+
 def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
     """Evaluate the stored run *run_dir*, build its ``report`` folder anew, and return the path of ``index.html``.
 
@@ -204,14 +208,16 @@ def notes(report: Report) -> list[str]:
 
 
 def repeat_command(report: Report) -> str:
-    """Return the command that runs the same trials again, in the folder of the run."""
-    parts = ["lab", "run", "experiment.yaml"]
+    """Return the command that runs the same trials again, in the folder of the run; on several lines if it is long."""
+    options: list[list[str]] = []
     for override in map(str, report.provenance.get("overrides", [])):
         name, _equals, value = override.partition("=")
-        parts += ["--engine", value] if name == "engine" else ["--set", override]
+        options.append(["--engine", value] if name == "engine" else ["--set", override])
     if report.run.confirmation is not None:
-        parts += ["--confirm", str(report.run.confirmation["engine"])]
-    return shlex.join(parts)
+        options.append(["--confirm", str(report.run.confirmation["engine"])])
+    parts = ["lab run experiment.yaml", *map(shlex.join, options)]
+    line = " ".join(parts)
+    return line if len(line) <= _LINE else " \\\n  ".join(parts)
 
 
 def confirmation(report: Report) -> dict[str, Any] | None:
