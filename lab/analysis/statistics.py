@@ -65,6 +65,19 @@ def student_t(confidence: float, degrees: int) -> float:
     return (low + high) / 2
 
 
+def student_t_p_value(t: float, degrees: int) -> float:
+    """Return the probability that a value of Student's t-distribution lies outside ±t (the two-sided p-value).
+
+    The absolute error is 1e-15.
+
+    Raises:
+        ValueError: *degrees* is less than 1.
+    """
+    if degrees < 1:
+        raise ValueError(f"there is no t-distribution with {degrees} degrees of freedom")
+    return max(0.0, 1.0 - _within(abs(t), degrees))
+
+
 def _within(t: float, degrees: int) -> float:
     """Return the probability that a value of Student's t-distribution lies within ±t."""
     angle = math.atan(t / math.sqrt(degrees))

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from lab.plan.plan import Plan
     from lab.run.runner import Outcome, Runner
+    from lab.store.run import Run
 
 
 def run(
@@ -55,6 +56,10 @@ def run(
             "means.",
         ),
     ] = None,
+    allow_invalid: Annotated[
+        bool,
+        typer.Option("--allow-invalid", help="Exit with 0 even if trials are invalid; they are reported all the same."),
+    ] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
     ] = False,
@@ -63,6 +68,7 @@ def run(
 ) -> None:
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.cli.confirm import confirm_run, confirming_plan
+    from lab.plan.description import notes
     from lab.run.progress import observing
     from lab.run.runner import Runner
     from lab.store import places
@@ -80,30 +86,42 @@ def run(
         say_what_counts(engine, detail)
         folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
         runner = Runner(engine, observer, plan, folder, jobs=at_a_time, cache=cache, read_cache=not no_cache)
-        outcome = _carry_out(runner, plan, {"command": command_line(), "overrides": overrides})
+        about = {"command": command_line(), "overrides": overrides, "notes": notes(plan)}
+        outcome = _carry_out(runner, plan, about)
     confirmed = EXIT_OK
     if confirming is not None:
         confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
     if not quiet:
         say("writing the report")
     write_report(folder.path)
+    raise typer.Exit(max(confirmed, _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)))
+
+
+def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, quiet: bool) -> int:
+    """Print how the run ended, with its folder as the last line, and return the exit code."""
+    from lab.cli.verdict import run_verdict
+
     for trial_id, error in outcome.failures.items():
         say(f"lab: trial {trial_id} failed: {error}")
+    verdict = run_verdict(folder)
     if not quiet:
-        say(f"report: {folder.path / 'report' / 'index.html'}")
-    print(folder.path)
+        say(f"report: {folder.report_dir / 'index.html'}")
+    for line in verdict.lines:
+        say(f"lab: {line}")
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
-    raise typer.Exit(EXIT_FAILED if outcome.failures else confirmed)
+    print(folder.path)
+    return EXIT_FAILED if outcome.failures else verdict.exit_code(allow_invalid=allow_invalid)
 
 
 def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome:
-    """Run all trials; if the user interrupts this, say how many of them are kept."""
+    """Run all trials; if the user interrupts this, say how many of them are kept, and what happens to them."""
     try:
         return asyncio.run(runner.run(dict(about)))
     except KeyboardInterrupt:
-        say(
-            f"interrupted; {runner.finished} of {len(plan.trials)} trials are finished and kept; "
-            "the same command continues with the others"
-        )
+        kept = f"interrupted; {runner.finished} of {len(plan.trials)} trials are finished and kept"
+        if runner.continues:
+            say(f"{kept}; the same command continues with the others")
+        else:
+            say(f"{kept} in {runner.folder}; the same command runs all of them again")
         raise

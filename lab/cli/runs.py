@@ -23,7 +23,7 @@ from lab.cli.common import (
     say_what_counts,
     write_report,
 )
-from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, InputError
+from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
@@ -50,7 +50,7 @@ def verify(
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
-    """Run trials of a finished run again and compare their records byte by byte; for a native run, compare means.
+    """Run trials of a finished run again, and compare all stored files with them; for a native run, compare means.
 
     Before that, the contents of the image, the kernel and the template are checked. A record in the cache of finished
     trials that turns out to be wrong is removed.
@@ -58,6 +58,7 @@ def verify(
     from lab.plan.plan import Plan
     from lab.run import verify as verification
     from lab.run.progress import observing
+    from lab.run.stored import inspect
     from lab.store import integrity, places
     from lab.store.run import open_run
     from lab.store.trial_cache import TrialCache
@@ -65,27 +66,47 @@ def verify(
     detail = detail_of(verbose, quiet)
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
-    chosen = verification.chosen_trials(plan, folder, trials)
-    plan = replace(plan, trials=tuple(chosen))
-    engine = engine_named(folder.provenance.get("engine", "vm"), plan, {})
-    if not engine.is_exact:
-        _verify_means(folder, plan, engine, detail)
-        return
-    integrity.forget_checks()
-    cache = TrialCache(places.trials())
-    with observing(plan, detail) as observer:
-        _locate_again(engine, folder, observer)
-        say_what_counts(engine, detail)
-        differences = asyncio.run(
-            verification.verify(folder, chosen, engine, observer, jobs=jobs or processors(), cache=cache)
-        )
-    for difference in differences:
-        print(difference)
-    print(f"{len(chosen) - len(differences)}/{len(chosen)} byte-identical")
+    found = inspect(folder, plan)
+    chosen = verification.chosen_trials(plan, found, trials)
+    again: dict[str, verification.Difference] = {}
+    verdicts: list[str] = []
+    code = EXIT_OK
+    if chosen:
+        part = replace(plan, trials=tuple(chosen))
+        engine = engine_named(folder.provenance.get("engine", plan.engine), part, {})
+        if not engine.is_exact:
+            verdicts, code = _verify_means(folder, part, engine, detail)
+        else:
+            integrity.forget_checks()
+            with observing(part, detail) as observer:
+                _locate_again(engine, folder, observer)
+                say_what_counts(engine, detail)
+                work = verification.repeated(
+                    folder,
+                    plan,
+                    chosen,
+                    engine,
+                    observer,
+                    found,
+                    jobs=jobs or processors(),
+                    cache=TrialCache(places.trials()),
+                )
+                again = asyncio.run(work)
+    differences = verification.all_differences(folder, plan, found, again)
+    if not chosen and not differences:
+        raise InputError(f"{run_dir} has no finished trial")
+    for line in (line for difference in differences for line in difference.lines()):
+        print(line)
+    changed = [difference.trial_id for difference in differences]
+    if chosen and engine.is_exact:
+        verdicts = [f"{sum(trial.id not in changed for trial in chosen)}/{len(chosen)} byte-identical"]
+        changed = [name for name in changed if name not in {trial.id for trial in chosen}]
+    if changed:
+        verdicts.append(f"stored files have changed in {', '.join(changed[:4])}{' …' if len(changed) > 4 else ''}")
+    print("; ".join(verdicts))
     if any(difference.error for difference in differences):
-        raise typer.Exit(EXIT_FAILED)
-    if differences:
-        raise typer.Exit(EXIT_EXPECTATION_FAILED)
+        code = EXIT_FAILED
+    raise typer.Exit(max(code, EXIT_EXPECTATION_FAILED if differences else EXIT_OK))
 
 
 def _locate_again(engine: Engine, folder: Run, observer: Observer) -> None:
@@ -97,25 +118,28 @@ def _locate_again(engine: Engine, folder: Run, observer: Observer) -> None:
         say(f"this machine differs from that of the run: {line}")
 
 
-def _verify_means(folder: Run, plan: Plan, engine: Engine, detail: Detail) -> None:
+def _verify_means(folder: Run, plan: Plan, engine: Engine, detail: Detail) -> tuple[list[str], int]:
+    """Compare the means of the run with those of its trials run again; return the verdict and the exit code."""
     from lab.run.progress import Detail, observing
     from lab.run.repeat import repeat
 
     if detail is not Detail.QUIET:
         say("this run was made in real time, so its records cannot be reproduced byte by byte; its trials run again,")
-        say("and the means of both runs are compared (Welch's t-test at the confidence level of 99 %)")
+        say("and the means of both runs are compared (Welch's t-tests, at a confidence level of 99 % for all together)")
     with observing(plan, detail) as observer:
         _locate_again(engine, folder, observer)
         say_what_counts(engine, detail)
-        compared = asyncio.run(repeat(folder, plan, engine, observer))
+        outcome, compared = asyncio.run(repeat(folder, plan, engine, observer))
     for item in compared:
         print(item)
-    differing = sum(item.comparison.differs is True for item in compared)
-    print(f"{len(compared) - differing}/{len(compared)} agree")
-    if not compared:
-        raise typer.Exit(EXIT_FAILED)
-    if differing:
-        raise typer.Exit(EXIT_EXPECTATION_FAILED)
+    for trial_id, error in outcome.failures.items():
+        say(f"lab: the repeated trial {trial_id} failed: {error}")
+    agreeing = sum(item.differs is False for item in compared)
+    unknown = sum(item.differs is None for item in compared)
+    verdicts = [f"{agreeing}/{len(compared)} agree", *([f"{unknown} cannot be compared"] if unknown else [])]
+    if outcome.failures or not compared:
+        return verdicts, EXIT_FAILED
+    return verdicts, EXIT_OK if agreeing == len(compared) else EXIT_EXPECTATION_FAILED
 
 
 def export(

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
@@ -154,10 +154,14 @@ def evaluate_run(run: Run) -> list[EvaluatedTrial]:
             if trial.validity != checks:
                 trial.put_validity(checks)
         evaluated.append(result)
-    axes = axes_of(run.plan, [result.trial for result in evaluated])
-    rows = [row for result in evaluated for row in metric_rows(result, axes)]
-    run.put_metrics(rows, metric_schema(axes))
+    run.put_metrics(*run_metrics(run, evaluated))
     return evaluated
+
+
+def run_metrics(run: Run, evaluated: Sequence[EvaluatedTrial]) -> tuple[list[dict[str, Any]], pa.Schema]:
+    """Return the rows of ``metrics.parquet`` for the *evaluated* trials of *run*, and the types of the columns."""
+    axes = axes_of(run.plan, [result.trial for result in evaluated])
+    return [row for result in evaluated for row in metric_rows(result, axes)], metric_schema(axes)
 
 
 def metric_rows(result: EvaluatedTrial, axes: list[RunAxis]) -> list[dict[str, Any]]:
@@ -296,8 +300,8 @@ def _unreadable(reason: ValueError) -> Check:
         id="readable",
         title="Results are readable",
         verdict="invalid",
-        asked="a result for each flow",
+        asked="results that can be evaluated",
         found=str(reason),
-        threshold="invalid: the result of a flow is missing",
-        meaning="Without a result for each flow, the trial cannot be compared with others.",
+        threshold="invalid: the results cannot be evaluated, for example because that of a flow is missing",
+        meaning="A trial whose results cannot be evaluated cannot be compared with others.",
     )

@@ -305,7 +305,6 @@ class FlowResult(TypedDict):
     """The result of a flow."""
 
     name: str
-    exit_status: int
     client_json: str
     """The output of iperf3 at the end that sends data, which in reverse mode is its server.  Empty for short flows."""
     server_json: str

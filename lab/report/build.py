@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -13,6 +14,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lab.analysis.checks.check import Verdict, worst
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
+from lab.job import kernels
 from lab.report.figures.cache import FigureCache
 from lab.report.figures.picture import Picture
 from lab.report.model import Report
@@ -64,6 +66,10 @@ PROVENANCE_LABELS = {
 """Key in ``provenance.json`` → its label in the report."""
 
 
+_LINE = 96
+"""The number of characters of a command that fit on one line of the page."""
+
+
 def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
     """Evaluate the stored run *run_dir*, build its ``report`` folder anew, and return the path of ``index.html``.
 
@@ -98,7 +104,10 @@ def page_content(report: Report) -> dict[str, Any]:
         "columns": result_columns(report),
         "lines": result_lines(report),
         "settings": settings(report),
+        "notes": notes(report),
         "provenance": provenance(report),
+        "repeat": repeat_command(report),
+        "needs_package": any(kernels.is_package(job["kernel"]) for job in report.jobs),
         "event_tables": event_tables(report),
         "confirmation": confirmation(report),
         "covered": covered(report),
@@ -188,9 +197,27 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     """Return the provenance of the results as (name, text): keys with a label first, then all others."""
     stored: Mapping[str, Any] = report.provenance
     labelled = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
-    # The digests of the trials have their own table, and the command contains the overrides.
-    done = PROVENANCE_LABELS.keys() | {"trials", "overrides"}
+    # The digests of the trials have their own table, notes their own part, and the command contains the overrides.
+    done = PROVENANCE_LABELS.keys() | {"trials", "overrides", "notes"}
     return labelled + [(key, _text(value)) for key, value in stored.items() if key not in done]
+
+
+def notes(report: Report) -> list[str]:
+    """Return what ``lab check`` warned of when the run began."""
+    return [str(note) for note in report.provenance.get("notes", [])]
+
+
+def repeat_command(report: Report) -> str:
+    """Return the command that runs the same trials again, in the folder of the run; on several lines if it is long."""
+    options: list[list[str]] = []
+    for override in map(str, report.provenance.get("overrides", [])):
+        name, _equals, value = override.partition("=")
+        options.append(["--engine", value] if name == "engine" else ["--set", override])
+    if report.run.confirmation is not None:
+        options.append(["--confirm", str(report.run.confirmation["engine"])])
+    parts = ["lab run experiment.yaml", *map(shlex.join, options)]
+    line = " ".join(parts)
+    return line if len(line) <= _LINE else " \\\n  ".join(parts)
 
 
 def confirmation(report: Report) -> dict[str, Any] | None:

@@ -20,9 +20,10 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from lab.engine.base import Engine, in_thread
-from lab.errors import GuestError, LabError, StoreError, TrialError
+from lab.errors import EngineError, GuestError, LabError, StoreError, TrialError
 from lab.plan.plan import Plan, Trial
 from lab.store.digest import record_digest
+from lab.store.files import writing
 from lab.store.folders import finished_folders, remove_leftovers, unfinished_folder
 from lab.store.run import Run
 from lab.store.trial import TrialIdentity
@@ -67,6 +68,7 @@ class Outcome:
 @dataclass(frozen=True)
 class _Done:
     record_digest: str
+    trial_json_digest: str
     wall_s: float
     cached: bool
 
@@ -99,6 +101,16 @@ class Runner:
         self._read_cache = read_cache and engine.is_exact
         self._done: dict[str, _Done] = {}
         self._failures: dict[str, LabError] = {}
+
+    @property
+    def continues(self) -> bool:
+        """Whether the same run, started again, takes the finished trials from the cache."""
+        return self._read_cache
+
+    @property
+    def folder(self) -> Path:
+        """The folder of the run."""
+        return self._run_folder.path
 
     @property
     def finished(self) -> int:
@@ -155,7 +167,7 @@ class Runner:
             return False
         stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         assert stored.record_digest is not None
-        self._done[trial.id] = _Done(stored.record_digest, 0.0, cached=True)
+        self._done[trial.id] = _Done(stored.record_digest, stored.file_digest(), 0.0, cached=True)
         return True
 
     async def _run_missing(self, missing: list[Trial]) -> None:
@@ -168,19 +180,14 @@ class Runner:
             self._observer.started(trial)
             began = time.monotonic()
             directory = scratch / trial.id
-
-            def on_time(now_ns: int, trial: Trial = trial) -> None:
-                self._observer.reached(trial, now_ns)
-
             try:
-                directory.mkdir()
-                await self._engine.run(trial.job, directory, worker, on_time)
+                await run_trial(self._engine, trial, directory, worker, self._observer)
                 await in_thread(partial(self._keep, trial, directory, began))
             except TrialError as error:
                 self._failures[trial.id] = self._put_failure(trial, error, directory)
                 self._observer.failed(trial, self._failures[trial.id])
             except OSError as error:
-                raise StoreError(f"cannot store trial {trial.id} in {directory}: {error}") from error
+                raise StoreError(f"cannot store trial {trial.id}: {error}") from error
             else:
                 self._observer.finished(trial, self._done[trial.id].wall_s, cached=False)
             finally:
@@ -190,11 +197,15 @@ class Runner:
         """Store a finished trial in the run folder and, if the engine is exact, in the cache.
 
         Raises:
-            GuestError: The record has the status ``failed``, or it is damaged.
+            GuestError: The record has the status ``failed``, it is damaged, or the agent left none.
+            StoreError: The trial cannot be stored.
+            OSError: The record cannot be read.
         """
         try:
             record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
             failure = None if record["status"] == "ok" else str(record["error"])
+        except FileNotFoundError:
+            failure = "the agent left no record.json"
         except (ValueError, KeyError, TypeError) as error:
             failure = f"the agent's record is damaged: {type(error).__name__}: {error}"
         if failure is not None:
@@ -202,8 +213,8 @@ class Runner:
         digest = record_digest(directory)
         if self._engine.is_exact:
             self._cache.put(self._key(trial), directory)
-        self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
-        self._done[trial.id] = _Done(digest, time.monotonic() - began, cached=False)
+        stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
+        self._done[trial.id] = _Done(digest, stored.file_digest(), time.monotonic() - began, cached=False)
 
     def _put_failure(self, trial: Trial, error: TrialError, directory: Path) -> TrialError:
         """Store a failure with its log and the output of iperf3; return the error with the path of the stored log."""
@@ -231,6 +242,7 @@ class Runner:
                 "trials": {
                     trial_id: {
                         "record_digest": entry.record_digest,
+                        "trial_json_digest": entry.trial_json_digest,
                         "wall_seconds": round(entry.wall_s, 3),
                         "cached": entry.cached,
                     }
@@ -238,6 +250,22 @@ class Runner:
                 },
             }
         )
+
+
+async def run_trial(engine: Engine, trial: Trial, directory: Path, worker: int, observer: Observer) -> None:
+    """Create *directory*, and let *engine* run the trial and leave its record there.
+
+    Raises:
+        TrialError: The trial failed.
+        EngineError: An operating-system error kept the engine from running the trial; the message is that error.
+        StoreError: The directory cannot be created.
+    """
+    with writing(directory):
+        directory.mkdir()
+    try:
+        await engine.run(trial.job, directory, worker, lambda now_ns: observer.reached(trial, now_ns))
+    except OSError as error:
+        raise EngineError(f"trial {trial.id}: the engine {engine.name} could not run it: {error}") from error
 
 
 def shuffled(trials: Sequence[Trial]) -> list[Trial]:

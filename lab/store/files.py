@@ -27,9 +27,17 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
+        reason = exc.strerror or str(exc)
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
-            raise StoreError(f"cannot write {path}: the disk is full; free some space and resume the run") from exc
-        raise StoreError(f"cannot write {path}: {exc.strerror or exc}") from exc
+            reason += "; free some space and repeat the command"
+        # Somewhere else, what is to be written is read, for example.
+        named = exc.filename
+        elsewhere = isinstance(named, str | bytes | os.PathLike) and not _is_in(Path(os.fsdecode(named)), path.parent)
+        raise StoreError(f"cannot write {path}: {f'{os.fsdecode(named)}: ' if elsewhere else ''}{reason}") from exc
+
+
+def _is_in(path: Path, folder: Path) -> bool:
+    return path.absolute().is_relative_to(folder.absolute())
 
 
 def check_name(name: object, what: str) -> str:

@@ -138,10 +138,6 @@ class Run:
         trials = self.plan.get("trials", [])
         return [trial["id"] for trial in trials if isinstance(trial, dict) and "id" in trial]
 
-    def finished_ids(self) -> set[str]:
-        """Return the ids of the trials that were carried out, without failed ones."""
-        return {trial.id for trial in self.trials() if trial.ok}
-
     def results_digest(self) -> str:
         """Return the digest of all raw records of this run."""
         return results_digest(
@@ -179,7 +175,7 @@ class Run:
         temporary = temporary_name(self.path)
         with writing(final):
             try:
-                write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=schema), temporary)
+                write_table(metrics_table(rows, schema), temporary)
                 sync_file(temporary)
                 temporary.replace(final)
             finally:
@@ -187,16 +183,25 @@ class Run:
             sync_folder(self.path)
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of ``metrics.parquet``.
+        """Return the rows of ``metrics.parquet``; raises what :meth:`metrics_table` raises."""
+        return cast(list[dict[str, Any]], self.metrics_table().to_pylist())
+
+    def metrics_table(self) -> pa.Table:
+        """Return ``metrics.parquet``.
 
         Raises:
             StoreError: The file has not been written yet, or is damaged.
         """
         path = self.path / "metrics.parquet"
         try:
-            return cast(list[dict[str, Any]], pq.read_table(path).to_pylist())
+            return pq.read_table(path)
         except (OSError, pa.ArrowException) as exc:
             raise StoreError(f"cannot read {path}: {exc}") from exc
+
+
+def metrics_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> pa.Table:
+    """Return rows of ``metrics.parquet`` as a table."""
+    return pa.Table.from_pylist([dict(row) for row in rows], schema=schema)
 
 
 def create_run(
@@ -254,13 +259,6 @@ def open_run(path: Path) -> Run:
     if not isinstance(plan, dict):
         raise InputError(f"{path} is not a usable run folder: plan.json does not contain an object")
     return run
-
-
-def list_runs(root: Path, experiment_name: str) -> list[Run]:
-    """Return the runs of an experiment, oldest first."""
-    parent = root / check_name(experiment_name, "experiment name")
-    folders = (path for path in finished_folders(parent) if not path.is_symlink())
-    return [Run(path) for path in folders if all((path / name).exists() for name in _REQUIRED)]
 
 
 def _point_latest(parent: Path, name: str) -> None:

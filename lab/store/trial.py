@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -53,8 +54,9 @@ class TrialResult:
         self.path = path
         document = read_json(path / "trial.json")
         if not isinstance(document, dict) or document.get("format") != TRIAL_FORMAT:
-            hint = "another version of lab wrote it"
-            raise StoreError(f"{path / 'trial.json'} is not a trial of format {TRIAL_FORMAT}; {hint}")
+            found = document.get("format") if isinstance(document, dict) else None
+            other = "says no format" if found is None else f"has the format {found!r}"
+            raise StoreError(f"{path / 'trial.json'} {other}; this version of lab reads format {TRIAL_FORMAT}")
         self._document = document
         try:
             self.identity = TrialIdentity(
@@ -110,6 +112,23 @@ class TrialResult:
         """Digest of each file of the raw record, by its path there; empty if the trial left no record."""
         return cast(dict[str, str], self._document.get("record_files", {}))
 
+    @property
+    def stored_files(self) -> dict[str, str] | None:
+        """SHA-256 (hexadecimal) of each file that was stored with ``trial.json``, by its path in the trial's folder.
+
+        ``validity.json`` is not among them, because it may be replaced.  None if ``trial.json`` contains no digests.
+        """
+        return cast(dict[str, str] | None, self._document.get("files"))
+
+    def file_digest(self) -> str:
+        """Return the SHA-256 (hexadecimal) of ``trial.json``."""
+        return hashlib.sha256((self.path / "trial.json").read_bytes()).hexdigest()
+
+    @property
+    def document(self) -> dict[str, Any]:
+        """The whole content of ``trial.json``."""
+        return self._document
+
     @cached_property
     def log(self) -> str:
         """The agent's log; empty if there is none."""
@@ -142,7 +161,12 @@ class TrialResult:
 
     def put_validity(self, checks: list[dict[str, Any]]) -> None:
         """Store the outcome of the checks in ``validity.json``; replace an earlier one."""
-        write_file(self.path / "validity.json", to_json({"format": TRIAL_FORMAT, "checks": checks}))
+        write_file(self.path / "validity.json", to_json(self.validity_document(checks)))
+
+    @staticmethod
+    def validity_document(checks: list[dict[str, Any]]) -> dict[str, Any]:
+        """Return the content of ``validity.json``."""
+        return {"format": TRIAL_FORMAT, "checks": checks}
 
 
 def trial_document(
@@ -183,7 +207,13 @@ def convert_record(identity: TrialIdentity, job: Job, record_dir: Path, folder: 
         _convert_files(record, record_dir, folder)
     files = file_digests(record_dir)
     document = trial_document(
-        identity, job, error=error, record_digest=digest_of_files(files), record_files=files, record=record
+        identity,
+        job,
+        error=error,
+        record_digest=digest_of_files(files),
+        record_files=files,
+        files=file_digests(folder),
+        record=record,
     )
     (folder / "trial.json").write_bytes(to_json(document))
 

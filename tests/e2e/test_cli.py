@@ -95,9 +95,13 @@ def test_verify_names_trial_and_file_that_differ(
     document = json.loads(path.read_text())
     document["record_files"]["log.txt"] = document["record_digest"] = "0" * 64
     path.write_text(json.dumps(document))
+    (path.parent / "log.txt").write_text("nothing happened\n")
     done = lab("verify", str(copy))
     assert done.returncode == 1
-    assert done.stdout.splitlines() == [f"{path.parent.name}: differs in log.txt", "1/2 byte-identical"]
+    trial = path.parent.name
+    assert f"{trial}: raw record: the repeated one differs from its digests in log.txt" in done.stdout
+    assert f'{trial}: log.txt: line 1: found "nothing happened", expected "' in done.stdout
+    assert done.stdout.splitlines()[-1] == "1/2 byte-identical"
 
 
 @pytest.mark.vm

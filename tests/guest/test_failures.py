@@ -120,7 +120,7 @@ def test_an_iperf3_that_fails(run_job: Callable[[Job], Path]) -> None:
     job = job_of("duration=2s", kernel=kernels.DEFAULT)
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "second", "start_ns": flow["start_ns"] + 500_000_000})
-    assert ": iperf3 failed: the server is busy running a test" in failed(run_job, job)
+    assert ": the iperf3 client failed: the server is busy running a test" in failed(run_job, job)
 
 
 def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) -> None:

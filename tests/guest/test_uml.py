@@ -13,6 +13,8 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.exactness import all_collectors, replays, settings
@@ -23,6 +25,7 @@ from lab.errors import EngineError, LostVMError, TrialTimeoutError
 from lab.job.protocol import Job
 from lab.store import places
 from lab.store.digest import record_digest
+from lab.store.rows import write_table
 from tests.conftest import SHIPPED, job_of, lab_command, record_in
 
 pytestmark = pytest.mark.vm
@@ -183,3 +186,14 @@ def test_verify_runs_trials_again(lab: Callable[..., subprocess.CompletedProcess
     again = lab("verify", done.stdout.strip())
     assert again.returncode == 0, again.stderr
     assert again.stdout.strip() == "6/6 byte-identical"
+    trial = Path(done.stdout.strip()) / "trials" / "cubic-loss-0pct-r1"
+    table = pq.read_table(trial / "tcp_probe.parquet")
+    place = table.column_names.index("snd_cwnd")
+    windows = table.column(place).to_pylist()
+    expected, windows[100] = windows[100], windows[100] + 1
+    field = table.schema.field(place)
+    write_table(table.set_column(place, field, pa.array(windows, field.type)), trial / "tcp_probe.parquet")
+    again = lab("verify", done.stdout.strip(), "--trials", "1")
+    assert again.returncode == 1, again.stderr
+    what = f"column snd_cwnd differs first in row 100: found {expected + 1}, expected {expected}"
+    assert again.stdout.splitlines() == [f"{trial.name}: tcp_probe.parquet: {what}", "0/1 byte-identical"]

@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import json
 import subprocess
 import time
 from pathlib import Path
-from typing import Any
 
 from lab.agent.process import kill
 from lab.agent.topology.network import Network
+from lab.agent.traffic.iperf3_output import read_output
 from lab.agent.traffic.sockdiag import SocketDiagnostics
 from lab.agent.traffic.transfer import TransferError
 from lab.job.accounts import FlowAccounts
@@ -130,7 +129,6 @@ class Iperf3Flow:
         ended = next((end for end in accounts["sockets"] if end["is_sender"]), None)
         return {
             "name": self.flow["name"],
-            "exit_status": 0,
             "client_json": sending,
             "server_json": receiving,
             "source_address": addresses[0],
@@ -148,20 +146,16 @@ class Iperf3Flow:
         """Check that iperf3 has done what it was asked to do, unless it was ended because its time was over.
 
         Raises:
-            TransferError: The client printed no JSON, reported an error or failed.
+            TransferError: The client failed, or one of both ends left no JSON.
         """
         assert self._client is not None
         if self._was_given_up:
             return
-        name = self.flow["name"]
-        text = (self._directory / self._client_json).read_text(errors="replace")
-        try:
-            report: dict[str, Any] = json.loads(text)
-        except ValueError:
-            raise TransferError(f"flow {name}: iperf3 printed no JSON but: {text.strip()[:500]}") from None
-        if self._client.returncode != 0 or "error" in report:
-            error = report.get("error", f"exit status {self._client.returncode}")
-            raise TransferError(f"flow {name}: iperf3 failed: {error}")
+        who = f"flow {self.flow['name']}: the iperf3"
+        report = read_output(f"{who} client", self._client.returncode, self._directory / self._client_json)
+        if "error" in report:
+            raise TransferError(f"{who} client failed: {report['error']}")
+        read_output(f"{who} server", self._server.returncode, self._directory / self._server_json)
 
     def stop(self) -> None:
         kill(self._client, self._server)

@@ -146,7 +146,6 @@ class ShortFlows:
     def result(self, accounts: FlowAccounts) -> FlowResult:
         return {
             "name": self.flow["name"],
-            "exit_status": 0,
             "client_json": "",
             "server_json": "",
             "source_address": self._network.address_of(self.flow["source"]),

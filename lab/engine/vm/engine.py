@@ -8,8 +8,6 @@ import io
 import json
 import shutil
 import tarfile
-import tempfile
-import time
 from collections.abc import Iterable, Mapping
 from functools import partial
 from pathlib import Path
@@ -112,32 +110,6 @@ class VmEngine:
         if kernel not in self._templates:
             raise EngineError(f"prepare() has not been called for the kernel {kernel}")
         return self._templates[kernel]
-
-    async def time_to_first_sign(self, job: Job) -> float:
-        """Return the time, in seconds, from the start of QEMU until the restored agent first writes to its mailbox."""
-        found, _image = self.machine(job["kernel"])
-        template = self.template(job["kernel"])
-        arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
-        with tempfile.TemporaryDirectory() as scratch:
-            began = time.monotonic()
-            async with machine.start(
-                found,
-                arguments,
-                json.dumps(job).encode(),
-                Path(scratch) / "console.log",
-                processor=0,
-                state=template.state,
-            ) as guest:
-                running = asyncio.ensure_future(guest.run_until_stop())
-                try:
-                    while guest.mailbox.state is State.BLANK:
-                        if running.done() or time.monotonic() - began > machine.ANSWER_LIMIT_S:
-                            raise EngineError(f"the agent gives no sign within {machine.ANSWER_LIMIT_S:g} s")
-                        await asyncio.sleep(0.001)
-                    elapsed = time.monotonic() - began
-                finally:
-                    running.cancel()
-        return elapsed
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
         found, _image = self.machine(job["kernel"])

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import platform
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict
@@ -12,6 +13,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from lab.report.figures.picture import Picture
+from lab.store.digest import file_digests
 from lab.store.files import to_json
 from lab.store.folders import by_last_use, mark_used, new_folder, remove_folder
 from lab.store.run import Run
@@ -22,8 +24,14 @@ KEPT = 20
 _LIST = "figures.json"
 """Name of the file that lists the figures of an entry."""
 
-_DRAWN_BY = ("report", "evaluation", "analysis", "store", "units.py")
+DRAWN_BY = ("report", "evaluation", "analysis", "store", "job", "units.py", "errors.py")
 """The parts of ``lab`` that a figure depends on."""
+
+LIBRARIES = (
+    "contourpy", "cycler", "fonttools", "kiwisolver", "matplotlib", "numpy", "packaging", "pillow", "pyarrow",
+    "pyparsing", "python-dateutil",
+)  # fmt: skip
+"""The libraries that a figure depends on: matplotlib with what it needs, and those that read and compute the data."""
 
 
 class FigureCache:
@@ -61,15 +69,18 @@ class FigureCache:
 
 
 def _key(run: Run) -> str:
-    """Return the digest of the plan, of all results (failed trials included), and of the code that draws them."""
+    """Return the digest of the plan, of the trials' files (of a failed one, of its status), and of what draws them."""
     # Importing matplotlib takes longer than everything else that happens for a report whose figures are in the cache.
-    libraries = " ".join(f"{name} {version(name)}" for name in ("matplotlib", "numpy"))
-    total = hashlib.sha256(f"{libraries}\n".encode())
+    libraries = " ".join(f"{name} {version(name)}" for name in LIBRARIES)
+    total = hashlib.sha256(f"Python {platform.python_version()} {libraries}\n".encode())
     total.update((run.path / "plan.json").read_bytes())
     for trial in run.trials():
-        total.update(f"{trial.id} {trial.status} {trial.record_digest}\n".encode())
+        total.update(f"{trial.id} {trial.status}\n".encode())
+        files = file_digests(trial.path) if trial.ok else {}
+        # The checks are computed again for each report, from the other files.
+        total.update("".join(f"{files[name]} {name}\n" for name in files if name != "validity.json").encode())
     package = Path(__file__).parents[2]
-    for part in _DRAWN_BY:
+    for part in DRAWN_BY:
         path = package / part
         for file in sorted(path.rglob("*.py")) if path.is_dir() else [path]:
             total.update(f"{file.relative_to(package)}\n".encode() + file.read_bytes())

@@ -44,9 +44,17 @@ _RC: Any = {
 }
 
 
+_NOT_OF_FIGURES = ("backend", "backend_fallback", "interactive", "toolbar")
+"""Settings of windows on the screen, which stay as they are."""
+
+
 def styled() -> AbstractContextManager[None]:
-    """Return the context with matplotlib's settings, in which all figures must be drawn and saved."""
-    return mpl.rc_context(_RC)
+    """Return the context with matplotlib's settings, in which all figures must be drawn and saved.
+
+    A user's own file ``matplotlibrc`` has no effect in it.
+    """
+    own = {name: value for name, value in mpl.rcParamsDefault.items() if name not in _NOT_OF_FIGURES}
+    return mpl.rc_context({**own, **_RC})
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:

@@ -190,8 +190,8 @@ def other_algorithm(parts: Parts) -> None:
     parts.flow()["congestion_control"] = "reno"
 
 
-def exit_status(parts: Parts) -> None:
-    parts.flow()["exit_status"] = 1
+def error_at_the_client(parts: Parts) -> None:
+    parts.client["error"] = "unable to receive results"
 
 
 def error_at_the_server(parts: Parts) -> None:
@@ -328,7 +328,7 @@ def counted(name: str) -> Plant:
         (very_slow_before, {"calibrated-rate": "invalid"}),
         (faster_than_the_link, {"achieved-rate": "invalid"}),
         (other_algorithm, {"congestion-control": "invalid"}),
-        (exit_status, {"iperf3-finished": "invalid"}),
+        (error_at_the_client, {"iperf3-finished": "invalid"}),
         (error_at_the_server, {"iperf3-finished": "invalid"}),
         (began_late, {"flow-duration": "warn"}),
         (began_much_too_late, {"flow-duration": "invalid"}),

@@ -12,8 +12,10 @@ import pytest
 from matplotlib.figure import Figure
 
 from lab.cli import main
-from lab.engine.base import Engine
+from lab.engine.base import Engine, VirtualTime
 from lab.engine.replay import ReplayEngine
+from lab.errors import LostVMError
+from lab.job.protocol import Job
 from lab.plan.plan import Plan
 from tests.data.capture import RECORDS
 
@@ -32,6 +34,30 @@ class Said:
 
 
 Lab = Callable[..., Said]
+
+
+class InRealTime(ReplayEngine):
+    """Says of itself that nothing comes out the same twice."""
+
+    name = "native"
+    is_exact = False
+    most_at_a_time: int | None = 1
+
+
+class Changing(ReplayEngine):
+    """Changes what it plays back."""
+
+    def __init__(self, change: Callable[[Path], None]) -> None:
+        super().__init__(RECORDS)
+        self._change = change
+
+    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        await super().run(job, directory, worker, on_time)
+        self._change(directory)
+
+
+def die(directory: Path) -> None:
+    raise LostVMError("the virtual machine ended")
 
 
 def quick(_figure: Figure, folder: Path, name: str) -> None:

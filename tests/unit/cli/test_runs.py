@@ -15,11 +15,10 @@ import pytest
 
 from lab.engine.base import Engine, VirtualTime
 from lab.engine.replay import ReplayEngine
-from lab.errors import EngineError, LostVMError
 from lab.job.protocol import Job
 from tests.data.capture import EXPERIMENTS, RECORDS
 from tests.data.raw import RawTrial
-from tests.unit.cli.conftest import Lab
+from tests.unit.cli.conftest import Changing, Lab, die
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 UDP = EXPERIMENTS / "udp.yaml"
@@ -30,35 +29,6 @@ Raw = Callable[[str], dict[str, RawTrial]]
 def provenance(run: str) -> dict[str, Any]:
     found: dict[str, Any] = json.loads((Path(run) / "provenance.json").read_text())
     return found
-
-
-class InRealTime(ReplayEngine):
-    """Says of itself that nothing comes out the same twice."""
-
-    name = "native"
-    is_exact = False
-    most_at_a_time: int | None = 1
-
-
-class Changing(ReplayEngine):
-    """Changes what it plays back."""
-
-    def __init__(self, change: Callable[[Path], None]) -> None:
-        super().__init__(RECORDS)
-        self._change = change
-
-    async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        await super().run(job, directory, worker, on_time)
-        self._change(directory)
-
-
-def change_log(directory: Path) -> None:
-    if directory.name.endswith("r1"):
-        (directory / "log.txt").write_text("another")
-
-
-def die(directory: Path) -> None:
-    raise LostVMError("the virtual machine ended")
 
 
 # --- run -----------------------------------------------------------------------------------------------------
@@ -148,7 +118,7 @@ def test_an_interrupted_run_keeps_what_is_finished(engines: list[Engine], lab_co
     assert lab_command("run", UDP).err.count(": from the cache") == 1
 
 
-# --- report and verify ---------------------------------------------------------------------------------------
+# --- report --------------------------------------------------------------------------------------------------
 
 
 @pytest.fixture
@@ -165,122 +135,6 @@ def test_report_builds_it_again(run: str, lab_command: Lab) -> None:
     assert (said.code, said.lines) == (0, [str(index.resolve())])
     assert index.read_bytes() == before
     assert lab_command("report", Path(run).parent).code == 2
-
-
-def test_verify_finds_the_same_bytes(run: str, lab_command: Lab) -> None:
-    said = lab_command("verify", run)
-    assert (said.code, said.lines[-1]) == (0, "4/4 byte-identical")
-    assert "not the same machine" not in said.err
-    said = lab_command("verify", run, "--trials", "2")
-    assert (said.code, said.lines[-1]) == (0, "2/2 byte-identical")
-    # Spread over the plan.
-    assert "queue-pfifo-20p-r1" in said.err
-    assert "queue-fq_codel-100p-r1" in said.err
-
-
-def test_verify_names_what_differs(run: str, engines: list[Engine], lab_command: Lab) -> None:
-    engines[:] = [Changing(change_log)]
-    said = lab_command("verify", run)
-    assert said.code == 1
-    assert said.lines == [
-        "queue-pfifo-20p-r1: differs in log.txt",
-        "queue-fq_codel-100p-r1: differs in log.txt",
-        "2/4 byte-identical",
-    ]
-
-
-def test_verify_removes_what_it_disproves_from_the_cache(run: str, engines: list[Engine], lab_command: Lab) -> None:
-    right = engines[0]
-    assert lab_command("run", UDP).err.count(": from the cache") == 4
-    engines[:] = [Changing(change_log)]
-    assert lab_command("verify", run).err.count("the cache had another record, which is removed") == 2
-    engines[:] = [right]
-    again = lab_command("run", UDP)
-    assert again.err.count(": from the cache") == 2
-    assert lab_command("verify", again.lines[-1]).lines[-1] == "4/4 byte-identical"
-
-
-def test_verify_says_what_failed_this_time(run: str, engines: list[Engine], lab_command: Lab) -> None:
-    engines[:] = [Changing(die)]
-    said = lab_command("verify", run, "--trials", "1")
-    assert said.code == 3
-    assert said.lines == ["queue-pfifo-20p-r1: the virtual machine ended", "0/1 byte-identical"]
-
-
-def test_verify_says_that_the_machine_is_another(run: str, lab_command: Lab) -> None:
-    path = Path(run) / "provenance.json"
-    path.write_text(json.dumps({**provenance(run), "captures_digest": "another"}))
-    said = lab_command("verify", run, "--trials", "1")
-    assert said.code == 0
-    assert (
-        "this machine differs from that of the run: captures_digest: the run had another, but this machine has "
-        in said.err
-    )
-
-
-def test_verify_of_a_run_without_a_finished_trial(run: str, lab_command: Lab) -> None:
-    for trial in (Path(run) / "trials").iterdir():
-        shutil.rmtree(trial)
-    said = lab_command("verify", run)
-    assert said.code == 2
-    assert "has no finished trial" in said.err
-
-
-def test_a_damaged_plan(run: str, lab_command: Lab) -> None:
-    path = Path(run) / "plan.json"
-    plan = json.loads(path.read_text())
-    plan["trials"][0]["job"]["seed"] += 1
-    path.write_text(json.dumps(plan))
-    said = lab_command("verify", run)
-    assert said.code == 2
-    assert "does not match its digest" in said.err
-
-
-def test_runs_in_real_time_are_compared_by_their_means(engines: list[Engine], lab_command: Lab, raw: Raw) -> None:
-    engines[:] = [InRealTime(RECORDS)]
-    run = lab_command("run", EXPERIMENTS / "native.yaml").lines[-1]
-    said = lab_command("verify", run)
-    assert said.code == 0
-    assert said.lines[-1] == "2/2 agree"
-    for algorithm, line in zip(("cubic", "reno"), said.lines, strict=False):
-        rates = [(raw("native")[f"{algorithm}-r{number}"].goodput_bps("bulk") or 0.0) / 1e6 for number in (1, 2)]
-        mean = f"{sum(rates) / 2:.4g}"
-        assert line.startswith(f"{algorithm}, bulk: goodput (Mbit/s) {mean} and {mean}: they agree (differences up to ")
-
-
-def test_means_that_differ_are_exit_code_1(engines: list[Engine], lab_command: Lab) -> None:
-    def slower(directory: Path) -> None:
-        path = directory / "record.json"
-        document = json.loads(path.read_text())
-        for flow in document["flows"]:
-            for part in ("declared", "measured"):
-                flow["accounts"]["sides"]["arrived"][part]["bytes"] //= 3
-        path.write_text(json.dumps(document))
-
-    class Slower(Changing):
-        name = "native"
-        is_exact = False
-
-    engines[:] = [InRealTime(RECORDS)]
-    run = lab_command("run", EXPERIMENTS / "native.yaml").lines[-1]
-    engines[:] = [Slower(slower)]
-    said = lab_command("verify", run)
-    assert said.code == 1
-    assert "they differ" in said.out
-    assert said.lines[-1] in ("0/2 agree", "1/2 agree")
-    # Of one repetition there is no spread.
-    said = lab_command("verify", run, "--trials", "1")
-    assert "a single repetition cannot be compared" in said.out
-
-
-def test_an_engine_that_cannot_verify(run: str, engines: list[Engine], lab_command: Lab) -> None:
-    class Broken(ReplayEngine):
-        async def prepare(self, step: Callable[[str], None]) -> None:
-            raise EngineError("no template")
-
-    engines[:] = [Broken(RECORDS)]
-    said = lab_command("verify", run)
-    assert (said.code, said.err.splitlines()[-1]) == (3, "lab: no template")
 
 
 # --- export --------------------------------------------------------------------------------------------------

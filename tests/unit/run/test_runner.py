@@ -114,12 +114,16 @@ def run(
     return folder, asyncio.run(runner.run({}))
 
 
+def finished(run: Run) -> set[str]:
+    return {trial.id for trial in run.trials() if trial.ok}
+
+
 @pytest.mark.parametrize("jobs", [1, 3])
 def test_every_trial_runs_once_then_comes_from_the_cache(plan: Plan, tmp_path: Path, jobs: int) -> None:
     engine = ScriptedEngine()
     first, outcome = run(plan, tmp_path, engine, jobs=jobs)
     assert sorted(engine.ran) == sorted(trial.id for trial in plan.trials)
-    assert first.finished_ids() == {trial.id for trial in plan.trials}
+    assert finished(first) == {trial.id for trial in plan.trials}
     again, cached = run(plan, tmp_path, engine)
     assert len(engine.ran) == 4
     assert (outcome.cached, cached.cached) == (0, 4)
@@ -137,7 +141,7 @@ def test_a_lost_machine_costs_its_trial_only(plan: Plan, tmp_path: Path) -> None
     lost = plan.trials[1].id
     folder, outcome = run(plan, tmp_path, ScriptedEngine(lose=lost))
     assert list(outcome.failures) == [lost]
-    assert folder.finished_ids() == {trial.id for trial in plan.trials} - {lost}
+    assert finished(folder) == {trial.id for trial in plan.trials} - {lost}
     assert folder.trial(lost).error == "the virtual machine ended"
     assert folder.provenance["status"] == "failed"
 
@@ -152,9 +156,33 @@ def test_an_interrupted_run_keeps_what_is_finished(plan: Plan, tmp_path: Path) -
     assert not list(tmp_path.rglob(".tmp-*"))
 
 
-def test_a_full_disk_is_said_plainly(plan: Plan, tmp_path: Path) -> None:
-    with pytest.raises(StoreError, match=r"cannot store trial .*No space left on device"):
+def test_an_error_of_the_engine_is_reported_as_what_it_is(plan: Plan, tmp_path: Path) -> None:
+    with pytest.raises(EngineError) as caught:
         run(plan, tmp_path, ScriptedEngine(full=True))
+    expected = f"trial {plan.trials[0].id}: the engine scripted could not run it: [Errno 28] No space left on device"
+    assert str(caught.value) == expected
+
+
+def test_a_trial_that_cannot_be_stored_says_so(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(_self: TrialCache, _key: str, _directory: Path) -> Path:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(TrialCache, "put", full)
+    with pytest.raises(StoreError, match=r"^cannot store trial .*No space left on device"):
+        run(plan, tmp_path, ScriptedEngine())
+
+
+def test_an_agent_that_leaves_no_record_costs_its_trial_only(plan: Plan, tmp_path: Path) -> None:
+    class Forgetful(ScriptedEngine):
+        async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+            await super().run(job, directory, worker, on_time)
+            if directory.name == plan.trials[0].id:
+                (directory / "record.json").unlink()
+
+    _, outcome = run(plan, tmp_path, Forgetful())
+    assert {name: str(error) for name, error in outcome.failures.items()} == {
+        plan.trials[0].id: "the agent left no record.json"
+    }
 
 
 def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
@@ -187,7 +215,7 @@ def test_a_record_that_says_failed_is_not_kept_for_next_time(plan: Plan, tmp_pat
     assert (folder.path / "trials" / bad / "iperf3" / "bulk.client.json").read_text() == "said"
     again, outcome = run(plan, tmp_path, ScriptedEngine())
     assert outcome.cached == 3
-    assert again.finished_ids() == {trial.id for trial in plan.trials}
+    assert finished(again) == {trial.id for trial in plan.trials}
 
 
 @pytest.mark.parametrize("text", ["{", "[]", "{}", '{"status": "failed"}'])
@@ -237,7 +265,7 @@ def test_a_trial_that_is_being_stored_when_the_run_is_stopped_is_stored_whole(
         run(plan, tmp_path, engine)
     monkeypatch.undo()
     (run_folder,) = (tmp_path / "results" / plan.name).glob("2*")
-    assert Run(run_folder).finished_ids() == {plan.trials[0].id}
+    assert finished(Run(run_folder)) == {plan.trials[0].id}
     provenance = json.loads((run_folder / "provenance.json").read_text())
     assert (provenance["status"], list(provenance["trials"])) == ("interrupted", [plan.trials[0].id])
     assert not list(run_folder.glob(".tmp-*"))

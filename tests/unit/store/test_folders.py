@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Literal
 import pytest
 
 from lab.errors import StoreError
+from lab.store.files import writing
 from lab.store.folders import (
     by_last_use,
     finished_folders,
@@ -116,3 +118,19 @@ def test_a_lock_where_nothing_can_be_written_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").touch()
     with pytest.raises(StoreError, match=r"cannot write the cache .*Not a directory; set LAB_CACHE to another folder"):
         lock_in(tmp_path / "file" / "locks", "image")
+
+
+def test_an_error_elsewhere_is_not_said_to_be_one_of_the_target(tmp_path: Path) -> None:
+    missing = tmp_path / "other" / "read.txt"
+    with pytest.raises(StoreError) as caught, writing(tmp_path / "made" / "final"):
+        missing.read_bytes()
+    assert str(caught.value) == f"cannot write {tmp_path}/made/final: {missing}: No such file or directory"
+
+
+@pytest.mark.parametrize(
+    ("number", "reason"), [(errno.ENOSPC, "No space left on device"), (errno.EDQUOT, "Disk quota exceeded")]
+)
+def test_a_full_disk_and_a_used_up_quota_are_told_apart(tmp_path: Path, number: int, reason: str) -> None:
+    with pytest.raises(StoreError) as caught, writing(tmp_path / "final"):
+        raise OSError(number, os.strerror(number), str(tmp_path / "final"))
+    assert str(caught.value) == f"cannot write {tmp_path}/final: {reason}; free some space and repeat the command"

@@ -165,7 +165,7 @@ def stored(replayed: Callable[[str], Run], tmp_path: Path) -> Path:
 
 def test_a_stored_trial_of_another_version(stored: Path) -> None:
     (stored / "trial.json").write_text('{"format": 1}')
-    with pytest.raises(StoreError, match="is not a trial of format 2; another version"):
+    with pytest.raises(StoreError, match="this version of lab reads format 2"):
         TrialResult(stored)
 
 
