@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 import time
 from dataclasses import dataclass
@@ -16,6 +15,7 @@ from lab.run.runner import Observer, remove_what_killed_runs_left, run_workers
 from lab.store.digest import file_digests, record_digest
 from lab.store.folders import unfinished_folder
 from lab.store.run import Run
+from lab.store.trial import read_record
 
 
 @dataclass(frozen=True)
@@ -106,6 +106,9 @@ def _compare(run: Run, trial: Trial, directory: Path) -> Difference | None:
     then = stored.record_files
     now = file_digests(directory)
     names = tuple(name for name in sorted(then.keys() | now.keys()) if then.get(name) != now.get(name))
-    record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
-    error = record.get("error") if record["status"] != "ok" else None
+    try:
+        record = read_record(directory)
+        error = record.get("error", "no reason given") if record["status"] != "ok" else None
+    except StoreError as exc:
+        error = str(exc)
     return Difference(trial.id, names or ("(file list)",), f"the repeated trial failed: {error}" if error else None)

@@ -17,14 +17,15 @@ ROOT = Path(__file__).parents[2]
 FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "errors": set(),
+        "names": set(),
         "units": set(),
         "job": set(),
     },
     {
         "agent": {"job"},
         "analysis": {"job", "units"},
-        "experiment": {"errors", "job", "units"},
-        "store": {"errors", "job"},
+        "experiment": {"errors", "job", "names", "units"},
+        "store": {"errors", "job", "names"},
     },
     {
         "engine": {"errors", "job", "store"},
