@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lab.cli.streams import discard
 from lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -104,5 +105,8 @@ def command_line() -> str:
 
 
 def say(line: str) -> None:
-    """Print a message on standard error."""
-    print(line, file=sys.stderr)
+    """Print a message on standard error; if that is full, nothing can be said."""
+    try:
+        print(line, file=sys.stderr)
+    except OSError:
+        discard(sys.stderr)

@@ -29,7 +29,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "engine": {"errors", "job", "store"},
-        "evaluation": {"analysis", "job", "store", "units"},
+        "evaluation": {"analysis", "errors", "job", "store", "units"},
         "live": {"agent", "job"},
         "plan": {"agent", "errors", "experiment", "job", "store", "units"},
     },

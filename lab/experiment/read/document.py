@@ -31,6 +31,9 @@ MAX_VALUES = 50_000
 A larger document is a mistake, or an attack that expands aliases exponentially ("billion laughs").
 """
 
+MAX_CHARACTERS = 1_000_000
+"""The largest number of characters in all values and keys together, also counted after aliases are expanded."""
+
 _CORE = "tag:yaml.org,2002:"
 _INT = re.compile(r"(?P<sign>[-+]?)(?:0o(?P<oct>[0-7]+)|0x(?P<hex>[0-9a-fA-F]+)|(?P<dec>[0-9]+))")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -186,6 +189,7 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._count = 0
+        self._characters = 0
         self._open: set[int] = set()
 
     def read(self, node: Node, path: Path) -> Any:
@@ -255,6 +259,9 @@ class _Reader:
 
     def _text(self, node: ScalarNode, path: Path) -> str | None:
         text = str(node.value)
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            raise _TooMuchError(f"found more than {MAX_CHARACTERS} characters after expanding aliases")
         if any("\ud800" <= character <= "\udfff" for character in text):
             self._fault(node, path, "found half of a surrogate pair, which is not a valid character")
             return None

@@ -97,9 +97,13 @@ def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...])
         return document
     name = document.root.pop(EXTENDS)
     place = document.values.get((EXTENDS,), Place(1, 1))
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or "\0" in name:
         return _faulty(document, place, f"found {show(name)}; expected the path of another experiment file")
     base = path.parent / name
+    try:
+        data = read(base)
+    except SpecError as error:
+        return _faulty(document, place, f"found {show(name)}: {error}")
     if base.resolve() in chain:
         message = f"found {show(name)}, which is this file or extends it; expected another file"
         return _faulty(document, place, message)
@@ -107,10 +111,13 @@ def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...])
         message = f"found a chain of more than {_MAX_BASES} files that extend one another; expected fewer"
         return _faulty(document, place, message)
     try:
-        text = decoded(base, read(base))
+        text = decoded(base, data)
     except SpecError as error:
         return _faulty(document, place, f"found {show(name)}: {error}")
     below = _with_bases(base, parse_yaml(text), (*chain, base.resolve())).of_file(str(base))
+    if not isinstance(below.root, dict) and not below.faults:
+        message = f"found {show(name)}, which contains {show(below.root)}; expected a file that contains a mapping"
+        return _faulty(document, place, message)
     if base.parent != path.parent:
         below.root = moved(below.root, base.parent, path.parent)
     merged = document.over(below, _TAKEN_WHOLE)
