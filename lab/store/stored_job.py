@@ -166,6 +166,8 @@ def _queue(here: Place, queue: Queue) -> None:
         _word((*here, "parameters", name), name, names.TC_NAME, "a parameter of tc")
         if isinstance(value, str):
             _word((*here, "parameters", name), value, names.TC_WORD, "a single word")
+        else:
+            _between((*here, "parameters", name), value, 0, 2**64 - 1)
 
 
 def _netem(here: Place, netem: Netem) -> None:

@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -91,8 +90,41 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     candidates = {known: known for known in names}
     candidates |= {other: known for other, known in _OTHER_WORDS.items() if known in candidates}
     # The comparison is quadratic in the length of the text, and a longer text is hardly a typing error.
-    matches = difflib.get_close_matches(name[:80].lower(), list(candidates), n=1, cutoff=0.5)
-    return candidates[matches[0]] if matches else None
+    written = _bare(name[:80])
+    close = [
+        (edits, number, one) for number, one in enumerate(candidates) if (edits := _apart(written, _bare(one))) >= 0
+    ]
+    return candidates[min(close)[2]] if close else None
+
+
+def _apart(written: str, known: str) -> int:
+    """Return by how many letters two names differ; -1 if they are too different to be meant for each other.
+
+    A name with more than a third of its letters wrong is another name: police is no duplicate, and dscp no src.
+    """
+    edits, shorter = _edits(written, known), min(len(written), len(known))
+    is_part = shorter >= 4 and (written in known or known in written)
+    most = max(shorter // 3, 1 if written[:1] == known[:1] else 0)
+    return edits if is_part or edits <= most else -1
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def _edits(first: str, second: str) -> int:
+    """Return how many letters must be inserted, removed, replaced or exchanged with the next one to get from one text
+    to the other: the distance of Damerau and Levenshtein, in its restricted form (optimal string alignment)."""
+    before: list[int] = []
+    row = list(range(len(second) + 1))
+    for at, letter in enumerate(first, 1):
+        older, before, row = before, row, [at]
+        for to, other in enumerate(second, 1):
+            edits = min(before[to] + 1, row[to - 1] + 1, before[to - 1] + (letter != other))
+            if at > 1 and to > 1 and letter == second[to - 2] and first[at - 2] == other:
+                edits = min(edits, older[to - 2] + 1)
+            row.append(edits)
+    return row[-1]
 
 
 def unknown(what: str, name: str, names: Sequence[str], *, plural: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
@@ -117,9 +118,12 @@ def _tc_value(value: object) -> bool | int | str:
         raise ValueError(
             "found false; expected tc's own parameter that switches it off, such as noecn: true, or no parameter"
         )
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError(f"found {units.show(value)}; expected a number that is not negative")
     if isinstance(value, float) and math.isfinite(value):
-        # As text, because 0.02 must reach tc as it was written, and not as 2e-02.
-        return f"{value:.12f}".rstrip("0").rstrip(".")
+        # As text, because 0.00002 must reach tc as it was written, and not as 2e-05.
+        text = f"{Decimal(repr(value)):f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
     if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(names.TC_WORD, value)):
         return value
     raise ValueError(

@@ -23,7 +23,7 @@ from tests.unit.cli.conftest import Lab
 
 SEED = 20260
 EXPERIMENTS = ("everything", "short_flows", "fairness")
-MUTATIONS = 120
+MUTATIONS = 70
 """Mutations of each run."""
 
 VALUES: tuple[Any, ...] = (
