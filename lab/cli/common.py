@@ -17,6 +17,7 @@ from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
+    from lab.experiment.check.known import Lookup
     from lab.experiment.read.load import LoadedExperiment
     from lab.plan.plan import Plan
 
@@ -51,12 +52,12 @@ def all_overrides(overrides: Sequence[str] | None, engine: str | None) -> list[s
     return [*(overrides or ()), *([] if engine is None else [f"engine={engine}"])]
 
 
-def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperiment, Plan]:
+def planned(file: Path, overrides: Sequence[str] | None, lookup: Lookup | None = None) -> tuple[LoadedExperiment, Plan]:
     """Load an experiment file with overrides, and make its plan."""
     from lab.experiment.read.load import load_experiment
     from lab.plan.plan import make_plan
 
-    loaded = load_experiment(file, overrides or ())
+    loaded = load_experiment(file, overrides or (), lookup)
     return loaded, make_plan(loaded.checked)
 
 

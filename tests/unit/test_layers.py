@@ -28,7 +28,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "store": {"errors", "job", "names"},
     },
     {
-        "engine": {"errors", "job", "store"},
+        "engine": {"errors", "job", "names", "store"},
         "evaluation": {"analysis", "errors", "job", "store", "units"},
         "live": {"agent", "job"},
         "plan": {"agent", "errors", "experiment", "job", "store", "units"},

@@ -9,6 +9,7 @@ An image is a folder whose name is the digest of its content::
     boot.cpio    the initramfs: busybox, the modules that are needed to mount the root, and init.sh
     root.erofs   the root file system; the guest sees it as persistent memory, so reading it never waits for a device
     packages     all packages with their versions
+    known.json   the algorithms of the kernel and the parameters of tc, for checks
     info.json    the recipe, the kernel, and when the image was built
 """
 
@@ -30,6 +31,7 @@ from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_ho
 from lab.engine.debian.builds import Build, content_digest, last_digest, list_builds, open_build, publish_build
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
+from lab.engine.image.known import known_in, write_known
 from lab.errors import ImageError
 from lab.job import kernels
 from lab.store import places
@@ -167,6 +169,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     shutil.copyfile(root / f"boot/vmlinuz-{kernel}", partial / "vmlinuz")
     shutil.copyfile(root / "usr/share/lab/packages", partial / "packages")
     (partial / "boot.cpio").write_bytes(_boot_archive(root, kernel))
+    write_known(partial, known_in(root, kernel))
     shutil.rmtree(work)
     digest = content_digest(partial, _DIGESTED)
     image = Image(

@@ -154,6 +154,11 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
         case "extra_forbidden":
             fields = fields_at(path[:-1], document) or {}
             name = str(path[-1])
+            elsewhere = [below for below in fields if name in (fields_at((*path[:-1], below), document) or {})]
+            if elsewhere:
+                homes = " or ".join(path_text((*path[:-1], below)) for below in reversed(elsewhere))
+                message = f"unknown field {show(name)}; it is a field of {homes}: write it there"
+                return Problem(path[:-1], message, child=name)
             return Problem(path[:-1], unknown("field", name, list(fields), plural="fields"), child=name)
         case "union_tag_not_found":
             name = details["ctx"]["discriminator"].strip("'")
@@ -169,10 +174,32 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
             return Problem((*path, name), f"found {show(tag)}; expected one of {', '.join(tags)}{meant}")
         case "value_error":
             # The text comes from one of our own parsers and already says what was found and what is allowed.
-            return Problem(path, str(details["ctx"]["error"]))
+            return Problem(path, str(details["ctx"]["error"]) + _instead(path, details))
     if details["loc"][-1:] == ("[key]",):
         return Problem(path, f"{show(path[-1])} is not a usable name; {_expected(details)}", "key")
-    return Problem(path, f"found {show(details['input'])}; {_expected(details)}")
+    return Problem(path, f"found {show(details['input'])}; {_expected(details)}{_instead(path, details)}")
+
+
+_LISTS = {
+    ("flows",): "'flows: {bulk: {from: s1, to: d1}}', in which bulk is the name of a flow",
+    ("probes",): "'probes: {ping: {from: s1, to: d1}}', in which ping is the name of a probe",
+    ("collect",): "'collect: {tcp_probe: {}, queue: {}}'",
+}
+"""Path of a field → what to write instead of a list."""
+_MAPPINGS = ("dict_type", "model_type", "model_attributes_type")
+
+
+def _instead(path: Path, details: ErrorDetails) -> str:
+    """Return what to write instead of a list of values, if that is what was found."""
+    if not isinstance(details["input"], list) or details["type"] in ("too_short", "too_long"):
+        return ""
+    if details["type"] in _MAPPINGS:
+        return f", such as {_LISTS[path]}" if path in _LISTS else ""
+    values = details["input"]
+    if path[:1] == ("matrix",) or not values or not all(isinstance(value, str | int | float) for value in values):
+        return ""
+    shown = ", ".join(map(str, values[:3])) + (", …" if len(values) > 3 else "")
+    return f"; to compare several values, write 'matrix: {{{path_text(path)}: [{shown}]}}'"[:200]
 
 
 def _existing(loc: tuple[int | str, ...], document: Any) -> Path:

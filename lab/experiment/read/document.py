@@ -165,8 +165,17 @@ def _compose(text: str, document: Document) -> Node | None:
 
 
 def _reason(error: MarkedYAMLError) -> str:
+    if r"'\t' that cannot start" in str(error.problem):
+        return "not valid YAML: found a tab; expected spaces, with which YAML indents"
     problem = " ".join(str(error.problem or error.context or error).split())
     context = " ".join(str(error.context).split()) if error.problem and error.context else ""
+    opened = {"while parsing a flow mapping": ("{", "}"), "while parsing a flow sequence": ("[", "]")}.get(context)
+    if opened and error.context_mark is not None:
+        place = _mark(error.context_mark)
+        return (
+            f"not valid YAML: {problem}; the '{opened[0]}' in line {place.line}, column {place.column} needs a "
+            f"'{opened[1]}' before this place"
+        )
     return f"not valid YAML: {context + ': ' if context else ''}{problem}"
 
 

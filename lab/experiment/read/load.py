@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lab.errors import SpecError
+from lab.experiment.check.known import Lookup
 from lab.experiment.check.matrix import path_problem, split_path
 from lab.experiment.check.problems import Problem, path_text
 from lab.experiment.check.validate import CheckedExperiment, examine
@@ -64,11 +65,13 @@ class LoadedExperiment:
         return {package.name: package.path for package in self.contents.values() if isinstance(package, KernelPackage)}
 
 
-def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExperiment:
+def load_experiment(path: FilePath, overrides: Sequence[str] = (), lookup: Lookup | None = None) -> LoadedExperiment:
     """Read an experiment file, apply overrides, and check the result.
 
     ``overrides`` have the form ``PATH=VALUE`` with the value in YAML, such as ``duration=5s`` or
     ``matrix.flows.bulk.cc=[cubic]``.  They replace values of the file or add new ones.
+
+    *lookup* says which algorithms a kernel has, and which parameters ``tc``; without it they are not checked.
 
     Raises:
         SpecError: The experiment has problems.  The message has one line for each: file, line and column (or the
@@ -82,7 +85,7 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
         source.apply(override)
     source.stop_at_faults()
     contents, files = named_files(path.parent, source.root)
-    checked = examine(source.root, contents)
+    checked = examine(source.root, contents, lookup)
     if not isinstance(checked, CheckedExperiment):
         source.lines += [(source.place(problem), str(problem)) for problem in checked]
         source.stop_at_faults()

@@ -141,8 +141,8 @@ EDITS: dict[str, Edit] = {
     "too_many_trials": ("repeat: 3", "repeat: 5000", "16:1", ["matrix: found 30000 trials (cells × repetitions); expected at most 10000"]),
     # --- YAML
     "key_twice": ("seed: 1", "name: again", "20:1", ["name: found 'name' twice; it is already in line 1"]),
-    "tab": ("  kind:", "\tkind:", "3:1", ["not valid YAML: while scanning for the next token: found character '\\t'"]),
-    "bracket": ("[cubic, bbr]", "[cubic, bbr", "18:27", ["not valid YAML: while parsing a flow sequence: expected ',' or ']'"]),
+    "tab": ("  kind:", "\tkind:", "3:1", ["not valid YAML: found a tab; expected spaces"]),
+    "bracket": ("[cubic, bbr]", "[cubic, bbr", "18:27", ["not valid YAML: expected ',' or ']', but got ':'; the '[' in line 17, column 18 needs"]),
     "two_documents": ("repeat: 3", "---\nrepeat: 3", "19:1", ["not valid YAML: expected a single document in the stream: but found another document"]),
     "tag": ("name: base", "name: !!python/object/apply:os.system [true]", "1:7", ["name: found the tag 'tag:yaml.org,2002:python/object/apply:os.system'; expected no tags"]),
     "local_tag": ("20mbit", "!rate 20mbit", "7:11", ["topology.bottleneck.rate: found the tag '!rate'"]),
