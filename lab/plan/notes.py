@@ -8,12 +8,13 @@ errors instead
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
 from lab.job import kernels
-from lab.job.network import Hop, route
+from lab.job.network import Hop, mean_loss, route
 from lab.job.over_time import (
     Steps,
     bottleneck_over_time,
@@ -25,7 +26,7 @@ from lab.job.over_time import (
     queue_limit_bytes,
     queue_over_time,
 )
-from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem, NodeSettings
 from lab.job.windows import is_cut, is_measured
 from lab.plan.correlation import correlated_share
 from lab.units import format_duration, format_percent, format_rate, format_size
@@ -215,6 +216,18 @@ def _together(job: Job) -> Iterator[Note]:
 def _offloads(job: Job) -> Iterator[Note]:
     if job["offloads"]:
         yield "offloads are on: a single packet may have up to 64 KiB, also where the limit of a queue counts packets"
+    if job["offloads"] or any(settings["offloads"] for settings in _settings(job)):
+        for name, netem in _netems(job):
+            if mean_loss(netem) not in (0, 1):
+                yield About(
+                    name,
+                    ": with offloads, netem loses up to 64 KiB at once: losses are fewer and longer than with single "
+                    "packets",
+                )
+
+
+def _settings(job: Job) -> list[NodeSettings]:
+    return [settings for node in job["nodes"] if (settings := node.get("settings"))]
 
 
 def _small_buffer(job: Job) -> Iterator[Note]:
@@ -226,14 +239,44 @@ def _small_buffer(job: Job) -> Iterator[Note]:
             [rates, base_rtt_over_time(job, flow).map(float)], lambda now: int(now[0] * now[1]) // 8_000_000_000
         )
         bdp = max(then for _since, _until, then in bdps.spans(flow["start_ns"], _end_ns(flow)))
+        named, size = _smallest_buffer(job, flow)
         # The kernel reserves half of a socket buffer for its own bookkeeping.
-        if bdp > job["socket_buffer_bytes"] // 2:
+        if bdp > size // 2:
             yield (
-                f"socket_buffer is {format_size(job['socket_buffer_bytes'])}, and only half of it is available to the "
-                f"window. This is less than the BDP of {format_size(bdp)}, so the buffer limits the flow instead of "
-                "congestion control"
+                f"{named} is {format_size(size)}, and only half of it is available to the window. This is less than "
+                f"the BDP of {format_size(bdp)}, so the buffer limits the flow instead of congestion control"
             )
             return
+
+
+def _smallest_buffer(job: Job, flow: Flow) -> tuple[str, int]:
+    """Return what sets the smallest of the buffers that a flow's data pass, and its size in bytes."""
+    found = []
+    for host, sysctl in ((flow["destination"], "net.ipv4.tcp_rmem"), (flow["source"], "net.ipv4.tcp_wmem")):
+        sizes = _sysctls(job, host).get(sysctl, "").split()
+        if flow["protocol"] == "tcp" and len(sizes) == 3 and sizes[2].isdigit():
+            # The sysctl is set after the experiment's socket_buffer, and replaces it.
+            found.append((f"the largest size in {sysctl} of {host}", int(sizes[2])))
+        else:
+            found.append(("socket_buffer", job["socket_buffer_bytes"]))
+    return min(found, key=itemgetter(1))
+
+
+def _sysctls(job: Job, host: str) -> Mapping[str, str]:
+    settings = (node.get("settings") for node in job["nodes"] if node["name"] == host)
+    return next((own["sysctls"] for own in settings if own), {})
+
+
+def _metrics_saved(job: Job) -> Iterator[Note]:
+    hosts = list(dict.fromkeys(host for flow in _tcp(job) for host in (flow["source"], flow["destination"])))
+    for host in hosts:
+        if _sysctls(job, host).get("net.ipv4.tcp_no_metrics_save") == "0":
+            does = "what earlier connections found out (ssthresh, RTT): flows are not independent of each other"
+            yield About(host, f" starts connections with {does}", f" start connections with {does}")
+
+
+def _tcp(job: Job) -> list[Flow]:
+    return [flow for flow in job["flows"] if flow["protocol"] == "tcp"]
 
 
 def offered_bps(flow: Flow) -> int | None:
@@ -431,7 +474,12 @@ def _ecn(job: Job) -> Iterator[Note]:
             )
         )
     uses_dctcp = any(flow["congestion_control"] == "dctcp" for flow in job["flows"])
-    if uses_dctcp and not marking:
+    if uses_dctcp and job["ecn"] == "off":
+        yield (
+            "dctcp behaves like reno, because ecn is off: the receiver does not agree to the use of ECN that dctcp "
+            "asks for; set ecn: passive, or on for all flows"
+        )
+    elif uses_dctcp and not marking:
         yield "dctcp behaves like reno, because no queue marks packets"
 
 
@@ -493,6 +541,7 @@ _NOTES: tuple[Callable[[Job], Iterator[Note]], ...] = (
     _unused,
     _random,
     _ecn,
+    _metrics_saved,
     _ramps,
     _offloads,
 )

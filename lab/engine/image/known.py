@@ -22,7 +22,7 @@ Known = tuple[frozenset[str], dict[str, frozenset[str]]]
 """The names of the algorithms; discipline → the names of its parameters."""
 
 _MODULE = re.compile(r"(?:.*/)?tcp_([a-z0-9_]+)\.ko")
-_NO_ALGORITHMS = ("diag", "probe")
+_NO_ALGORITHMS = ("ao", "diag", "probe", "sigpool")
 _OPTION = re.compile(r"CONFIG_TCP_CONG_([A-Z0-9_]+)=[ym]")
 _NAMES = {"hstcp": "highspeed"}
 """Name of an option of the kernel → name of the algorithm, where they differ."""

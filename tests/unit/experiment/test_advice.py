@@ -105,7 +105,7 @@ def test_the_list_of_an_image(tmp_path: Path) -> None:
         pytest.skip("tc is not installed")
     modules = tmp_path / "usr/lib/modules/6.1/kernel/net/ipv4"
     modules.mkdir(parents=True)
-    for name in ("tcp_bbr.ko.xz", "tcp_diag.ko", "tunnel4.ko"):
+    for name in ("tcp_bbr.ko.xz", "tcp_diag.ko", "tcp_sigpool.ko", "tunnel4.ko"):
         (modules / name).touch()
     (tmp_path / "usr/lib/modules/6.1/modules.builtin").write_text("kernel/net/ipv4/tcp_cubic.ko\nkernel/fs/ext4.ko\n")
     (tmp_path / "usr/sbin").mkdir()
