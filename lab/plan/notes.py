@@ -474,11 +474,10 @@ def _ecn(job: Job) -> Iterator[Note]:
             )
         )
     uses_dctcp = any(flow["congestion_control"] == "dctcp" for flow in job["flows"])
-    if uses_dctcp and job["ecn"] == "off":
-        yield (
-            "dctcp behaves like reno, because ecn is off: the receiver does not agree to the use of ECN that dctcp "
-            "asks for; set ecn: passive, or on for all flows"
-        )
+    if uses_dctcp and job["ecn"] != "on":
+        # With passive, the receiver does not agree to ECN either: the SYN that asks for it carries ECT already, which
+        # tcp_ecn_create_request() (net/ipv4/tcp_input.c) takes for a mark of the network.
+        yield f"dctcp behaves like reno, because with ecn: {job['ecn']} its connections do not use ECN; set ecn: on"
     elif uses_dctcp and not marking:
         yield "dctcp behaves like reno, because no queue marks packets"
 
