@@ -475,8 +475,8 @@ def _ecn(job: Job) -> Iterator[Note]:
         )
     uses_dctcp = any(flow["congestion_control"] == "dctcp" for flow in job["flows"])
     if uses_dctcp and job["ecn"] != "on":
-        # With passive, the receiver does not agree to ECN either: the SYN that asks for it carries ECT already, which
-        # tcp_ecn_create_request() (net/ipv4/tcp_input.c) takes for a mark of the network.
+        # iperf3 sets the algorithm only when the connection is established (iperf_create_streams() in iperf_api.c), so
+        # that DCTCP cannot ask for ECN itself; with passive, nobody asks for it.
         yield f"dctcp behaves like reno, because with ecn: {job['ecn']} its connections do not use ECN; set ecn: on"
     elif uses_dctcp and not marking:
         yield "dctcp behaves like reno, because no queue marks packets"

@@ -155,10 +155,6 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
         {"ecn": "on", "link": {"queue": {"discipline": "codel"}}},
         "ecn is on, but no queue marks packets: codel, pie and red need parameters: {ecn: true}",
     ),
-    "dctcp": (
-        {"ecn": "on", "flows": {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}},
-        "dctcp behaves like reno, because no queue marks packets",
-    ),
     "dctcp without ecn": (
         {"link": {"queue": {"discipline": "fq_codel"}}, "flows": {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}},
         "dctcp behaves like reno, because with ecn: off its connections do not use ECN; set ecn: on",
@@ -187,6 +183,13 @@ def test_a_trap_is_named_with_its_reason(name: str) -> None:
     fields, expected = TRAPS[name]
     (note,) = found(**fields)
     assert expected in note
+
+
+def test_dctcp_where_no_queue_marks() -> None:
+    dctcp = {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}
+    assert "dctcp behaves like reno, because no queue marks packets" in found(ecn="on", flows=dctcp)
+    assert found(ecn="on", flows=dctcp, link={"queue": {"discipline": "fq_codel"}}) == []
+    assert [note for note in found(ecn="passive", flows=dctcp) if "because with ecn: passive its connections" in note]
 
 
 def test_losses_with_offloads() -> None:
