@@ -269,6 +269,8 @@ def _split(text: object, expected: str) -> tuple[Fraction, str]:
     match = _QUANTITY.fullmatch(text) if isinstance(text, str) else None
     if match is None:
         hint = "; a number needs its unit" if type(text) in (int, float) else ""
+        if isinstance(text, str) and text.startswith("-") and _QUANTITY.fullmatch(text[1:]):
+            hint = "; it cannot be negative"
         raise ValueError(_found(text, expected) + hint)
     return Fraction(match[1]), match[2]
 

@@ -15,18 +15,30 @@ import typer
 from lab.cli import experiments, images, machine, runs
 from lab.cli.common import say
 from lab.cli.run import run
-from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, LabError
+from lab.cli.streams import checked_streams, output_error
+from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, LabError
 from lab.version import version_text
 
 app = typer.Typer(
     name="lab",
     help="Network experiments on a real Linux kernel in deterministic virtual time.",
-    no_args_is_help=True,
+    invoke_without_command=True,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-image_app = typer.Typer(help="The guest image that trials run in.", no_args_is_help=True, rich_markup_mode=None)
+image_app = typer.Typer(help="The guest image that trials run in.", invoke_without_command=True, rich_markup_mode=None)
 app.add_typer(image_app, name="image")
+
+
+def _help_alone(context: typer.Context) -> None:
+    # Typer's own option for this, no_args_is_help, exits with 2.
+    if context.invoked_subcommand is None:
+        print(context.get_help())
+
+
+for group in (app, image_app):
+    group.callback()(_help_alone)
+
 
 for command in (
     run,
@@ -86,6 +98,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _guarded(command: Callable[[], Any]) -> int:
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(checked_streams())
+        except InputError as error:
+            say(f"lab: {error}")
+            return error.exit_code
+        return _run(command)
+
+
+def _run(command: Callable[[], Any]) -> int:
     try:
         result = command()
         sys.stdout.flush()
@@ -105,7 +127,10 @@ def _guarded(command: Callable[[], Any]) -> int:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return EXIT_OK
     except OSError as error:
-        say(f"lab: {error}")
+        if (reason := output_error(error)) is not None:
+            say(f"lab: cannot write to standard output: {reason}")
+        else:
+            say(f"lab: {error}")
         return EXIT_FAILED
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):

@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lab.cli.streams import discard
 from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
+    from lab.experiment.check.known import Lookup
     from lab.experiment.read.load import LoadedExperiment
     from lab.plan.plan import Plan
     from lab.run.progress import Detail
@@ -98,12 +100,12 @@ def all_overrides(overrides: Sequence[str] | None, engine: str | None) -> list[s
     return [*(overrides or ()), *([] if engine is None else [f"engine={engine}"])]
 
 
-def planned(file: Path, overrides: Sequence[str] | None) -> tuple[LoadedExperiment, Plan]:
+def planned(file: Path, overrides: Sequence[str] | None, lookup: Lookup | None = None) -> tuple[LoadedExperiment, Plan]:
     """Load an experiment file with overrides, and make its plan."""
     from lab.experiment.read.load import load_experiment
     from lab.plan.plan import make_plan
 
-    loaded = load_experiment(file, overrides or ())
+    loaded = load_experiment(file, overrides or (), lookup)
     return loaded, make_plan(loaded.checked)
 
 
@@ -149,5 +151,8 @@ def command_line() -> str:
 
 
 def say(line: str) -> None:
-    """Print a message on standard error."""
-    print(line, file=sys.stderr)
+    """Print a message on standard error; if that is full, nothing can be said."""
+    try:
+        print(line, file=sys.stderr)
+    except OSError:
+        discard(sys.stderr)

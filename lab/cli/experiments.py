@@ -13,6 +13,7 @@ import typer
 from lab.cli.common import (
     EngineName,
     ExperimentFile,
+    Jobs,
     Overrides,
     all_overrides,
     planned,
@@ -29,17 +30,27 @@ def check(
     file: ExperimentFile,
     set_: Overrides = None,
     engine_: EngineName = None,
+    jobs: Jobs = None,
     svg: Annotated[
         Path | None, typer.Option("--svg", metavar="FILE", help="Also draw the topology, as an SVG file.")
     ] = None,
 ) -> None:
     """Check an experiment and show what it expands to, without running it."""
+    from lab.cli.known import image_lookup
+    from lab.experiment.check.known import unknown_names
     from lab.plan.description import describe
     from lab.plan.preview import preview
 
-    _loaded, plan = planned(file, all_overrides(set_, engine_))
+    asked: list[str] = []
+    loaded, plan = planned(file, all_overrides(set_, engine_), image_lookup(asked))
     print(describe(plan))
-    print(preview(plan, processors()))
+    print(preview(plan, jobs or processors()))
+    unchecked = unknown_names(cell.experiment for cell in loaded.checked.cells) if asked else []
+    if unchecked:
+        say(
+            f"not checked: whether the kernel and tc have {', '.join(unchecked)}; the guest image for {asked[0]} that "
+            f"knows is not built yet (`lab image build --kernel {asked[0]}`)"
+        )
     if svg is not None:
         from lab.report.figures.topology import save_topology
 

@@ -31,6 +31,7 @@ from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.path import goodput_ceiling
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
+from lab.errors import StoreError
 from lab.evaluation.axes import RunAxis, axes_of
 from lab.evaluation.on_the_way import dropped_of, queues_of
 from lab.job.over_time import Steps
@@ -126,6 +127,20 @@ def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
     """
     if not trial.ok:
         return EvaluatedTrial(trial)
+    try:
+        return _evaluated(trial)
+    except _DAMAGED as exc:
+        raise StoreError(f"{trial.path} is damaged: {type(exc).__name__}: {exc}") from exc
+
+
+_DAMAGED = (LookupError, TypeError, AttributeError, ArithmeticError, ValueError, pa.ArrowException)
+"""What reading a trial ends in if the output of tc, or the rows of a collector, are not what the tool writes.
+
+Neither has a schema against which they could be checked before, and both come from the guest.
+"""
+
+
+def _evaluated(trial: TrialResult) -> EvaluatedTrial:
     try:
         measured = measure(trial)
         checks, metrics = judge(measured), trial_metrics(measured)

@@ -12,7 +12,7 @@ from lab.plan.notes import base_rtt_ns, base_rtt_over_time, notes_of
 from lab.plan.plan import Cell, Plan
 from lab.units import format_duration, format_percent, format_rate, format_size, value_text
 
-__all__ = ["describe", "notes"]
+__all__ = ["describe", "notes", "what_they_share"]
 
 _MAX_PATHS = 8
 _MAX_PERIODS = 4
@@ -86,14 +86,14 @@ def _described_paths(plan: Plan) -> list[tuple[str, str]]:
         groups.setdefault(_path_lines(first_jobs[cell.id], with_loss), []).append(cell)
     rows = []
     for lines, cells in list(groups.items())[:_MAX_PATHS]:
-        rows += [("path", f"where {_what_they_share(plan, cells)}:")] if len(groups) > 1 else []
+        rows += [("path", f"where {what_they_share(plan, cells)}:")] if len(groups) > 1 else []
         rows += [("path", line) for line in lines]
     if len(groups) > _MAX_PATHS:
         rows.append(("path", f"and {_count(len(groups) - _MAX_PATHS, 'more path')}"))
     return rows
 
 
-def _what_they_share(plan: Plan, cells: list[Cell]) -> str:
+def what_they_share(plan: Plan, cells: list[Cell]) -> str:
     """Return the values that distinguish ``cells`` from the other cells, such as ``loss is 0% or 1%``."""
     parts = []
     for axis in plan.axes:
@@ -150,7 +150,8 @@ def _direction_text(direction: Direction, longest_rtt_ns: int, mtu: int, with_lo
     if netem is not None:
         parts += [f"{name} {format_percent(netem[name])}" for name in ("duplicate", "corrupt") if netem[name]]
     if netem is not None and netem["reorder"]:
-        parts.append(f"reorder {format_percent(netem['reorder']['probability'])}")
+        gap = f" with gap {netem['reorder']['gap']}" if netem["reorder"]["gap"] else ""
+        parts.append(f"reorder {format_percent(netem['reorder']['probability'])}{gap}")
     if rate_bps is not None and queue is not None:
         packets = queue["limit_packets"]
         held = queue["limit_bytes"] or (packets or 0) * frame_bytes(mtu)

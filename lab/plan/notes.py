@@ -8,11 +8,13 @@ errors instead
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import pairwise
+from operator import itemgetter
+from typing import NamedTuple, TypeAlias
 
 from lab.job import kernels
-from lab.job.network import Hop, route
+from lab.job.network import Hop, mean_loss, route
 from lab.job.over_time import (
     Steps,
     bottleneck_over_time,
@@ -24,7 +26,7 @@ from lab.job.over_time import (
     queue_limit_bytes,
     queue_over_time,
 )
-from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem
+from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem, NodeSettings
 from lab.job.windows import is_cut, is_measured
 from lab.plan.correlation import correlated_share
 from lab.units import format_duration, format_percent, format_rate, format_size
@@ -55,6 +57,8 @@ MANY_FLOWS = 4
 """The number of flows up to which starting together is not worth a note."""
 MAX_UNUSED = 4
 """The number of unused links that a note names."""
+MAX_NAMED = 4
+"""The number of links, hosts or flows that a note names."""
 BRIEF_SHARE = 0.01
 """The share of a flow's duration up to which it does not matter that a link is the flow's bottleneck."""
 BURST_OF_RAMPS = 0.005
@@ -73,6 +77,10 @@ def base_rtt_ns(job: Job, flow: Flow) -> int:
     return base_rtt_over_time(job, flow).at(flow["start_ns"])
 
 
+Note: TypeAlias = "str | About"
+"""A note on a job: about all of it, or about one link, host or flow."""
+
+
 def _end_ns(flow: Flow) -> int:
     return flow["start_ns"] + flow["duration_ns"]
 
@@ -88,10 +96,40 @@ def _rate(job: Job, flow: Flow) -> Steps[float] | None:
 
 def notes_of(jobs: Sequence[Job], repetitions: int) -> list[str]:
     """Return the notes on a plan with these *jobs*, without duplicates."""
-    found = [text for job in jobs for note in _NOTES for text in note(job)]
+    # What holds for several links, hosts or flows is one note, which names them.
+    of: dict[str | About, dict[str, None]] = {}
+    for job in jobs:
+        for note in _NOTES:
+            for found in note(job):
+                key = found if isinstance(found, str) else found._replace(what="")
+                of.setdefault(key, {})
+                if isinstance(found, About):
+                    of[key][found.what] = None
+    texts = [key if isinstance(key, str) else key.told(list(whom)) for key, whom in of.items()]
     if repetitions < 3:
-        found.append("fewer than 3 repetitions: the report cannot estimate the random variation of the results")
-    return list(dict.fromkeys(found))
+        texts.append("fewer than 3 repetitions: the report cannot estimate the random variation of the results")
+    return texts
+
+
+class About(NamedTuple):
+    """A note about one link, host or flow."""
+
+    what: str
+    text: str
+    """What is said about one of them, after its name."""
+    text_of_several: str = ""
+    """What is said about several of them; empty: the same."""
+
+    def told(self, whom: Sequence[str]) -> str:
+        """Return the note about all of *whom*."""
+        if len(whom) == 1:
+            return f"{whom[0]}{self.text}"
+        *shown, last = whom[:MAX_NAMED]
+        if len(whom) > MAX_NAMED:
+            names = f"{', '.join([*shown, last])} and {len(whom) - MAX_NAMED} more"
+        else:
+            names = f"{', '.join(shown)} and {last}"
+        return f"{names}{self.text_of_several or self.text}"
 
 
 def _bulk(job: Job) -> list[Flow]:
@@ -99,7 +137,7 @@ def _bulk(job: Job) -> list[Flow]:
     return [flow for flow in job["flows"] if flow["protocol"] == "tcp" and flow["arrivals"] is None]
 
 
-def _settling(job: Job) -> Iterator[str]:
+def _settling(job: Job) -> Iterator[Note]:
     bulk = _bulk(job)
     if len({flow["congestion_control"] for flow in bulk}) > 1 and job["duration_ns"] < SETTLING_NS:
         settling = format_duration(SETTLING_NS)
@@ -129,7 +167,7 @@ def _share_a_link(job: Job) -> bool:
     return any(first & second for at, first in enumerate(limited) for second in limited[at + 1 :])
 
 
-def _windows(job: Job) -> Iterator[str]:
+def _windows(job: Job) -> Iterator[Note]:
     """Warn about flows that share a link and are measured over different times."""
     windows = [flow["measured"] for flow in _bulk(job) if is_measured(flow)]
     if not any(map(is_cut, job["flows"])) or not _share_a_link(job):
@@ -144,7 +182,7 @@ def _windows(job: Job) -> Iterator[str]:
         )
 
 
-def _short(job: Job) -> Iterator[str]:
+def _short(job: Job) -> Iterator[Note]:
     if any(
         flow["duration_ns"] < FEW_RTTS * mean(base_rtt_over_time(job, flow).map(float), flow["start_ns"], _end_ns(flow))
         for flow in _bulk(job)
@@ -152,7 +190,7 @@ def _short(job: Job) -> Iterator[str]:
         yield f"traffic lasts less than {FEW_RTTS} base RTTs: the results mostly show start-up, not the steady state"
 
 
-def _together(job: Job) -> Iterator[str]:
+def _together(job: Job) -> Iterator[Note]:
     """Warn about flows whose first windows come together in a queue that does not hold them."""
     starting: dict[tuple[int, str, str], list[Flow]] = {}
     limits: dict[tuple[str, str], int] = {}
@@ -175,12 +213,24 @@ def _together(job: Job) -> Iterator[str]:
             )
 
 
-def _offloads(job: Job) -> Iterator[str]:
+def _offloads(job: Job) -> Iterator[Note]:
     if job["offloads"]:
         yield "offloads are on: a single packet may have up to 64 KiB, also where the limit of a queue counts packets"
+    if job["offloads"] or any(settings["offloads"] for settings in _settings(job)):
+        for name, netem in _netems(job):
+            if mean_loss(netem) not in (0, 1):
+                yield About(
+                    name,
+                    ": with offloads, netem loses up to 64 KiB at once: losses are fewer and longer than with single "
+                    "packets",
+                )
 
 
-def _small_buffer(job: Job) -> Iterator[str]:
+def _settings(job: Job) -> list[NodeSettings]:
+    return [settings for node in job["nodes"] if (settings := node.get("settings"))]
+
+
+def _small_buffer(job: Job) -> Iterator[Note]:
     for flow in job["flows"]:
         rates = _rate(job, flow)
         if rates is None:
@@ -189,14 +239,44 @@ def _small_buffer(job: Job) -> Iterator[str]:
             [rates, base_rtt_over_time(job, flow).map(float)], lambda now: int(now[0] * now[1]) // 8_000_000_000
         )
         bdp = max(then for _since, _until, then in bdps.spans(flow["start_ns"], _end_ns(flow)))
+        named, size = _smallest_buffer(job, flow)
         # The kernel reserves half of a socket buffer for its own bookkeeping.
-        if bdp > job["socket_buffer_bytes"] // 2:
+        if bdp > size // 2:
             yield (
-                f"socket_buffer is {format_size(job['socket_buffer_bytes'])}, and only half of it is available to the "
-                f"window. This is less than the BDP of {format_size(bdp)}, so the buffer limits the flow instead of "
-                "congestion control"
+                f"{named} is {format_size(size)}, and only half of it is available to the window. This is less than "
+                f"the BDP of {format_size(bdp)}, so the buffer limits the flow instead of congestion control"
             )
             return
+
+
+def _smallest_buffer(job: Job, flow: Flow) -> tuple[str, int]:
+    """Return what sets the smallest of the buffers that a flow's data pass, and its size in bytes."""
+    found = []
+    for host, sysctl in ((flow["destination"], "net.ipv4.tcp_rmem"), (flow["source"], "net.ipv4.tcp_wmem")):
+        sizes = _sysctls(job, host).get(sysctl, "").split()
+        if flow["protocol"] == "tcp" and len(sizes) == 3 and sizes[2].isdigit():
+            # The sysctl is set after the experiment's socket_buffer, and replaces it.
+            found.append((f"the largest size in {sysctl} of {host}", int(sizes[2])))
+        else:
+            found.append(("socket_buffer", job["socket_buffer_bytes"]))
+    return min(found, key=itemgetter(1))
+
+
+def _sysctls(job: Job, host: str) -> Mapping[str, str]:
+    settings = (node.get("settings") for node in job["nodes"] if node["name"] == host)
+    return next((own["sysctls"] for own in settings if own), {})
+
+
+def _metrics_saved(job: Job) -> Iterator[Note]:
+    hosts = list(dict.fromkeys(host for flow in _tcp(job) for host in (flow["source"], flow["destination"])))
+    for host in hosts:
+        if _sysctls(job, host).get("net.ipv4.tcp_no_metrics_save") == "0":
+            does = "what earlier connections found out (ssthresh, RTT): flows are not independent of each other"
+            yield About(host, f" starts connections with {does}", f" start connections with {does}")
+
+
+def _tcp(job: Job) -> list[Flow]:
+    return [flow for flow in job["flows"] if flow["protocol"] == "tcp"]
 
 
 def offered_bps(flow: Flow) -> int | None:
@@ -206,7 +286,7 @@ def offered_bps(flow: Flow) -> int | None:
     return flow["rate_bps"]
 
 
-def _overload(job: Job) -> Iterator[str]:
+def _overload(job: Job) -> Iterator[Note]:
     """Warn about flows that do not adapt to the network and offer more than it can carry: UDP and short flows."""
     for flow in job["flows"]:
         offered = offered_bps(flow)
@@ -219,10 +299,8 @@ def _overload(job: Job) -> Iterator[str]:
         if offered > mean_bps:
             effect = "its short flows accumulate" if flow["arrivals"] is not None else "the excess is lost"
             average = " on average" if len(rates.changes) > 1 else ""
-            yield (
-                f"{flow['name']} offers {format_rate(offered, 3)} to a path of {format_rate(mean_bps, 3)}{average}: "
-                f"{effect}"
-            )
+            what = f"{format_rate(offered, 3)} to a path of {format_rate(mean_bps, 3)}{average}: {effect}"
+            yield About(flow["name"], f" offers {what}", f" each offer {what}")
 
 
 def busy_share(job: Job) -> float:
@@ -274,7 +352,7 @@ def _load(job: Job) -> tuple[list[float], int, bool]:
     return list(rates.values()), hops, unlimited
 
 
-def _busy(job: Job) -> Iterator[str]:
+def _busy(job: Job) -> Iterator[Note]:
     if job["kernel"] in kernels.UML:
         return  # Its processor is never busy.
     carried, hops, unlimited = _load(job)
@@ -303,7 +381,7 @@ def _netems(job: Job) -> Iterator[tuple[str, Netem]]:
         yield from ((name, netem) for netem in states if netem is not None)
 
 
-def _random(job: Job) -> Iterator[str]:
+def _random(job: Job) -> Iterator[Note]:
     for name, netem in _netems(job):
         loss, jitter, reorder = netem["loss"], netem["jitter"], netem["reorder"]
         if loss and loss["model"] == "random" and len(loss["values"]) > 1:
@@ -313,35 +391,38 @@ def _random(job: Job) -> Iterator[str]:
         if reorder and reorder["correlation"]:
             yield from _correlated(name, reorder["probability"], reorder["correlation"], "reordered")
         if jitter and jitter["correlation"]:
-            yield (
-                f"{name}: the kernel does not correlate jitter: it takes the correlated random number modulo a small "
-                "number, which removes the correlation"
+            yield About(
+                name,
+                ": the kernel does not correlate jitter: it takes the correlated random number modulo a small "
+                "number, which removes the correlation",
             )
         if jitter and not jitter["keep_order"]:
-            yield f"{name}: jitter lets packets overtake each other; to prevent this, set keep_order: true"
+            yield About(name, ": jitter lets packets overtake each other; to prevent this, set keep_order: true")
         if jitter and jitter["spread_ns"] > netem["delay_ns"]:
-            yield (
-                f"{name}: jitter of {format_duration(jitter['spread_ns'])} is more than the delay of "
+            yield About(
+                name,
+                f": jitter of {format_duration(jitter['spread_ns'])} is more than the delay of "
                 f"{format_duration(netem['delay_ns'])}: no packet can arrive before it is sent, so the mean delay will "
-                "be larger than declared"
+                "be larger than declared",
             )
 
 
-def _correlated(name: str, probability: float, correlation: float, happens: str, advice: str = "") -> Iterator[str]:
+def _correlated(name: str, probability: float, correlation: float, happens: str, advice: str = "") -> Iterator[Note]:
     """Warn about a probability that netem's correlation changes; it leaves 50 % and 100 % as they are."""
     if correlation == 1 and probability < 1:
-        yield f"{name}: with a correlation of 100%, either all packets will be {happens} or none{advice}"
+        yield About(name, f": with a correlation of 100%, either all packets will be {happens} or none{advice}")
     elif probability not in (0.5, 1):
         share = correlated_share(probability, correlation)
         about = f"about {format_percent(share, 2)}" if share >= 0.0005 else "less than 0.05%"
         much = "far fewer" if probability < 0.5 else "more"
-        yield (
-            f"{name}: with a correlation, {much} packets than {format_percent(probability)} will be {happens}, "
-            f"{about}, because the kernel averages uniform random numbers{advice}"
+        yield About(
+            name,
+            f": with a correlation, {much} packets than {format_percent(probability)} will be {happens}, "
+            f"{about}, because the kernel averages uniform random numbers{advice}",
         )
 
 
-def _unused(job: Job) -> Iterator[str]:
+def _unused(job: Job) -> Iterator[Note]:
     """Warn about links that no packet of a flow or probe crosses although they connect what is connected anyway."""
     pairs = {(user["source"], user["destination"]) for user in (*job["flows"], *job["probes"])}
     both_ways = {(source, destination) for pair in pairs for source, destination in (pair, pair[::-1])}
@@ -372,7 +453,7 @@ def _connected(job: Job, start: str, end: str, *, without: str) -> bool:
     return end in reached
 
 
-def _ecn(job: Job) -> Iterator[str]:
+def _ecn(job: Job) -> Iterator[Note]:
     """Warn if flows use ECN but no queue marks packets.
 
     Some queue disciplines mark packets only with the parameter ``ecn``, others unless they have the parameter
@@ -393,7 +474,11 @@ def _ecn(job: Job) -> Iterator[str]:
             )
         )
     uses_dctcp = any(flow["congestion_control"] == "dctcp" for flow in job["flows"])
-    if uses_dctcp and not marking:
+    if uses_dctcp and job["ecn"] != "on":
+        # iperf3 sets the algorithm only when the connection is established (iperf_create_streams() in iperf_api.c), so
+        # that DCTCP cannot ask for ECN itself; with passive, nobody asks for it.
+        yield f"dctcp behaves like reno, because with ecn: {job['ecn']} its connections do not use ECN; set ecn: on"
+    elif uses_dctcp and not marking:
         yield "dctcp behaves like reno, because no queue marks packets"
 
 
@@ -406,21 +491,22 @@ def _marks(direction: Direction) -> bool:
     return "ecn" in queue["parameters"] or "ce_threshold" in queue["parameters"]
 
 
-def _ramps(job: Job) -> Iterator[str]:
+def _ramps(job: Job) -> Iterator[Note]:
     for name, direction in _directions(job):
         rates = [change for change in direction["changes"] if change["rate_bps"]]
         for before, after in pairwise(rates):
             interval_ns = after["at_ns"] - before["at_ns"]
             packet_ns = (job["mtu"] + ETHERNET_HEADER_BYTES) * 8 * 10**9 // (before["rate_bps"] or 1)
             if interval_ns and packet_ns > BURST_OF_RAMPS * interval_ns:
-                yield (
-                    f"{name}: each change of the rate lets one additional packet pass, which is "
-                    f"{packet_ns / interval_ns:.1%} of the traffic between two of these changes"
+                yield About(
+                    name,
+                    ": each change of the rate lets one additional packet pass, which is "
+                    f"{packet_ns / interval_ns:.1%} of the traffic between two of these changes",
                 )
                 break
 
 
-def _sender_queue(job: Job) -> Iterator[str]:
+def _sender_queue(job: Job) -> Iterator[Note]:
     hosts = {node["name"] for node in job["nodes"] if node["role"] == "host"}
     limited: dict[str, None] = {}
     for flow in job["flows"]:
@@ -442,7 +528,7 @@ def _sender_queue(job: Job) -> Iterator[str]:
         )
 
 
-_NOTES: tuple[Callable[[Job], Iterator[str]], ...] = (
+_NOTES: tuple[Callable[[Job], Iterator[Note]], ...] = (
     _settling,
     _overload,
     _windows,
@@ -454,6 +540,7 @@ _NOTES: tuple[Callable[[Job], Iterator[str]], ...] = (
     _unused,
     _random,
     _ecn,
+    _metrics_saved,
     _ramps,
     _offloads,
 )

@@ -10,14 +10,18 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
-from lab.errors import InputError
+from lab.errors import InputError, StoreError
 from lab.experiment.check.validate import CheckedExperiment
 from lab.experiment.resolve.job import resolve, trial_seed
+from lab.experiment.schema.collect import Collect
 from lab.job.protocol import Job
 from lab.plan import names
 from lab.store.digest import canonical_json, digest_of
+from lab.store.files import check_name
+from lab.store.shape import check_shape, shown
+from lab.store.stored_job import check_job
 
 __all__ = [
     "PLAN_FORMAT",
@@ -127,12 +131,16 @@ class Plan:
         """
         try:
             document = json.loads(text)
-            found = document["format"]
-            if found != PLAN_FORMAT:
-                raise InputError(f"the plan has format {found!r}; this version reads format {PLAN_FORMAT}")
+        except (ValueError, RecursionError) as error:
+            raise InputError(f"the plan is damaged: {error}") from error
+        found = document.get("format", PLAN_FORMAT) if isinstance(document, dict) else PLAN_FORMAT
+        if found != PLAN_FORMAT:
+            raise InputError(f"the plan has format {shown(found)}; this version reads format {PLAN_FORMAT}")
+        try:
+            check_shape(document, _PlanDocument, "the plan")
             return _plan_of(document)
-        except (ValueError, KeyError, TypeError, RecursionError) as error:
-            raise InputError(f"the plan is damaged: {type(error).__name__}: {error}") from error
+        except StoreError as error:
+            raise InputError(str(error)) from error
 
 
 def make_plan(checked: CheckedExperiment) -> Plan:
@@ -169,15 +177,60 @@ def _trial_document(trial: Trial) -> dict[str, Any]:
     }
 
 
+class _AxisDocument(TypedDict):
+    path: str
+    label: str
+    values: list[Any]
+
+
+class _CellDocument(TypedDict):
+    id: str
+    values: dict[str, Any]
+    experiment: dict[str, Any]
+
+
+class _TrialDocument(TypedDict):
+    id: str
+    cell: str
+    repetition: int
+    seed: int
+    digest: str
+    job: object
+
+
+class _PlanDocument(TypedDict):
+    """What :meth:`Plan.to_json` writes."""
+
+    format: int
+    name: str
+    title: str
+    description: str
+    engine: NotRequired[str]
+    axes: list[_AxisDocument]
+    cells: list[_CellDocument]
+    trials: list[_TrialDocument]
+
+
 def _plan_of(document: Mapping[str, Any]) -> Plan:
+    cells = {check_name(cell["id"], "the plan is damaged: cell") for cell in document["cells"]}
     trials = []
-    for item in document["trials"]:
-        trial = Trial(item["id"], item["cell"], item["repetition"], item["seed"], item["job"])
+    for number, item in enumerate(document["trials"]):
+        here = ("trials", number)
+        check_name(item["id"], "the plan is damaged: trial")
+        if item["cell"] not in cells:
+            raise InputError(f"the plan is damaged: trial {item['id']} is of the unknown cell {shown(item['cell'])}")
+        job = check_job(item["job"], "the plan", (*here, "job"))
+        unknown = sorted(job["collectors"].keys() - Collect.model_fields.keys())
+        if unknown:
+            raise InputError(f"the plan is damaged: trial {item['id']} has the unknown collector {unknown[0]}")
+        trial = Trial(item["id"], item["cell"], item["repetition"], item["seed"], job)
         if trial.digest != item["digest"]:
             raise InputError(f"the plan is damaged: the job of trial {trial.id} does not match its digest")
         trials.append(trial)
+    if not trials or len({trial.id for trial in trials}) < len(trials):
+        raise InputError("the plan is damaged: it has no trial, or two of the same name")
     return Plan(
-        name=document["name"],
+        name=check_name(document["name"], "the plan is damaged: experiment"),
         axes=tuple(Axis(item["path"], item["label"], tuple(item["values"])) for item in document["axes"]),
         cells=tuple(Cell(item["id"], item["values"], item["experiment"]) for item in document["cells"]),
         trials=tuple(trials),

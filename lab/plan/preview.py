@@ -4,12 +4,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
 
 from lab.agent.topology import addressing, links
 from lab.job.network import route
 from lab.job.protocol import Flow, Job
+from lab.plan.description import what_they_share
 from lab.plan.notes import busy_share, offered_bps
-from lab.plan.plan import Plan
+from lab.plan.plan import Cell, Plan
 from lab.units import format_duration, format_rate, format_size
 
 __all__ = ["preview"]
@@ -35,15 +37,20 @@ NATIVE_FIXED_S = 3.0
 """Seconds that a native trial takes in addition to its traffic."""
 MAX_PATHS = 12
 """The largest number of paths that are shown."""
+MAX_CELLS = 6
+"""The largest number of groups of cells whose commands are shown."""
+
+_Command = tuple[str, str]
+"""A node and its interface as text, and a command for it."""
 
 
 def preview(plan: Plan, jobs: int) -> str:
     """Return the lines that ``lab check`` prints below the description of the plan.
 
-    They show the paths and commands of the first trial, and the estimated time of all trials with *jobs* in parallel.
+    They show the paths of the first trial, the commands of all cells, and the estimated time of all trials with *jobs*
+    in parallel.
     """
-    job = plan.trials[0].job
-    lines = [*_paths(job), *_commands(job), _time(plan, jobs)]
+    lines = [*_paths(plan.trials[0].job), *_commands(plan), _time(plan, jobs)]
     return "\n".join(lines)
 
 
@@ -73,29 +80,52 @@ def _offered(flow: Flow) -> str:
     return f" ({len(sizes)} flows, {mean} on average: {format_rate(offered_bps(flow) or 0, 3)})"
 
 
-def _commands(job: Job) -> list[str]:
-    """Return the commands that the agent passes to ``tc -batch``; interfaces with the same commands share them."""
-    by_text: dict[tuple[str, ...], list[str]] = {}
+def _commands(plan: Plan) -> list[str]:
+    """Return the commands that the agent passes to ``tc -batch``: those of all cells first, then what differs."""
+    first_jobs = {trial.cell_id: trial.job for trial in reversed(plan.trials)}
+    groups: dict[tuple[_Command, ...], list[Cell]] = {}
+    for cell in plan.cells:
+        groups.setdefault(tuple(_all_commands(first_jobs[cell.id])), []).append(cell)
+    first, *others = groups
+    shared = [command for command in first if all(command in other for other in others)]
+    if not others:
+        lines = _shown(shared)
+    else:
+        lines = ["in all cells:", *_shown(shared)] if shared else []
+        for commands, cells in list(groups.items())[:MAX_CELLS]:
+            own = [command for command in commands if command not in shared]
+            lines += [f"where {what_they_share(plan, cells)}:", *(_shown(own) or ["  nothing else"])]
+        if len(groups) > MAX_CELLS:
+            lines.append(f"and {len(groups) - MAX_CELLS} more that differ")
+    return [f"  {'tc' if number == 0 else '':<8} {line}" for number, line in enumerate(lines)]
+
+
+def _shown(commands: Iterable[_Command]) -> list[str]:
+    """Return lines with the commands of each interface; interfaces with the same commands share them."""
+    of: dict[str, list[str]] = {}
+    for place, command in commands:
+        of.setdefault(place, []).append(command)
+    alike: dict[tuple[str, ...], list[str]] = {}
+    for place, own in of.items():
+        alike.setdefault(tuple(own), []).append(place)
+    lines = []
+    for shared, places in alike.items():
+        more = f" and {len(places) - 3} more" if len(places) > 3 else ""
+        lines += [f"{', '.join(places[:3])}{more}:", *(f"  {command}" for command in shared)]
+    return lines
+
+
+def _all_commands(job: Job) -> Iterator[_Command]:
+    """Yield the commands of a job, with the node and interface that each is for."""
     for port in addressing.ports(job):
         commands = links.rate_commands(port.interface, links.leaving(job, port), job["mtu"])
         netem = links.arriving(job, port)["netem"]
         if netem is not None:
             # The first two commands, which redirect packets to the ifb, are the same for all interfaces and left out.
             commands += links.netem_commands(port.interface, "ifb", netem)[2:]
-        if commands:
+        for command in commands:
             # The name of the interface is replaced, so that commands which differ only in it are shown once.
-            alike = tuple(re.sub(r"dev \S+", "dev DEV", command) for command in commands)
-            by_text.setdefault(_without_seeds(alike), []).append(f"{port.node} {port.interface}")
-    lines: list[str] = []
-    for commands_, places in by_text.items():
-        shown = ", ".join(places[:3]) + (f" and {len(places) - 3} more" if len(places) > 3 else "")
-        lines.append(f"  {'tc' if not lines else '':<8} {shown}:")
-        lines += [f"  {'':<8}   {command}" for command in commands_]
-    return lines
-
-
-def _without_seeds(commands: tuple[str, ...]) -> tuple[str, ...]:
-    return tuple(command.partition(" seed ")[0] for command in commands)
+            yield f"{port.node} {port.interface}", re.sub(r"dev \S+", "dev DEV", command).partition(" seed ")[0]
 
 
 def _time(plan: Plan, jobs: int) -> str:

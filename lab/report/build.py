@@ -89,8 +89,9 @@ def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
         write_tables(report, folder / "tables")
         content = page_content(report)
         shown = [_inlined(picture, folder / "figures") for picture in pictures]
-        (folder / "index.html").write_text(_render("index.html.j2", {**content, "pictures": shown}, html=True))
-        (folder / "summary.md").write_text(_render("summary.md.j2", content, html=False))
+        page = _render("index.html.j2", {**content, "pictures": shown}, html=True)
+        (folder / "index.html").write_text(page, encoding="utf-8")
+        (folder / "summary.md").write_text(_render("summary.md.j2", content, html=False), encoding="utf-8")
     return final / "index.html"
 
 

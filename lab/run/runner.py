@@ -26,7 +26,7 @@ from lab.store.digest import record_digest
 from lab.store.files import writing
 from lab.store.folders import finished_folders, remove_leftovers, unfinished_folder
 from lab.store.run import Run
-from lab.store.trial import TrialIdentity
+from lab.store.trial import TrialIdentity, read_record
 from lab.store.trial_cache import TrialCache
 from lab.version import version
 
@@ -162,8 +162,15 @@ class Runner:
 
     def _keep_cached(self, trial: Trial) -> bool:
         """Store the trial if its record is in the cache; return whether it was."""
-        directory = self._cache.get(self._key(trial))
+        key = self._key(trial)
+        directory = self._cache.get(key)
         if directory is None:
+            return False
+        try:
+            read_record(directory)
+        except StoreError:
+            # Earlier versions have cached records without a look at them.
+            self._cache.remove(key)
             return False
         stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         assert stored.record_digest is not None
@@ -202,18 +209,17 @@ class Runner:
             OSError: The record cannot be read.
         """
         try:
-            record = json.loads((directory / "record.json").read_text(encoding="utf-8"))
-            failure = None if record["status"] == "ok" else str(record["error"])
-        except FileNotFoundError:
-            failure = "the agent left no record.json"
-        except (ValueError, KeyError, TypeError) as error:
-            failure = f"the agent's record is damaged: {type(error).__name__}: {error}"
+            record = read_record(directory)
+            failure = None if record["status"] == "ok" else record.get("error", "the agent reported a failure")
+        except StoreError as error:
+            failure = f"the agent's record is damaged: {error}"
         if failure is not None:
             raise GuestError(failure, log=directory / "log.txt")
         digest = record_digest(directory)
+        stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
+        # A record that cannot be stored must not be cached either: it would end each later run.
         if self._engine.is_exact:
             self._cache.put(self._key(trial), directory)
-        stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         self._done[trial.id] = _Done(digest, stored.file_digest(), time.monotonic() - began, cached=False)
 
     def _put_failure(self, trial: Trial, error: TrialError, directory: Path) -> TrialError:

@@ -102,7 +102,7 @@ def read_json(path: Path) -> Any:
         return json.loads(path.read_bytes())
     except OSError as exc:
         raise StoreError(f"cannot read {path}: {exc.strerror or exc}") from exc
-    except ValueError as exc:
+    except (ValueError, RecursionError) as exc:
         raise StoreError(f"{path} is damaged: {exc}") from exc
 
 

@@ -9,7 +9,7 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -29,6 +29,8 @@ from lab.store.files import (
 )
 from lab.store.folders import finished_folders, new_folder
 from lab.store.rows import write_table
+from lab.store.shape import check_shape
+from lab.store.stored_plan import check_plan
 from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_document
 
 LATEST = "latest"
@@ -38,6 +40,25 @@ _CONFIRMATION = "confirmation.json"
 
 _REQUIRED = ("experiment.yaml", "plan.json", "trials")
 """What a folder must contain to be a run."""
+
+
+class _Comparison(TypedDict):
+    cell_id: str
+    group: str
+    quantity: str
+    found: float
+    confirming: float
+    chance: float
+    agrees: bool
+
+
+class _Confirmation(TypedDict):
+    """The content of ``confirmation.json``."""
+
+    engine: str
+    kernel: str
+    run: str
+    comparisons: list[_Comparison]
 
 
 class Run:
@@ -67,7 +88,8 @@ class Run:
     @property
     def plan(self) -> dict[str, Any]:
         """The plan as it was given to :func:`create_run`."""
-        return cast(dict[str, Any], read_json(self.path / "plan.json"))
+        path = self.path / "plan.json"
+        return check_plan(read_json(path), str(path))
 
     @property
     def report_dir(self) -> Path:
@@ -135,8 +157,7 @@ class Run:
 
     def planned_ids(self) -> list[str]:
         """Return the ids of the plan's trials in the order of the plan; empty if the plan names no trials."""
-        trials = self.plan.get("trials", [])
-        return [trial["id"] for trial in trials if isinstance(trial, dict) and "id" in trial]
+        return [trial["id"] for trial in self.plan.get("trials", [])]
 
     def results_digest(self) -> str:
         """Return the digest of all raw records of this run."""
@@ -153,7 +174,7 @@ class Run:
     def provenance(self) -> dict[str, Any]:
         """The stored provenance; empty if it has not been stored yet."""
         path = self.path / "provenance.json"
-        return cast(dict[str, Any], read_json(path)) if path.exists() else {}
+        return _checked(path, dict[str, Any]) if path.exists() else {}
 
     def put_provenance(self, provenance: Mapping[str, Any]) -> None:
         """Store the provenance of the results in ``provenance.json``, atomically; replace an earlier one."""
@@ -163,7 +184,7 @@ class Run:
     def confirmation(self) -> dict[str, Any] | None:
         """How another engine has confirmed the results; None if none has tried to."""
         path = self.path / _CONFIRMATION
-        return cast(dict[str, Any], read_json(path)) if path.exists() else None
+        return _checked(path, _Confirmation) if path.exists() else None
 
     def put_confirmation(self, confirmation: Mapping[str, Any]) -> None:
         """Store the outcome of a confirmation in ``confirmation.json``, atomically; replace an earlier one."""
@@ -253,12 +274,17 @@ def open_run(path: Path) -> Run:
         raise InputError(f"{path} is not a run folder: it contains no {' and no '.join(missing)}{hint}")
     run = Run(resolved)
     try:
-        plan = run.plan
+        _ = run.plan, run.provenance
     except StoreError as exc:
         raise InputError(f"{path} is not a usable run folder: {exc}") from exc
-    if not isinstance(plan, dict):
-        raise InputError(f"{path} is not a usable run folder: plan.json does not contain an object")
     return run
+
+
+def _checked(path: Path, hint: Any) -> dict[str, Any]:
+    """Return the document in the JSON file *path*, which has the shape *hint*."""
+    document = read_json(path)
+    check_shape(document, hint, str(path))
+    return cast(dict[str, Any], document)
 
 
 def _point_latest(parent: Path, name: str) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -19,12 +19,11 @@ from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
 from lab.store.digest import digest_of_files, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
 from lab.store.rows import Context, read_rows, rows_to_table, write_table
+from lab.store.shape import check_shape
+from lab.store.stored_job import check_job
 
 TRIAL_FORMAT = 2
 """Version of the format of ``trial.json`` and ``validity.json``."""
-
-_ONLY_WHEN_FAILED = {"error", "traceback"}
-"""Keys of ``record.json`` that only the record of a failed trial has."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +42,32 @@ class TrialIdentity:
     """Digest of the job."""
 
 
+class _Document(TypedDict):
+    """The content of ``trial.json``."""
+
+    format: int
+    id: str
+    cell: dict[str, Any]
+    repetition: int
+    seed: int
+    job_digest: str
+    status: Literal["ok", "failed"]
+    error: NotRequired[str]
+    error_kind: NotRequired[str]
+    record_digest: NotRequired[str]
+    record_files: NotRequired[dict[str, str]]
+    files: NotRequired[dict[str, str]]
+    record: NotRequired[object]
+    job: object
+
+
+class _Validity(TypedDict):
+    """The content of ``validity.json``."""
+
+    format: int
+    checks: list[dict[str, Any]]
+
+
 class TrialResult:
     """A trial in the folder of a run.  Files other than ``trial.json`` are read when they are needed.
 
@@ -52,23 +77,22 @@ class TrialResult:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._file = str(path / "trial.json")
         document = read_json(path / "trial.json")
         if not isinstance(document, dict) or document.get("format") != TRIAL_FORMAT:
             found = document.get("format") if isinstance(document, dict) else None
             other = "says no format" if found is None else f"has the format {found!r}"
-            raise StoreError(f"{path / 'trial.json'} {other}; this version of lab reads format {TRIAL_FORMAT}")
-        self._document = document
-        try:
-            self.identity = TrialIdentity(
-                id=document["id"],
-                cell=document["cell"],
-                repetition=document["repetition"],
-                seed=document["seed"],
-                job_digest=document["job_digest"],
-            )
-            self.status: Literal["ok", "failed"] = document["status"]
-        except KeyError as exc:
-            raise StoreError(f"{path / 'trial.json'} lacks {exc}") from exc
+            raise StoreError(f"{self._file} {other}; this version of lab reads format {TRIAL_FORMAT}")
+        check_shape(document, _Document, self._file)
+        self._document: _Document = cast(_Document, document)
+        self.identity = TrialIdentity(
+            id=check_name(document["id"], "trial id"),
+            cell=document["cell"],
+            repetition=document["repetition"],
+            seed=document["seed"],
+            job_digest=document["job_digest"],
+        )
+        self.status: Literal["ok", "failed"] = document["status"]
 
     @property
     def id(self) -> str:
@@ -88,29 +112,32 @@ class TrialResult:
     @property
     def error(self) -> str | None:
         """What went wrong, in one line; None for a trial that was carried out."""
-        return cast(str | None, self._document.get("error"))
+        return self._document.get("error")
 
-    @property
+    @cached_property
     def job(self) -> Job:
-        """The job as it was sent to the engine."""
-        return cast(Job, self._document["job"])
+        """The job as it was sent to the engine; None if a trial failed before it had one."""
+        job = self._document["job"]
+        return cast(Job, None) if job is None and not self.ok else check_job(job, self._file, ("job",))
 
-    @property
+    @cached_property
     def record(self) -> Record:
         """The content of ``record.json``."""
-        if self._document.get("record") is None:
+        record = self._document.get("record")
+        if record is None:
             raise StoreError(f"trial {self.id} failed and left no record: {self.error}")
-        return cast(Record, self._document["record"])
+        check_shape(record, Record, self._file, ("record",))
+        return cast(Record, record)
 
     @property
     def record_digest(self) -> str | None:
         """Digest of the raw record; None if the trial left no record."""
-        return cast(str | None, self._document.get("record_digest"))
+        return self._document.get("record_digest")
 
     @property
     def record_files(self) -> dict[str, str]:
         """Digest of each file of the raw record, by its path there; empty if the trial left no record."""
-        return cast(dict[str, str], self._document.get("record_files", {}))
+        return self._document.get("record_files", {})
 
     @property
     def stored_files(self) -> dict[str, str] | None:
@@ -118,7 +145,7 @@ class TrialResult:
 
         ``validity.json`` is not among them, because it may be replaced.  None if ``trial.json`` contains no digests.
         """
-        return cast(dict[str, str] | None, self._document.get("files"))
+        return self._document.get("files")
 
     def file_digest(self) -> str:
         """Return the SHA-256 (hexadecimal) of ``trial.json``."""
@@ -127,13 +154,13 @@ class TrialResult:
     @property
     def document(self) -> dict[str, Any]:
         """The whole content of ``trial.json``."""
-        return self._document
+        return cast(dict[str, Any], self._document)
 
     @cached_property
     def log(self) -> str:
         """The agent's log; empty if there is none."""
         try:
-            return (self.path / "log.txt").read_text(errors="replace")
+            return (self.path / "log.txt").read_text(encoding="utf-8", errors="replace")
         except FileNotFoundError:
             return ""
 
@@ -157,7 +184,11 @@ class TrialResult:
     def validity(self) -> list[dict[str, Any]] | None:
         """The stored checks of the trial; None if it has not been judged yet."""
         path = self.path / "validity.json"
-        return cast(list[dict[str, Any]], read_json(path)["checks"]) if path.exists() else None
+        if not path.exists():
+            return None
+        document = read_json(path)
+        check_shape(document, _Validity, str(path))
+        return cast(_Validity, document)["checks"]
 
     def put_validity(self, checks: list[dict[str, Any]]) -> None:
         """Store the outcome of the checks in ``validity.json``; replace an earlier one."""
@@ -186,9 +217,10 @@ def read_record(record_dir: Path) -> Record:
     record = read_json(record_dir / "record.json")
     if not isinstance(record, dict) or record.get("format") != PROTOCOL_FORMAT:
         raise StoreError(f"{record_dir / 'record.json'} is not a record of format {PROTOCOL_FORMAT}")
-    missing = sorted(Record.__annotations__.keys() - record.keys() - _ONLY_WHEN_FAILED)
-    if missing and record.get("status") != "failed":
-        raise StoreError(f"{record_dir / 'record.json'} lacks {', '.join(missing)}")
+    # Of a failed trial, only the reason is read.
+    failed = record.get("status") == "failed"
+    hint = str if failed else Record
+    check_shape(record.get("error", "") if failed else record, hint, str(record_dir / "record.json"))
     return cast(Record, record)
 
 

@@ -31,7 +31,7 @@ class TrialCache:
         """
         entry = self._entry(key)
         try:
-            expected = (entry / "digest").read_text().strip()
+            expected = (entry / "digest").read_text(encoding="ascii", errors="replace").strip()
             found = record_digest(entry / "record")
         except (OSError, StoreError):
             remove_folder(entry)
@@ -52,7 +52,7 @@ class TrialCache:
         digest = record_digest(record_dir)
         with new_folder(entry, if_there="replace") as folder:
             shutil.copytree(record_dir, folder / "record", symlinks=True)
-            (folder / "digest").write_text(digest + "\n")
+            (folder / "digest").write_text(digest + "\n", encoding="ascii")
         return entry / "record"
 
     def disprove(self, key: str, digest: str) -> bool:
@@ -69,6 +69,10 @@ class TrialCache:
             return False
         remove_folder(entry)
         return True
+
+    def remove(self, key: str) -> None:
+        """Remove the record stored under *key*, if there is one."""
+        remove_folder(self._entry(key))
 
     def size_bytes(self) -> int:
         """Return the total size of all entries, in bytes."""

@@ -17,6 +17,7 @@ ROOT = Path(__file__).parents[2]
 FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "errors": set(),
+        "names": set(),
         "units": set(),
         "job": set(),
         "version": set(),
@@ -24,12 +25,12 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "agent": {"job"},
         "analysis": {"job", "units"},
-        "experiment": {"errors", "job", "units"},
-        "store": {"errors", "job"},
+        "experiment": {"errors", "job", "names", "units"},
+        "store": {"errors", "job", "names"},
     },
     {
-        "engine": {"errors", "job", "store"},
-        "evaluation": {"analysis", "job", "store", "units"},
+        "engine": {"errors", "job", "names", "store"},
+        "evaluation": {"analysis", "errors", "job", "store", "units"},
         "live": {"agent", "job"},
         "plan": {"agent", "errors", "experiment", "job", "store", "units"},
     },

@@ -9,6 +9,7 @@ An image is a folder whose name is the digest of its content::
     boot.cpio    the initramfs: busybox, the modules that are needed to mount the root, and init.sh
     root.erofs   the root file system; the guest sees it as persistent memory, so reading it never waits for a device
     packages     all packages with their versions
+    known.json   the algorithms of the kernel and the parameters of tc, for checks
     info.json    the recipe, the kernel, and when the image was built
     files.json   the size and the SHA-256 of each file
 """
@@ -39,6 +40,7 @@ from lab.engine.debian.builds import (
 )
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
+from lab.engine.image.known import known_in, write_known
 from lab.engine.image.package import SHIPPED, PackageError, check_package
 from lab.errors import ImageError, InputError
 from lab.job import kernels
@@ -185,6 +187,7 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     shutil.copyfile(root / f"boot/vmlinuz-{kernel}", partial / "vmlinuz")
     shutil.copyfile(root / "usr/share/lab/packages", partial / "packages")
     (partial / "boot.cpio").write_bytes(_boot_archive(root, kernel))
+    write_known(partial, known_in(root, kernel))
     shutil.rmtree(work)
     digest = content_digest(partial, Image.contents)
     image = Image(

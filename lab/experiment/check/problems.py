@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -91,8 +90,41 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
     candidates = {known: known for known in names}
     candidates |= {other: known for other, known in _OTHER_WORDS.items() if known in candidates}
     # The comparison is quadratic in the length of the text, and a longer text is hardly a typing error.
-    matches = difflib.get_close_matches(name[:80].lower(), list(candidates), n=1, cutoff=0.5)
-    return candidates[matches[0]] if matches else None
+    written = _bare(name[:80])
+    close = [
+        (edits, number, one) for number, one in enumerate(candidates) if (edits := _apart(written, _bare(one))) >= 0
+    ]
+    return candidates[min(close)[2]] if close else None
+
+
+def _apart(written: str, known: str) -> int:
+    """Return by how many letters two names differ; -1 if they are too different to be meant for each other.
+
+    A name with more than a third of its letters wrong is another name: police is no duplicate, and dscp no src.
+    """
+    edits, shorter = _edits(written, known), min(len(written), len(known))
+    is_part = shorter >= 4 and (written in known or known in written)
+    most = max(shorter // 3, 1 if written[:1] == known[:1] else 0)
+    return edits if is_part or edits <= most else -1
+
+
+def _bare(name: str) -> str:
+    return name.lower().replace("-", "").replace("_", "").replace(" ", "")
+
+
+def _edits(first: str, second: str) -> int:
+    """Return how many letters must be inserted, removed, replaced or exchanged with the next one to get from one text
+    to the other: the distance of Damerau and Levenshtein, in its restricted form (optimal string alignment)."""
+    before: list[int] = []
+    row = list(range(len(second) + 1))
+    for at, letter in enumerate(first, 1):
+        older, before, row = before, row, [at]
+        for to, other in enumerate(second, 1):
+            edits = min(before[to] + 1, row[to - 1] + 1, before[to - 1] + (letter != other))
+            if at > 1 and to > 1 and letter == second[to - 2] and first[at - 2] == other:
+                edits = min(edits, older[to - 2] + 1)
+            row.append(edits)
+    return row[-1]
 
 
 def unknown(what: str, name: str, names: Sequence[str], *, plural: str) -> str:
@@ -122,6 +154,11 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
         case "extra_forbidden":
             fields = fields_at(path[:-1], document) or {}
             name = str(path[-1])
+            elsewhere = [below for below in fields if name in (fields_at((*path[:-1], below), document) or {})]
+            if elsewhere:
+                homes = " or ".join(path_text((*path[:-1], below)) for below in reversed(elsewhere))
+                message = f"unknown field {show(name)}; it is a field of {homes}: write it there"
+                return Problem(path[:-1], message, child=name)
             return Problem(path[:-1], unknown("field", name, list(fields), plural="fields"), child=name)
         case "union_tag_not_found":
             name = details["ctx"]["discriminator"].strip("'")
@@ -137,10 +174,32 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
             return Problem((*path, name), f"found {show(tag)}; expected one of {', '.join(tags)}{meant}")
         case "value_error":
             # The text comes from one of our own parsers and already says what was found and what is allowed.
-            return Problem(path, str(details["ctx"]["error"]))
+            return Problem(path, str(details["ctx"]["error"]) + _instead(path, details))
     if details["loc"][-1:] == ("[key]",):
         return Problem(path, f"{show(path[-1])} is not a usable name; {_expected(details)}", "key")
-    return Problem(path, f"found {show(details['input'])}; {_expected(details)}")
+    return Problem(path, f"found {show(details['input'])}; {_expected(details)}{_instead(path, details)}")
+
+
+_LISTS = {
+    ("flows",): "'flows: {bulk: {from: s1, to: d1}}', in which bulk is the name of a flow",
+    ("probes",): "'probes: {ping: {from: s1, to: d1}}', in which ping is the name of a probe",
+    ("collect",): "'collect: {tcp_probe: {}, queue: {}}'",
+}
+"""Path of a field → what to write instead of a list."""
+_MAPPINGS = ("dict_type", "model_type", "model_attributes_type")
+
+
+def _instead(path: Path, details: ErrorDetails) -> str:
+    """Return what to write instead of a list of values, if that is what was found."""
+    if not isinstance(details["input"], list) or details["type"] in ("too_short", "too_long"):
+        return ""
+    if details["type"] in _MAPPINGS:
+        return f", such as {_LISTS[path]}" if path in _LISTS else ""
+    values = details["input"]
+    if path[:1] == ("matrix",) or not values or not all(isinstance(value, str | int | float) for value in values):
+        return ""
+    shown = ", ".join(map(str, values[:3])) + (", …" if len(values) > 3 else "")
+    return f"; to compare several values, write 'matrix: {{{path_text(path)}: [{shown}]}}'"[:200]
 
 
 def _existing(loc: tuple[int | str, ...], document: Any) -> Path:

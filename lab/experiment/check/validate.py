@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from lab.experiment.check.experiment import check
+from lab.experiment.check.known import Lookup, known_problems
 from lab.experiment.check.matrix import MAX_TRIALS, CellDocument, MatrixAxis, cells, count, lacks, read_axes
 from lab.experiment.check.problems import InvalidExperimentError, Problem, path_text, problems_of
 from lab.experiment.schema.contents import NO_CONTENTS, Contents
@@ -51,11 +52,14 @@ def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> C
     return checked
 
 
-def examine(document: Any, contents: Contents = NO_CONTENTS) -> CheckedExperiment | list[Problem]:
+def examine(
+    document: Any, contents: Contents = NO_CONTENTS, lookup: Lookup | None = None
+) -> CheckedExperiment | list[Problem]:
     """Return the checked experiment, or its problems.
 
     Problems of single fields and of single values in the matrix are reported first; only if there are none, the cells
-    are checked, in which values may be valid one by one but not together.
+    are checked, in which values may be valid one by one but not together.  With *lookup*, the names
+    that only the kernel and ``tc`` know are checked as well.
     """
     if not isinstance(document, Mapping):
         return [Problem((), f"found {show(document)}; expected a mapping, with 'name:' and 'topology:'")]
@@ -71,7 +75,7 @@ def examine(document: Any, contents: Contents = NO_CONTENTS) -> CheckedExperimen
     problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, contents)]
     if experiment is None or problems:
         return problems
-    checked = _checked_cells(document, axes, experiment.repeat, contents)
+    checked = _checked_cells(document, axes, experiment.repeat, contents, lookup)
     return CheckedExperiment(experiment, tuple(axes), checked) if isinstance(checked, tuple) else checked
 
 
@@ -112,7 +116,11 @@ def _value_problems(
 
 
 def _checked_cells(
-    document: Mapping[str, Any], axes: list[MatrixAxis], repeat: int, contents: Contents
+    document: Mapping[str, Any],
+    axes: list[MatrixAxis],
+    repeat: int,
+    contents: Contents,
+    lookup: Lookup | None,
 ) -> tuple[CheckedCell, ...] | list[Problem]:
     trials = count(axes) * repeat
     if trials > MAX_TRIALS:
@@ -125,7 +133,9 @@ def _checked_cells(
     checked = []
     for cell in cells(document, axes):
         experiment, found = _parse(cell.document, contents)
-        for problem in found if experiment is None else check(experiment):
+        if experiment is not None:
+            found = check(experiment) or ([] if lookup is None else list(known_problems(experiment, lookup)))
+        for problem in found:
             broken.setdefault(problem.path, []).append((cell, problem))
         if experiment is not None:
             checked.append(CheckedCell(cell, experiment))

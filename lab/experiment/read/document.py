@@ -31,6 +31,9 @@ MAX_VALUES = 50_000
 A larger document is a mistake, or an attack that expands aliases exponentially ("billion laughs").
 """
 
+MAX_CHARACTERS = 1_000_000
+"""The largest number of characters in all values and keys together, also counted after aliases are expanded."""
+
 _CORE = "tag:yaml.org,2002:"
 _INT = re.compile(r"(?P<sign>[-+]?)(?:0o(?P<oct>[0-7]+)|0x(?P<hex>[0-9a-fA-F]+)|(?P<dec>[0-9]+))")
 _FLOAT = re.compile(r"[-+]?(?:\.[0-9]+|[0-9]+(?:\.[0-9]*)?)(?:[eE][-+]?[0-9]+)?")
@@ -162,8 +165,17 @@ def _compose(text: str, document: Document) -> Node | None:
 
 
 def _reason(error: MarkedYAMLError) -> str:
+    if r"'\t' that cannot start" in str(error.problem):
+        return "not valid YAML: found a tab; expected spaces, with which YAML indents"
     problem = " ".join(str(error.problem or error.context or error).split())
     context = " ".join(str(error.context).split()) if error.problem and error.context else ""
+    opened = {"while parsing a flow mapping": ("{", "}"), "while parsing a flow sequence": ("[", "]")}.get(context)
+    if opened and error.context_mark is not None:
+        place = _mark(error.context_mark)
+        return (
+            f"not valid YAML: {problem}; the '{opened[0]}' in line {place.line}, column {place.column} needs a "
+            f"'{opened[1]}' before this place"
+        )
     return f"not valid YAML: {context + ': ' if context else ''}{problem}"
 
 
@@ -186,6 +198,7 @@ class _Reader:
     def __init__(self, document: Document) -> None:
         self._document = document
         self._count = 0
+        self._characters = 0
         self._open: set[int] = set()
 
     def read(self, node: Node, path: Path) -> Any:
@@ -255,6 +268,9 @@ class _Reader:
 
     def _text(self, node: ScalarNode, path: Path) -> str | None:
         text = str(node.value)
+        self._characters += len(text)
+        if self._characters > MAX_CHARACTERS:
+            raise _TooMuchError(f"found more than {MAX_CHARACTERS} characters after expanding aliases")
         if any("\ud800" <= character <= "\udfff" for character in text):
             self._fault(node, path, "found half of a surrogate pair, which is not a valid character")
             return None

@@ -12,6 +12,7 @@ from typing import Any
 from ruamel.yaml import YAML
 
 from lab.errors import SpecError
+from lab.experiment.check.known import Lookup
 from lab.experiment.check.matrix import path_problem, split_path
 from lab.experiment.check.problems import Problem, path_text
 from lab.experiment.check.validate import CheckedExperiment, examine
@@ -64,11 +65,13 @@ class LoadedExperiment:
         return {package.name: package.path for package in self.contents.values() if isinstance(package, KernelPackage)}
 
 
-def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExperiment:
+def load_experiment(path: FilePath, overrides: Sequence[str] = (), lookup: Lookup | None = None) -> LoadedExperiment:
     """Read an experiment file, apply overrides, and check the result.
 
     ``overrides`` have the form ``PATH=VALUE`` with the value in YAML, such as ``duration=5s`` or
     ``matrix.flows.bulk.cc=[cubic]``.  They replace values of the file or add new ones.
+
+    *lookup* says which algorithms a kernel has, and which parameters ``tc``; without it they are not checked.
 
     Raises:
         SpecError: The experiment has problems.  The message has one line for each: file, line and column (or the
@@ -82,7 +85,7 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = ()) -> LoadedExpe
         source.apply(override)
     source.stop_at_faults()
     contents, files = named_files(path.parent, source.root)
-    checked = examine(source.root, contents)
+    checked = examine(source.root, contents, lookup)
     if not isinstance(checked, CheckedExperiment):
         source.lines += [(source.place(problem), str(problem)) for problem in checked]
         source.stop_at_faults()
@@ -97,9 +100,13 @@ def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...])
         return document
     name = document.root.pop(EXTENDS)
     place = document.values.get((EXTENDS,), Place(1, 1))
-    if not isinstance(name, str) or not name:
+    if not isinstance(name, str) or not name or "\0" in name:
         return _faulty(document, place, f"found {show(name)}; expected the path of another experiment file")
     base = path.parent / name
+    try:
+        data = read(base)
+    except SpecError as error:
+        return _faulty(document, place, f"found {show(name)}: {error}")
     if base.resolve() in chain:
         message = f"found {show(name)}, which is this file or extends it; expected another file"
         return _faulty(document, place, message)
@@ -107,10 +114,13 @@ def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...])
         message = f"found a chain of more than {_MAX_BASES} files that extend one another; expected fewer"
         return _faulty(document, place, message)
     try:
-        text = decoded(base, read(base))
+        text = decoded(base, data)
     except SpecError as error:
         return _faulty(document, place, f"found {show(name)}: {error}")
     below = _with_bases(base, parse_yaml(text), (*chain, base.resolve())).of_file(str(base))
+    if not isinstance(below.root, dict) and not below.faults:
+        message = f"found {show(name)}, which contains {show(below.root)}; expected a file that contains a mapping"
+        return _faulty(document, place, message)
     if base.parent != path.parent:
         below.root = moved(below.root, base.parent, path.parent)
     merged = document.over(below, _TAKEN_WHOLE)

@@ -18,7 +18,7 @@ from lab.experiment.schema.amounts import Amount
 from lab.experiment.schema.base import Model
 from lab.experiment.schema.collect import Collect, TcpProbe
 from lab.experiment.schema.kernel import Kernel
-from lab.experiment.schema.links import NO_TIME, Discipline
+from lab.experiment.schema.links import NO_TIME
 from lab.experiment.schema.topologies import Topology
 from lab.experiment.schema.types import (
     CongestionControl,
@@ -37,6 +37,7 @@ from lab.experiment.schema.types import (
     TcParameters,
 )
 from lab.job import kernels
+from lab.names import Discipline
 
 __all__ = ["Arrivals", "Calibration", "Experiment", "Flow", "HostQueue", "HostSettings", "LatencyProbe", "Measure"]
 

@@ -26,9 +26,9 @@ from lab.experiment.schema.types import (
     ScheduledLossProbability,
     TcParameters,
 )
+from lab.names import Discipline
 
 __all__ = [
-    "Discipline",
     "FourState",
     "GilbertElliott",
     "Jitter",
@@ -42,8 +42,6 @@ __all__ = [
     "ScheduledRandomLoss",
     "Step",
 ]
-
-Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie", "fq_pie", "red", "sfq", "cake"]
 
 # Defaults as they are written in a file.  Without them the JSON Schema would show the defaults in base units.
 NO_TIME: dict[str, JsonValue] = {"default": "0ms"}

@@ -9,11 +9,12 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable
+from decimal import Decimal
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, WithJsonSchema
 
-from lab import units
+from lab import names, units
 
 __all__ = [
     "NAME_PATTERN",
@@ -39,8 +40,6 @@ __all__ = [
     "SysctlValue",
     "TcParameters",
 ]
-
-_TC_WORD = r"^[A-Za-z0-9][A-Za-z0-9._%]*$"
 
 _MAX_DURATION_NS = 24 * 3600 * 10**9
 _MAX_RATE_BPS = 10**12
@@ -119,10 +118,13 @@ def _tc_value(value: object) -> bool | int | str:
         raise ValueError(
             "found false; expected tc's own parameter that switches it off, such as noecn: true, or no parameter"
         )
+    if isinstance(value, int | float) and value < 0:
+        raise ValueError(f"found {units.show(value)}; expected a number that is not negative")
     if isinstance(value, float) and math.isfinite(value):
-        # As text, because 0.02 must reach tc as it was written, and not as 2e-02.
-        return f"{value:.12f}".rstrip("0").rstrip(".")
-    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(_TC_WORD, value)):
+        # As text, because 0.00002 must reach tc as it was written, and not as 2e-05.
+        text = f"{Decimal(repr(value)):f}"
+        return text.rstrip("0").rstrip(".") if "." in text else text
+    if isinstance(value, int) or (isinstance(value, str) and re.fullmatch(names.TC_WORD, value)):
         return value
     raise ValueError(
         f"found {units.show(value)}; expected a single word of letters, digits, '.', '_' and '%', such as 5ms, or "
@@ -223,37 +225,30 @@ SocketBuffer = Annotated[
 """A size in bytes, or ``auto``."""
 
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
-_FLOW_NAME = r"^[A-Za-z][A-Za-z0-9_-]{0,31}$"
-_NODE_NAME = r"^[A-Za-z][A-Za-z0-9_]{0,8}$"
-_CC_NAME = r"^[a-z0-9_]{1,15}$"
-_TC_NAME = r"^[a-z][a-z0-9_]*$"
-
 _NODE_PATTERN = r"^[A-Za-z0-9_*?]{1,20}$"
-_SYSCTL = r"^net\.[a-z0-9_]+(\.[A-Za-z0-9_-]+)+$"
-_MODULE_PARAMETER = r"^[a-z][a-z0-9_]{0,40}$"
 
 PATTERN_MEANINGS = {
     _NODE_PATTERN: "a node's name, or a pattern such as 's*'",
-    _SYSCTL: "a sysctl of the network, such as net.ipv4.tcp_slow_start_after_idle",
-    _MODULE_PARAMETER: "lowercase letters, digits and '_', as in the parameters of kernel modules",
+    names.SYSCTL: "a sysctl of the network, such as net.ipv4.tcp_slow_start_after_idle",
+    names.MODULE_PARAMETER: "lowercase letters, digits and '_', as in the parameters of kernel modules",
     NAME_PATTERN: "up to 64 letters, digits, '_' and '-', beginning with a letter or digit",
-    _FLOW_NAME: "up to 32 letters, digits, '_' and '-', beginning with a letter",
-    _NODE_NAME: "up to 9 letters, digits and '_', beginning with a letter, because the kernel limits the names of "
+    names.FLOW: "up to 32 letters, digits, '_' and '-', beginning with a letter",
+    names.NODE: "up to 9 letters, digits and '_', beginning with a letter, because the kernel limits the names of "
     "interfaces to 15 characters",
-    _CC_NAME: "up to 15 lowercase letters, digits and '_', such as cubic or bbr",
-    _TC_NAME: "lowercase letters, digits and '_', as in the parameters of tc",
+    names.CONGESTION_CONTROL: "up to 15 lowercase letters, digits and '_', such as cubic or bbr",
+    names.TC_NAME: "lowercase letters, digits and '_', as in the parameters of tc",
 }
 """Regular expression → its meaning in words, for messages."""
 
 Name = Annotated[str, Field(pattern=NAME_PATTERN)]
 """A name that may be part of a path on all file systems."""
 
-NodeName = Annotated[str, Field(pattern=_NODE_NAME)]
+NodeName = Annotated[str, Field(pattern=names.NODE)]
 """The name of a node; followed by ``-eth99``, it fits in IFNAMSIZ (16, including the terminating NUL)."""
 
 NodePattern = Annotated[str, Field(pattern=_NODE_PATTERN)]
-SysctlName = Annotated[str, Field(pattern=_SYSCTL)]
-ModuleParameter = Annotated[str, Field(pattern=_MODULE_PARAMETER)]
+SysctlName = Annotated[str, Field(pattern=names.SYSCTL)]
+ModuleParameter = Annotated[str, Field(pattern=names.MODULE_PARAMETER)]
 
 
 def _setting(value: object) -> str:
@@ -261,7 +256,7 @@ def _setting(value: object) -> str:
         return "1" if value else "0"
     if isinstance(value, int):
         return str(value)
-    if isinstance(value, str) and re.fullmatch(r"[A-Za-z0-9_. -]{1,200}", value):
+    if isinstance(value, str) and re.fullmatch(names.SETTING, value):
         return " ".join(value.split())
     raise ValueError(f"found {units.show(value)}; expected a number, a text of words, or true or false")
 
@@ -273,13 +268,13 @@ SysctlValue = Annotated[
 ]
 """A sysctl's or module parameter's value as it is written to the kernel; true is written as 1, false as 0."""
 
-FlowName = Annotated[str, Field(pattern=_FLOW_NAME)]
+FlowName = Annotated[str, Field(pattern=names.FLOW)]
 
 _OTHER_CC_NAMES = {"hstcp": "highspeed", "newreno": "reno"}
 
 CongestionControl = Annotated[
     str,
-    Field(pattern=_CC_NAME, examples=["cubic", "bbr", "reno", "vegas", "dctcp"]),
+    Field(pattern=names.CONGESTION_CONTROL, examples=["cubic", "bbr", "reno", "vegas", "dctcp"]),
     AfterValidator(lambda name: _OTHER_CC_NAMES.get(name, name)),
 ]
 """A name that an algorithm may have (TCP_CA_NAME_MAX is 16); only the kernel knows whether it has the algorithm."""
@@ -287,7 +282,7 @@ CongestionControl = Annotated[
 _TcValue = Annotated[
     bool | int | str,
     PlainValidator(_tc_value),
-    WithJsonSchema({"anyOf": [{"const": True}, {"type": "number"}, {"type": "string", "pattern": _TC_WORD}]}),
+    WithJsonSchema({"anyOf": [{"const": True}, {"type": "number"}, {"type": "string", "pattern": names.TC_WORD}]}),
 ]
-TcParameters = dict[Annotated[str, Field(pattern=_TC_NAME)], _TcValue]
+TcParameters = dict[Annotated[str, Field(pattern=names.TC_NAME)], _TcValue]
 """Parameters of a qdisc as ``tc`` spells them; the value ``true`` stands for a parameter without a value."""

@@ -58,7 +58,7 @@ def test_an_image_is_its_content(builder: Path, tmp_path: Path, own_cache: Path)
     assert image.path == own_cache / "images" / image.digest
     assert image.kernel == "6.12.0-test"
     assert sorted(path.name for path in image.path.iterdir()) == [
-        "boot.cpio", "files.json", "info.json", "packages", "root.erofs", "vmlinuz",
+        "boot.cpio", "files.json", "info.json", "known.json", "packages", "root.erofs", "vmlinuz",
     ]  # fmt: skip
     assert image.root_file.stat().st_size % build.ROOT_ALIGNMENT == 0
     assert not list((own_cache / "images").glob(".tmp-*"))

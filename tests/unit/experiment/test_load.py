@@ -157,7 +157,7 @@ def test_the_file_is_not_changed_by_overrides(tmp_path: Path) -> None:
         ("duration.s=5", "duration.s: 'duration' is a single value; it has no field 's'"),
         ("duration=5 parsecs", "duration: found '5 parsecs'; expected a duration such as"),
         ("duration=", "duration: the document is empty"),
-        ("duration=[5s", "duration: not valid YAML: while parsing a flow sequence"),
+        ("duration=[5s", "duration: not valid YAML: expected ',' or ']'"),
         ("duration", "expected PATH=VALUE, such as duration=5s"),
         ("=5s", "expected PATH=VALUE, such as duration=5s"),
         (".=5s", ": unknown field ''"),

@@ -155,9 +155,22 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
         {"ecn": "on", "link": {"queue": {"discipline": "codel"}}},
         "ecn is on, but no queue marks packets: codel, pie and red need parameters: {ecn: true}",
     ),
-    "dctcp": (
-        {"flows": {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}},
-        "dctcp behaves like reno, because no queue marks packets",
+    "dctcp without ecn": (
+        {"link": {"queue": {"discipline": "fq_codel"}}, "flows": {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}},
+        "dctcp behaves like reno, because with ecn: off its connections do not use ECN; set ecn: on",
+    ),
+    "receive buffer": (
+        {"hosts": {"d1": {"sysctl": {"net.ipv4.tcp_rmem": "4096 16384 65536"}}}},
+        "the largest size in net.ipv4.tcp_rmem of d1 is 64 KiB, and only half of it is available to the window. This "
+        "is less than the BDP of 50 kB",
+    ),
+    "send buffer": (
+        {"hosts": {"s*": {"sysctl": {"net.ipv4.tcp_wmem": "4096 16384 65536"}}}},
+        "the largest size in net.ipv4.tcp_wmem of s1 is 64 KiB, and only half",
+    ),
+    "metrics": (
+        {"hosts": {"*": {"sysctl": {"net.ipv4.tcp_no_metrics_save": 0}}}},
+        "s1 and d1 start connections with what earlier connections found out (ssthresh, RTT)",
     ),
     "ramp": ({"link": {"schedule": STEPS}}, "each change of the rate lets one additional packet pass"),
     "offloads": ({"offloads": True}, "offloads are on: a single packet may have up to 64 KiB"),
@@ -170,6 +183,30 @@ def test_a_trap_is_named_with_its_reason(name: str) -> None:
     fields, expected = TRAPS[name]
     (note,) = found(**fields)
     assert expected in note
+
+
+def test_dctcp_where_no_queue_marks() -> None:
+    dctcp = {"a": {"from": "s1", "to": "d1", "cc": "dctcp"}}
+    assert "dctcp behaves like reno, because no queue marks packets" in found(ecn="on", flows=dctcp)
+    assert found(ecn="on", flows=dctcp, link={"queue": {"discipline": "fq_codel"}}) == []
+    assert [note for note in found(ecn="passive", flows=dctcp) if "because with ecn: passive its connections" in note]
+
+
+def test_losses_with_offloads() -> None:
+    reason = "netem loses up to 64 KiB at once: losses are fewer and longer than with single packets"
+    expected = f"r1 → r2: with offloads, {reason}"
+    for fields in ({"offloads": True}, {"hosts": {"s1": {"offloads": True}}}):
+        assert expected in found(link={"loss": "1%"}, **fields)
+        assert expected not in found(**fields)
+
+
+def test_what_holds_for_several_is_one_note() -> None:
+    star = {"kind": "star", "hosts": 6, "link": {"rate": "20mbit", "delay": "10ms", "jitter": "1ms"}}
+    notes_ = found(topology=star, flows={"a": {"from": "h1", "to": "h2"}})
+    about = "jitter lets packets overtake each other; to prevent this, set keep_order: true"
+    assert [note for note in notes_ if about in note] == [f"h1 → r1, h2 → r1, h3 → r1, h4 → r1 and 2 more: {about}"]
+    voices = {f"v{number}": {"from": "s1", "to": "d1", "protocol": "udp", "rate": "30mbit"} for number in (1, 2)}
+    assert "v1 and v2 each offer 30 Mbit/s to a path of 20 Mbit/s: the excess is lost" in found(flows=voices)
 
 
 def test_what_is_meant_is_not_warned_of() -> None:

@@ -48,6 +48,28 @@ def test_ways_commands_and_time() -> None:
     ]
 
 
+def test_commands_that_differ_between_cells() -> None:
+    lines = shown(matrix={"topology.bottleneck.loss": ["0%", "1%"]})
+    first = next(number for number, line in enumerate(lines) if line.startswith("  tc "))
+    assert lines[first:-1] == [
+        "  tc       in all cells:",
+        "           r1 r1-eth2:",
+        "             qdisc add dev DEV root handle 1: tbf rate 20000000bit burst 1764 limit 17640",
+        "             qdisc add dev DEV parent 1:1 handle 2: bfifo limit 50000",
+        "             qdisc add dev DEV root handle 1: netem limit 1000000 delay 10000000ns",
+        "           r2 r2-eth0:",
+        "             qdisc add dev DEV root handle 1: tbf rate 20000000bit burst 1764 limit 17640",
+        "             qdisc add dev DEV parent 1:1 handle 2: bfifo limit 50000",
+        "           where loss is 0%:",
+        "           r2 r2-eth0:",
+        "             qdisc add dev DEV root handle 1: netem limit 1000000 delay 10000000ns",
+        "           where loss is 1%:",
+        "           r2 r2-eth0:",
+        "             qdisc add dev DEV root handle 1: netem limit 1000000 delay 10000000ns loss random 1.0000000000%",
+    ]
+    assert not any("where" in line for line in shown(matrix={"flows.a.cc": ["cubic", "bbr"]}))
+
+
 def test_more_repetitions_take_longer_and_more_at_a_time_shorter() -> None:
     def seconds(repeat: int, jobs: int) -> int:
         topology = {"kind": "dumbbell", "bottleneck": {"rate": "20mbit", "delay": "10ms"}}

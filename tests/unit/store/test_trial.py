@@ -15,9 +15,10 @@ from lab.errors import StoreError
 from lab.store.run import Run, create_run
 from lab.store.trial import TrialIdentity, TrialResult, convert_record, read_record
 from tests.data.raw import RawTrial
+from tests.jobs import job_with
 
 IDENTITY = TrialIdentity(id="t-r1", cell={"flows.bulk.cc": "cubic"}, repetition=1, seed=7, job_digest="0" * 64)
-JOB: Any = {"format": 0}
+JOB = job_with(["s1", "r1", "d1"], [("s1", "r1"), ("r1", "d1")])
 
 
 @pytest.fixture
@@ -110,7 +111,7 @@ def rows_that_are_not_there(document: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lacks_flows, "record.json lacks cpu, flows"),
+        (lacks_flows, "record.json is damaged: it lacks cpu, flows"),
         (another_format, "is not a record of format"),
         (evil_flow, "flow '../evil' cannot be used as a file name"),
         (evil_output, "lies outside"),
@@ -173,7 +174,7 @@ def test_a_stored_trial_that_lacks_its_seed(stored: Path) -> None:
     document = json.loads((stored / "trial.json").read_text())
     del document["seed"]
     (stored / "trial.json").write_text(json.dumps(document))
-    with pytest.raises(StoreError, match="lacks 'seed'"):
+    with pytest.raises(StoreError, match="lacks seed"):
         TrialResult(stored)
 
 
