@@ -36,8 +36,7 @@ def _help_alone(context: typer.Context) -> None:
         print(context.get_help())
 
 
-for group in (app, image_app):
-    group.callback()(_help_alone)
+image_app.callback()(_help_alone)
 
 
 for command in (
@@ -72,6 +71,7 @@ def _print_version(wanted: bool) -> None:
 
 @app.callback()
 def lab(
+    context: typer.Context,
     version: Annotated[
         bool,
         typer.Option(
@@ -83,6 +83,7 @@ def lab(
     ] = False,
 ) -> None:
     """Network experiments on a real Linux kernel in deterministic virtual time."""
+    _help_alone(context)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
