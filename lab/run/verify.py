@@ -8,7 +8,6 @@ import shutil
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 
 from lab.engine.base import Engine, Notice
@@ -29,6 +28,7 @@ from lab.store.folders import unfinished_folder
 from lab.store.run import Run
 from lab.store.trial import TrialResult, convert_record
 from lab.store.trial_cache import TrialCache
+from lab.version import version
 
 SHOWN = 4
 """The number of files of a trial for which a message says how they differ."""
@@ -72,7 +72,7 @@ def chosen_trials(plan: Plan, found: Inspection, number: int | None) -> list[Tri
 
 def changed_inputs(run: Run, engine: Engine) -> list[str]:
     """Return one line for each property of ``lab`` and the engine that differs between now and the time of the run."""
-    then, now = run.provenance, {"lab_version": version("lab"), **engine.about()}
+    then, now = run.provenance, {"lab_version": version(), **engine.about()}
     return [
         f"{name}: the run had {then.get(name)}, but this machine has {value}"
         for name, value in now.items()
