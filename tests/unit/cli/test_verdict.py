@@ -3,15 +3,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
 from lab.engine.base import Engine
 from lab.engine.replay import ReplayEngine
 from tests.data.capture import EXPERIMENTS, RECORDS
-from tests.unit.cli.conftest import Changing, InRealTime, Lab
+from tests.unit.cli.conftest import Changing, Lab
 
 UDP = EXPERIMENTS / "udp.yaml"
 FAILED = EXPERIMENTS / "failed.yaml"
@@ -103,22 +105,32 @@ def test_notes_are_stored_and_the_report_shows_them_and_the_whole_command(
     assert other["overrides"] == ["title=Two queues", "engine=vm"]
 
 
+def test_a_long_command_is_on_several_lines(engines: list[Engine], lab_command: Lab) -> None:
+    title = "A title that is so long that the command does not fit on one line of the page"
+    said = lab_command("run", UDP, "--set", f"title={title}", "--set", "description=Queues", "--engine", "vm")
+    summary = (Path(said.lines[-1]) / "report" / "summary.md").read_text()
+    command = summary[summary.index("lab run experiment.yaml") : summary.index("lab verify .")]
+    assert command.count("\n") == 4
+    expected = ["--set", f"title={title}", "--set", "description=Queues", "--engine", "vm"]
+    assert shlex.split(command.replace("\\\n", "")) == ["lab", "run", "experiment.yaml", *expected]
+
+
 def test_an_interrupted_run_says_only_if_it_can_that_it_continues(engines: list[Engine], lab_command: Lab) -> None:
     class Interrupted(ReplayEngine):
         async def run(self, *_arguments: object) -> None:
-            raise KeyboardInterrupt
+            signal.raise_signal(signal.SIGINT)
+            await asyncio.sleep(60)
 
-    class InterruptedInRealTime(InRealTime):
-        async def run(self, *_arguments: object) -> None:
-            raise KeyboardInterrupt
+    class InterruptedInRealTime(Interrupted):
+        is_exact = False
 
     engines[:] = [Interrupted(RECORDS)]
-    said = lab_command("run", UDP)
+    said = lab_command("run", UDP, "--jobs", "1")
     assert said.code == 130
     assert "0 of 4 trials are finished and kept; the same command continues with the others" in said.err
     for engine, options in ((Interrupted(RECORDS), ["--no-cache"]), (InterruptedInRealTime(RECORDS), [])):
         engines[:] = [engine]
-        said = lab_command("run", UDP, *options)
+        said = lab_command("run", UDP, "--jobs", "1", *options)
         assert said.code == 130
         assert "continues" not in said.err
         assert "; the same command runs all of them again" in said.err
