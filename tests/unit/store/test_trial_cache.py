@@ -40,7 +40,7 @@ def test_what_is_put_comes_back(cache: TrialCache, record: Path) -> None:
     assert file_digests(put) == file_digests(record)
 
 
-@pytest.mark.parametrize("damage", ["changed", "more", "less", "no digest", "link", "no record"])
+@pytest.mark.parametrize("damage", ["changed", "more", "less", "no digest", "digest of bytes", "link", "no record"])
 def test_a_damaged_entry_is_gone(damage: str, cache: TrialCache, record: Path) -> None:
     put = cache.put(KEYS[0], record)
     if damage == "changed":
@@ -49,6 +49,8 @@ def test_a_damaged_entry_is_gone(damage: str, cache: TrialCache, record: Path) -
         (put / "more").write_text("")
     elif damage == "less":
         (put / "record.json").unlink()
+    elif damage == "digest of bytes":
+        (put.parent / "digest").write_bytes(b"\xff\xfe")
     elif damage == "no digest":
         (put.parent / "digest").unlink()
     elif damage == "link":
