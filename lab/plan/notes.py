@@ -29,9 +29,10 @@ from lab.job.over_time import (
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Direction, Flow, Job, Netem, NodeSettings
 from lab.job.windows import is_cut, is_measured
 from lab.plan.correlation import correlated_share
+from lab.plan.load import busy_share, load, offered_bps
 from lab.units import format_duration, format_percent, format_rate, format_size
 
-__all__ = ["base_rtt_ns", "base_rtt_over_time", "busy_share", "notes_of", "offered_bps"]
+__all__ = ["base_rtt_ns", "base_rtt_over_time", "notes_of"]
 
 SETTLING_NS = 130 * 10**9
 """Time until flows of different algorithms have stable shares: as observed with one BBR flow and CUBIC flows."""
@@ -43,12 +44,6 @@ UNEQUAL_RTTS = 1.5
 """The base RTTs of flows count as different if the largest is more than this many times the smallest."""
 BUSY_SHARE = 0.7
 """The share of time above which the check ``cpu`` (:mod:`lab.analysis.checks.machine`) warns of a busy processor."""
-PACKET_HOP_NS = 9_200
-"""Time that the single virtual processor spends on a packet and its acknowledgement at each node of the path.
-
-It includes the work of the end hosts and of the collector tcp_probe.  At 100 Mbit/s over the four nodes of a dumbbell,
-the processor handles 8,260 segments per second and is busy for 30 % of the time.
-"""
 INITIAL_WINDOW = 10
 """The number of segments that a flow sends at once when it starts (RFC 6928)."""
 OTHER_WINDOW = 0.1
@@ -279,13 +274,6 @@ def _tcp(job: Job) -> list[Flow]:
     return [flow for flow in job["flows"] if flow["protocol"] == "tcp"]
 
 
-def offered_bps(flow: Flow) -> int | None:
-    """Return the rate in bit/s at which a flow's application sends; None if it sends as much as the path carries."""
-    if flow["arrivals"] is not None:
-        return sum(flow["arrivals"]["bytes"]) * 8 * 10**9 // flow["duration_ns"]
-    return flow["rate_bps"]
-
-
 def _overload(job: Job) -> Iterator[Note]:
     """Warn about flows that do not adapt to the network and offer more than it can carry: UDP and short flows."""
     for flow in job["flows"]:
@@ -303,59 +291,10 @@ def _overload(job: Job) -> Iterator[Note]:
             yield About(flow["name"], f" offers {what}", f" each offer {what}")
 
 
-def busy_share(job: Job) -> float:
-    """Estimate the share of time for which the virtual processor will be busy, from the rates of the bottlenecks."""
-    carried, hops, unlimited = _load(job)
-    return 1.0 if unlimited else sum(carried) / 8 / (job["mtu"] + ETHERNET_HEADER_BYTES) * hops * PACKET_HOP_NS / 1e9
-
-
-def _load(job: Job) -> tuple[list[float], int, bool]:
-    """Return the traffic that the job's flows send at most.
-
-    The values are the rate of each flow in bit/s, if flows share the capacity of every link equally (max-min fairness);
-    the largest number of nodes on a path; and whether a flow's path has no limit at all.
-    """
-    wanted: dict[str, float] = {}
-    users: dict[tuple[str, str], set[str]] = {}
-    free: dict[tuple[str, str], float] = {}
-    unlimited, hops = False, 0
-    for flow in job["flows"]:
-        path = route(job, flow["source"], flow["destination"])
-        hops = max(hops, len(path) + 1)
-        limited = [hop for hop in path if hop.direction["rate_bps"]]
-        offered = offered_bps(flow)
-        if offered is None and not limited:
-            unlimited = True
-            continue
-        wanted[flow["name"]] = float("inf") if offered is None else offered
-        for hop in limited:
-            users.setdefault((hop.link, hop.direction_name), set()).add(flow["name"])
-            capacity = path_rate_over_time([hop], job["duration_ns"])
-            free[hop.link, hop.direction_name] = mean(capacity, 0, job["duration_ns"]) if capacity else 0
-    rates: dict[str, float] = {}
-    while wanted:
-        # Either some flow needs no more than every link has for it, or some link limits its flows to equal parts.
-        parts = {link: free[link] / len(flows) for link, flows in users.items() if flows}
-        least = min(parts, key=lambda link: parts[link], default=None)
-        modest = min(wanted, key=lambda name: wanted[name])
-        if least is None or wanted[modest] <= parts[least]:
-            settled = {modest: wanted[modest]}
-        else:
-            settled = dict.fromkeys(sorted(users[least]), parts[least])
-        for name, rate in settled.items():
-            rates[name] = rate
-            del wanted[name]
-            for link, flows in users.items():
-                if name in flows:
-                    flows.remove(name)
-                    free[link] -= rate
-    return list(rates.values()), hops, unlimited
-
-
 def _busy(job: Job) -> Iterator[Note]:
     if job["kernel"] in kernels.UML:
         return  # Its processor is never busy.
-    carried, hops, unlimited = _load(job)
+    carried, hops, unlimited = load(job)
     share = busy_share(job)
     if unlimited:
         yield (

@@ -10,7 +10,7 @@ from lab.agent.topology import addressing, links
 from lab.job.network import route
 from lab.job.protocol import Flow, Job
 from lab.plan.description import what_they_share
-from lab.plan.notes import busy_share, offered_bps
+from lab.plan.load import busy_share, offered_bps
 from lab.plan.plan import Cell, Plan
 from lab.units import format_duration, format_rate, format_size
 

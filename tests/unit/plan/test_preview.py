@@ -70,6 +70,16 @@ def test_commands_that_differ_between_cells() -> None:
     assert not any("where" in line for line in shown(matrix={"flows.a.cc": ["cubic", "bbr"]}))
 
 
+def test_probes_take_time() -> None:
+    def seconds(interval: str | None) -> int:
+        probes = {"p": {"from": "s1", "to": "d1", "interval": interval}} if interval else {}
+        return int(shown(probes=probes)[-1].split()[2])
+
+    assert seconds("100ms") == pytest.approx(seconds(None), abs=1)
+    # 20 000 pings, each of which keeps the virtual processor busy for 97 µs.
+    assert seconds("1ms") == pytest.approx(seconds(None) + 20_000 * 97e-6 * 3.3, abs=1)
+
+
 def test_more_repetitions_take_longer_and_more_at_a_time_shorter() -> None:
     def seconds(repeat: int, jobs: int) -> int:
         topology = {"kind": "dumbbell", "bottleneck": {"rate": "20mbit", "delay": "10ms"}}

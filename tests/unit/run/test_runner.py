@@ -18,6 +18,7 @@ from lab.experiment.read.load import load_experiment
 from lab.job.protocol import Job
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Outcome, Runner, remove_what_killed_runs_left
+from lab.store.digest import record_digest
 from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
 from tests.records import record
@@ -218,13 +219,27 @@ def test_a_record_that_says_failed_is_not_kept_for_next_time(plan: Plan, tmp_pat
     assert finished(again) == {trial.id for trial in plan.trials}
 
 
-@pytest.mark.parametrize("text", ["{", "[]", "{}", '{"status": "failed"}'])
+@pytest.mark.parametrize(
+    "text", ["{", "[]", "{}", '{"status": "failed"}', json.dumps({**record(), "flows": 3}), "[" * 100_000]
+)
 def test_a_damaged_record_costs_its_trial_only(plan: Plan, tmp_path: Path, text: str) -> None:
     engine = ScriptedEngine()
     engine.texts[plan.trials[0].id] = text
     _, outcome = run(plan, tmp_path, engine)
     assert "the agent's record is damaged" in str(outcome.failures[plan.trials[0].id])
     assert len(engine.ran) == 4
+    # It is not in the cache, where it would end later runs.
+    _, outcome = run(plan, tmp_path, ScriptedEngine())
+    assert outcome.cached == 3
+
+
+def test_a_cached_record_of_wrong_types_is_run_again(plan: Plan, tmp_path: Path) -> None:
+    run(plan, tmp_path, ScriptedEngine())
+    path = sorted((tmp_path / "cache").rglob("record.json"))[0]
+    path.write_text(json.dumps({**record(), "flows": 3}))
+    (path.parents[1] / "digest").write_text(record_digest(path.parent))
+    _, outcome = run(plan, tmp_path, ScriptedEngine())
+    assert (outcome.cached, outcome.failures) == (3, {})
 
 
 def test_an_engine_that_cannot_start_is_no_interruption(plan: Plan, tmp_path: Path) -> None:

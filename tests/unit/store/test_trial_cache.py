@@ -52,6 +52,7 @@ def test_a_record_that_was_made_again_disproves_another_one(cache: TrialCache, r
 
 
 @pytest.mark.parametrize("damage", ["changed", "more", "less", "no digest", "link", "no record"])
+@pytest.mark.parametrize("damage", ["changed", "more", "less", "no digest", "digest of bytes", "link", "no record"])
 def test_a_damaged_entry_is_gone(damage: str, cache: TrialCache, record: Path) -> None:
     put = cache.put(KEYS[0], record)
     if damage == "changed":
@@ -60,6 +61,8 @@ def test_a_damaged_entry_is_gone(damage: str, cache: TrialCache, record: Path) -
         (put / "more").write_text("")
     elif damage == "less":
         (put / "record.json").unlink()
+    elif damage == "digest of bytes":
+        (put.parent / "digest").write_bytes(b"\xff\xfe")
     elif damage == "no digest":
         (put.parent / "digest").unlink()
     elif damage == "link":
