@@ -93,15 +93,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
     # SIGTERM has the same effect as Ctrl-C, so that the run is cleaned up in both cases.
     previous = signal.signal(signal.SIGTERM, lambda _signal, _frame: signal.raise_signal(signal.SIGINT))
     try:
-        return _guarded(lambda: app(args=arguments, standalone_mode=False))
+        # The tracer, which replaces this process, says itself that its output is closed.
+        is_trace = list(sys.argv[1:] if arguments is None else arguments)[:1] == ["trace"]
+        return _guarded(lambda: app(args=arguments, standalone_mode=False), with_output=not is_trace)
     finally:
         signal.signal(signal.SIGTERM, previous)
 
 
-def _guarded(command: Callable[[], Any]) -> int:
+def _guarded(command: Callable[[], Any], *, with_output: bool) -> int:
     with contextlib.ExitStack() as stack:
         try:
-            stack.enter_context(checked_streams())
+            stack.enter_context(checked_streams(with_output=with_output))
         except InputError as error:
             say(f"lab: {error}")
             return error.exit_code

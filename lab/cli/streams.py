@@ -39,11 +39,11 @@ class Unfailing:
 
 
 @contextlib.contextmanager
-def checked_streams() -> Iterator[None]:
+def checked_streams(*, with_output: bool = True) -> Iterator[None]:
     """Make standard output and error usable in the block.
 
     Raises:
-        InputError: Standard output is closed.
+        InputError: Standard output is closed, and the command needs it (*with_output*).
     """
     output_was_closed = sys.stdout is None
     _open_missing()
@@ -58,7 +58,7 @@ def checked_streams() -> Iterator[None]:
             )
         else:
             stack.enter_context(contextlib.redirect_stderr(cast(TextIO, Unfailing(sys.stderr))))
-        if output_was_closed:
+        if output_was_closed and with_output:
             raise InputError("standard output is closed; to discard the output, write >/dev/null")
         yield
 
