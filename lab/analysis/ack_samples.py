@@ -23,7 +23,7 @@ INFINITE_SSTHRESH = 0x7FFFFFFF
 Floats = NDArray[np.float64]
 Integers = NDArray[np.int64]
 
-SAMPLE_COLUMNS = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us")
+SAMPLE_COLUMNS = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us", "in_recovery")
 
 
 @dataclass(frozen=True)
@@ -45,6 +45,8 @@ class AckSamples:
     """
     srtt_us: Integers
     """Smoothed RTT, in microseconds; 0 before the first measurement."""
+    in_recovery: Integers
+    """1 in the states CWR and Recovery of ``enum tcp_ca_state``, in which ssthresh is reported as it is."""
 
     @classmethod
     def from_columns(cls, columns: Mapping[str, NDArray[Any]]) -> AckSamples:
@@ -95,7 +97,7 @@ def with_timeouts(rows: AckSamples, is_timeout: NDArray[np.bool_], end_ns: int) 
     if not is_timeout.any():
         return rows
     columns = {name: getattr(rows, name) for name in SAMPLE_COLUMNS}
-    for name in ("snd_cwnd", "ssthresh"):
+    for name in ("snd_cwnd", "ssthresh", "in_recovery"):
         columns[name] = before_timeouts(columns[name], is_timeout)
     if is_timeout[-1] and rows.time_ns[-1] < end_ns:
         columns = {name: np.append(values, getattr(rows, name)[-1]) for name, values in columns.items()}
@@ -150,19 +152,19 @@ def weighted_quantile(values: NDArray[Any], weights: NDArray[Any], quantile: flo
 def ssthresh(samples: AckSamples) -> Integers:
     """Return the slow-start threshold (ssthresh) itself for each row, in segments.
 
-    The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``) instead: outside of recovery, this is at
-    least three quarters of the congestion window, whatever ssthresh is.  A reported value that is not three quarters of
-    the window is therefore the threshold itself.  One that is leaves the threshold where it was, or at that value if it
-    was higher.
+    The tracepoint reports ``tcp_current_ssthresh()`` (``include/net/tcp.h``) instead: outside of the states CWR and
+    Recovery, this is at least three quarters of the congestion window, whatever ssthresh is.  In these two states, and
+    if the reported value is not three quarters of the window, it is the threshold itself.  Otherwise the threshold
+    stays where it was, or is that value if it was higher.
     """
     held = samples.ssthresh.copy()
     floor = _three_quarters(samples.snd_cwnd)
     # The reported value may stay the same while the window falls, and only then be the threshold for sure.
-    changes = sorted({*_changes(samples.ssthresh), *_changes(floor)})
+    changes = sorted({*_changes(samples.ssthresh), *_changes(floor), *_changes(samples.in_recovery)})
     value = int(held[0]) if len(held) else 0
     for row, following in itertools.pairwise([*changes, len(held)]):
         reported = int(samples.ssthresh[row])
-        if reported < value or reported != floor[row]:
+        if reported < value or reported != floor[row] or samples.in_recovery[row]:
             value = reported
         held[row:following] = value
     return held

@@ -30,6 +30,8 @@ if TYPE_CHECKING:
     from lab.plan.plan import Plan
     from lab.run.progress import Detail
     from lab.run.runner import Observer
+    from lab.run.stored import Inspection
+    from lab.run.verify import Difference
     from lab.store.run import Run
 
 
@@ -57,18 +59,15 @@ def verify(
     """
     from lab.plan.plan import Plan
     from lab.run import verify as verification
-    from lab.run.progress import observing
     from lab.run.stored import inspect
-    from lab.store import integrity, places
     from lab.store.run import open_run
-    from lab.store.trial_cache import TrialCache
 
     detail = detail_of(verbose, quiet)
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     found = inspect(folder, plan)
     chosen = verification.chosen_trials(plan, found, trials)
-    again: dict[str, verification.Difference] = {}
+    again: dict[str, Difference] = {}
     verdicts: list[str] = []
     code = EXIT_OK
     if chosen:
@@ -77,21 +76,7 @@ def verify(
         if not engine.is_exact:
             verdicts, code = _verify_means(folder, part, engine, detail)
         else:
-            integrity.forget_checks()
-            with observing(part, detail) as observer:
-                _locate_again(engine, folder, observer)
-                say_what_counts(engine, detail)
-                work = verification.repeated(
-                    folder,
-                    plan,
-                    chosen,
-                    engine,
-                    observer,
-                    found,
-                    jobs=jobs or processors(),
-                    cache=TrialCache(places.trials()),
-                )
-                again = asyncio.run(work)
+            again = _repeat(folder, plan, part, engine, found, detail, jobs or processors())
     differences = verification.all_differences(folder, plan, found, again)
     if not chosen and not differences:
         raise InputError(f"{run_dir} has no finished trial")
@@ -107,6 +92,23 @@ def verify(
     if any(difference.error for difference in differences):
         code = EXIT_FAILED
     raise typer.Exit(max(code, EXIT_EXPECTATION_FAILED if differences else EXIT_OK))
+
+
+def _repeat(
+    folder: Run, plan: Plan, part: Plan, engine: Engine, found: Inspection, detail: Detail, jobs: int
+) -> dict[str, Difference]:
+    """Run the trials of *part*, which are some of *plan*, again; return how they differ, by the id of the trial."""
+    from lab.run.progress import observing
+    from lab.run.verify import repeated
+    from lab.store import integrity, places
+    from lab.store.trial_cache import TrialCache
+
+    integrity.forget_checks()
+    with observing(part, detail) as observer:
+        _locate_again(engine, folder, observer)
+        say_what_counts(engine, detail)
+        cache = TrialCache(places.trials())
+        return asyncio.run(repeated(folder, plan, part.trials, engine, observer, found, jobs=jobs, cache=cache))
 
 
 def _locate_again(engine: Engine, folder: Run, observer: Observer) -> None:

@@ -211,7 +211,8 @@ _NO_ROWS = AckSamples.from_columns({name: np.zeros(0, np.int64) for name in SAMP
 
 def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
     """Return the tcp_probe rows of each flow by its name, and the number of rows that belong to no flow."""
-    table = trial.collected(TCP_PROBE, [*SAMPLE_COLUMNS, "flow", "end", "is_transmit"])
+    stored = [name for name in SAMPLE_COLUMNS if name != "in_recovery"]
+    table = trial.collected(TCP_PROBE, [*stored, "ca_state", "flow", "end", "is_transmit"])
     # Keep the rows that the sender recorded when ACKs arrived and after timeouts.  Rows of the receiver, and those of
     # other segments that were sent, are not used here.
     at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
@@ -220,7 +221,8 @@ def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
     flow = table.column("flow").combine_chunks()
     names = [] if not len(flow) else flow.dictionary.to_pylist()
     index = flow.indices.fill_null(-1).to_numpy() if len(flow) else np.zeros(0, np.int64)
-    columns = {name: table.column(name).to_numpy() for name in SAMPLE_COLUMNS}
+    columns = {name: table.column(name).to_numpy() for name in stored}
+    columns["in_recovery"] = pc.is_in(table.column("ca_state"), pa.array(["CWR", "Recovery"])).to_numpy()
     is_timeout = pc.equal(table.column("is_transmit"), "timeout").to_numpy()
     samples_of = {}
     for number, name in enumerate(names):

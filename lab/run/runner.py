@@ -209,6 +209,8 @@ class Runner:
             OSError: The record cannot be read.
         """
         try:
+            if not (directory / "record.json").exists():
+                raise GuestError("the agent left no record.json", log=directory / "log.txt")
             record = read_record(directory)
             failure = None if record["status"] == "ok" else record.get("error", "the agent reported a failure")
         except StoreError as error:

@@ -121,9 +121,7 @@ async def repeated(
             except TrialError as error:
                 difference = Difference(trial.id, error=error.reason)
             except OSError as error:
-                raise StoreError(
-                    f"cannot compare the repeated trial {trial.id} with the stored one: {error}"
-                ) from error
+                raise StoreError(f"cannot compare the repeated trial {trial.id}: {error}") from error
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
                 shutil.rmtree(again, ignore_errors=True)

@@ -30,7 +30,7 @@ MS = 1_000_000
 def trace(**columns: list[int]) -> AckSamples:
     """Return a trace with the given columns; all other columns are 0."""
     rows = len(next(iter(columns.values())))
-    names = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us")
+    names = ("time_ns", "snd_nxt", "snd_una", "snd_cwnd", "ssthresh", "srtt_us", "in_recovery")
     return AckSamples.from_columns({name: np.array(columns.get(name, [0] * rows)) for name in names})
 
 
@@ -154,6 +154,16 @@ def test_a_reduction_to_an_earlier_threshold_undoes_nothing() -> None:
     # From a real Reno trace: from 4 to 2; the report follows the window up to 6; then a mark at 8 sets 4 again.
     rows = trace(ssthresh=[4, 4, 2, 3, 6, 4], snd_cwnd=[5, 4, 4, 4, 8, 8])
     assert reductions(rows).tolist() == [2, 5]
+
+
+def test_a_reduction_to_three_quarters_of_the_next_window_is_told_by_the_state() -> None:
+    # From a real trace: the report follows the window up to 10 (14), and the new threshold of 9 is 3/4 of 13.
+    columns = {"ssthresh": [5, 10, 9, 9, 9, 7], "snd_cwnd": [7, 14, 13, 9, 11, 10]}
+    rows = trace(**columns, in_recovery=[0, 0, 1, 1, 0, 1])
+    assert ssthresh(rows).tolist() == [5, 5, 9, 9, 9, 7]
+    assert reductions(rows).tolist() == [2, 5]
+    # Without the state, the first one cannot be told from growth.
+    assert reductions(trace(**columns)).tolist() == [5]
 
 
 def test_acked_bytes() -> None:

@@ -44,7 +44,8 @@ def test_every_value_of_every_row_is_stored(
             stored = {column: table.column(column).to_pylist() for column in table.column_names}
             assert table.num_rows == len(rows)
             expected: dict[str, list[Any]] = {
-                field["name"]: [row[field["name"]] for row in rows]
+                # An empty name stands for a value that is not there.
+                field["name"]: [row[field["name"]] if row[field["name"]] != "" else None for row in rows]
                 for field in source.record["collectors"][collector]["fields"]
                 if field["name"] not in REPLACED and not field["name"].startswith("unused")
             }
