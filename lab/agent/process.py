@@ -3,11 +3,12 @@
 
 Every command is given as an argument list, has a deadline, and fails with a message that names the command.  The
 agent's own programs all follow one protocol: they print ``ready``, read a line of numbers from their standard input,
-and then do their work.
+and then do their work.  Servers, which need no numbers, go on at once.
 """
 
 from __future__ import annotations
 
+import select
 import subprocess
 import sys
 from collections.abc import Callable, Sequence
@@ -15,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 DEFAULT_TIMEOUT_S = 60.0
+_PATIENCE_S = 120.0
 
 
 class CommandError(Exception):
@@ -56,8 +58,13 @@ def start_module(
 
 
 def is_ready(process: subprocess.Popen[bytes]) -> bool:
-    """Wait for the program's first line of output and return whether it is ``ready``."""
+    """Wait for the program's first line of output and return whether it is ``ready``.
+
+    A program that prints nothing for :data:`_PATIENCE_S` is not.
+    """
     assert process.stdout is not None
+    if not select.select([process.stdout], [], [], _PATIENCE_S)[0]:
+        return False
     return process.stdout.readline().strip() == b"ready"
 
 

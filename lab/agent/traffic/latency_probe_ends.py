@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """The client and server of a latency probe, which sends small packets at intervals and measures the time to the answer.
 
-``python3 -m lab.agent.traffic.latency_probe_ends server KIND ADDRESS PORT RESPONSE_BYTES`` answers requests.
+``python3 -m lab.agent.traffic.latency_probe_ends server KIND ADDRESS PORT RESPONSE_BYTES`` prints ``ready`` and
+answers requests.
 
 ``… client KIND ADDRESS PORT INTERVAL_NS REQUEST_BYTES RESPONSE_BYTES OUTPUT`` waits for a line on its standard input
 with the time of the first request and the end time (``CLOCK_MONOTONIC``, in ns).  It then sends requests and writes a
@@ -25,6 +26,8 @@ ROW = struct.Struct("<QQ")
 """When a request was sent (CLOCK_MONOTONIC) and how long its answer took, both in ns; 0 if no answer came."""
 SEQUENCE = struct.Struct("!Q")
 MIN_BYTES = SEQUENCE.size
+READY = "ready"
+"""What an end prints when it can take what comes: see :func:`lab.agent.process.is_ready`."""
 
 _ECHO_REQUEST = {socket.AF_INET: 8, socket.AF_INET6: 128}
 _ECHO_REPLY = {socket.AF_INET: 0, socket.AF_INET6: 129}
@@ -42,10 +45,12 @@ def serve(kind: str, address: str, port: int, response_bytes: int) -> None:
     if kind == "udp":
         with socket.socket(family_of(address), socket.SOCK_DGRAM) as inbox:
             inbox.bind((address, port))
+            print(READY, flush=True)
             while True:
                 data, source = inbox.recvfrom(65536)
                 inbox.sendto(data[:MIN_BYTES] + filler[MIN_BYTES:], source)
     with socket.create_server((address, port), family=family_of(address)) as listening:
+        print(READY, flush=True)
         while True:
             connection, _peer = listening.accept()
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
@@ -165,7 +170,7 @@ def _number(kind: str, family: socket.AddressFamily, packet: bytes) -> int | Non
 
 def _times() -> tuple[int, int]:
     """Report to the agent that the client is ready, and return (time of the first request, end time) from it."""
-    print("ready", flush=True)
+    print(READY, flush=True)
     begin, end = sys.stdin.readline().split()
     return int(begin), int(end)
 

@@ -38,8 +38,7 @@ class _Probe:
         self._server = None
         if probe["kind"] != "ping":
             self._server = self._start(probe["destination"], ["server", *common, str(probe["response_bytes"])])
-            # Only clients report that they are ready.  The pause gives the server time to open its socket.
-            time.sleep(0.1)
+            self._wait_for(self._server)
         sizes = [str(probe[name]) for name in ("interval_ns", "request_bytes", "response_bytes")]
         self._client = self._start(probe["source"], ["client", *common, *sizes, str(self._output)])
 
@@ -49,7 +48,10 @@ class _Probe:
         )
 
     def wait_until_ready(self) -> None:
-        if not is_ready(self._client):
+        self._wait_for(self._client)
+
+    def _wait_for(self, process: subprocess.Popen[bytes]) -> None:
+        if not is_ready(process):
             raise ProbeError(f"the probe {self.probe['name']} did not start: {last_line(self._errors)}")
 
     def begin(self, start_ns: int) -> None:
