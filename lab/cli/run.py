@@ -68,6 +68,7 @@ def run(
 ) -> None:
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.cli.confirm import confirm_run, confirming_plan
+    from lab.cli.known import image_lookup
     from lab.plan.description import notes
     from lab.run.progress import observing
     from lab.run.runner import Runner
@@ -77,7 +78,7 @@ def run(
 
     detail = detail_of(verbose, quiet)
     overrides = all_overrides(set_, engine_)
-    loaded, plan = planned(file, overrides)
+    loaded, plan = planned(file, overrides, image_lookup([]))
     confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
     engine = engine_named(plan.engine, plan, loaded.packages)
     at_a_time, cache = jobs or processors(), TrialCache(places.trials())

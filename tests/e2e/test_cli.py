@@ -130,14 +130,30 @@ def test_a_report_is_built_again_to_the_byte(finished: tuple[Path, subprocess.Co
 
 @pytest.mark.vm
 def test_a_failed_trial_does_not_take_the_others_along(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
-    done = lab("run", *SHORT, "--set", "matrix.flows.bulk.cc=[cubic, nosuch]", "-o", str(tmp_path))
+    sysctls = "[{net.ipv4.tcp_fin_timeout: 60}, {net.ipv4.nosuch: 1}]"
+    overrides = (
+        *("--set", "matrix.flows.bulk.cc=[cubic]", "--set", "hosts={s1: {sysctl: {net.ipv4.tcp_fin_timeout: 60}}}"),
+        *("--set", f"matrix.hosts.s1.sysctl={sysctls}"),
+    )
+    done = lab("run", *SHORT, *overrides, "-o", str(tmp_path))
     assert done.returncode == 3
-    assert "no congestion control nosuch" in done.stderr
+    assert "cannot set the sysctl net.ipv4.nosuch=1" in done.stderr
     assert "Traceback" not in done.stderr
-    log = run_folder(tmp_path) / "trials" / "nosuch-loss-0.1pct-r1" / "log.txt"
-    assert str(log) in done.stderr
-    assert "failed" in log.read_text()
-    assert json.loads((run_folder(tmp_path) / "trials/cubic-loss-0.1pct-r1/trial.json").read_text())["status"] == "ok"
+    trials = sorted((run_folder(tmp_path) / "trials").iterdir())
+    status = {trial.name: json.loads((trial / "trial.json").read_text())["status"] for trial in trials}
+    assert sorted(status.values()) == ["failed", "ok"]
+    (failed,) = (trial for trial in trials if status[trial.name] == "failed")
+    assert str(failed / "log.txt") in done.stderr
+    assert "failed" in (failed / "log.txt").read_text()
+
+
+@pytest.mark.vm
+def test_an_algorithm_that_the_image_lacks_is_found_before_the_run(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
+    done = lab("run", *SHORT, "--set", "matrix.flows.bulk.cc=[cubic, bbr3]", "-o", str(tmp_path))
+    assert done.returncode == 2
+    assert "bbr3" in done.stderr
+    assert "expected an algorithm of the kernel debian-13" in done.stderr
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.fixture

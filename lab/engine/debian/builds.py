@@ -164,7 +164,8 @@ def content_digest(folder: Path, names: Sequence[str]) -> str:
 def publish_build(partial: Path, build: Build) -> None:
     """Move the finished folder *partial* to its place, and note the build as the last one of its recipe.
 
-    A build with the same digest that is there already stays, unless it is damaged.
+    A build with the same digest that is there already stays, unless it is damaged or an earlier version of lab has
+    left out a file that is not part of its content.
 
     Raises:
         OSError: A file cannot be read.
@@ -172,13 +173,17 @@ def publish_build(partial: Path, build: Build) -> None:
     """
     info = {key: value for key, value in asdict(build).items() if key not in ("digest", "path")}
     (partial / _INFO).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-    if _is_intact(build):
+    if _is_intact(build) and not _names(partial) - _names(build.path):
         publish(partial, build.path, if_there="keep")
     else:
         integrity.write_list(partial, becomes=build.path)
         publish(partial, build.path, if_there="replace")
     places.recipes().mkdir(parents=True, exist_ok=True)
     write_file(places.recipes() / build.recipe, f"{build.digest}\n".encode("ascii"))
+
+
+def _names(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
 
 
 def _is_intact(build: Build) -> bool:

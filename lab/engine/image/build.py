@@ -97,6 +97,7 @@ def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
         "customize.sh": _resource("customize.sh").decode(),
         "package.py": {name: content.decode() for name, content in _package_reader().items()},
         "init.sh": _resource("init.sh").decode(),
+        "known.py": _resource("known.py").decode(),
     }
     return hashlib.sha256(json.dumps(recipe, sort_keys=True).encode()).hexdigest()
 

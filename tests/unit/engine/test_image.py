@@ -16,6 +16,7 @@ from filelock import Timeout
 
 from lab.engine.debian.builds import DamagedBuildError
 from lab.engine.image import build
+from lab.engine.image.known import read_known
 from lab.engine.vm import qemu
 from lab.engine.vm.engine import VmEngine
 from lab.errors import ImageError, StoreError
@@ -69,6 +70,15 @@ def test_an_image_is_its_content(builder: Path, tmp_path: Path, own_cache: Path)
     assert newer.digest != image.digest
     assert build.find_image() == newer
     assert {found.digest for found in build.list_images()[0]} == {image.digest, newer.digest}
+
+
+@pytest.mark.vm
+def test_an_image_from_before_gets_the_files_that_it_lacks(builder: Path) -> None:
+    image = build.build_image(ignore)
+    (image.path / "known.json").unlink()
+    assert build.find_image() == image
+    assert build.build_image(ignore).digest == image.digest
+    assert read_known(image.path) is not None
 
 
 @pytest.mark.vm
