@@ -75,7 +75,8 @@ def test_an_image_is_its_content(builder: Path, tmp_path: Path, own_cache: Path)
 @pytest.mark.vm
 def test_an_image_from_before_gets_the_files_that_it_lacks(builder: Path) -> None:
     image = build.build_image(ignore)
-    (image.path / "known.json").unlink()
+    for name in ("known.json", "files.json"):
+        (image.path / name).unlink()
     assert build.find_image() == image
     assert build.build_image(ignore).digest == image.digest
     assert read_known(image.path) is not None
