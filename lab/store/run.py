@@ -43,7 +43,7 @@ _REQUIRED = ("experiment.yaml", "plan.json", "trials")
 
 
 class _Comparison(TypedDict):
-    cell_id: str
+    cell: str
     group: str
     quantity: str
     found: float

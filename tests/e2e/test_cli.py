@@ -106,7 +106,7 @@ def test_verify_names_trial_and_file_that_differ(
 
 @pytest.mark.vm
 def test_virtual_machines_confirm_a_run(lab: Lab, tmp_path: Path) -> None:
-    short = [*SHORT, "--set", "matrix={}", "--set", "repeat=2", "--set", "flows.bulk.cc=bbr", "-o", str(tmp_path)]
+    short = [*SHORT, "--set", "matrix={}", "--set", "repeat=3", "--set", "flows.bulk.cc=bbr", "-o", str(tmp_path)]
     done = lab("run", *short, "--engine", "uml", "--confirm", "vm")
     assert done.returncode == 0, done.stderr
     assert "confirmation: 3 of 3 comparisons agree" in done.stderr

@@ -141,8 +141,9 @@ def test_duplicates_are_neither_reordered_nor_jitter(run_job: RunJob, kernel: st
 
 def test_datagrams_with_a_damaged_number_reorder_no_others(run_job: RunJob, kernel: str) -> None:
     _, counts = sent_over(run_job, kernel, corrupt="50%")
-    # netem flips a bit of the number in some 35 datagrams.  Most of these numbers have never left, or have arrived.
-    assert counts["reordered"] < 5
+    # netem flips a bit of the number in some 35 datagrams.  Most of these numbers have never left, or have arrived.  If
+    # one that is too high counted, hundreds of datagrams after it would be late.
+    assert counts["reordered"] < 15
     assert 0.9 * SENT < counts["arrived"] < SENT - 100
 
 

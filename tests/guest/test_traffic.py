@@ -247,7 +247,8 @@ def test_an_answered_ping_is_not_a_drop(run_job: RunJob, version: str) -> None:
     flows = {"bulk": {"from": "s1", "to": "d1", "duration": "1s"}}
     trial = Trial(run_job(job(flows, "2s", probes=probes, collect={"drops": {}}, ip=version)))
     rows = trial.table("drops").to_pylist()
-    assert not [row for row in rows if row["protocol"] in (1, 58) and row["node"] == "s2" and row["time_ns"] > 0]
+    # Of the kernel's own ICMPv6, hosts may drop what is for other hosts (ip6_mc_input()).
+    assert not [row for row in rows if row["location"].startswith(("ping_", "icmp"))]
     rtts = [row["rtt_ns"] for row in trial.table("latency").to_pylist()]
     assert len(rtts) == 800
     assert min(rtts) >= 20_000_000

@@ -146,7 +146,7 @@ def test_two_labs_do_not_run_natively_at_a_time(lab: Lab, experiment: Path, tmp_
 def test_the_doctor_says_what_there_is(lab: Lab) -> None:
     done = lab("doctor")
     sections = [line for line in done.stdout.splitlines() if not line.startswith(" ")]
-    assert sections == ["machine:", "virtual machines:", "User-mode Linux:", "native engine:"]
+    assert sections == ["machine:", "Debian packages:", "virtual machines:", "User-mode Linux:", "native engine:"]
     assert "  ok  command: ip, tc, bridge, ping, iperf3, mnexec" in done.stdout
     assert "Traceback" not in done.stderr
 

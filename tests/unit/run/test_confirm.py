@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
@@ -12,6 +12,7 @@ from lab.errors import InputError
 from lab.experiment.read.load import load_experiment
 from lab.plan.plan import Plan, make_plan
 from lab.run.confirm import Confirmed, compared, sample
+from lab.store.run import Run, create_run
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 
@@ -25,6 +26,15 @@ def plan_with(*overrides: str) -> Plan:
 def only(first: list[float], second: list[float]) -> Confirmed:
     (found,) = compared({KEY: first}, {KEY: second})
     return found
+
+
+def test_what_is_stored_can_be_read(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "name", "", {"trials": []})
+    comparison = asdict(only([1.0, 2.0, 3.0], [1.5, 2.5, 3.5]))
+    run.put_confirmation({"engine": "vm", "kernel": "debian-13", "run": "confirmation", "comparisons": [comparison]})
+    stored = Run(run.path).confirmation
+    assert stored is not None
+    assert stored["comparisons"] == [comparison]
 
 
 def test_the_sample_is_spread_over_the_cells_and_has_all_repetitions() -> None:
