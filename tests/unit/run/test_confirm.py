@@ -29,7 +29,7 @@ def only(first: list[float], second: list[float]) -> Confirmed:
 
 
 def test_what_is_stored_can_be_read(tmp_path: Path) -> None:
-    run = create_run(tmp_path, "name", "", {"trials": []})
+    run = create_run(tmp_path, "name", b"", {"trials": []})
     comparison = asdict(only([1.0, 2.0, 3.0], [1.5, 2.5, 3.5]))
     run.put_confirmation({"engine": "vm", "kernel": "debian-13", "run": "confirmation", "comparisons": [comparison]})
     stored = Run(run.path).confirmation
