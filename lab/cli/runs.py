@@ -19,6 +19,7 @@ from lab.cli.common import (
     detail_of,
     engine_named,
     processors,
+    remove_leftovers_of_cache,
     say,
     say_what_counts,
     write_report,
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
 def report(run_dir: RunFolder) -> None:
     """Rebuild the report of a run from its stored results."""
+    from lab.store.run import open_run
+
+    for message in open_run(run_dir).remove_leftovers():
+        say(message)
+    remove_leftovers_of_cache(say)
     print(write_report(run_dir))
 
 
@@ -105,6 +111,7 @@ def _repeat(
 
     integrity.forget_checks()
     with observing(part, detail) as observer:
+        remove_leftovers_of_cache(observer.step)
         _locate_again(engine, folder, observer)
         say_what_counts(engine, detail)
         cache = TrialCache(places.trials())

@@ -6,6 +6,8 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,7 @@ import pyarrow as pa
 import pytest
 
 from lab.errors import InputError, StoreError
-from lab.store.run import Run, create_run, open_run
+from lab.store.run import Run, create_run, open_run, remove_leftovers_of_runs
 from lab.store.trial import TrialIdentity
 from tests.data.raw import RawTrial
 
@@ -29,13 +31,39 @@ def test_a_new_run_and_the_link_to_it(tmp_path: Path) -> None:
     files = {"sizes/a.txt": b"1", "../evil": b"2", "/evil": b"3", "plan.json": b"4"}
     run = create_run(tmp_path, "e", b"name: e\n", PLAN, files)
     assert (run.experiment, run.experiment_text, run.plan) == ("e", b"name: e\n", PLAN)
-    assert (tmp_path / "e" / "latest").resolve() == run.path
+    assert [path.name for path in (tmp_path / "e").iterdir()] == [run.id]
     assert (run.path / "sizes" / "a.txt").read_bytes() == b"1"
     assert not list(tmp_path.rglob("evil"))
     assert run.report_dir == run.path / "report"
     assert run.provenance == {}
-    again = create_run(tmp_path, "e", b"", PLAN)
-    assert (tmp_path / "e" / "latest").resolve() == again.path
+    for latest in (run, create_run(tmp_path, "e", b"", PLAN), run):
+        latest.make_latest()
+        assert (tmp_path / "e" / "latest").resolve() == latest.path
+
+
+def test_what_has_the_name_of_the_link_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "e" / "latest").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"e/latest is not a link, as it is when lab makes it; give it another name"):
+        create_run(tmp_path, "e", b"", PLAN)
+    assert [path.name for path in (tmp_path / "e").iterdir()] == ["latest"]
+
+
+def test_what_killed_processes_left_anywhere_in_a_run_goes(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "e", b"", PLAN)
+    run.put_failure(identity("a-r1"), "no")
+    run.make_latest()
+    within = create_run(run.path / "confirmation", "e", b"", PLAN)
+    command = [sys.executable, "-c", "from lab.store.owner import own_name; print(own_name())"]
+    dead = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    folders = [run.path.parent, run.path, run.path / "trials", run.path / "trials" / "a-r1", within.path]
+    for folder in folders:
+        (folder / f".tmp-{dead}-file").write_text("half")
+        (folder / f".tmp-{dead}-folder").mkdir()
+    unknown = run.path / f".tmp-7-1-{'f' * 16}-x"
+    unknown.mkdir()
+    messages = remove_leftovers_of_runs(run.path.parent)
+    assert list(tmp_path.rglob(".tmp-*")) == [unknown]
+    assert [message.partition(":")[0] for message in messages] == [f"{unknown} stays"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a\n", "x" * 201])
