@@ -172,8 +172,11 @@ def export(
 ) -> None:
     """Export what a run recorded in the format of another tool: one file for each trial and flow; prints the paths."""
     from lab.cli.export import export_tcpprobe
+    from lab.store.folders import remove_leftovers
 
     if format_ != "tcpprobe":
         raise InputError(f"--format: found {format_!r}; expected 'tcpprobe'")
+    for message in remove_leftovers(output):
+        say(message)
     for path in export_tcpprobe(run_dir, output, trial or ()):
         print(path)

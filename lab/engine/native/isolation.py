@@ -52,14 +52,19 @@ def only_one() -> IO[str]:
     try:
         STATE.mkdir(parents=True, exist_ok=True)
         lock = open(STATE / "native.lock", "w", encoding="ascii")  # noqa: SIM115 - the caller closes it
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise
     except BlockingIOError:
         raise EngineError(
             "another lab runs native trials on this machine; wait for it to end, because trials that run at the same "
             "time would disturb each other"
         ) from None
     except OSError as exc:
-        raise EngineError(f"cannot write {STATE}: {exc.strerror}") from exc
+        hint = "; run the command with sudo" if isinstance(exc, PermissionError) else ""
+        raise EngineError(f"cannot write {STATE}: {exc.strerror}{hint}") from exc
     return lock
 
 

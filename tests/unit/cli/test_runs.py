@@ -140,6 +140,31 @@ def test_the_files_that_were_read_are_kept_apart_from_what_was_found(
     assert not (Path(said.lines[-1]) / "inputs").exists()
 
 
+def test_the_commands_for_runs_do_not_need_the_files_where_they_were(
+    engines: list[Engine], lab_command: Lab, tmp_path: Path
+) -> None:
+    shutil.copytree(EXPERIMENTS / "capacity", tmp_path / "above" / "capacity")
+    text = (EXPERIMENTS / "capacity.yaml").read_text()
+    assert "capacity: capacity/" in text
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "mine.yaml").write_text(text.replace("capacity: capacity/", "capacity: ../above/capacity/"))
+    said = lab_command("run", "own/mine.yaml", "--allow-invalid")
+    assert said.code == 0, said.err
+    run = Path(said.lines[-1])
+    assert sorted(path.name[:8] for path in (run / "inputs").iterdir()) == ["outside-"]
+    shutil.rmtree(tmp_path / "above")
+    for arguments in (
+        ["verify", run, "--trials", "1"],
+        ["report", run],
+        ["export", run, "--format", "tcpprobe"],
+        ["run", run / "experiment.yaml", "--allow-invalid"],
+    ):
+        said = lab_command(*arguments)
+        assert said.code == 0, said.err
+    assert "from the cache" in said.err
+    assert lab_command("check", "own/mine.yaml").code == 2
+
+
 # --- report --------------------------------------------------------------------------------------------------
 
 

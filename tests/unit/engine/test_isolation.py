@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
@@ -14,8 +15,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.cli.machine import clean
 from lab.engine.native import isolation
-from lab.engine.native.engine import left_alone
+from lab.engine.native.engine import NativeEngine, left_alone
+from lab.errors import EngineError
 from lab.store.owner import own_name
 
 NAME = "from lab.store.owner import own_name; print(own_name())"
@@ -114,3 +117,30 @@ def test_saved_parameters_are_restored_under_the_lock_whoever_saved_them(state: 
     assert found.parameters == {str(parameter): "1"}
     assert parameter.read_text() == "1"
     assert not list(state.glob("parameters-*"))
+
+
+def test_parameters_of_a_lab_that_runs_natively_are_left_alone(state: Path, tmp_path: Path) -> None:
+    # Its ids are those of a container, which shares the folder with this one.
+    parameter, note = tmp_path / "hystart", state / f"parameters-999999999-1-{'f' * 16}.json"
+    parameter.write_text("0")
+    note.write_text(json.dumps({str(parameter): "1"}))
+    with isolation.only_one():
+        with pytest.raises(EngineError, match="another lab runs native trials on this machine"):
+            asyncio.run(NativeEngine([]).prepare(print))
+        with pytest.raises(EngineError, match="another lab runs native trials on this machine"):
+            clean()
+    assert (parameter.read_text(), note.exists()) == ("0", True)
+
+
+def test_the_command_says_what_it_has_done(state: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    parameter = tmp_path / "hystart"
+    parameter.write_text("0")
+    (state / f"parameters-999999999-1-{'f' * 16}.json").write_text(json.dumps({str(parameter): "1"}))
+    with of_trial("999999999") as foreign:
+        clean()
+        assert foreign.poll() is None
+    said = capsys.readouterr().err
+    assert f"cleaned up: {parameter} (restored to 1)" in said
+    assert "left alone: processes of native trials whose lab runs in another container, if it runs: " in said
+    assert str(foreign.pid) in said
+    assert parameter.read_text() == "1"
