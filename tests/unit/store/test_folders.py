@@ -30,6 +30,7 @@ from lab.store.folders import (
     unfinished_folder,
 )
 from lab.store.owner import own_name
+from tests.owners import dead_name
 
 
 def made(final: Path, content: str, if_there: Literal["refuse", "replace", "keep"] = "refuse") -> None:
@@ -102,12 +103,6 @@ def test_what_is_published_later_appears_under_its_final_name_at_once(tmp_path: 
         publish(folder, tmp_path / "digest")
     assert (tmp_path / "digest" / "file").read_text() == "content"
     assert [path.name for path in tmp_path.iterdir()] == ["digest"]
-
-
-def dead_name() -> str:
-    """Return the name of an owner that has ended."""
-    command = [sys.executable, "-c", "from lab.store.owner import own_name; print(own_name())"]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:

@@ -3,20 +3,18 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
 from lab.store import places
 from lab.store.files import temporary_name
+from tests.owners import dead_name
 
 
 def test_what_killed_processes_left_anywhere_in_the_cache_goes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path))
-    command = [sys.executable, "-c", "from lab.store.owner import own_name; print(own_name())"]
-    dead = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    dead = dead_name()
     parts = [places.images(), places.recipes(), places.uml_kernels(), places.templates(), places.checked()]
     parts += [places.figures(), places.trials() / "ab", tmp_path / "zygotes", tmp_path / "lockstep", tmp_path]
     for part in parts:

@@ -6,8 +6,6 @@ from __future__ import annotations
 import hashlib
 import json
 import shutil
-import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -19,6 +17,7 @@ from lab.errors import InputError, StoreError
 from lab.store.run import Run, create_run, open_run, remove_leftovers_of_runs
 from lab.store.trial import TrialIdentity
 from tests.data.raw import RawTrial
+from tests.owners import dead_name
 
 PLAN = {"trials": [{"id": "b-r1"}, {"id": "a-r1"}, {"id": "c-r1"}]}
 
@@ -53,8 +52,7 @@ def test_what_killed_processes_left_anywhere_in_a_run_goes(tmp_path: Path) -> No
     run.put_failure(identity("a-r1"), "no")
     run.make_latest()
     within = create_run(run.path / "confirmation", "e", b"", PLAN)
-    command = [sys.executable, "-c", "from lab.store.owner import own_name; print(own_name())"]
-    dead = subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    dead = dead_name()
     folders = [run.path.parent, run.path, run.path / "trials", run.path / "trials" / "a-r1", within.path]
     for folder in folders:
         (folder / f".tmp-{dead}-file").write_text("half")
