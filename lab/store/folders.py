@@ -102,10 +102,10 @@ def remove_folder(folder: Path) -> None:
 
 
 def finished_folders(parent: Path) -> list[Path]:
-    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* does not exist."""
+    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* is not a folder."""
     try:
         paths = sorted(parent.iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [path for path in paths if not path.name.startswith(TEMPORARY_PREFIX) and path.is_dir()]
 
@@ -139,7 +139,7 @@ def remove_leftovers(*parents: Path, prefix: str = TEMPORARY_PREFIX) -> list[str
     for parent in parents:
         for path in sorted(parent.glob(f"{glob.escape(prefix)}*")):
             judgement = judge(path.name.removeprefix(prefix))
-            if judgement is Judgement.RUNS or not _may_remove(path):
+            if judgement in (Judgement.RUNS, Judgement.NONE) or not _may_remove(path):
                 continue
             if judgement is Judgement.UNKNOWN and _last_change(path) > time.time() - OLD_S:
                 messages.append(

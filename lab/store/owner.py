@@ -22,6 +22,8 @@ UNKNOWN_PLACE = "0" * 16
 """The place of a process on a system without ``/proc``, where nothing can be told of other processes."""
 
 _NAME = re.compile(r"([1-9][0-9]*)-([0-9]+)-([0-9a-f]{16})(?![0-9a-f])")
+_EARLIER_NAME = re.compile(r"[1-9][0-9]*-[0-9a-f]{12}")
+"""What earlier versions wrote: the id of the process and a random part."""
 _PROC = Path("/proc")
 _ENDED = ("Z", "X")
 """States of a process that has ended, but whose parent has not asked for its exit status yet (proc_pid_stat(5))."""
@@ -33,7 +35,9 @@ class Judgement(Enum):
     RUNS = "runs"
     ENDED = "ended"
     UNKNOWN = "unknown"
-    """It belongs to another machine, container or boot, or its name is not one that :func:`own_name` gives."""
+    """It belongs to another machine, container or boot, or an earlier version of lab named it by the id alone."""
+    NONE = "none"
+    """The text is not the name of an owner."""
 
 
 def own_name() -> str:
@@ -51,7 +55,9 @@ def _name_of(process: int) -> str:
 def judge(name: str) -> Judgement:
     """Return what is known about the owner with whose name the text *name* begins."""
     found = _NAME.match(name)
-    if found is None or found[3] == UNKNOWN_PLACE or found[3] != own_place():
+    if found is None:
+        return Judgement.UNKNOWN if _EARLIER_NAME.fullmatch(name) else Judgement.NONE
+    if found[3] == UNKNOWN_PLACE or found[3] != own_place():
         return Judgement.UNKNOWN
     now = _state_and_start(int(found[1]))
     runs = now is not None and now[0] not in _ENDED and now[1] == int(found[2])

@@ -59,7 +59,10 @@ def remove_leftovers() -> list[str]:
     Return the messages of :func:`lab.store.folders.remove_leftovers`.
     """
     root = cache_root()
-    return folders.remove_leftovers(root, *folders.finished_folders(root), *folders.finished_folders(trials()))
+    try:
+        return folders.remove_leftovers(root, *folders.finished_folders(root), *folders.finished_folders(trials()))
+    except PermissionError:
+        return []  # What needs the cache says that it cannot be read.
 
 
 def builder_lock(name: str) -> FileLock:

@@ -103,9 +103,12 @@ class Run:
         Return the messages of :func:`lab.store.folders.remove_leftovers`.
         """
         trials = self.path / "trials"
-        messages = remove_leftovers(self.path, trials, *finished_folders(trials))
-        for experiment in finished_folders(self.path / "confirmation"):
-            messages += remove_leftovers_of_runs(experiment)
+        # A link in a folder that comes from somebody else may lead anywhere.
+        inside = [path for path in (trials, *finished_folders(trials)) if not path.is_symlink()]
+        messages = remove_leftovers(self.path, *(inside if trials in inside else ()))
+        confirmation = self.path / "confirmation"
+        for experiment in () if confirmation.is_symlink() else finished_folders(confirmation):
+            messages += [] if experiment.is_symlink() else remove_leftovers_of_runs(experiment)
         return messages
 
     # --- trials ---------------------------------------------------------------------------------------

@@ -30,6 +30,8 @@ MARK = "LAB_NATIVE_OWNER"
 """The environment variable that holds, in every process of a trial, the name of the ``lab`` process that started it, as
 :func:`lab.store.owner.own_name` gives it."""
 
+_FOREIGN = (Judgement.UNKNOWN, Judgement.NONE)
+
 
 def isolated(command: Sequence[str]) -> list[str]:
     """Return the command line that runs *command* in its own namespaces and kills it when the calling process ends."""
@@ -132,7 +134,7 @@ def leftovers() -> Leftovers:
     return Leftovers(
         tuple(process for process, owner in marked.items() if judge(owner) is Judgement.ENDED),
         parameters,
-        tuple(process for process, owner in marked.items() if judge(owner) is Judgement.UNKNOWN),
+        tuple(process for process, owner in marked.items() if judge(owner) in _FOREIGN),
     )
 
 

@@ -175,7 +175,7 @@ def run(engines: list[Engine], lab_command: Lab) -> str:
 
 
 def test_report_says_what_it_leaves_alone(run: str, lab_command: Lab, tmp_path: Path) -> None:
-    left = [Path(run) / f".tmp-7-1-{'f' * 16}-x", tmp_path / "cache" / "figures" / ".tmp-999999999-x"]
+    left = [Path(run) / f".tmp-7-1-{'f' * 16}-x", tmp_path / "cache" / "figures" / f".tmp-999999999-{'a' * 12}"]
     for folder in left:
         folder.mkdir()
     said = lab_command("report", run)

@@ -117,9 +117,9 @@ def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -
     assert remove_leftovers(tmp_path / "missing") == []
 
 
-@pytest.mark.parametrize("owner", [f"{os.getpid()}-1-{'f' * 16}", "999999999", f"{os.getpid()}-{'a' * 12}"])
+@pytest.mark.parametrize("owner", [f"{os.getpid()}-1-{'f' * 16}-x", f"999999999-{'a' * 12}"])
 def test_leftovers_of_unknown_owners_stay_for_a_day_and_are_named(tmp_path: Path, owner: str) -> None:
-    left = tmp_path / f".tmp-{owner}-x"
+    left = tmp_path / f".tmp-{owner}"
     (left / "trial").mkdir(parents=True)
     (left / "trial" / "log.txt").write_text("at work")
     old = time.time() - OLD_S - 60
@@ -131,6 +131,13 @@ def test_leftovers_of_unknown_owners_stay_for_a_day_and_are_named(tmp_path: Path
     os.utime(left / "trial" / "log.txt", (old, old))
     assert [message.partition(":")[0] for message in remove_leftovers(tmp_path)] == [f"{left} has been removed"]
     assert not left.exists()
+
+
+def test_what_is_not_lab_s_stays_however_old_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-notes").write_text("mine")
+    os.utime(tmp_path / ".tmp-notes", (0, 0))
+    assert remove_leftovers(tmp_path) == []
+    assert (tmp_path / ".tmp-notes").exists()
 
 
 def test_a_killed_process_leaves_scratch_to_the_next_one(tmp_path: Path) -> None:

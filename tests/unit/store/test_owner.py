@@ -53,9 +53,14 @@ def test_an_id_that_another_process_has_now() -> None:
     assert judge(f"{process}-{int(start) - 1}-{place}") is Judgement.ENDED
 
 
-@pytest.mark.parametrize("name", ["", "x", "999999999", f"{os.getpid()}-x", f"{os.getpid()}-{'a' * 12}", "1-2-abc"])
-def test_a_name_that_is_none_tells_nothing(name: str) -> None:
-    assert judge(name) is Judgement.UNKNOWN
+@pytest.mark.parametrize("name", ["", "x", "999999999", f"{os.getpid()}-x", f"0-1-{'f' * 16}", "1-2-abc", "1-draft"])
+def test_what_is_no_name_of_an_owner(name: str) -> None:
+    assert judge(name) is Judgement.NONE
+
+
+def test_the_name_that_an_earlier_version_gave_tells_nothing() -> None:
+    assert judge(f"{os.getpid()}-{'a' * 12}") is Judgement.UNKNOWN
+    assert judge(f"999999999-{'a' * 12}") is Judgement.UNKNOWN
 
 
 def test_another_boot_or_machine_cannot_be_judged() -> None:

@@ -30,5 +30,7 @@ def test_what_killed_processes_left_anywhere_in_the_cache_goes(tmp_path: Path, m
 
 
 def test_a_cache_that_is_not_there_has_no_leftovers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("LAB_CACHE", str(tmp_path / "nowhere"))
-    assert places.remove_leftovers() == []
+    (tmp_path / "file").touch()
+    for name in ("nowhere", "file"):
+        monkeypatch.setenv("LAB_CACHE", str(tmp_path / name))
+        assert places.remove_leftovers() == []

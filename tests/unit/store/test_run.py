@@ -148,3 +148,21 @@ def test_open_run_says_what_is_wrong(replayed: Callable[[str], Run], tmp_path: P
     (copy / "plan.json").unlink()
     with pytest.raises(InputError, match=r" no plan\.json$"):
         open_run(copy)
+
+
+def test_links_in_a_run_do_not_lead_the_clean_up_elsewhere(tmp_path: Path) -> None:
+    dead = dead_name()
+    outside = tmp_path / "outside"
+    (outside / "below" / f".tmp-{dead}-x").mkdir(parents=True)
+    (outside / f".tmp-{dead}-x").mkdir()
+    for place in ("trials", "trials/a-r1", "confirmation", "confirmation/e", "confirmation/e/1"):
+        run = create_run(tmp_path, "e", b"", PLAN)
+        (run.path / "trials").rmdir()
+        (run.path / place).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / place).symlink_to(outside)
+        assert run.remove_leftovers() == []
+    assert len(list(outside.rglob(".tmp-*"))) == 2
+    (run.path / "trials").mkdir(exist_ok=True)
+    shutil.rmtree(run.path / "trials")
+    (run.path / "trials").write_text("a file")
+    assert run.remove_leftovers() == []
