@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import tempfile
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ from typing import Any
 from benchmarks.measure import trial_of
 from lab.analysis.volume import arrived
 from lab.engine.vm.engine import VmEngine
+from lab.store.folders import scratch_folder
 
 RESULTS = Path(__file__).parents[1] / "results" / "bench"
 SECONDS = 10
@@ -46,8 +46,8 @@ WHAT = {
 def measure(engine: VmEngine, collect: str) -> dict[str, Any]:
     """Run the trial with the collectors *collect* (in YAML) and return its goodput, CPU use, rows and lost events."""
     trial = trial_of(RATE_MBIT, 1, SECONDS, f"collect={collect}")
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch) / "record"
+    with scratch_folder("collectors", print) as scratch:
+        directory = scratch / "record"
         directory.mkdir()
         asyncio.run(engine.run(trial.job, directory, 0, lambda _now: None))
         record = json.loads((directory / "record.json").read_text(encoding="utf-8"))

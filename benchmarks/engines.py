@@ -9,9 +9,7 @@ from __future__ import annotations
 import asyncio
 import json
 import statistics
-import tempfile
 import time
-from pathlib import Path
 
 from benchmarks.measure import shipped_plan
 from lab.engine.selftest import self_test_job
@@ -19,6 +17,7 @@ from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from lab.job import kernels
 from lab.job.protocol import Job
+from lab.store.folders import scratch_folder
 
 TIMES = 3
 VM_KERNEL = kernels.CONFIRMING[kernels.DEFAULT_UML]
@@ -47,8 +46,8 @@ def jobs() -> dict[str, tuple[Job, bool]]:
 
 async def wall_s(engine: VmEngine | UmlEngine, job: Job) -> float:
     """Run a job and return how long it took, in seconds of wall-clock time."""
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch) / "record"
+    with scratch_folder("engines", print) as scratch:
+        directory = scratch / "record"
         directory.mkdir()
         began = time.monotonic()
         await engine.run(job, directory, 0, lambda _now: None)

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import json
 import os
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -25,6 +24,7 @@ from lab.run.confirm import COMPARED
 from lab.run.repeat import values_of
 from lab.run.runner import Runner
 from lab.store import places
+from lab.store.folders import scratch_folder
 from lab.store.run import create_run
 from lab.store.trial_cache import TrialCache
 
@@ -56,8 +56,8 @@ def main() -> None:
     parser.add_argument("--set", action="append", default=[], metavar="PATH=VALUE", dest="overrides")
     chosen = parser.parse_args()
     for file in chosen.files:
-        with tempfile.TemporaryDirectory(prefix="lab-equivalence-") as scratch:
-            first, second = (values(file, engine, chosen.overrides, Path(scratch)) for engine in ENGINES)
+        with scratch_folder("equivalence", print) as scratch:
+            first, second = (values(file, engine, chosen.overrides, scratch) for engine in ENGINES)
         print(f"\n{file.stem}\n\n| Cell | Flows | Quantity | vm | uml | uml less vm | could be chance up to |")
         print("|---|---|---|---|---|---|---|")
         for key, then in first.items():

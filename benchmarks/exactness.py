@@ -18,7 +18,6 @@ import signal
 import struct
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import Counter
@@ -37,6 +36,7 @@ from lab.engine.uml.zygote import Zygote
 from lab.job.folder import SharedFolder
 from lab.job.mailbox import State
 from lab.job.protocol import Job
+from lab.store.folders import scratch_folder
 
 LIMIT_S = 90.0
 
@@ -206,8 +206,7 @@ def replays(job: Job, times: int, said: Callable[[str, str], None]) -> None:
     engine.locate(print)
     kernel, image = engine.parts()
     processors = sorted(os.sched_getaffinity(0))
-    with tempfile.TemporaryDirectory(prefix="lab-exactness-") as name:
-        scratch = Path(name)
+    with scratch_folder("exactness", print) as scratch:
         scratch.chmod(0o755)
         for condition, setting in settings().items():
             said(condition, plain_boot(kernel, image, job, scratch, setting))

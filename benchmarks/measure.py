@@ -10,7 +10,6 @@ import asyncio
 import json
 import os
 import statistics
-import tempfile
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -30,6 +29,7 @@ from lab.job.protocol import Record
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Runner
 from lab.store import places
+from lab.store.folders import scratch_folder
 from lab.store.run import create_run
 from lab.store.trial_cache import TrialCache
 
@@ -92,8 +92,8 @@ def trial_of(rate_mbit: int, flows: int, seconds: int, *overrides: str) -> Trial
 
 async def run_trial(engine: VmEngine, trial: Trial, worker: int = 0, sample: Callable[[], None] | None = None) -> Timed:
     """Run one trial and measure it; ``sample`` is called about five times a second while it runs."""
-    with tempfile.TemporaryDirectory() as scratch:
-        directory = Path(scratch) / "record"
+    with scratch_folder("measure", print) as scratch:
+        directory = scratch / "record"
         directory.mkdir()
         began = time.monotonic()
         await engine.run(trial.job, directory, worker, lambda _now: sample() if sample is not None else None)
@@ -174,8 +174,8 @@ async def _start(engine: VmEngine) -> tuple[float, float]:
     template = engine.template()
     arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
     job = json.dumps(trial_of(1, 1, 1).job).encode()
-    with tempfile.TemporaryDirectory() as scratch:
-        console = Path(scratch) / "console.log"
+    with scratch_folder("measure", print) as scratch:
+        console = scratch / "console.log"
         began = time.monotonic()
         async with machine.start(
             engine.machine()[0], arguments, job, console, processor=_first_processor(), state=template.state
@@ -217,9 +217,9 @@ def speed_up(engine: VmEngine, times: int) -> dict[str, Any]:
 
 def _run_all(engine: VmEngine, plan: Plan, jobs: int) -> tuple[float, str]:
     """Run all trials of *plan* and return (wall-clock seconds, digest of the results)."""
-    with tempfile.TemporaryDirectory() as scratch:
-        folder = create_run(Path(scratch), plan.name, SHIPPED.read_bytes(), json.loads(plan.to_json()))
-        trials = TrialCache(Path(scratch) / "trials")
+    with scratch_folder("measure", print) as scratch:
+        folder = create_run(scratch, plan.name, SHIPPED.read_bytes(), json.loads(plan.to_json()))
+        trials = TrialCache(scratch / "trials")
         runner = Runner(engine, SilentObserver(), plan, folder, jobs=jobs, cache=trials, read_cache=False)
         outcome = asyncio.run(runner.run({"command": "benchmark"}))
         return outcome.wall_s, folder.results_digest()
@@ -241,10 +241,10 @@ def empty_cache() -> Iterator[None]:
     """Use, inside the block, a temporary cache that holds only the images; it is on the same disk as the real cache."""
     root = places.cache_root()
     before = os.environ.get("LAB_CACHE")
-    with tempfile.TemporaryDirectory(prefix="bench-", dir=root) as scratch:
+    with scratch_folder("measure", print, root) as scratch:
         for name in ("images", "recipes"):
             Path(scratch, name).symlink_to(root / name)
-        os.environ["LAB_CACHE"] = scratch
+        os.environ["LAB_CACHE"] = str(scratch)
         try:
             yield
         finally:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import re
 import subprocess
-import tempfile
 from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
+
+from lab.store.folders import scratch_folder
 
 DOCS = Path(__file__).parent
 CHECKOUT = DOCS.parent
@@ -53,7 +54,7 @@ CAPTIONS = {
 
 
 def main() -> None:
-    with tempfile.TemporaryDirectory(prefix="lab-record-") as folder:
+    with scratch_folder("record", print) as folder:
         work = Path(folder)
         for name in (".venv", "lab", "bpf", "experiments"):
             (work / name).symlink_to(CHECKOUT / name)

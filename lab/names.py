@@ -3,16 +3,22 @@
 
 Experiments and stored jobs are held to the same expressions, because both are written by others: a word with a slash or
 a newline in it would otherwise lead out of a folder, or be a second command.  Use :func:`re.fullmatch`.
+
+The paths of files that an experiment names may be any; :func:`place_of_input` says where a run's folder keeps them.
 """
 
 from __future__ import annotations
 
+import hashlib
+import re
+from pathlib import PurePosixPath
 from typing import Literal
 
 __all__ = [
     "CONGESTION_CONTROL",
     "FLOW",
     "HOST_OR_ADDRESS",
+    "INPUTS",
     "MODULE_PARAMETER",
     "NODE",
     "SETTING",
@@ -20,6 +26,7 @@ __all__ = [
     "TC_NAME",
     "TC_WORD",
     "Discipline",
+    "place_of_input",
 ]
 
 NODE = r"^[A-Za-z][A-Za-z0-9_]{0,8}$"
@@ -43,3 +50,32 @@ HOST_OR_ADDRESS = r"^[A-Za-z0-9_.:]{1,45}$"
 
 Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie", "fq_pie", "red", "sfq", "cake"]
 """The queueing disciplines of ``tc`` that a queue may have."""
+
+INPUTS = "inputs"
+"""The folder, in that of a run, with the files that the experiment names."""
+
+_OUTSIDE = "outside-"
+_MOST_BYTES = 200
+
+
+def place_of_input(name: str) -> PurePosixPath:
+    """Return the path, relative to :data:`INPUTS`, of the file that an experiment names *name*.
+
+    A path below the folder of the experiment file stays as it is.  Any other one (an absolute path, one with ``..``,
+    one that is not written in the shortest way) becomes ``outside-<digest of the path>-<last part of the path>``.  No
+    two names therefore have the same place, and no place is outside of the folder.
+    """
+    path = PurePosixPath(name)
+    is_below = (
+        str(path) == name
+        and bool(path.parts)
+        and not path.is_absolute()
+        and not path.parts[0].startswith(_OUTSIDE)
+        and all(part != ".." and not part.startswith(".tmp-") for part in path.parts)
+        and all(len(part.encode(errors="surrogatepass")) <= _MOST_BYTES for part in path.parts)
+        and name.isprintable()
+    )
+    if is_below:
+        return path
+    digest = hashlib.sha256(name.encode(errors="surrogatepass")).hexdigest()[:16]
+    return PurePosixPath(f"{_OUTSIDE}{digest}-{re.sub(r'[^A-Za-z0-9._-]', '_', path.name)[: _MOST_BYTES - 50]}")

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import tempfile
 import time
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
@@ -21,6 +20,7 @@ from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from lab.job import kernels
 from lab.job.protocol import Job, Record
+from lab.store.folders import scratch_folder
 
 WORKER = 1
 """The worker of the engines; it decides which processor all simulators run on."""
@@ -63,9 +63,9 @@ class Simulator(ABC):
             RuntimeError: The run failed or took too long.
         """
         job = job_of(scenario, self.kernel)
-        with tempfile.TemporaryDirectory() as scratch:
+        with scratch_folder("simulators", print) as scratch:
             cpu, wall = cpu_time.total_s(), time.monotonic()
-            outcome = await self._carry(scenario, job, Path(scratch))
+            outcome = await self._carry(scenario, job, scratch)
             return Run(cpu_time.total_s() - cpu, time.monotonic() - wall, outcome)
 
     @abstractmethod

@@ -16,7 +16,7 @@ from lab.cli.streams import discard
 from lab.errors import InputError
 
 if TYPE_CHECKING:
-    from lab.engine.base import Engine
+    from lab.engine.base import Engine, Step
     from lab.experiment.check.known import Lookup
     from lab.experiment.read.load import LoadedExperiment
     from lab.plan.plan import Plan
@@ -138,6 +138,15 @@ def write_report(run_dir: Path) -> Path:
     from lab.store import places
 
     return build_report(run_dir, places.figures())
+
+
+def remove_leftovers_of_cache(step: Step) -> None:
+    """Remove what killed processes have left in the cache, and say what cannot be removed."""
+    from lab.engine.base import Notice
+    from lab.store import places
+
+    for message in places.remove_leftovers():
+        step(Notice(message))
 
 
 def processors() -> int:

@@ -62,9 +62,12 @@ def _install_missing(*, ask: bool) -> None:
 def clean() -> None:
     """Clean up after native trials whose lab process was killed: end their processes, restore kernel parameters."""
     from lab.engine.native import isolation
-    from lab.engine.native.engine import describe
+    from lab.engine.native.engine import describe, left_alone
 
-    found = isolation.clean()
+    with isolation.only_one():
+        found = isolation.clean()
+    if found.foreign:
+        say(left_alone(found))
     say(f"cleaned up: {describe(found)}" if found else "there is nothing to clean up")
 
 

@@ -24,6 +24,7 @@ from lab.cli.common import (
     engine_named,
     planned,
     processors,
+    remove_leftovers_of_cache,
     say,
     say_what_counts,
     write_report,
@@ -83,6 +84,7 @@ def run(
     engine = engine_named(plan.engine, plan, loaded.packages)
     at_a_time, cache = jobs or processors(), TrialCache(places.trials())
     with observing(plan, detail) as observer:
+        remove_leftovers_of_cache(observer.step)
         engine.locate(observer.step)
         say_what_counts(engine, detail)
         folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)

@@ -19,6 +19,7 @@ from lab.cli.common import (
     detail_of,
     engine_named,
     processors,
+    remove_leftovers_of_cache,
     say,
     say_what_counts,
     write_report,
@@ -37,6 +38,11 @@ if TYPE_CHECKING:
 
 def report(run_dir: RunFolder) -> None:
     """Rebuild the report of a run from its stored results."""
+    from lab.store.run import open_run
+
+    for message in open_run(run_dir).remove_leftovers():
+        say(message)
+    remove_leftovers_of_cache(say)
     print(write_report(run_dir))
 
 
@@ -105,6 +111,7 @@ def _repeat(
 
     integrity.forget_checks()
     with observing(part, detail) as observer:
+        remove_leftovers_of_cache(observer.step)
         _locate_again(engine, folder, observer)
         say_what_counts(engine, detail)
         cache = TrialCache(places.trials())
@@ -165,8 +172,11 @@ def export(
 ) -> None:
     """Export what a run recorded in the format of another tool: one file for each trial and flow; prints the paths."""
     from lab.cli.export import export_tcpprobe
+    from lab.store.folders import remove_leftovers
 
     if format_ != "tcpprobe":
         raise InputError(f"--format: found {format_!r}; expected 'tcpprobe'")
+    for message in remove_leftovers(output):
+        say(message)
     for path in export_tcpprobe(run_dir, output, trial or ()):
         print(path)

@@ -4,17 +4,16 @@
 from __future__ import annotations
 
 import json
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from lab.analysis.comparison import CONFIDENCE, Comparison, compare, holm
-from lab.engine.base import Engine
+from lab.engine.base import Engine, Notice
 from lab.evaluation.repetition import Measure, Repetition
 from lab.evaluation.trial import evaluate_trial
 from lab.plan.plan import Plan
 from lab.run.runner import Observer, Outcome, Runner
+from lab.store.folders import scratch_folder
 from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
 
@@ -57,9 +56,9 @@ class Compared:
 
 async def repeat(run: Run, plan: Plan, engine: Engine, observer: Observer) -> tuple[Outcome, list[Compared]]:
     """Run the trials of *run* that are in *plan* once more; compare goodput and smoothed RTT, cell by cell."""
-    with tempfile.TemporaryDirectory(prefix="lab-verify-") as scratch:
-        again = create_run(Path(scratch), plan.name, run.experiment_text, json.loads(plan.to_json()))
-        cache = TrialCache(Path(scratch) / "cache")
+    with scratch_folder("verify", lambda message: observer.step(Notice(message))) as scratch:
+        again = create_run(scratch, plan.name, run.experiment_text, json.loads(plan.to_json()))
+        cache = TrialCache(scratch / "cache")
         outcome = await Runner(engine, observer, plan, again, jobs=1, cache=cache).run({})
         return outcome, compared(values_of(run, plan), values_of(again, plan))
 

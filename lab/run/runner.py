@@ -19,13 +19,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
-from lab.engine.base import Engine, in_thread
+from lab.engine.base import Engine, Notice, in_thread
 from lab.errors import EngineError, GuestError, LabError, StoreError, TrialError
 from lab.plan.plan import Plan, Trial
 from lab.store.digest import record_digest
 from lab.store.files import writing
-from lab.store.folders import finished_folders, remove_leftovers, unfinished_folder
-from lab.store.run import Run
+from lab.store.folders import unfinished_folder
+from lab.store.run import Run, remove_leftovers_of_runs
 from lab.store.trial import TrialIdentity, read_record
 from lab.store.trial_cache import TrialCache
 from lab.version import version
@@ -99,6 +99,7 @@ class Runner:
         self._jobs = min(jobs, engine.most_at_a_time or jobs)
         self._cache = cache
         self._read_cache = read_cache and engine.is_exact
+        self._has_begun = False
         self._done: dict[str, _Done] = {}
         self._failures: dict[str, LabError] = {}
 
@@ -130,7 +131,8 @@ class Runner:
         provenance = {**about, **_about_this_machine(), **self._engine.about()}
         status = "interrupted"
         try:
-            remove_what_killed_runs_left(self._run_folder.path.parent)
+            for message in remove_leftovers_of_runs(self._run_folder.path.parent):
+                self._observer.step(Notice(message))
             missing = await self._take_from_cache()
             if missing:
                 await self._engine.prepare(self._observer.step)
@@ -172,10 +174,17 @@ class Runner:
             # Earlier versions have cached records without a look at them.
             self._cache.remove(key)
             return False
+        self._begin()
         stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         assert stored.record_digest is not None
         self._done[trial.id] = _Done(stored.record_digest, stored.file_digest(), 0.0, cached=True)
         return True
+
+    def _begin(self) -> None:
+        """Make this run the latest one when its first trial starts, or is taken from the cache."""
+        if not self._has_begun:
+            self._run_folder.make_latest()
+            self._has_begun = True
 
     async def _run_missing(self, missing: list[Trial]) -> None:
         waiting = iter(missing)
@@ -184,6 +193,7 @@ class Runner:
 
     async def _work(self, worker: int, waiting: Iterator[Trial], scratch: Path) -> None:
         for trial in waiting:
+            self._begin()
             self._observer.started(trial)
             began = time.monotonic()
             directory = scratch / trial.id
@@ -318,11 +328,3 @@ def identity_of(plan: Plan, trial: Trial) -> TrialIdentity:
         seed=trial.seed,
         job_digest=trial.digest,
     )
-
-
-def remove_what_killed_runs_left(experiment: Path) -> None:
-    """Remove the unfinished folders that killed ``lab`` processes have left in the runs of an experiment."""
-    remove_leftovers(experiment)
-    for run in finished_folders(experiment):
-        remove_leftovers(run)
-        remove_leftovers(run / "trials")

@@ -14,7 +14,7 @@ from lab.engine.base import Engine, Notice
 from lab.errors import GuestError, StoreError, TrialError
 from lab.evaluation.trial import evaluate_trial
 from lab.plan.plan import Plan, Trial
-from lab.run.runner import Observer, cache_key, identity_of, remove_what_killed_runs_left, run_trial, run_workers
+from lab.run.runner import Observer, cache_key, identity_of, run_trial, run_workers
 from lab.run.stored import (
     TRIAL,
     Inspection,
@@ -25,7 +25,7 @@ from lab.run.stored import (
 from lab.store.compare import FileDifference, file_difference, json_difference
 from lab.store.digest import record_digest
 from lab.store.folders import unfinished_folder
-from lab.store.run import Run
+from lab.store.run import Run, remove_leftovers_of_runs
 from lab.store.trial import TrialResult, convert_record
 from lab.store.trial_cache import TrialCache
 from lab.version import version
@@ -131,7 +131,8 @@ async def repeated(
                 differences[trial.id] = difference
                 observer.failed(trial, GuestError(difference.summary()))
 
-    remove_what_killed_runs_left(run.path.parent)
+    for message in remove_leftovers_of_runs(run.path.parent):
+        observer.step(Notice(message))
     try:
         await engine.prepare(observer.step)
         with unfinished_folder(run.path) as scratch:

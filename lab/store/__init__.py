@@ -5,6 +5,7 @@ A run is a folder that anyone can read without this package::
 
     results/<experiment>/<run-id>/
         experiment.yaml        the experiment file, byte for byte
+        inputs/                the files that the experiment names, and those that it extends
         plan.json              the resolved trials
         provenance.json        the command, versions and digests behind these results
         metrics.parquet        one row per flow and trial (derived)

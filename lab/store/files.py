@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.errors import StoreError
+from lab.store.owner import own_name
 
 TEMPORARY_PREFIX = ".tmp-"
 """Files and folders with this prefix are unfinished, or are being removed; readers ignore them."""
@@ -76,8 +77,8 @@ def file_inside(folder: Path, name: object, what: str) -> Path:
 
 
 def temporary_name(parent: Path) -> Path:
-    """Return an unused path in *parent* that readers ignore, and whose name contains the id of this process."""
-    return parent / f"{TEMPORARY_PREFIX}{os.getpid()}-{secrets.token_hex(6)}"
+    """Return an unused path in *parent* that readers ignore, and whose name says to which process it belongs."""
+    return parent / f"{TEMPORARY_PREFIX}{own_name()}-{secrets.token_hex(6)}"
 
 
 def to_json(value: Any) -> bytes:

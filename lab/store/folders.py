@@ -2,18 +2,21 @@
 """Create folders that are either complete or absent: runs, trials, reports, images, templates, figures, cached records.
 
 A folder is created under a temporary name, flushed to the disk, and renamed.  Several processes may use the same parent
-folder at the same time.  The temporary name contains the id of the process.  If that process is killed, readers ignore
-the folder that it leaves behind, and :func:`remove_leftovers` removes it later.
+folder at the same time.  The temporary name says to which process the folder belongs (:mod:`lab.store.owner`).  If that
+process is killed, readers ignore the folder that it leaves behind, and :func:`remove_leftovers` removes it later.
 """
 
 from __future__ import annotations
 
 import contextlib
 import errno
+import glob
 import os
 import shutil
 import stat
-from collections.abc import Iterable, Iterator
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Literal
@@ -22,6 +25,11 @@ from filelock import FileLock
 
 from lab.errors import StoreError
 from lab.store.files import TEMPORARY_PREFIX, sync_folder, sync_tree, temporary_name, writing
+from lab.store.owner import Judgement, judge, own_name
+
+OLD_S = 86400.0
+"""The time, in seconds, after whose passing without a change an unfinished folder counts as left behind, even if nobody
+can tell whether its owner still runs."""
 
 IfThere = Literal["refuse", "replace", "keep"]
 """What to do if a folder with the final name exists already: raise an error, replace that folder, or keep it."""
@@ -94,10 +102,10 @@ def remove_folder(folder: Path) -> None:
 
 
 def finished_folders(parent: Path) -> list[Path]:
-    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* does not exist."""
+    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* is not a folder."""
     try:
         paths = sorted(parent.iterdir())
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         return []
     return [path for path in paths if not path.name.startswith(TEMPORARY_PREFIX) and path.is_dir()]
 
@@ -120,12 +128,87 @@ def by_last_use(parents: Iterable[Path]) -> list[Path]:
     return [folder for _when, folder in sorted(used, reverse=True)]
 
 
-def remove_leftovers(parent: Path) -> None:
-    """Remove the temporary folders in *parent* whose process does not run any more."""
-    for path in parent.glob(f"{TEMPORARY_PREFIX}*"):
-        owner = path.name.removeprefix(TEMPORARY_PREFIX).partition("-")[0]
-        if not Path("/proc", owner).exists():
-            shutil.rmtree(path, ignore_errors=True)
+def remove_leftovers(*parents: Path, prefix: str = TEMPORARY_PREFIX) -> list[str]:
+    """Remove what processes that have ended have left in *parents*: entries named *prefix* and the name of their owner.
+
+    What belongs to another machine, container or boot may still be in use there.  It stays until nothing in it has
+    changed for :data:`OLD_S`.  Return a message for each entry of this kind, whether it stays or has been removed, and
+    for each that cannot be removed.
+    """
+    messages = []
+    for parent in parents:
+        for path in sorted(parent.glob(f"{glob.escape(prefix)}*")):
+            judgement = judge(path.name.removeprefix(prefix))
+            if judgement in (Judgement.RUNS, Judgement.NONE) or not _may_remove(path):
+                continue
+            if judgement is Judgement.UNKNOWN and _last_change(path) > time.time() - OLD_S:
+                messages.append(
+                    f"{path} stays: it belongs to a lab of another machine, container or boot, which may still run; "
+                    "it is removed a day after its last change"
+                )
+                continue
+            _remove(path)
+            if os.path.lexists(path):
+                messages.append(f"{path}, which a killed lab has left, cannot be removed")
+            elif judgement is Judgement.UNKNOWN:
+                messages.append(
+                    f"{path} has been removed: a lab of another machine, container or boot has left it, and nothing in "
+                    "it has changed for a day"
+                )
+    return messages
+
+
+def _may_remove(path: Path) -> bool:
+    """Return whether *path* is still there and, in a folder such as ``/tmp``, belongs to this user.
+
+    In a folder with the sticky bit, anybody may use the same names.
+    """
+    try:
+        return not path.parent.stat().st_mode & stat.S_ISVTX or path.lstat().st_uid == os.geteuid()
+    except FileNotFoundError:
+        return False
+
+
+def _last_change(path: Path) -> float:
+    """Return when *path* or anything in it was last written, in seconds since 1970."""
+    latest = 0.0
+    paths = [str(path)]
+    for root, folders, files in os.walk(path):
+        paths += [os.path.join(root, name) for name in (*folders, *files)]
+    for name in paths:
+        with contextlib.suppress(FileNotFoundError):  # its owner may be at work
+            latest = max(latest, os.lstat(name).st_mtime)
+    return latest
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(OSError):
+            path.unlink()
+
+
+@contextmanager
+def scratch_folder(purpose: str, say: Callable[[str], None], parent: Path | None = None) -> Iterator[Path]:
+    """Yield a new folder that is removed at the end of the block, in *parent* or else the folder for temporary files.
+
+    Its name is ``lab-<purpose>-`` and that of its owner.  What killed processes have left of the same purpose is
+    removed as by :func:`remove_leftovers`, whose messages are given to *say*.
+
+    Raises:
+        StoreError: The folder cannot be created.
+    """
+    above = parent or Path(tempfile.gettempdir())
+    prefix = f"lab-{purpose}-"
+    for message in remove_leftovers(above, prefix=prefix):
+        say(message)
+    with writing(above):
+        folder = Path(tempfile.mkdtemp(prefix=f"{prefix}{own_name()}-", dir=above))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
 
 
 def folder_bytes(folder: Path) -> int:

@@ -9,7 +9,7 @@ from pathlib import Path
 import platformdirs
 from filelock import FileLock
 
-from lab.store.folders import lock_in
+from lab.store import folders
 
 
 def cache_root() -> Path:
@@ -53,10 +53,22 @@ def trials() -> Path:
     return cache_root() / "trials"
 
 
+def remove_leftovers() -> list[str]:
+    """Remove what killed processes have left in the cache.
+
+    Return the messages of :func:`lab.store.folders.remove_leftovers`.
+    """
+    root = cache_root()
+    try:
+        return folders.remove_leftovers(root, *folders.finished_folders(root), *folders.finished_folders(trials()))
+    except PermissionError:
+        return []  # What needs the cache says that it cannot be read.
+
+
 def builder_lock(name: str) -> FileLock:
     """Return the lock that a process must hold while it builds *name*.
 
     Raises:
         StoreError: The cache cannot be written.
     """
-    return lock_in(cache_root() / "locks", name)
+    return folders.lock_in(cache_root() / "locks", name)

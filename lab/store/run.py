@@ -16,6 +16,7 @@ import pyarrow.parquet as pq
 
 from lab.errors import InputError, StoreError
 from lab.job.protocol import Job
+from lab.names import INPUTS, place_of_input
 from lab.store.digest import results_digest
 from lab.store.files import (
     check_name,
@@ -27,14 +28,14 @@ from lab.store.files import (
     write_file,
     writing,
 )
-from lab.store.folders import finished_folders, new_folder
+from lab.store.folders import finished_folders, new_folder, remove_leftovers
 from lab.store.rows import write_table
 from lab.store.shape import check_shape
 from lab.store.stored_plan import check_plan
 from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_document
 
 LATEST = "latest"
-"""Name of the symbolic link to the newest run of an experiment."""
+"""Name of the symbolic link to the run of an experiment that was the last one to start a trial."""
 
 _CONFIRMATION = "confirmation.json"
 
@@ -95,6 +96,20 @@ class Run:
     def report_dir(self) -> Path:
         """The folder of the report."""
         return self.path / "report"
+
+    def remove_leftovers(self) -> list[str]:
+        """Remove what killed processes have left in this folder, also in the runs that confirm it.
+
+        Return the messages of :func:`lab.store.folders.remove_leftovers`.
+        """
+        trials = self.path / "trials"
+        # A link in a folder that comes from somebody else may lead anywhere.
+        inside = [path for path in (trials, *finished_folders(trials)) if not path.is_symlink()]
+        messages = remove_leftovers(self.path, *(inside if trials in inside else ()))
+        confirmation = self.path / "confirmation"
+        for experiment in () if confirmation.is_symlink() else finished_folders(confirmation):
+            messages += [] if experiment.is_symlink() else remove_leftovers_of_runs(experiment)
+        return messages
 
     # --- trials ---------------------------------------------------------------------------------------
 
@@ -168,6 +183,20 @@ class Run:
     def _trial_path(self, trial_id: str) -> Path:
         return self.path / "trials" / check_name(trial_id, "trial id")
 
+    def make_latest(self) -> None:
+        """Point the experiment's link ``latest`` at this run.
+
+        Raises:
+            StoreError: The link cannot be written.
+        """
+        link, temporary = self.path.parent / LATEST, temporary_name(self.path.parent)
+        with writing(link):
+            try:
+                os.symlink(self.path.name, temporary)
+                temporary.replace(link)
+            finally:
+                temporary.unlink(missing_ok=True)
+
     # --- provenance and metrics -----------------------------------------------------------------------
 
     @property
@@ -232,15 +261,20 @@ def create_run(
     plan: Mapping[str, Any],
     files: Mapping[str, bytes] | None = None,
 ) -> Run:
-    """Create a new run folder ``<root>/<experiment_name>/<run-id>`` and point ``latest`` at it.
+    """Create a new run folder ``<root>/<experiment_name>/<run-id>``.
+
+    The experiment's link ``latest`` stays as it is until a trial starts: see :meth:`Run.make_latest`.
 
     *files* are the files that the experiment refers to: their paths relative to the experiment file, and their
-    contents.  They are copied into the run folder.  Files that would lie outside of it are left out.
+    contents.  They are copied into the folder ``inputs`` of the run, where :func:`lab.names.place_of_input` says.
 
     Raises:
         StoreError: The folder cannot be written.
     """
     parent = root / check_name(experiment_name, "experiment name")
+    link = parent / LATEST
+    if os.path.lexists(link) and not link.is_symlink():
+        raise StoreError(f"{link} is not a link, as it is when lab makes it; give it another name")
     now = datetime.datetime.now(datetime.UTC)
     final = parent / f"{now:%Y%m%dT%H%M%SZ}-{secrets.token_hex(3)}"
     with writing(parent):
@@ -250,13 +284,22 @@ def create_run(
         (folder / "plan.json").write_bytes(to_json(dict(plan)))
         (folder / "trials").mkdir()
         for name, content in (files or {}).items():
-            path = folder / name
-            inside = path.resolve().is_relative_to(folder.resolve()) and not path.exists()
-            if inside:
-                path.parent.mkdir(parents=True, exist_ok=True)
-                path.write_bytes(content)
-    _point_latest(parent, final.name)
+            path = folder / INPUTS / place_of_input(name)
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(content)
     return Run(final)
+
+
+def remove_leftovers_of_runs(experiment: Path) -> list[str]:
+    """Remove what killed processes have left in the folder *experiment* and in the runs in it.
+
+    Return the messages of :func:`lab.store.folders.remove_leftovers`.
+    """
+    messages = remove_leftovers(experiment)
+    for path in finished_folders(experiment):
+        if not path.is_symlink():  # The link to the latest run leads to a folder that is in the list already.
+            messages += Run(path).remove_leftovers()
+    return messages
 
 
 def open_run(path: Path) -> Run:
@@ -285,10 +328,3 @@ def _checked(path: Path, hint: Any) -> dict[str, Any]:
     document = read_json(path)
     check_shape(document, hint, str(path))
     return cast(dict[str, Any], document)
-
-
-def _point_latest(parent: Path, name: str) -> None:
-    link, temporary = parent / LATEST, temporary_name(parent)
-    with writing(link):
-        os.symlink(name, temporary)
-        temporary.replace(link)

@@ -11,7 +11,6 @@ import argparse
 import asyncio
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -24,6 +23,7 @@ from lab.errors import TrialError
 from lab.experiment.read.load import load_experiment
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import run_workers
+from lab.store.folders import scratch_folder
 
 HERE = Path(__file__).parent
 EXPERIMENTS = HERE / "experiments"
@@ -63,14 +63,14 @@ async def capture(name: str, jobs: int) -> None:
     plan = plan_of(name)
     engine: Engine = NativeEngine([trial.job for trial in plan.trials]) if name in NATIVE else VmEngine(plan.kernels)
     engine.locate(print)
-    with tempfile.TemporaryDirectory(prefix="lab-capture-") as scratch:
-        made = Path(scratch) / "made"
+    with scratch_folder("capture", print) as scratch:
+        made = scratch / "made"
         await engine.prepare(print)
         waiting = iter(plan.trials)
 
         async def work(worker: int) -> None:
             for trial in waiting:
-                await _capture(engine, trial, worker, Path(scratch) / f"{trial.id}", made / f"{trial.id}{SUFFIX}")
+                await _capture(engine, trial, worker, scratch / f"{trial.id}", made / f"{trial.id}{SUFFIX}")
                 print(f"{name}: {trial.id}", flush=True)
 
         try:

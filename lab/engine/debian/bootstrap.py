@@ -8,13 +8,14 @@ import os
 import shutil
 import signal
 import subprocess
-import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import TextIO
 
+from lab.engine.base import Notice
 from lab.errors import ImageError
+from lab.store.folders import scratch_folder
 
 SUITE = "trixie"
 """The Debian release from which everything is made."""
@@ -23,7 +24,6 @@ NO_ADDED_TIME = "1735689600"
 """SOURCE_DATE_EPOCH: the time stamp, in seconds since 1970, of everything that would otherwise contain the time of its
 build."""
 
-_HOOKS = "lab-hooks-"
 _POLL_S = 0.1
 _STOP_LIMIT_S = 20.0
 """Time that mmdebstrap is given to remove its unpacked files after it has been told to stop."""
@@ -32,19 +32,13 @@ Progress = Callable[[str], None]
 
 
 @contextlib.contextmanager
-def files_for_hooks(files: Mapping[str, bytes | Path]) -> Iterator[Path]:
+def files_for_hooks(files: Mapping[str, bytes | Path], progress: Progress) -> Iterator[Path]:
     """Yield a temporary folder with *files* (relative path → content, or the file to copy) that every hook can read.
 
     If mmdebstrap is not run by root, its hooks run as a user who cannot enter the folders of the user who started it.
-    Scripts (``*.sh``) are executable.
+    Scripts (``*.sh``) are executable.  *progress* is called with messages about what killed processes have left.
     """
-    parent = Path(_temporary_folder())
-    for path in parent.glob(f"{_HOOKS}*"):
-        # A process that was killed has left it.
-        if not Path("/proc", path.name.removeprefix(_HOOKS).partition("-")[0]).exists():
-            shutil.rmtree(path, ignore_errors=True)
-    with tempfile.TemporaryDirectory(prefix=f"{_HOOKS}{os.getpid()}-", dir=parent) as name:
-        folder = Path(name)
+    with scratch_folder("hooks", lambda message: progress(Notice(message)), Path(_temporary_folder())) as folder:
         folder.chmod(0o755)
         for file_name, content in files.items():
             file = folder / file_name

@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
+from lab.engine.base import Notice
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks, last_errors
 from lab.engine.debian.builds import (
     Build,
@@ -156,7 +157,8 @@ def build_image(
         except PackageError as error:
             raise InputError(str(error)) from error
     with places.builder_lock("image"):
-        remove_leftovers(places.images())
+        for message in remove_leftovers(places.images()):
+            progress(Notice(message))
         with unfinished_folder(places.images()) as partial:
             try:
                 return _build(partial, progress, kernel, package, mirror)
@@ -209,7 +211,7 @@ def _bootstrap(tar: Path, kernel: Path | str, log: Path, progress: Progress, mir
     files: dict[str, bytes | Path] = {"customize.sh": _resource("customize.sh"), **_package_reader()}
     if isinstance(kernel, Path):
         files["kernel.deb"] = kernel
-    with files_for_hooks(files) as folder:
+    with files_for_hooks(files, progress) as folder:
         source = str(folder / "kernel.deb") if isinstance(kernel, Path) else kernel
         hook = f'--customize-hook={shlex.quote(str(folder / "customize.sh"))} "$1" {shlex.quote(source)}'
         bootstrap([hook], str(tar), packages=PACKAGES, log=log, progress=progress, mirror=mirror)

@@ -9,17 +9,18 @@ import json
 import os
 import shutil
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import IO, Any
 
-from lab.engine.base import Step, VirtualTime
+from lab.engine.base import Notice, Step, VirtualTime
 from lab.engine.native import isolation
 from lab.engine.native.interpreter import PYTHON_PATH, find_interpreter
 from lab.engine.sources import agent_files, bpf_files, digest
 from lab.errors import EngineError, GuestError, TrialTimeoutError
 from lab.job.protocol import Job
+from lab.store.folders import scratch_folder
+from lab.store.owner import own_name
 
 PACKAGES = {"mininet": "mininet"}
 _BEYOND_S = 180.0
@@ -66,12 +67,14 @@ class NativeEngine:
         }
 
     async def prepare(self, step: Step) -> None:
-        removed = isolation.clean()
-        if removed:
-            step(f"cleaned up after a lab process that was killed: {describe(removed)}")
         self._lock = isolation.only_one()
+        found = isolation.clean()
+        if found:
+            step(Notice(f"cleaned up after a lab process that was killed: {describe(found)}"))
+        if found.foreign:
+            step(Notice(left_alone(found)))
         step("checking that this machine offers what the experiment needs")
-        capabilities = await self.capabilities(self._jobs)
+        capabilities = await self.capabilities(self._jobs, step)
         lacking = [capability for capability in capabilities if not capability["works"]]
         if lacking:
             lines = [
@@ -82,12 +85,12 @@ class NativeEngine:
             raise EngineError("this machine lacks what the experiment needs:\n" + "\n".join(lines))
         isolation.note_parameters(self._jobs)
 
-    async def capabilities(self, jobs: Sequence[Job] = ()) -> list[dict[str, Any]]:
+    async def capabilities(self, jobs: Sequence[Job] = (), step: Step = lambda _what: None) -> list[dict[str, Any]]:
         """Run :mod:`lab.agent.capabilities` and return the capabilities that *jobs* need; without jobs, return all."""
         # Repetitions differ only in their seeds and need the same capabilities, so one job stands for all of them.
         different = {json.dumps({**job, "seed": 0}, sort_keys=True): job for job in jobs}
-        with tempfile.TemporaryDirectory() as scratch:
-            files = [Path(scratch) / f"{number}.json" for number in range(len(different))]
+        with scratch_folder("native", lambda message: step(Notice(message))) as scratch:
+            files = [scratch / f"{number}.json" for number in range(len(different))]
             for file, job in zip(files, different.values(), strict=True):
                 file.write_text(json.dumps(job), encoding="utf-8")
             process = await asyncio.create_subprocess_exec(
@@ -110,7 +113,7 @@ class NativeEngine:
         return self._interpreter
 
     def _environment(self) -> dict[str, str]:
-        return {**os.environ, "PYTHONPATH": PYTHON_PATH, isolation.MARK: str(os.getpid())}
+        return {**os.environ, "PYTHONPATH": PYTHON_PATH, isolation.MARK: own_name()}
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
         log = directory.with_name(directory.name + ".agent.log")
@@ -150,6 +153,12 @@ def describe(found: isolation.Leftovers) -> str:
     parts = [f"{len(found.processes)} processes"] if found.processes else []
     parts += [f"{path} (restored to {value})" for path, value in found.parameters.items()]
     return ", ".join(parts)
+
+
+def left_alone(found: isolation.Leftovers) -> str:
+    """Return a message that names the processes whose owner cannot be judged."""
+    processes = ", ".join(map(str, found.foreign))
+    return f"left alone: processes of native trials whose lab runs in another container, if it runs: {processes}"
 
 
 async def _follow(process: asyncio.subprocess.Process, on_time: VirtualTime) -> None:

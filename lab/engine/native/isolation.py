@@ -5,6 +5,9 @@ The agent runs in network, process and mount namespaces of its own.  Nodes, inte
 there, and when the agent ends, the kernel kills every process in these namespaces.  The agent itself is killed when its
 ``lab`` process ends for whatever reason.  Parameters of kernel modules belong to no namespace, so their values are
 saved in a file before a trial changes them.
+
+What is left is told by its owner (:mod:`lab.store.owner`).  A host sees the processes of its containers, where another
+``lab`` may run trials: those are never touched.
 """
 
 from __future__ import annotations
@@ -20,10 +23,14 @@ from typing import IO
 
 from lab.errors import EngineError
 from lab.job.protocol import Job
+from lab.store.owner import Judgement, judge, own_name
 
 STATE = Path("/run/lab")
 MARK = "LAB_NATIVE_OWNER"
-"""The environment variable that holds, in every process of a trial, the process id of the ``lab`` that started it."""
+"""The environment variable that holds, in every process of a trial, the name of the ``lab`` process that started it, as
+:func:`lab.store.owner.own_name` gives it."""
+
+_FOREIGN = (Judgement.UNKNOWN, Judgement.NONE)
 
 
 def isolated(command: Sequence[str]) -> list[str]:
@@ -47,14 +54,19 @@ def only_one() -> IO[str]:
     try:
         STATE.mkdir(parents=True, exist_ok=True)
         lock = open(STATE / "native.lock", "w", encoding="ascii")  # noqa: SIM115 - the caller closes it
-        fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            lock.close()
+            raise
     except BlockingIOError:
         raise EngineError(
             "another lab runs native trials on this machine; wait for it to end, because trials that run at the same "
             "time would disturb each other"
         ) from None
     except OSError as exc:
-        raise EngineError(f"cannot write {STATE}: {exc.strerror}") from exc
+        hint = "; run the command with sudo" if isinstance(exc, PermissionError) else ""
+        raise EngineError(f"cannot write {STATE}: {exc.strerror}{hint}") from exc
     return lock
 
 
@@ -69,11 +81,11 @@ def note_parameters(jobs: Iterable[Job]) -> None:
     now = {str(path): path.read_text(encoding="ascii").strip() for path in sorted(wanted) if path.exists()}
     if now:
         STATE.mkdir(parents=True, exist_ok=True)
-        _note(os.getpid()).write_text(json.dumps(now), encoding="ascii")
+        _own_note().write_text(json.dumps(now), encoding="ascii")
 
 
-def _note(owner: int) -> Path:
-    return STATE / f"parameters-{owner}.json"
+def _own_note() -> Path:
+    return STATE / f"parameters-{own_name()}.json"
 
 
 @dataclass(frozen=True)
@@ -84,61 +96,97 @@ class Leftovers:
     """Ids of processes that are still running."""
     parameters: dict[str, str]
     """Path of a changed module parameter → its original value."""
+    foreign: tuple[int, ...] = ()
+    """Ids of processes of trials whose ``lab`` is in another container, where it may still run."""
 
     def __bool__(self) -> bool:
         return bool(self.processes or self.parameters)
 
 
-def restore(owner: int | None = None) -> None:
-    """Restore the module parameters that the process *owner* (default: this process) has changed."""
-    note = _note(os.getpid() if owner is None else owner)
-    if not note.exists():
-        return
-    for path, value in json.loads(note.read_text(encoding="ascii")).items():
+def restore() -> None:
+    """Restore the module parameters that this process has changed."""
+    if _own_note().exists():
+        _restore(_own_note())
+
+
+def _restore(note: Path) -> None:
+    for path, value in _noted(note).items():
         if Path(path).exists():
             Path(path).write_text(value, encoding="ascii")
     note.unlink()
 
 
+def _noted(note: Path) -> dict[str, str]:
+    values: dict[str, str] = json.loads(note.read_text(encoding="ascii"))
+    return values
+
+
 def leftovers() -> Leftovers:
-    """Return what ``lab`` processes that no longer run have left behind on this machine."""
+    """Return what ``lab`` processes that no longer run have left behind on this machine.
+
+    The caller must hold the lock of :func:`only_one`.  Whoever saves parameters holds it until they are restored, so
+    all saved parameters are those of processes that have ended, in whichever container they ran.
+    """
     parameters: dict[str, str] = {}
-    for note in STATE.glob("parameters-*.json"):
-        if not _runs(int(note.stem.partition("-")[2])):
-            parameters |= json.loads(note.read_text(encoding="ascii"))
-    return Leftovers(tuple(_orphans()), parameters)
+    for note in _notes():
+        parameters |= _noted(note)
+    marked = _marked()
+    return Leftovers(
+        tuple(process for process, owner in marked.items() if judge(owner) is Judgement.ENDED),
+        parameters,
+        tuple(process for process, owner in marked.items() if judge(owner) in _FOREIGN),
+    )
 
 
 def clean() -> Leftovers:
-    """Kill leftover processes, restore leftover parameters, and return what was found."""
+    """Kill leftover processes, restore leftover parameters, and return what was found.
+
+    Processes whose owner cannot be judged are left alone, however old they are.  The caller must hold the lock of
+    :func:`only_one`.
+    """
     found = leftovers()
     for process in found.processes:
-        try:
-            os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-    for note in STATE.glob("parameters-*.json"):
-        owner = int(note.stem.partition("-")[2])
-        if not _runs(owner):
-            restore(owner)
+        _kill(process)
+    for note in _notes():
+        _restore(note)
     return found
 
 
-def _orphans() -> list[int]:
-    found = []
+def _notes() -> list[Path]:
+    """Return the files with saved parameters, newest first: the oldest one has the original values."""
+    return sorted(STATE.glob("parameters-*.json"), key=lambda note: note.stat().st_mtime_ns, reverse=True)
+
+
+def _kill(process: int) -> None:
+    """Kill a process if it is still one whose owner has ended: its id may have passed to another process."""
+    try:
+        descriptor = os.pidfd_open(process)
+    except ProcessLookupError:
+        return
+    try:
+        owner = _owner_of(Path("/proc", str(process)))
+        if owner is not None and judge(owner) is Judgement.ENDED:
+            signal.pidfd_send_signal(descriptor, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    finally:
+        os.close(descriptor)
+
+
+def _marked() -> dict[int, str]:
+    """Return the processes of native trials: id → name of the owner."""
+    owners = {
+        int(folder.name): _owner_of(folder) for folder in sorted(Path("/proc").iterdir()) if folder.name.isdigit()
+    }
+    return {process: owner for process, owner in owners.items() if owner is not None}
+
+
+def _owner_of(process: Path) -> str | None:
+    """Return the name of the owner of a process, given as its folder in ``/proc``; None if it belongs to no trial."""
     mark = f"{MARK}=".encode()
-    for folder in Path("/proc").iterdir():
-        if not folder.name.isdigit():
-            continue
-        try:
-            variables = (folder / "environ").read_bytes().split(b"\0")
-        except OSError:
-            continue
-        owner = next((variable[len(mark) :] for variable in variables if variable.startswith(mark)), None)
-        if owner is not None and owner.isdigit() and not _runs(int(owner)):
-            found.append(int(folder.name))
-    return found
-
-
-def _runs(process: int) -> bool:
-    return Path("/proc", str(process)).exists()
+    try:
+        variables = (process / "environ").read_bytes().split(b"\0")
+    except OSError:
+        return None
+    found = (variable[len(mark) :] for variable in variables if variable.startswith(mark))
+    return next((owner.decode("ascii", "replace") for owner in found), None)

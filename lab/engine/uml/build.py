@@ -26,6 +26,7 @@ from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
 
+from lab.engine.base import Notice
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks
 from lab.engine.debian.builds import (
     Build,
@@ -108,7 +109,8 @@ def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) ->
             "mmdebstrap is not installed; it is in the package mmdebstrap (`lab doctor --fix` installs it)"
         )
     with places.builder_lock("uml-kernel"):
-        remove_leftovers(places.uml_kernels())
+        for message in remove_leftovers(places.uml_kernels()):
+            progress(Notice(message))
         with unfinished_folder(places.uml_kernels()) as partial:
             try:
                 return _build(partial, name, progress, mirror)
@@ -121,7 +123,7 @@ def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> 
     log = places.cache_root() / "uml-kernel-build.log"
     # The sources may change while the kernel is built, which takes minutes.
     recipe = recipe_digest(name)
-    with files_for_hooks(dict(_sources())) as folder:
+    with files_for_hooks(dict(_sources()), progress) as folder:
         script, given = shlex.quote(str(folder / "build.sh")), shlex.quote(str(folder))
         arguments = [
             "--format=null",

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lab.engine import sources, watch
-from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
+from lab.engine.base import Notice, Step, VirtualTime, built_once, combined, in_thread, processor_of
 from lab.engine.debian.builds import intact
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.selftest import self_test_job
@@ -103,7 +103,7 @@ class UmlEngine:
         step("starting User-mode Linux and testing it")
         for name in self._names:
             if name not in self._zygotes:
-                self._zygotes[name] = await _started(*self.parts(name))
+                self._zygotes[name] = await _started(*self.parts(name), step)
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
         if job["kernel"] not in self._zygotes:
@@ -139,14 +139,15 @@ class UmlEngine:
             self._zygotes.popitem()[1].close()
 
 
-async def _started(kernel: UmlKernel, image: Image) -> Zygote:
+async def _started(kernel: UmlKernel, image: Image, step: Step) -> Zygote:
     """Return a zygote that is ready to fork.
 
     Raises:
         EngineError: The zygote ended, or was not ready in time.
     """
     parent = places.cache_root() / "zygotes"
-    remove_leftovers(parent)
+    for message in remove_leftovers(parent):
+        step(Notice(message))
     # The zygote needs its files only while it boots.
     with unfinished_folder(parent) as folder:
         arguments.put_files(folder, image)

@@ -6,26 +6,28 @@ from __future__ import annotations
 import json
 import shutil
 import subprocess
-import tempfile
-from pathlib import Path
+from collections.abc import Callable
 
 from lab.engine import sources
 from lab.engine.image.build import Image
 from lab.engine.vm import qemu
 from lab.errors import EngineError
 from lab.job.protocol import Job
+from lab.store.folders import scratch_folder
 
 
-def run_shell(image: Image, job: Job) -> None:
+def run_shell(image: Image, job: Job, say: Callable[[str], None]) -> None:
     """Boot a machine that builds the job's topology and opens a shell; return when the user leaves the shell.
+
+    *say* is called with messages about what killed shells have left behind.
 
     Raises:
         EngineError: QEMU is missing or fails.
     """
     found = qemu.find_qemu()
     size = shutil.get_terminal_size()
-    with tempfile.TemporaryDirectory(prefix="lab-shell-") as scratch:
-        initramfs = Path(scratch) / "initramfs"
+    with scratch_folder("shell", say) as scratch:
+        initramfs = scratch / "initramfs"
         agent = sources.archive({"job.json": json.dumps(job).encode()})
         initramfs.write_bytes(image.boot_archive.read_bytes() + agent)
         arguments = qemu.interactive_arguments(image, initramfs, f"lab.shell={size.lines}x{size.columns}")

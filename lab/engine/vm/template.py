@@ -121,7 +121,8 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
         existing = find_template(found, image)
         if existing is not None:
             return existing
-        remove_leftovers(places.templates())
+        for message in remove_leftovers(places.templates()):
+            step(Notice(message))
         digests = identity(found, image)
         final = places.templates() / key_of(digests)
         with unfinished_folder(places.templates()) as partial:

@@ -21,6 +21,7 @@ from lab.experiment.schema.amounts import parse_sizes
 from lab.experiment.schema.capacity import parse_capacity
 from lab.experiment.schema.contents import Kind
 from lab.experiment.schema.kernel import SUFFIX, KernelPackage
+from lab.names import INPUTS, place_of_input
 
 __all__ = ["MAX_FILE_BYTES", "decoded", "moved", "named_files", "package_in", "read"]
 
@@ -35,8 +36,10 @@ _KINDS: dict[str, Kind] = {"capacity": "capacity", "file": "sizes", "kernel": "k
 _PARSERS: dict[Kind, Callable[[str], object]] = {"capacity": parse_capacity, "sizes": parse_sizes}
 
 
-def named_files(folder: Path, root: Any) -> tuple[dict[tuple[Kind, str], object], dict[str, bytes]]:
-    """Read each file that a document names; paths are relative to *folder*.
+def named_files(experiment: Path, root: Any) -> tuple[dict[tuple[Kind, str], object], dict[str, bytes]]:
+    """Read each file that the document of the file *experiment* names; paths are relative to the folder of that file.
+
+    The files of an experiment that is stored with a run are in the folder ``inputs`` of the run.
 
     Returns the parsed files, as :data:`~lab.experiment.schema.contents.Contents` describes them, and a mapping from
     each path as written in the document to the bytes of the file.  Kernels, which are large, are not in the latter.
@@ -44,7 +47,7 @@ def named_files(folder: Path, root: Any) -> tuple[dict[tuple[Kind, str], object]
     contents: dict[tuple[Kind, str], object] = {}
     files: dict[str, bytes] = {}
     for kind, name in sorted(set(_named(root, ""))):
-        path = folder / name
+        path = _place(experiment, name)
         try:
             if kind == "kernel":
                 contents[kind, name] = package_in(path)
@@ -57,6 +60,17 @@ def named_files(folder: Path, root: Any) -> tuple[dict[tuple[Kind, str], object]
         except ValueError as error:
             contents[kind, name] = f"{path}: {error}"
     return contents, files
+
+
+def _place(experiment: Path, name: str) -> Path:
+    """Return the path of the file that the experiment file names *name*."""
+    folder = experiment.parent
+    try:
+        stored = folder / INPUTS / place_of_input(name)
+        is_stored = experiment.name == "experiment.yaml" and (folder / "plan.json").is_file() and stored.is_file()
+    except ValueError:  # The name has a zero byte.
+        is_stored = False
+    return stored if is_stored else folder / name
 
 
 def _named(part: Any, key: str) -> Iterator[tuple[Kind, str]]:

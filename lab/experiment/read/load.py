@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
@@ -53,7 +54,10 @@ class LoadedExperiment:
     contents: Contents = field(default_factory=dict)
     """The parsed contents of the files that the experiment names."""
     files: dict[str, bytes] = field(default_factory=dict)
-    """Path as written in the experiment → the bytes of that file; kernels are not included."""
+    """Path as written in the experiment → the bytes of that file; kernels are not included.
+
+    If the file extends others, it and they are here too, by their paths relative to the file.
+    """
 
     @property
     def experiment(self) -> Experiment:
@@ -78,24 +82,31 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = (), lookup: Looku
             override), path of the field, what was found, and what is allowed.
     """
     data = read(path)
-    document = _with_bases(path, parse_yaml(decoded(path, data)), (path.resolve(),))
+    bases: dict[FilePath, bytes] = {}
+    document = _with_bases(path, parse_yaml(decoded(path, data)), (path.resolve(),), bases)
     source = _Source(path, document)
     source.stop_at_faults()
     for override in overrides:
         source.apply(override)
     source.stop_at_faults()
-    contents, files = named_files(path.parent, source.root)
+    contents, files = named_files(path, source.root)
     checked = examine(source.root, contents, lookup)
     if not isinstance(checked, CheckedExperiment):
         source.lines += [(source.place(problem), str(problem)) for problem in checked]
         source.stop_at_faults()
         raise AssertionError("examine() returns a checked experiment or at least one problem")
-    text = data if document.root is None or not document.is_merged else _written_out(path, document)
+    text = data
+    if document.is_merged:
+        text = _written_out(path, document)
+        files[path.name] = data
+        files |= {os.path.relpath(base, path.parent): below for base, below in bases.items()}
     return LoadedExperiment(path, text, source.root, checked, tuple(overrides), contents, files)
 
 
-def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...]) -> Document:
-    """Return the document merged over the documents that it extends."""
+def _with_bases(
+    path: FilePath, document: Document, chain: tuple[FilePath, ...], bases: dict[FilePath, bytes]
+) -> Document:
+    """Return the document merged over the documents that it extends, and add these files to *bases*."""
     if not isinstance(document.root, dict) or EXTENDS not in document.root or document.faults:
         return document
     name = document.root.pop(EXTENDS)
@@ -117,7 +128,8 @@ def _with_bases(path: FilePath, document: Document, chain: tuple[FilePath, ...])
         text = decoded(base, data)
     except SpecError as error:
         return _faulty(document, place, f"found {show(name)}: {error}")
-    below = _with_bases(base, parse_yaml(text), (*chain, base.resolve())).of_file(str(base))
+    bases[base] = data
+    below = _with_bases(base, parse_yaml(text), (*chain, base.resolve()), bases).of_file(str(base))
     if not isinstance(below.root, dict) and not below.faults:
         message = f"found {show(name)}, which contains {show(below.root)}; expected a file that contains a mapping"
         return _faulty(document, place, message)

@@ -15,6 +15,7 @@ from typing import Any
 
 from lab.engine.native import isolation
 from lab.job.protocol import Job
+from lab.store.owner import own_name
 
 CUBIC = Path("/sys/module/tcp_cubic/parameters/hystart")
 
@@ -29,7 +30,7 @@ def main(asked: dict[str, Job]) -> dict[str, Any]:
 
 
 def started(module: str, *arguments: str) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, isolation.MARK: str(os.getpid())}
+    environment = {**os.environ, isolation.MARK: own_name()}
     command = isolation.isolated([sys.executable, "-m", module, *arguments])
     return subprocess.Popen(command, stdout=subprocess.PIPE, env=environment)
 

@@ -118,6 +118,53 @@ def test_an_interrupted_run_keeps_what_is_finished(engines: list[Engine], lab_co
     assert lab_command("run", UDP).err.count(": from the cache") == 1
 
 
+def test_the_files_that_were_read_are_kept_apart_from_what_was_found(
+    engines: list[Engine], lab_command: Lab, tmp_path: Path
+) -> None:
+    folder = tmp_path / "own" / "trials"
+    folder.mkdir(parents=True)
+    (folder / "provenance.yaml").write_bytes(UDP.read_bytes())
+    (tmp_path / "own" / "plan.json").write_text("extends: trials/provenance.yaml\nname: udp\n")
+    said = lab_command("run", "own/plan.json")
+    assert said.code == 0, said.err
+    run = Path(said.lines[-1])
+    kept = {str(path.relative_to(run)) for path in run.rglob("*") if path.suffix in (".yaml", ".json")}
+    assert {"experiment.yaml", "inputs/plan.json", "inputs/trials/provenance.yaml", "plan.json"} <= kept
+    assert len(list((run / "trials").iterdir())) == 4
+    shutil.rmtree(tmp_path / "own")
+    for arguments in (["verify", run, "--trials", "1"], ["report", run], ["run", run / "experiment.yaml"]):
+        said = lab_command(*arguments)
+        assert said.code == 0, said.err
+    # It has the same trials, and the merged file extends nothing.
+    assert said.err.count(": from the cache") == 4
+    assert not (Path(said.lines[-1]) / "inputs").exists()
+
+
+def test_the_commands_for_runs_do_not_need_the_files_where_they_were(
+    engines: list[Engine], lab_command: Lab, tmp_path: Path
+) -> None:
+    shutil.copytree(EXPERIMENTS / "capacity", tmp_path / "above" / "capacity")
+    text = (EXPERIMENTS / "capacity.yaml").read_text()
+    assert "capacity: capacity/" in text
+    (tmp_path / "own").mkdir()
+    (tmp_path / "own" / "mine.yaml").write_text(text.replace("capacity: capacity/", "capacity: ../above/capacity/"))
+    said = lab_command("run", "own/mine.yaml", "--allow-invalid")
+    assert said.code == 0, said.err
+    run = Path(said.lines[-1])
+    assert sorted(path.name[:8] for path in (run / "inputs").iterdir()) == ["outside-"]
+    shutil.rmtree(tmp_path / "above")
+    for arguments in (
+        ["verify", run, "--trials", "1"],
+        ["report", run],
+        ["export", run, "--format", "tcpprobe"],
+        ["run", run / "experiment.yaml", "--allow-invalid"],
+    ):
+        said = lab_command(*arguments)
+        assert said.code == 0, said.err
+    assert "from the cache" in said.err
+    assert lab_command("check", "own/mine.yaml").code == 2
+
+
 # --- report --------------------------------------------------------------------------------------------------
 
 
@@ -125,6 +172,15 @@ def test_an_interrupted_run_keeps_what_is_finished(engines: list[Engine], lab_co
 def run(engines: list[Engine], lab_command: Lab) -> str:
     """The folder of a finished run."""
     return lab_command("run", UDP).lines[-1]
+
+
+def test_report_says_what_it_leaves_alone(run: str, lab_command: Lab, tmp_path: Path) -> None:
+    left = [Path(run) / f".tmp-7-1-{'f' * 16}-x", tmp_path / "cache" / "figures" / f".tmp-999999999-{'a' * 12}"]
+    for folder in left:
+        folder.mkdir()
+    said = lab_command("report", run)
+    assert said.code == 0
+    assert all(f"{folder.resolve()} stays: it belongs to a lab of another machine" in said.err for folder in left)
 
 
 def test_report_builds_it_again(run: str, lab_command: Lab) -> None:

@@ -118,18 +118,47 @@ def test_capacity_files_may_be_compared(tmp_path: Path) -> None:
     assert [cell.id for cell in plan.cells] == ["capacity-some-my.mahimahi", "capacity-other.mahimahi"]
 
 
-def test_a_run_s_folder_has_the_capacity_files(tmp_path: Path) -> None:
-    loaded = load_experiment(written(tmp_path, "1\n10\n"))
+@pytest.mark.parametrize(
+    "name",
+    [
+        "some/my.mahimahi", "trials", "trials/single-r1", "report/index.html", "provenance.json", "plan.json",
+        "experiment.yaml", "inputs/plan.json", "../beside/my.mahimahi", "./my.mahimahi", "ABSOLUTE/my.mahimahi",
+    ],
+)  # fmt: skip
+def test_a_run_keeps_its_capacity_file_apart_and_can_be_repeated_from_its_folder(tmp_path: Path, name: str) -> None:
+    name = name.replace("ABSOLUTE", str(tmp_path))
+    (tmp_path / "own").mkdir()
+    file = tmp_path / "own" / name
+    file.parent.mkdir(parents=True, exist_ok=True)
+    file.write_text("1\n10\n")
+    experiment = tmp_path / "own" / "of-mine.yaml"
+    experiment.write_text(FILE.replace("some/my.mahimahi", name))
+    loaded = load_experiment(experiment)
     run = create_run(tmp_path / "results", "test", loaded.text, {"trials": []}, loaded.files)
+    assert sorted(path.name for path in run.path.iterdir()) == ["experiment.yaml", "inputs", "plan.json", "trials"]
+    assert (run.experiment_text, run.plan, list(run.trials())) == (loaded.text, {"trials": []}, [])
+    (kept,) = (path for path in (run.path / "inputs").rglob("*") if path.is_file())
+    assert kept.read_bytes() == b"1\n10\n"
+    file.unlink()
     again = load_experiment(run.path / "experiment.yaml")
     assert make_plan(again.checked) == make_plan(loaded.checked)
+    assert again.files == loaded.files
+    # A run of the repeated experiment has the same files.
+    later = create_run(tmp_path / "results", "test", again.text, {"trials": []}, again.files)
+    assert (later.path / "inputs" / kept.relative_to(run.path / "inputs")).read_bytes() == b"1\n10\n"
 
 
-def test_nothing_is_written_outside_of_a_run_s_folder(tmp_path: Path) -> None:
-    create_run(
-        tmp_path / "results", "test", b"", {"trials": []}, {"../../evil.mahimahi": b"1", "/tmp/evil.mahimahi": b"1"}
-    )
-    assert not list(tmp_path.rglob("evil.mahimahi"))
+def test_nothing_is_written_outside_of_a_run_s_inputs(tmp_path: Path) -> None:
+    names = ["../../evil", "/tmp/evil", "../evil", "evil", "./evil", "a/../evil", "outside-1/evil", ".tmp-1/evil", ".."]
+    names += ["e" * 250, "evil\0", "\ud800evil"]
+    files = {name: str(number).encode() for number, name in enumerate(names)}
+    run = create_run(tmp_path / "results", "test", b"", {"trials": []}, files)
+    inputs = run.path / "inputs"
+    kept = [path for path in tmp_path.rglob("*") if path.is_file() and path.parent != run.path]
+    assert all(path.is_relative_to(inputs) for path in kept)
+    # Each name has a place of its own.
+    assert sorted(path.read_bytes() for path in kept) == sorted(files.values())
+    assert (inputs / "evil").read_bytes() == b"3"
 
 
 def test_the_shipped_capacity_files_are_what_their_script_makes() -> None:

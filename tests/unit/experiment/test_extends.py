@@ -9,6 +9,7 @@ import pytest
 
 from lab.errors import SpecError
 from lab.experiment.read.load import LoadedExperiment, load_experiment
+from lab.store.run import create_run
 
 BASE = """\
 name: base
@@ -101,6 +102,18 @@ def test_what_a_base_names_lies_beside_the_base(tmp_path: Path) -> None:
     (tmp_path / "below" / "base.yaml").write_text(base)
     loaded = load(tmp_path, "extends: below/base.yaml\nname: child\n")
     assert loaded.raw["topology"]["bottleneck"]["capacity"] == "below/own.mahimahi"
-    assert sorted(loaded.files) == ["below/own.mahimahi", "below/sizes.txt"]
+    assert sorted(loaded.files) == ["below/base.yaml", "below/own.mahimahi", "below/sizes.txt", "child.yaml"]
     # The stored text contains the same paths, so that the experiment can be run again from it.
     assert b"below/own.mahimahi" in loaded.text
+
+
+def test_a_run_keeps_the_files_that_were_merged(tmp_path: Path) -> None:
+    (tmp_path / "lowest.yaml").write_text(BASE)
+    child, base = "extends: base.yaml\nname: child\n", "extends: lowest.yaml\nduration: 7s\n"
+    loaded = load(tmp_path, child, base)
+    assert loaded.files == {"child.yaml": child.encode(), "base.yaml": base.encode(), "lowest.yaml": BASE.encode()}
+    run = create_run(tmp_path / "results", "child", loaded.text, {"trials": []}, loaded.files)
+    for stored in ("experiment.yaml", "inputs/child.yaml"):
+        assert load_experiment(run.path / stored).checked == loaded.checked
+    # One that extends nothing is stored once.
+    assert load_experiment(tmp_path / "lowest.yaml").files == {}

@@ -5,19 +5,19 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from lab.engine.base import Step, VirtualTime
+from lab.engine.base import Notice, Step, VirtualTime
 from lab.errors import EngineError, LabError, LostVMError, StoreError
 from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
 from lab.job.protocol import Job
 from lab.plan.plan import Plan, Trial, make_plan
-from lab.run.runner import Outcome, Runner, remove_what_killed_runs_left
+from lab.run.runner import Outcome, Runner
 from lab.store.digest import record_digest
 from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
@@ -81,8 +81,11 @@ class Heard:
 
     def __init__(self) -> None:
         self.events: list[tuple[str, str]] = []
+        self.steps: list[str] = []
 
-    def step(self, what: str) -> None: ...
+    def step(self, what: str) -> None:
+        self.steps.append(what)
+
     def reached(self, trial: Trial, virtual_ns: int) -> None: ...
 
     def started(self, trial: Trial) -> None:
@@ -186,12 +189,34 @@ def test_an_agent_that_leaves_no_record_costs_its_trial_only(plan: Plan, tmp_pat
     }
 
 
-def test_scratch_of_the_dead_goes_and_of_the_living_stays(tmp_path: Path) -> None:
-    dead, living = tmp_path / "run" / ".tmp-999999999-x", tmp_path / "run" / f".tmp-{os.getpid()}-x"
-    dead.mkdir(parents=True)
-    living.mkdir()
-    remove_what_killed_runs_left(tmp_path)
-    assert (dead.exists(), living.exists()) == (False, True)
+def test_a_run_says_what_it_leaves_alone(plan: Plan, tmp_path: Path) -> None:
+    unknown = tmp_path / "results" / plan.name / f".tmp-7-1-{'f' * 16}-x"
+    unknown.mkdir(parents=True)
+    heard = Heard()
+    run(plan, tmp_path, ScriptedEngine(), heard=heard)
+    assert unknown.exists()
+    assert [text.partition(":")[0] for text in heard.steps] == [f"{unknown} stays"]
+    assert isinstance(heard.steps[0], Notice)
+
+
+def test_the_latest_run_is_one_that_has_started_a_trial(plan: Plan, tmp_path: Path) -> None:
+    refusing = ScriptedEngine()
+    refusing.unprepared = True
+    link = tmp_path / "results" / plan.name / "latest"
+    with pytest.raises(EngineError):
+        run(plan, tmp_path, refusing)
+    assert not link.is_symlink()
+    failed, _ = run(plan, tmp_path, ScriptedEngine(lose=plan.trials[0].id))
+    assert link.resolve() == failed.path
+    cached, _ = run(replace(plan, trials=plan.trials[1:]), tmp_path, refusing)
+    assert link.resolve() == cached.path
+    with pytest.raises(EngineError):
+        run(plan, tmp_path, refusing, read_cache=False)
+    run(replace(plan, trials=()), tmp_path, ScriptedEngine())
+    assert link.resolve() == cached.path
+    with pytest.raises(asyncio.CancelledError):
+        run(plan, tmp_path, ScriptedEngine(stop_at=plan.trials[0].id), read_cache=False)
+    assert link.resolve() not in (failed.path, cached.path)
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 9])

@@ -5,6 +5,9 @@ from __future__ import annotations
 
 import errno
 import os
+import subprocess
+import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Literal
@@ -12,8 +15,9 @@ from typing import Literal
 import pytest
 
 from lab.errors import StoreError
-from lab.store.files import writing
+from lab.store.files import temporary_name, writing
 from lab.store.folders import (
+    OLD_S,
     by_last_use,
     finished_folders,
     folder_bytes,
@@ -22,8 +26,11 @@ from lab.store.folders import (
     publish,
     remove_folder,
     remove_leftovers,
+    scratch_folder,
     unfinished_folder,
 )
+from lab.store.owner import own_name
+from tests.owners import dead_name
 
 
 def made(final: Path, content: str, if_there: Literal["refuse", "replace", "keep"] = "refuse") -> None:
@@ -99,12 +106,70 @@ def test_what_is_published_later_appears_under_its_final_name_at_once(tmp_path: 
 
 
 def test_leftovers_of_the_dead_go_and_those_of_the_living_stay(tmp_path: Path) -> None:
-    dead, living = tmp_path / ".tmp-999999999-x", tmp_path / f".tmp-{os.getpid()}-x"
-    dead.mkdir()
+    dead, living = tmp_path / f".tmp-{dead_name()}-x", temporary_name(tmp_path)
+    file, link = (dead.with_name(f"{dead.name}{kind}") for kind in ("file", "link"))
+    (dead / "below").mkdir(parents=True)
     living.mkdir()
-    remove_leftovers(tmp_path)
-    assert (dead.exists(), living.exists()) == (False, True)
-    remove_leftovers(tmp_path / "missing")
+    file.write_text("half")
+    link.symlink_to("elsewhere")
+    assert remove_leftovers(tmp_path) == []
+    assert sorted(tmp_path.iterdir()) == [living]
+    assert remove_leftovers(tmp_path / "missing") == []
+
+
+@pytest.mark.parametrize("owner", [f"{os.getpid()}-1-{'f' * 16}-x", f"999999999-{'a' * 12}"])
+def test_leftovers_of_unknown_owners_stay_for_a_day_and_are_named(tmp_path: Path, owner: str) -> None:
+    left = tmp_path / f".tmp-{owner}"
+    (left / "trial").mkdir(parents=True)
+    (left / "trial" / "log.txt").write_text("at work")
+    old = time.time() - OLD_S - 60
+    os.utime(left, (old, old))
+    os.utime(left / "trial", (old, old))
+    # A file in it was written a moment ago.
+    assert [message.partition(":")[0] for message in remove_leftovers(tmp_path)] == [f"{left} stays"]
+    assert left.exists()
+    os.utime(left / "trial" / "log.txt", (old, old))
+    assert [message.partition(":")[0] for message in remove_leftovers(tmp_path)] == [f"{left} has been removed"]
+    assert not left.exists()
+
+
+def test_what_is_not_lab_s_stays_however_old_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".tmp-notes").write_text("mine")
+    os.utime(tmp_path / ".tmp-notes", (0, 0))
+    assert remove_leftovers(tmp_path) == []
+    assert (tmp_path / ".tmp-notes").exists()
+
+
+def test_a_killed_process_leaves_scratch_to_the_next_one(tmp_path: Path) -> None:
+    script = (
+        "import os, sys, pathlib, signal; from lab.store.folders import scratch_folder\n"
+        "with scratch_folder('test', print, pathlib.Path(sys.argv[1])) as folder:\n"
+        "    (folder / 'file').write_text('x')\n"
+        "    os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(tmp_path)], check=False)
+    (left,) = tmp_path.iterdir()
+    assert left.name.startswith("lab-test-")
+    other, own = tmp_path / "lab-testing-me", tmp_path / f"lab-test-{own_name()}-x"
+    other.mkdir()
+    own.mkdir()
+    said: list[str] = []
+    with scratch_folder("test", said.append, tmp_path) as folder:
+        assert sorted(tmp_path.iterdir()) == sorted([folder, other, own])
+    assert (sorted(tmp_path.iterdir()), said) == (sorted([other, own]), [])
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can make folders of another user")
+def test_in_a_folder_for_all_users_those_of_others_stay(tmp_path: Path) -> None:
+    left = tmp_path / f"lab-test-{dead_name()}-x"
+    left.mkdir()
+    os.chown(left, 12345, 12345)
+    tmp_path.chmod(0o1777)
+    with scratch_folder("test", print, tmp_path):
+        assert left.exists()
+    tmp_path.chmod(0o700)
+    with scratch_folder("test", print, tmp_path):
+        assert not left.exists()
 
 
 def test_the_order_of_last_use(tmp_path: Path) -> None:

@@ -14,9 +14,10 @@ import pyarrow as pa
 import pytest
 
 from lab.errors import InputError, StoreError
-from lab.store.run import Run, create_run, open_run
+from lab.store.run import Run, create_run, open_run, remove_leftovers_of_runs
 from lab.store.trial import TrialIdentity
 from tests.data.raw import RawTrial
+from tests.owners import dead_name
 
 PLAN = {"trials": [{"id": "b-r1"}, {"id": "a-r1"}, {"id": "c-r1"}]}
 
@@ -26,16 +27,41 @@ def identity(trial_id: str) -> TrialIdentity:
 
 
 def test_a_new_run_and_the_link_to_it(tmp_path: Path) -> None:
-    files = {"sizes/a.txt": b"1", "../evil": b"2", "/evil": b"3", "plan.json": b"4"}
+    files = {"sizes/a.txt": b"1", "plan.json": b"4"}
     run = create_run(tmp_path, "e", b"name: e\n", PLAN, files)
     assert (run.experiment, run.experiment_text, run.plan) == ("e", b"name: e\n", PLAN)
-    assert (tmp_path / "e" / "latest").resolve() == run.path
-    assert (run.path / "sizes" / "a.txt").read_bytes() == b"1"
-    assert not list(tmp_path.rglob("evil"))
+    assert [path.name for path in (tmp_path / "e").iterdir()] == [run.id]
+    assert (run.path / "inputs" / "sizes" / "a.txt").read_bytes() == b"1"
+    assert (run.path / "inputs" / "plan.json").read_bytes() == b"4"
     assert run.report_dir == run.path / "report"
     assert run.provenance == {}
-    again = create_run(tmp_path, "e", b"", PLAN)
-    assert (tmp_path / "e" / "latest").resolve() == again.path
+    for latest in (run, create_run(tmp_path, "e", b"", PLAN), run):
+        latest.make_latest()
+        assert (tmp_path / "e" / "latest").resolve() == latest.path
+
+
+def test_what_has_the_name_of_the_link_is_kept(tmp_path: Path) -> None:
+    (tmp_path / "e" / "latest").mkdir(parents=True)
+    with pytest.raises(StoreError, match=r"e/latest is not a link, as it is when lab makes it; give it another name"):
+        create_run(tmp_path, "e", b"", PLAN)
+    assert [path.name for path in (tmp_path / "e").iterdir()] == ["latest"]
+
+
+def test_what_killed_processes_left_anywhere_in_a_run_goes(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "e", b"", PLAN)
+    run.put_failure(identity("a-r1"), "no")
+    run.make_latest()
+    within = create_run(run.path / "confirmation", "e", b"", PLAN)
+    dead = dead_name()
+    folders = [run.path.parent, run.path, run.path / "trials", run.path / "trials" / "a-r1", within.path]
+    for folder in folders:
+        (folder / f".tmp-{dead}-file").write_text("half")
+        (folder / f".tmp-{dead}-folder").mkdir()
+    unknown = run.path / f".tmp-7-1-{'f' * 16}-x"
+    unknown.mkdir()
+    messages = remove_leftovers_of_runs(run.path.parent)
+    assert list(tmp_path.rglob(".tmp-*")) == [unknown]
+    assert [message.partition(":")[0] for message in messages] == [f"{unknown} stays"]
 
 
 @pytest.mark.parametrize("name", ["", "..", "a/b", ".hidden", "a\n", "x" * 201])
@@ -122,3 +148,21 @@ def test_open_run_says_what_is_wrong(replayed: Callable[[str], Run], tmp_path: P
     (copy / "plan.json").unlink()
     with pytest.raises(InputError, match=r" no plan\.json$"):
         open_run(copy)
+
+
+def test_links_in_a_run_do_not_lead_the_clean_up_elsewhere(tmp_path: Path) -> None:
+    dead = dead_name()
+    outside = tmp_path / "outside"
+    (outside / "below" / f".tmp-{dead}-x").mkdir(parents=True)
+    (outside / f".tmp-{dead}-x").mkdir()
+    for place in ("trials", "trials/a-r1", "confirmation", "confirmation/e", "confirmation/e/1"):
+        run = create_run(tmp_path, "e", b"", PLAN)
+        (run.path / "trials").rmdir()
+        (run.path / place).parent.mkdir(parents=True, exist_ok=True)
+        (run.path / place).symlink_to(outside)
+        assert run.remove_leftovers() == []
+    assert len(list(outside.rglob(".tmp-*"))) == 2
+    (run.path / "trials").mkdir(exist_ok=True)
+    shutil.rmtree(run.path / "trials")
+    (run.path / "trials").write_text("a file")
+    assert run.remove_leftovers() == []
