@@ -137,7 +137,7 @@ def write_report(run_dir: Path) -> Path:
     from lab.report import build_report
     from lab.store import places
 
-    return build_report(run_dir, places.figures())
+    return build_report(run_dir, places.figures(), lambda line: say(f"lab: {line}"))
 
 
 def processors() -> int:

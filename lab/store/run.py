@@ -98,18 +98,21 @@ class Run:
 
     # --- trials ---------------------------------------------------------------------------------------
 
-    def put_trial(self, identity: TrialIdentity, job: Job, record_dir: Path) -> TrialResult:
+    def put_trial(
+        self, identity: TrialIdentity, job: Job, record_dir: Path, *, digest: str | None = None
+    ) -> TrialResult:
         """Convert the raw record *record_dir* and store it as the trial *identity*.
 
         The trial appears complete or not at all.  It replaces an earlier one of the same name, such as a failed trial.
-        A record with the status ``failed`` is stored as a failed trial.
+        A record with the status ``failed`` is stored as a failed trial.  *digest* is the digest that the record must
+        have, if others may change or remove it in the meantime.
 
         Raises:
-            StoreError: The record is damaged, or the trial cannot be written.
+            StoreError: The record is damaged or does not have the digest, or the trial cannot be written.
         """
         final = self._trial_path(identity.id)
         with new_folder(final, if_there="replace") as folder:
-            convert_record(identity, job, record_dir, folder)
+            convert_record(identity, job, record_dir, folder, digest=digest)
         return TrialResult(final)
 
     def put_failure(
