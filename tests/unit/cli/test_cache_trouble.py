@@ -103,7 +103,12 @@ def test_contents_are_read_again_even_if_the_notes_of_earlier_checks_cannot_be_r
     write_list(tmp_path / "made")
     mount(cache, "remount,ro")
     reads: list[str] = []
-    monkeypatch.setattr("lab.store.integrity.sha256_of", lambda path: reads.append(path.name) or "")
+
+    def noting(path: Path) -> str:
+        reads.append(path.name)
+        return "another digest"
+
+    monkeypatch.setattr("lab.store.integrity.sha256_of", noting)
     assert problem_in(tmp_path / "made", ["a"]) is None
     assert reads == []
     forget_checks()
