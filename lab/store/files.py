@@ -132,6 +132,23 @@ def to_json(value: Any) -> bytes:
         raise StoreError(f"a value cannot be represented as JSON: {exc}") from exc
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write :func:`to_json` of *value* to the new file *path*, bit by bit, so that a large text is never in memory.
+
+    The file is neither replaced atomically nor flushed to the disk: this is for files in an unfinished folder.
+
+    Raises:
+        StoreError: *value* contains a number that JSON cannot represent.
+        OSError: The file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(json.JSONEncoder(indent=1, ensure_ascii=False, allow_nan=False).iterencode(value))
+            file.write("\n")
+    except ValueError as exc:
+        raise StoreError(f"a value cannot be represented as JSON: {exc}") from exc
+
+
 def read_json(path: Path) -> Any:
     """Parse the JSON file *path*.
 
