@@ -25,6 +25,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from functools import lru_cache
 from operator import itemgetter
 from typing import Literal
 
@@ -55,6 +56,9 @@ __all__ = [
 _RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
 _DURATION_UNITS = {"ns": 1, "us": 10**3, "µs": 10**3, "ms": 10**6, "s": 10**9, "min": 60 * 10**9, "h": 3600 * 10**9}
 _SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
+
+_KEPT_TEXTS = 4096
+"""The number of formatted values of each kind that are kept: the same ones appear in every cell of a plan."""
 
 _SHOWN_RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9, "Tbit/s": 10**12}
 _SHOWN_DURATIONS = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
@@ -187,6 +191,7 @@ def parse_probability(value: object) -> float:
     return float(fraction)
 
 
+@lru_cache(maxsize=_KEPT_TEXTS)
 def format_rate(rate_bps: float, digits: int | None = None) -> str:
     """Format a rate in bit/s, such as ``20 Mbit/s``: exactly, or rounded to ``digits`` significant digits."""
     return _format(rate_bps, _SHOWN_RATES, digits)
@@ -204,11 +209,13 @@ def rate_unit(rates_bps: Iterable[float]) -> tuple[str, int]:
     return fitting[-1] if fitting else ("bit/s", 1)
 
 
+@lru_cache(maxsize=_KEPT_TEXTS)
 def format_duration(duration_ns: float, digits: int | None = None) -> str:
     """Format a duration in nanoseconds, such as ``20 ms``: exactly, or rounded to ``digits`` significant digits."""
     return _format(duration_ns, _SHOWN_DURATIONS, digits)
 
 
+@lru_cache(maxsize=_KEPT_TEXTS)
 def format_size(size_bytes: float, digits: int | None = None) -> str:
     """Format a size in bytes, such as ``64 kB``: exactly, or rounded to ``digits`` significant digits.
 

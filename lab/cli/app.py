@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -133,7 +134,10 @@ def _run(command: Callable[[], Any]) -> int:
         if (reason := output_error(error)) is not None:
             say(f"lab: cannot write to standard output: {reason}")
         else:
-            say(f"lab: {error}")
+            from lab.store.files import reason_of
+
+            # What shutil.copytree() raises is a list, not a text.
+            say(f"lab: {reason_of(error) if isinstance(error, shutil.Error) else error}")
         return EXIT_FAILED
     except Exception as error:
         if type(error).__module__.startswith(("click", "typer")) and hasattr(error, "format_message"):

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shlex
 import sys
@@ -105,8 +106,15 @@ def planned(file: Path, overrides: Sequence[str] | None, lookup: Lookup | None =
     from lab.experiment.read.load import load_experiment
     from lab.plan.plan import make_plan
 
-    loaded = load_experiment(file, overrides or (), lookup)
-    return loaded, make_plan(loaded.checked)
+    # A plan consists of up to a million objects that all stay.  By default, Python looks through all of them for
+    # garbage again and again while they are made.
+    thresholds = gc.get_threshold()
+    gc.set_threshold(200_000, *thresholds[1:])
+    try:
+        loaded = load_experiment(file, overrides or (), lookup)
+        return loaded, make_plan(loaded.checked)
+    finally:
+        gc.set_threshold(*thresholds)
 
 
 def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
@@ -137,7 +145,7 @@ def write_report(run_dir: Path) -> Path:
     from lab.report import build_report
     from lab.store import places
 
-    return build_report(run_dir, places.figures())
+    return build_report(run_dir, places.figures(), lambda line: say(f"lab: {line}"))
 
 
 def remove_leftovers_of_cache(step: Step) -> None:

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -87,7 +86,7 @@ def run(
         remove_leftovers_of_cache(observer.step)
         engine.locate(observer.step)
         say_what_counts(engine, detail)
-        folder = create_run(output, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
+        folder = create_run(output, plan.name, loaded.text, plan.document(), loaded.files)
         runner = Runner(engine, observer, plan, folder, jobs=at_a_time, cache=cache, read_cache=not no_cache)
         about = {"command": command_line(), "overrides": overrides, "notes": notes(plan)}
         outcome = _carry_out(runner, plan, about)

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from lab.job.network import route
+from lab.experiment.resolve.paths import route
 from lab.job.over_time import delay_over_time, mean, path_rate_over_time
 from lab.job.protocol import ETHERNET_HEADER_BYTES, Flow, Job, Probe
 

@@ -13,12 +13,14 @@ from itertools import pairwise
 from operator import itemgetter
 from typing import NamedTuple, TypeAlias
 
+from lab.experiment.resolve.paths import route
 from lab.job import kernels
-from lab.job.network import Hop, mean_loss, route
+from lab.job.network import Hop, mean_loss
 from lab.job.over_time import (
     Steps,
     bottleneck_over_time,
     combined,
+    delay_ns,
     delay_over_time,
     mean,
     netem_over_time,
@@ -62,9 +64,10 @@ BURST_OF_RAMPS = 0.005
 
 def base_rtt_over_time(job: Job, flow: Flow) -> Steps[int]:
     """Return the base RTT of a flow's path in nanoseconds: the sum of the declared delays in both directions."""
-    return delay_over_time(
-        (*route(job, flow["source"], flow["destination"]), *route(job, flow["destination"], flow["source"]))
-    )
+    hops = (*route(job, flow["source"], flow["destination"]), *route(job, flow["destination"], flow["source"]))
+    if not any(hop.direction["changes"] for hop in hops):  # The usual case, without all that a schedule needs.
+        return Steps(((0, sum(delay_ns(hop.direction["netem"]) for hop in hops)),))
+    return delay_over_time(hops)
 
 
 def base_rtt_ns(job: Job, flow: Flow) -> int:

@@ -110,7 +110,11 @@ class Plan:
 
     def to_json(self) -> str:
         """Return the plan as JSON text; equal plans give the same text."""
-        document = {
+        return json.dumps(self.document(), indent=1, ensure_ascii=False) + "\n"
+
+    def document(self) -> dict[str, Any]:
+        """Return what :meth:`to_json` writes.  It shares its parts with the plan and must not be changed."""
+        return {
             "format": PLAN_FORMAT,
             "name": self.name,
             "title": self.title,
@@ -120,7 +124,6 @@ class Plan:
             "cells": [{"id": cell.id, "values": cell.values, "experiment": cell.experiment} for cell in self.cells],
             "trials": [_trial_document(trial) for trial in self.trials],
         }
-        return json.dumps(document, indent=1, ensure_ascii=False) + "\n"
 
     @classmethod
     def from_json(cls, text: str | bytes) -> Plan:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Iterator
 
 from lab.agent.topology import addressing, links
-from lab.job.network import route
+from lab.experiment.resolve.paths import route
 from lab.job.protocol import Flow, Job
 from lab.plan.description import what_they_share
 from lab.plan.load import busy_share, offered_bps
@@ -133,10 +133,10 @@ def _time(plan: Plan, jobs: int) -> str:
         native_s = sum(trial.job["duration_ns"] / 1e9 + NATIVE_FIXED_S for trial in plan.trials)
         return f"  {'wall':<8} about {format_duration(round(native_s) * 10**9)}, in real time and one trial at a time"
     at_a_time = min(jobs, len(plan.trials))
-    all_jobs = [trial.job for trial in plan.trials]
+    shares = [(trial.job, busy_share(trial.job)) for trial in plan.trials]
     seconds = {
-        "vm": sum(map(_vm_s, all_jobs)) / at_a_time,
-        "uml": UML_START_S + sum(map(_uml_s, all_jobs)) / at_a_time,
+        "vm": sum(_vm_s(job, busy) for job, busy in shares) / at_a_time,
+        "uml": UML_START_S + sum(_uml_s(job, busy) for job, busy in shares) / at_a_time,
     }
     walls = {engine: format_duration(max(1, round(wall_s)) * 10**9) for engine, wall_s in seconds.items()}
     others = ", ".join(f"{wall} with {engine}" for engine, wall in walls.items() if engine != plan.engine)
@@ -146,14 +146,14 @@ def _time(plan: Plan, jobs: int) -> str:
     )
 
 
-def _vm_s(job: Job) -> float:
-    """Return the estimated wall-clock time of a trial in a virtual machine, in seconds."""
-    return VM_FIXED_S + job["duration_ns"] / 1e9 * min(1.0, busy_share(job)) * VM_PER_BUSY_S
+def _vm_s(job: Job, busy: float) -> float:
+    """Return the estimated wall-clock time of a trial in a virtual machine, in seconds; *busy* is its busy share."""
+    return VM_FIXED_S + job["duration_ns"] / 1e9 * min(1.0, busy) * VM_PER_BUSY_S
 
 
-def _uml_s(job: Job) -> float:
-    """Return the estimated wall-clock time of a trial in User-mode Linux, in seconds."""
+def _uml_s(job: Job, busy: float) -> float:
+    """Return the same for User-mode Linux."""
     parts = len(job["nodes"]) * UML_PER_NODE_S + len(job["flows"]) * UML_PER_FLOW_S
     parts += max(0, len(job["collectors"]) - 1) * UML_PER_COLLECTOR_S
     parts += sum(len(flow["arrivals"]["at_ns"]) for flow in job["flows"] if flow["arrivals"]) * UML_PER_SHORT_FLOW_S
-    return parts + job["duration_ns"] / 1e9 * busy_share(job) * UML_PER_BUSY_S
+    return parts + job["duration_ns"] / 1e9 * busy * UML_PER_BUSY_S

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import base64
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from lab.analysis.checks.check import Verdict, worst
+from lab.errors import StoreError
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
 from lab.job import kernels
 from lab.report.figures.cache import FigureCache
@@ -21,6 +22,7 @@ from lab.report.model import Report
 from lab.report.tables.events import event_tables
 from lab.report.tables.results import result_columns, result_lines, write_tables
 from lab.report.windows import any_cut, text
+from lab.store.files import cause_of
 from lab.store.folders import new_folder
 from lab.store.run import open_run
 from lab.units import format_duration, format_size
@@ -70,11 +72,14 @@ _LINE = 96
 """The number of characters of a command that fit on one line of the page."""
 
 
-def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
+def build_report(
+    run_dir: Path, figure_cache: Path | None = None, warn: Callable[[str], None] = lambda _line: None
+) -> Path:
     """Evaluate the stored run *run_dir*, build its ``report`` folder anew, and return the path of ``index.html``.
 
     Drawing the figures takes most of the time.  Figures that the same code has drawn from the same results before are
-    therefore copied from the folder *figure_cache*, and new figures are added to it.
+    therefore copied from the folder *figure_cache*, and new figures are added to it.  If that is not possible, the
+    report is complete all the same, and *warn* is called with a line that says so.
 
     Raises:
         InputError: *run_dir* is not a run folder.
@@ -85,7 +90,7 @@ def build_report(run_dir: Path, figure_cache: Path | None = None) -> Path:
     final = run.report_dir
     with new_folder(final, if_there="replace") as folder:
         cache = FigureCache(figure_cache, run) if figure_cache is not None else None
-        pictures = _figures(report, folder / "figures", cache)
+        pictures = _figures(report, folder / "figures", cache, warn)
         write_tables(report, folder / "tables")
         content = page_content(report)
         shown = [_inlined(picture, folder / "figures") for picture in pictures]
@@ -246,7 +251,7 @@ def _text(value: Any) -> str:
     return str(value)
 
 
-def _figures(report: Report, folder: Path, cache: FigureCache | None) -> list[Picture]:
+def _figures(report: Report, folder: Path, cache: FigureCache | None, warn: Callable[[str], None]) -> list[Picture]:
     """Save the figures in *folder*, copied from the cache if it has them, and return them in the order of the page."""
     folder.mkdir()
     drawn_before = cache.copy(folder) if cache is not None else None
@@ -256,7 +261,13 @@ def _figures(report: Report, folder: Path, cache: FigureCache | None) -> list[Pi
 
     pictures = draw(report, folder)
     if cache is not None:
-        cache.put(pictures, folder)
+        try:
+            cache.put(pictures, folder)
+        except StoreError as error:
+            warn(
+                f"warning: the cache {cache.root} does not work: the figures cannot be kept there for the next report: "
+                f"{cause_of(error)}; the report is complete"
+            )
     return pictures
 
 

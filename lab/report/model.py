@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -200,8 +202,16 @@ class Report:
 
     def _planned_in(self, cell: dict[str, Any]) -> int:
         """Return the number of trials that the plan has for *cell*; 0 if the plan does not say."""
-        ids = {str(item["id"]) for item in self.plan.get("cells", []) if item.get("values") == cell}
-        return sum(1 for trial in self.plan.get("trials", []) if trial.get("cell") in ids)
+        return self._planned_by_values.get(json.dumps(cell, sort_keys=True), 0)
+
+    @cached_property
+    def _planned_by_values(self) -> dict[str, int]:
+        """The values of a cell as JSON → the number of trials that the plan has for it."""
+        number = Counter(trial.get("cell") for trial in self.plan.get("trials", []))
+        found = Counter[str]()
+        for cell in self.plan.get("cells", []):
+            found[json.dumps(cell.get("values"), sort_keys=True)] += number[cell["id"]]
+        return dict(found)
 
 
 def _series(keys: Sequence[tuple[str, str, str]], algorithms: RunAxis | None, kernels: RunAxis | None) -> list[Series]:

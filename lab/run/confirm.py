@@ -7,7 +7,6 @@ own kernel.  If both give the same results, neither of these differences matters
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 
@@ -83,7 +82,7 @@ async def confirm(
     Raises:
         MachineryError: The engine cannot be prepared, or the results cannot be stored.
     """
-    folder = create_run(run.path / "confirmation", plan.name, run.experiment_text, json.loads(plan.to_json()))
+    folder = create_run(run.path / "confirmation", plan.name, run.experiment_text, plan.document())
     outcome = await Runner(engine, observer, plan, folder, jobs=jobs, cache=cache).run({})
     confirmed = compared(values_of(run, plan, COMPARED), values_of(folder, plan, COMPARED))
     run.put_confirmation(

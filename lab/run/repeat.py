@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
@@ -57,7 +56,7 @@ class Compared:
 async def repeat(run: Run, plan: Plan, engine: Engine, observer: Observer) -> tuple[Outcome, list[Compared]]:
     """Run the trials of *run* that are in *plan* once more; compare goodput and smoothed RTT, cell by cell."""
     with scratch_folder("verify", lambda message: observer.step(Notice(message))) as scratch:
-        again = create_run(scratch, plan.name, run.experiment_text, json.loads(plan.to_json()))
+        again = create_run(scratch, plan.name, run.experiment_text, plan.document())
         cache = TrialCache(scratch / "cache")
         outcome = await Runner(engine, observer, plan, again, jobs=1, cache=cache).run({})
         return outcome, compared(values_of(run, plan), values_of(again, plan))

@@ -23,7 +23,7 @@ from lab.engine.base import Engine, Notice, in_thread
 from lab.errors import EngineError, GuestError, LabError, StoreError, TrialError
 from lab.plan.plan import Plan, Trial
 from lab.store.digest import record_digest
-from lab.store.files import writing
+from lab.store.files import cause_of, writing
 from lab.store.folders import unfinished_folder
 from lab.store.run import Run, remove_leftovers_of_runs
 from lab.store.trial import TrialIdentity, read_record
@@ -32,6 +32,9 @@ from lab.version import version
 
 CACHE_LIMIT_BYTES = 2 << 30
 """The size limit of the cache; beyond it, the least recently used trials are removed."""
+
+_ATTEMPTS = 3
+"""How often a record that is in the cache is read before the error counts as one of the run folder."""
 
 
 class Observer(Protocol):
@@ -102,11 +105,14 @@ class Runner:
         self._has_begun = False
         self._done: dict[str, _Done] = {}
         self._failures: dict[str, LabError] = {}
+        self._trouble: str | None = None
+        """What kept the cache from its work first; the run goes on without it."""
+        self._is_told = False
 
     @property
     def continues(self) -> bool:
         """Whether the same run, started again, takes the finished trials from the cache."""
-        return self._read_cache
+        return self._read_cache and self._trouble is None
 
     @property
     def folder(self) -> Path:
@@ -145,7 +151,7 @@ class Runner:
             self._engine.close()
             wall_s = time.monotonic() - began
             self._put_provenance(provenance, status, wall_s)
-        self._cache.prune(CACHE_LIMIT_BYTES)
+        self._prune_cache()
         cached = sum(entry.cached for entry in self._done.values())
         return Outcome(self._run_folder, wall_s, self._failures, cached)
 
@@ -163,22 +169,35 @@ class Runner:
         return [trial for trial in self._plan.trials if trial.id not in self._done]
 
     def _keep_cached(self, trial: Trial) -> bool:
-        """Store the trial if its record is in the cache; return whether it was."""
+        """Store the trial if its record is in the cache; return whether it was.
+
+        Raises:
+            StoreError: The trial cannot be stored in the run folder.
+        """
         key = self._key(trial)
-        directory = self._cache.get(key)
-        if directory is None:
-            return False
-        try:
-            read_record(directory)
-        except StoreError:
-            # Earlier versions have cached records without a look at them.
-            self._cache.remove(key)
-            return False
-        self._begin()
-        stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
-        assert stored.record_digest is not None
-        self._done[trial.id] = _Done(stored.record_digest, stored.file_digest(), 0.0, cached=True)
-        return True
+        for attempt in range(_ATTEMPTS):
+            cached = self._cache.get(key)
+            if cached is None:
+                return False
+            self._begin()
+            try:
+                stored = self._run_folder.put_trial(
+                    identity_of(self._plan, trial), trial.job, cached.directory, digest=cached.digest
+                )
+            except StoreError as error:
+                if not isinstance(error.__cause__, OSError):
+                    # The record is not usable.  Earlier versions have cached records without a look at them.
+                    self._cache.remove(key)
+                    return False
+                # Either another process has removed the record in the meantime, which the next look-up tells, or the
+                # run folder cannot be written.
+                if attempt == _ATTEMPTS - 1:
+                    raise
+            else:
+                assert stored.record_digest is not None
+                self._done[trial.id] = _Done(stored.record_digest, stored.file_digest(), 0.0, cached=True)
+                return True
+        return False
 
     def _begin(self) -> None:
         """Make this run the latest one when its first trial starts, or is taken from the cache."""
@@ -206,12 +225,13 @@ class Runner:
             except OSError as error:
                 raise StoreError(f"cannot store trial {trial.id}: {error}") from error
             else:
+                self._tell_trouble()
                 self._observer.finished(trial, self._done[trial.id].wall_s, cached=False)
             finally:
                 shutil.rmtree(directory, ignore_errors=True)
 
     def _keep(self, trial: Trial, directory: Path, began: float) -> None:
-        """Store a finished trial in the run folder and, if the engine is exact, in the cache.
+        """Store a finished trial in the run folder and, if the engine is exact and the cache works, in the cache.
 
         Raises:
             GuestError: The record has the status ``failed``, it is damaged, or the agent left none.
@@ -231,7 +251,10 @@ class Runner:
         stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         # A record that cannot be stored must not be cached either: it would end each later run.
         if self._engine.is_exact:
-            self._cache.put(self._key(trial), directory)
+            try:
+                self._cache.put(self._key(trial), directory)
+            except (StoreError, OSError) as error:
+                self._note_trouble(f"the records of finished trials cannot be kept there: {cause_of(error)}")
         self._done[trial.id] = _Done(digest, stored.file_digest(), time.monotonic() - began, cached=False)
 
     def _put_failure(self, trial: Trial, error: TrialError, directory: Path) -> TrialError:
@@ -243,6 +266,22 @@ class Runner:
         )
         kept = self._run_folder.path / "trials" / trial.id / "log.txt"
         return kind(error.reason, log=kept if kept.exists() else None)
+
+    def _prune_cache(self) -> None:
+        try:
+            self._cache.prune(CACHE_LIMIT_BYTES)
+        except (StoreError, OSError) as error:
+            self._note_trouble(f"its size cannot be limited: {error}")
+        self._tell_trouble()
+
+    def _note_trouble(self, what: str) -> None:
+        """Note what is wrong with the cache, unless something is already; threads may call this."""
+        self._trouble = self._trouble or f"warning: the cache {self._cache.root} does not work: {what}"
+
+    def _tell_trouble(self) -> None:
+        if self._trouble is not None and not self._is_told:
+            self._is_told = True
+            self._observer.step(Notice(f"{self._trouble}; the run goes on without it"))
 
     def _key(self, trial: Trial) -> str:
         return cache_key(self._engine.identity(trial.job), trial)

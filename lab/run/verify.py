@@ -116,8 +116,8 @@ async def repeated(
                 difference = _compare(run, plan, trial, directory, again, found)
                 is_whole = difference is None or difference.error is None
                 key = cache_key(engine.identity(trial.job), trial)
-                if cache is not None and is_whole and cache.disprove(key, digest):
-                    observer.step(Notice(f"{trial.id}: the cache had another record, which is removed"))
+                if cache is not None and is_whole:
+                    _disprove(cache, key, digest, trial, observer)
             except TrialError as error:
                 difference = Difference(trial.id, error=error.reason)
             except OSError as error:
@@ -140,6 +140,15 @@ async def repeated(
     finally:
         engine.close()
     return differences
+
+
+def _disprove(cache: TrialCache, key: str, digest: str, trial: Trial, observer: Observer) -> None:
+    """Remove the record of a trial from the cache, unless it has this digest, and say so."""
+    try:
+        if cache.disprove(key, digest):
+            observer.step(Notice(f"{trial.id}: the cache had another record, which is removed"))
+    except StoreError as error:
+        observer.step(Notice(f"warning: {trial.id}: {error}"))
 
 
 def all_differences(run: Run, plan: Plan, found: Inspection, again: dict[str, Difference]) -> list[Difference]:

@@ -11,6 +11,7 @@ from typing import Any
 
 from lab.errors import StoreError
 from lab.job.protocol import Job
+from lab.store.files import reason_of
 
 
 def canonical_json(value: Any) -> str:
@@ -39,7 +40,7 @@ def file_digests(record_dir: Path) -> dict[str, str]:
             with path.open("rb") as file:
                 digests[path.relative_to(record_dir).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as exc:
-        raise StoreError(f"cannot read {record_dir}: {exc.strerror or exc}") from exc
+        raise StoreError(f"cannot read {record_dir}: {reason_of(exc)}") from exc
     return digests
 
 

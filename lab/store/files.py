@@ -8,6 +8,7 @@ import json
 import os
 import re
 import secrets
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,17 +29,56 @@ def writing(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as exc:
-        reason = exc.strerror or str(exc)
+        reason = reason_of(exc)
         if exc.errno in (errno.ENOSPC, errno.EDQUOT):
             reason += "; free some space and repeat the command"
-        # Somewhere else, what is to be written is read, for example.
-        named = exc.filename
-        elsewhere = isinstance(named, str | bytes | os.PathLike) and not _is_in(Path(os.fsdecode(named)), path.parent)
-        raise StoreError(f"cannot write {path}: {f'{os.fsdecode(named)}: ' if elsewhere else ''}{reason}") from exc
+        # Somewhere else, what is to be written is read, for example.  The error of a copy names both files.
+        named = [name for name in (exc.filename, exc.filename2) if isinstance(name, str | bytes | os.PathLike)]
+        elsewhere = bool(named) and not any(_is_in(Path(os.fsdecode(name)), path.parent) for name in named)
+        raise StoreError(f"cannot write {path}: {f'{os.fsdecode(named[0])}: ' if elsewhere else ''}{reason}") from exc
 
 
 def _is_in(path: Path, folder: Path) -> bool:
     return path.absolute().is_relative_to(folder.absolute())
+
+
+def reason_of(error: OSError) -> str:
+    """Return what an operating-system error says, without the names of files and as text for a message.
+
+    The error of :func:`shutil.copytree` has a list of (source, destination, reason) in place of a text; of these, the
+    first one is returned with its source, and the number of the others.
+    """
+    listed = error.args[0] if isinstance(error, shutil.Error) and error.args else None
+    if not isinstance(listed, list) or not listed:
+        return error.strerror or str(error) or type(error).__name__
+    source, _destination, why = listed[0]
+    others = f" (and {len(listed) - 1} more)" if len(listed) > 1 else ""
+    return f"{why if str(source) in str(why) else f'{source}: {why}'}{others}"
+
+
+def cause_of(error: Exception) -> str:
+    """Return the reason of the operating-system error behind *error*, for a message that names the place itself."""
+    found = error if isinstance(error, OSError) else error.__cause__
+    return reason_of(found) if isinstance(found, OSError) else str(error)
+
+
+def copy_tree(source: Path, target: Path) -> None:
+    """Copy the regular files and folders in *source* to the new folder *target*; their times and modes do not count.
+
+    In contrast to :func:`shutil.copytree`, it stops at the first error, which keeps its number and its names.
+
+    Raises:
+        OSError: Something cannot be read or written, or is neither a regular file nor a folder.
+    """
+    target.mkdir()
+    with os.scandir(source) as entries:
+        for entry in entries:
+            if entry.is_dir(follow_symlinks=False):
+                copy_tree(Path(entry.path), target / entry.name)
+            elif entry.is_file(follow_symlinks=False):
+                shutil.copyfile(entry.path, target / entry.name, follow_symlinks=False)
+            else:
+                raise OSError(errno.EINVAL, "is neither a regular file nor a folder", entry.path)
 
 
 def check_name(name: object, what: str) -> str:
@@ -93,6 +133,23 @@ def to_json(value: Any) -> bytes:
         raise StoreError(f"a value cannot be represented as JSON: {exc}") from exc
 
 
+def write_json(path: Path, value: Any) -> None:
+    """Write :func:`to_json` of *value* to the new file *path*, bit by bit, so that a large text is never in memory.
+
+    The file is neither replaced atomically nor flushed to the disk: this is for files in an unfinished folder.
+
+    Raises:
+        StoreError: *value* contains a number that JSON cannot represent.
+        OSError: The file cannot be written.
+    """
+    try:
+        with path.open("w", encoding="utf-8", newline="\n") as file:
+            file.writelines(json.JSONEncoder(indent=1, ensure_ascii=False, allow_nan=False).iterencode(value))
+            file.write("\n")
+    except ValueError as exc:
+        raise StoreError(f"a value cannot be represented as JSON: {exc}") from exc
+
+
 def read_json(path: Path) -> Any:
     """Parse the JSON file *path*.
 
@@ -102,7 +159,7 @@ def read_json(path: Path) -> Any:
     try:
         return json.loads(path.read_bytes())
     except OSError as exc:
-        raise StoreError(f"cannot read {path}: {exc.strerror or exc}") from exc
+        raise StoreError(f"cannot read {path}: {reason_of(exc)}") from exc
     except (ValueError, RecursionError) as exc:
         raise StoreError(f"{path} is damaged: {exc}") from exc
 

@@ -24,7 +24,7 @@ from typing import Literal
 from filelock import FileLock
 
 from lab.errors import StoreError
-from lab.store.files import TEMPORARY_PREFIX, sync_folder, sync_tree, temporary_name, writing
+from lab.store.files import TEMPORARY_PREFIX, reason_of, sync_folder, sync_tree, temporary_name, writing
 from lab.store.owner import Judgement, judge, own_name
 
 OLD_S = 86400.0
@@ -93,16 +93,26 @@ def new_folder(final: Path, *, if_there: IfThere = "refuse") -> Iterator[Path]:
         publish(folder, final, if_there=if_there)
 
 
-def remove_folder(folder: Path) -> None:
-    """Remove *folder* if it exists.  It is renamed first, so that no reader ever sees it partly removed."""
+def remove_folder(folder: Path) -> bool:
+    """Remove *folder* if it exists, and return whether this call has removed it.
+
+    It is renamed first, so that no reader ever sees it partly removed.
+    """
     renamed = temporary_name(folder.parent)
-    with contextlib.suppress(OSError):
+    try:
         folder.rename(renamed)
+    except OSError:  # it is not there, or this process may not remove it
+        return False
     shutil.rmtree(renamed, ignore_errors=True)
+    return True
 
 
 def finished_folders(parent: Path) -> list[Path]:
-    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* is not a folder."""
+    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* is not a folder.
+
+    Raises:
+        OSError: *parent* cannot be read.
+    """
     try:
         paths = sorted(parent.iterdir())
     except (FileNotFoundError, NotADirectoryError):
@@ -120,7 +130,11 @@ def mark_used(folder: Path) -> None:
 
 
 def by_last_use(parents: Iterable[Path]) -> list[Path]:
-    """Return the complete folders in all of *parents*, most recently used first."""
+    """Return the complete folders in all of *parents*, most recently used first.
+
+    Raises:
+        OSError: One of *parents* cannot be read.
+    """
     used: list[tuple[float, Path]] = []
     for folder in (folder for parent in parents for folder in finished_folders(parent)):
         with contextlib.suppress(FileNotFoundError):  # another process may have removed it in the meantime
@@ -212,11 +226,14 @@ def scratch_folder(purpose: str, say: Callable[[str], None], parent: Path | None
 
 
 def folder_bytes(folder: Path) -> int:
-    """Return the total size of the files in *folder* in bytes; files that are removed in the meantime do not count."""
+    """Return the total size of the files in *folder* in bytes.
+
+    Files that are removed in the meantime, or that this process may not look at, do not count.
+    """
     total = 0
     for root, _folders, files in os.walk(folder):  # os.walk() skips folders that are removed in the meantime
         for name in files:
-            with contextlib.suppress(FileNotFoundError):
+            with contextlib.suppress(OSError):
                 found = os.lstat(os.path.join(root, name))
                 total += found.st_size if stat.S_ISREG(found.st_mode) else 0
     return total
@@ -232,5 +249,5 @@ def lock_in(folder: Path, name: str) -> FileLock:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as exc:
         hint = "set LAB_CACHE to another folder"
-        raise StoreError(f"cannot write the cache {folder.parent}: {exc.strerror}; {hint}") from exc
+        raise StoreError(f"cannot write the cache {folder.parent}: {reason_of(exc)}; {hint}") from exc
     return FileLock(folder / f"{name}.lock")

@@ -27,6 +27,8 @@ LIST = "files.json"
 
 _CHUNK = 1 << 20
 _BOOT_ID = Path("/proc/sys/kernel/random/boot_id")
+_FORGOTTEN: set[Path] = set()
+"""Notes that :func:`forget_checks` could not remove."""
 
 
 class Listed(TypedDict):
@@ -90,7 +92,10 @@ def problem_in(folder: Path, needed: Collection[str]) -> str | None:
 def forget_checks() -> None:
     """Let :func:`problem_in` read the contents of all files again, whatever has been checked since the boot."""
     for note in places.checked().glob("*.json"):
-        note.unlink(missing_ok=True)
+        try:
+            note.unlink(missing_ok=True)
+        except OSError:  # The cache cannot be written: this process does not go by the note.
+            _FORGOTTEN.add(note)
 
 
 def sha256_of(path: Path) -> str:
@@ -160,8 +165,11 @@ def _boot() -> str:
 
 def _remembered(folder: Path) -> dict[str, list[int]] | None:
     """Return the states of the files whose contents were found to be correct since the boot; None if there are none."""
+    path = _note(folder)
+    if path in _FORGOTTEN:
+        return None
     try:
-        note: Any = json.loads(_note(folder).read_bytes())
+        note: Any = json.loads(path.read_bytes())
         return note["files"] if note["boot"] == _boot() else None
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -172,3 +180,4 @@ def _remember(folder: Path, states: dict[str, list[int]]) -> None:
     with contextlib.suppress(OSError, StoreError):
         places.checked().mkdir(parents=True, exist_ok=True)
         write_file(_note(folder), to_json({"boot": _boot(), "folder": str(folder), "files": states}))
+        _FORGOTTEN.discard(_note(folder))

@@ -26,6 +26,7 @@ from lab.store.files import (
     temporary_name,
     to_json,
     write_file,
+    write_json,
     writing,
 )
 from lab.store.folders import finished_folders, new_folder, remove_leftovers
@@ -41,6 +42,10 @@ _CONFIRMATION = "confirmation.json"
 
 _REQUIRED = ("experiment.yaml", "plan.json", "trials")
 """What a folder must contain to be a run."""
+
+
+_State = tuple[int, int, int] | None
+"""Inode, size in bytes and time of the last change in ns of a file."""
 
 
 class _Comparison(TypedDict):
@@ -70,6 +75,8 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._plan: tuple[_State, dict[str, Any]] | None = None
+        self._ids: tuple[_State, list[str]] | None = None
 
     @property
     def id(self) -> str:
@@ -88,9 +95,15 @@ class Run:
 
     @property
     def plan(self) -> dict[str, Any]:
-        """The plan as it was given to :func:`create_run`."""
+        """The plan as it was given to :func:`create_run`; it must not be changed.
+
+        The file is read once, and again only if it has been written since.
+        """
         path = self.path / "plan.json"
-        return check_plan(read_json(path), str(path))
+        state = _state_of(path)
+        if self._plan is None or self._plan[0] != state:
+            self._plan = (state, check_plan(read_json(path), str(path)))
+        return self._plan[1]
 
     @property
     def report_dir(self) -> Path:
@@ -113,18 +126,21 @@ class Run:
 
     # --- trials ---------------------------------------------------------------------------------------
 
-    def put_trial(self, identity: TrialIdentity, job: Job, record_dir: Path) -> TrialResult:
+    def put_trial(
+        self, identity: TrialIdentity, job: Job, record_dir: Path, *, digest: str | None = None
+    ) -> TrialResult:
         """Convert the raw record *record_dir* and store it as the trial *identity*.
 
         The trial appears complete or not at all.  It replaces an earlier one of the same name, such as a failed trial.
-        A record with the status ``failed`` is stored as a failed trial.
+        A record with the status ``failed`` is stored as a failed trial.  *digest* is the digest that the record must
+        have, if others may change or remove it in the meantime.
 
         Raises:
-            StoreError: The record is damaged, or the trial cannot be written.
+            StoreError: The record is damaged or does not have the digest, or the trial cannot be written.
         """
         final = self._trial_path(identity.id)
         with new_folder(final, if_there="replace") as folder:
-            convert_record(identity, job, record_dir, folder)
+            convert_record(identity, job, record_dir, folder, digest=digest)
         return TrialResult(final)
 
     def put_failure(
@@ -172,7 +188,14 @@ class Run:
 
     def planned_ids(self) -> list[str]:
         """Return the ids of the plan's trials in the order of the plan; empty if the plan names no trials."""
-        return [trial["id"] for trial in self.plan.get("trials", [])]
+        path = self.path / "plan.json"
+        state = _state_of(path)
+        if self._ids is None or self._ids[0] != state:
+            # The plan of thousands of cells takes hundreds of megabytes.  It is not kept for the ids alone.
+            is_read = self._plan is not None and self._plan[0] == state
+            plan = self.plan if is_read else check_plan(read_json(path), str(path))
+            self._ids = (state, [trial["id"] for trial in plan.get("trials", [])])
+        return list(self._ids[1])
 
     def results_digest(self) -> str:
         """Return the digest of all raw records of this run."""
@@ -281,7 +304,7 @@ def create_run(
         parent.mkdir(parents=True, exist_ok=True)
     with new_folder(final) as folder:
         (folder / "experiment.yaml").write_bytes(experiment_text)
-        (folder / "plan.json").write_bytes(to_json(dict(plan)))
+        write_json(folder / "plan.json", dict(plan))
         (folder / "trials").mkdir()
         for name, content in (files or {}).items():
             path = folder / INPUTS / place_of_input(name)
@@ -321,6 +344,15 @@ def open_run(path: Path) -> Run:
     except StoreError as exc:
         raise InputError(f"{path} is not a usable run folder: {exc}") from exc
     return run
+
+
+def _state_of(path: Path) -> _State:
+    """Return what changes if a file is written or replaced; None if it cannot be looked at, which reading it tells."""
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_size, found.st_mtime_ns
 
 
 def _checked(path: Path, hint: Any) -> dict[str, Any]:

@@ -224,20 +224,26 @@ def read_record(record_dir: Path) -> Record:
     return cast(Record, record)
 
 
-def convert_record(identity: TrialIdentity, job: Job, record_dir: Path, folder: Path) -> None:
+def convert_record(
+    identity: TrialIdentity, job: Job, record_dir: Path, folder: Path, *, digest: str | None = None
+) -> None:
     """Convert the raw record *record_dir* into a stored trial in *folder*.
 
+    *digest* is the digest that the record must have; without it, the record is taken as it is.
+
     Raises:
-        StoreError: The record is damaged.
+        StoreError: The record is damaged, or does not have the digest.
     """
+    # The digests come first.  If the record is removed from now on, a file that is missing raises an error.
+    files = file_digests(record_dir)
+    if digest is not None and digest_of_files(files) != digest:
+        raise StoreError(f"{record_dir} was changed or removed while it was read")
     record = read_record(record_dir)
-    log = record_dir / "log.txt"
-    if log.is_file() and not log.is_symlink():
-        shutil.copyfile(log, folder / "log.txt")
+    if "log.txt" in files:
+        shutil.copyfile(record_dir / "log.txt", folder / "log.txt")
     error = record.get("error", "the agent reported a failure") if record["status"] != "ok" else None
     if error is None:
         _convert_files(record, record_dir, folder)
-    files = file_digests(record_dir)
     document = trial_document(
         identity,
         job,

@@ -4,14 +4,23 @@
 from __future__ import annotations
 
 import re
-import shutil
 from pathlib import Path
+from typing import NamedTuple
 
 from lab.errors import StoreError
 from lab.store.digest import record_digest
+from lab.store.files import copy_tree, reason_of
 from lab.store.folders import by_last_use, finished_folders, folder_bytes, mark_used, new_folder, remove_folder
 
 _KEY = re.compile(r"[0-9a-f]{16,128}")
+
+
+class CachedRecord(NamedTuple):
+    """A record in the cache.  Another process may remove it at any moment."""
+
+    directory: Path
+    digest: str
+    """The digest that the record had when it was looked up; what is read later has to have it still."""
 
 
 class TrialCache:
@@ -24,14 +33,14 @@ class TrialCache:
     def __init__(self, root: Path) -> None:
         self.root = root
 
-    def get(self, key: str) -> Path | None:
-        """Return the directory of the record stored under *key*; None if there is none.
+    def get(self, key: str) -> CachedRecord | None:
+        """Return the record stored under *key*; None if there is none, or if it cannot be read.
 
         The whole record is read and compared with its digest.  A damaged entry is removed, and the result is None.
         """
         entry = self._entry(key)
         try:
-            expected = (entry / "digest").read_text(encoding="ascii", errors="replace").strip()
+            expected = _digest_in(entry)
             found = record_digest(entry / "record")
         except (OSError, StoreError):
             remove_folder(entry)
@@ -40,7 +49,7 @@ class TrialCache:
             remove_folder(entry)
             return None
         mark_used(entry)
-        return entry / "record"
+        return CachedRecord(entry / "record", found)
 
     def put(self, key: str, record_dir: Path) -> Path:
         """Copy the record *record_dir* into the cache and return the directory of the copy.
@@ -51,41 +60,56 @@ class TrialCache:
         entry = self._entry(key)
         digest = record_digest(record_dir)
         with new_folder(entry, if_there="replace") as folder:
-            shutil.copytree(record_dir, folder / "record", symlinks=True)
+            copy_tree(record_dir, folder / "record")
             (folder / "digest").write_text(digest + "\n", encoding="ascii")
         return entry / "record"
 
     def disprove(self, key: str, digest: str) -> bool:
-        """Remove the entry under *key* unless its record has this digest; return whether one was removed.
+        """Remove the entry under *key* unless its record has this digest; return whether it had another one.
 
         This is for a record that was made again, and which is therefore known to be right.
+
+        Raises:
+            StoreError: The record is another one, but it cannot be removed.
         """
         entry = self._entry(key)
         try:
-            stored = (entry / "digest").read_text().strip()
+            stored = _digest_in(entry)
         except OSError:
             return False
         if stored == digest:
             return False
-        remove_folder(entry)
+        if not remove_folder(entry) and entry.exists():
+            raise StoreError(f"cannot remove {entry}, which contains a wrong record; remove it by hand")
         return True
 
     def remove(self, key: str) -> None:
-        """Remove the record stored under *key*, if there is one."""
+        """Remove the record stored under *key*, if there is one and it can be removed."""
         remove_folder(self._entry(key))
 
     def size_bytes(self) -> int:
-        """Return the total size of all entries, in bytes."""
+        """Return the total size of all entries, in bytes.
+
+        Raises:
+            StoreError: The cache cannot be read.
+        """
         return sum(folder_bytes(shelf) for shelf in self._shelves())
 
     def prune(self, max_bytes: int) -> int:
-        """Keep the most recently used entries that fit into *max_bytes*; return how many others were removed."""
+        """Keep the most recently used entries that fit into *max_bytes*; return how many others were removed.
+
+        Raises:
+            StoreError: The cache cannot be read.
+        """
         kept = removed = 0
-        for entry in by_last_use(self._shelves()):
+        try:
+            entries = by_last_use(self._shelves())
+        except OSError as exc:
+            raise self._unreadable(exc) from exc
+        for entry in entries:
             size = folder_bytes(entry)
             if kept + size > max_bytes:
-                remove_folder(entry)
-                removed += 1
+                removed += remove_folder(entry)
             else:
                 kept += size
         return removed
@@ -96,4 +120,14 @@ class TrialCache:
         return self.root / key[:2] / key
 
     def _shelves(self) -> list[Path]:
-        return finished_folders(self.root)
+        try:
+            return finished_folders(self.root)
+        except OSError as exc:
+            raise self._unreadable(exc) from exc
+
+    def _unreadable(self, error: OSError) -> StoreError:
+        return StoreError(f"cannot read {error.filename or self.root}: {reason_of(error)}")
+
+
+def _digest_in(entry: Path) -> str:
+    return (entry / "digest").read_text(encoding="ascii", errors="replace").strip()

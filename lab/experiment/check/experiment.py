@@ -13,6 +13,7 @@ from lab.experiment.check.problems import Problem, nearest
 from lab.experiment.check.topology import topology_problems
 from lab.experiment.resolve.graph import Graph, graph_of
 from lab.experiment.resolve.memory import LEAST_PER_HELD, held_by_paths
+from lab.experiment.resolve.paths import route
 from lab.experiment.resolve.traffic import connections, connections_of
 from lab.experiment.resolve.wires import bare_job, links
 from lab.experiment.schema.collect import Drops, Selection, Window
@@ -20,7 +21,7 @@ from lab.experiment.schema.experiment import Experiment, Flow
 from lab.experiment.schema.fields import Path
 from lab.job import kernels
 from lab.job.machines import socket_memory_bytes
-from lab.job.network import NoRouteError, route
+from lab.job.network import NoRouteError
 from lab.job.protocol import Link, Network
 from lab.units import format_duration, format_size, show
 

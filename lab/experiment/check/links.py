@@ -28,7 +28,7 @@ def links_problems(experiment: Experiment, graph: Graph) -> Iterator[Problem]:
 
     A problem of a declaration from which several links are made is reported once.
     """
-    rtts = round_trips(experiment, graph)
+    rtts = round_trips(experiment)
     seen: set[tuple[Path, str]] = set()
     for edge in graph.edges:
         for problem in _edge(experiment, edge, rtts[edge.name]):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from functools import singledispatch
+from functools import lru_cache, singledispatch
 
 from lab.experiment.check.problems import Problem, nearest
 from lab.experiment.resolve.graph import Graph, graph_of
@@ -28,7 +28,23 @@ def topology_problems(topology: Topology) -> Iterator[Problem]:
     found = list(_field_problems(topology))
     yield from found
     if not found:
-        yield from _graph_problems(graph_of(topology), custom=isinstance(topology, Custom))
+        yield from _graph_problems(_Shape(graph_of(topology), is_custom=isinstance(topology, Custom)))
+
+
+class _Shape:
+    """A graph as far as its own problems depend on it: the nodes, and which links connect them."""
+
+    def __init__(self, graph: Graph, *, is_custom: bool) -> None:
+        self.graph = graph
+        self.is_custom = is_custom
+        nodes = tuple([(node["name"], node["role"]) for node in graph.nodes])
+        self._key = (is_custom, nodes, tuple([(edge.name, edge.a, edge.b, edge.place) for edge in graph.edges]))
+
+    def __hash__(self) -> int:
+        return hash(self._key)
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Shape) and self._key == other._key
 
 
 @singledispatch
@@ -75,7 +91,13 @@ def _access(access: Access, pairs: int, why: str) -> Iterator[Problem]:
             yield Problem(("topology", "access", key), message)
 
 
-def _graph_problems(graph: Graph, *, custom: bool) -> Iterator[Problem]:
+@lru_cache(maxsize=16)
+def _graph_problems(shape: _Shape) -> tuple[Problem, ...]:
+    """Return the problems of a graph.  They are kept, because most matrices vary something else."""
+    return tuple(_found_problems(shape.graph, custom=shape.is_custom))
+
+
+def _found_problems(graph: Graph, *, custom: bool) -> Iterator[Problem]:
     nodes = list(graph.nodes)
     ends = [protocol.Link(name=edge.name, a=edge.a, b=edge.b, ab=_PLAIN, ba=_PLAIN) for edge in graph.edges]
     where: Path = ("topology", "nodes") if custom else ("topology",)

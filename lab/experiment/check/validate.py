@@ -13,6 +13,7 @@ from lab.experiment.check.experiment import check
 from lab.experiment.check.known import Lookup, known_problems
 from lab.experiment.check.matrix import MAX_TRIALS, CellDocument, MatrixAxis, cells, count, lacks, read_axes
 from lab.experiment.check.problems import InvalidExperimentError, Problem, path_text, problems_of
+from lab.experiment.resolve.parts import MAX_PARTS, parts_of
 from lab.experiment.schema.contents import NO_CONTENTS, Contents
 from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path, blocked
@@ -131,6 +132,7 @@ def _checked_cells(
     # A field that has a problem in many cells is reported as one problem.
     broken: dict[Path, list[tuple[CellDocument, Problem]]] = {}
     checked = []
+    parts = 0
     for cell in cells(document, axes):
         experiment, found = _parse(cell.document, contents)
         if experiment is not None:
@@ -139,9 +141,21 @@ def _checked_cells(
             broken.setdefault(problem.path, []).append((cell, problem))
         if experiment is not None:
             checked.append(CheckedCell(cell, experiment))
+        if experiment is not None and not found:
+            parts += repeat * parts_of(experiment)
+            if parts > MAX_PARTS:
+                return [_too_large(axes, trials)]
     if broken:
         return [problem for cases in broken.values() for problem in _blame(axes, cases)]
     return tuple(checked)
+
+
+def _too_large(axes: list[MatrixAxis], trials: int) -> Problem:
+    message = (
+        f"found {trials} trials (cells × repetitions) that have more than {MAX_PARTS} nodes, directions of links and "
+        "flows in total; expected fewer trials, or smaller networks, because all of them are in memory at the same time"
+    )
+    return Problem(("matrix",) if axes else ("repeat",), message, "key")
 
 
 def _blame(axes: list[MatrixAxis], cases: list[tuple[CellDocument, Problem]]) -> Iterator[Problem]:

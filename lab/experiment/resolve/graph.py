@@ -6,6 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import singledispatch
 
+from lab.experiment.resolve.remember import remembering_last
 from lab.experiment.schema.fields import Path
 from lab.experiment.schema.links import Link
 from lab.experiment.schema.topologies import (
@@ -49,13 +50,19 @@ class Graph:
         return [node["name"] for node in self.nodes if node["role"] == "host"]
 
 
-@singledispatch
+@remembering_last
 def graph_of(topology: Topology) -> Graph:
-    """Return the nodes and links of *topology*; one implementation is registered for each kind of topology."""
+    """Return the nodes and links of *topology*."""
+    return _expanded(topology)
+
+
+@singledispatch
+def _expanded(topology: Topology) -> Graph:
+    """Expand *topology*; one implementation is registered for each kind of topology."""
     raise TypeError(f"not a topology: {topology!r}")
 
 
-@graph_of.register
+@_expanded.register
 def _dumbbell(topology: Dumbbell) -> Graph:
     pairs = range(1, topology.pairs + 1)
     left = [_access(topology.access, f"s{n}", "r1", n) for n in pairs]
@@ -66,7 +73,7 @@ def _dumbbell(topology: Dumbbell) -> Graph:
     return Graph((*_nodes("host", hosts), *_nodes("router", ["r1", "r2"])), (*left, bottleneck, *right))
 
 
-@graph_of.register
+@_expanded.register
 def _parking_lot(topology: ParkingLot) -> Graph:
     hops = range(1, topology.hops + 1)
     last = topology.hops + 1
@@ -81,7 +88,7 @@ def _parking_lot(topology: ParkingLot) -> Graph:
     return Graph((*_nodes("host", hosts), *_nodes("router", [f"r{n}" for n in range(1, last + 1)])), tuple(edges))
 
 
-@graph_of.register
+@_expanded.register
 def _star(topology: Star) -> Graph:
     hosts = [f"h{n}" for n in range(1, topology.hosts + 1)]
     middle = _inner(topology.centre, 1)
@@ -89,7 +96,7 @@ def _star(topology: Star) -> Graph:
     return Graph((*_nodes("host", hosts), *_nodes(topology.centre, [middle])), tuple(edges))
 
 
-@graph_of.register
+@_expanded.register
 def _linear(topology: Linear) -> Graph:
     numbers = range(1, topology.hosts + 1)
     inner = [_inner(topology.centre, n) for n in numbers]
@@ -107,7 +114,7 @@ def _linear(topology: Linear) -> Graph:
     return Graph((*_nodes("host", hosts), *_nodes(topology.centre, inner)), tuple(edges))
 
 
-@graph_of.register
+@_expanded.register
 def _tree(topology: Tree) -> Graph:
     inner, hosts, edges = [_inner(topology.centre, 1)], list[str](), list[Edge]()
     level = list(inner)
@@ -126,13 +133,13 @@ def _tree(topology: Tree) -> Graph:
     return Graph((*_nodes("host", hosts), *_nodes(topology.centre, inner)), tuple(edges))
 
 
-@graph_of.register
+@_expanded.register
 def _single_link(topology: SingleLink) -> Graph:
     edge = Edge("link", "s1", "d1", topology.link, ("topology", "link"))
     return Graph(_nodes("host", ["s1", "d1"]), (edge,))
 
 
-@graph_of.register
+@_expanded.register
 def _custom(topology: Custom) -> Graph:
     nodes = tuple(protocol.Node(name=name, role=role) for name, role in topology.nodes.items())
     edges = tuple(
@@ -140,6 +147,9 @@ def _custom(topology: Custom) -> Graph:
         for name, link in topology.links.items()
     )
     return Graph(nodes, edges)
+
+
+_PLAIN = Link()
 
 
 def _access(access: Access, a: str, b: str, number: int) -> Edge:
@@ -150,7 +160,7 @@ def _access(access: Access, a: str, b: str, number: int) -> Edge:
     host = a if b.startswith("r") else b
     rate = access.rate[number - 1] if isinstance(access.rate, list) else access.rate
     delay = access.delay[number - 1] if isinstance(access.delay, list) else access.delay
-    link = Link().model_copy(update={"rate": rate, "delay": delay, "queue": access.queue})
+    link = _PLAIN.model_copy(update={"rate": rate, "delay": delay, "queue": access.queue})
     return Edge(f"access-{host}", a, b, link, ("topology", "access"))
 
 

@@ -23,7 +23,7 @@ def with_settings(nodes: tuple[protocol.Node, ...], hosts: Mapping[str, HostSett
 def _with_settings(node: protocol.Node, hosts: Mapping[str, HostSettings]) -> protocol.Node:
     fitting = [settings for pattern, settings in hosts.items() if fnmatch.fnmatchcase(node["name"], pattern)]
     if not fitting:
-        return node
+        return protocol.Node(name=node["name"], role=node["role"])
     found = protocol.NodeSettings(sysctls={}, initial_window=None, queue=None, offloads=None)
     for settings in fitting:
         found["sysctls"] = {**found["sysctls"], **settings.sysctl}

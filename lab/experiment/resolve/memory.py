@@ -7,12 +7,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from lab.experiment.resolve.graph import graph_of
+from lab.experiment.resolve.paths import route
 from lab.experiment.resolve.sizes import bdp_bytes, frame_bytes
 from lab.experiment.resolve.traffic import connections
 from lab.experiment.schema.experiment import Experiment
 from lab.job import protocol
 from lab.job.machines import socket_memory_bytes
-from lab.job.network import Hop, route
+from lab.job.network import Hop
 from lab.job.over_time import (
     bottleneck_over_time,
     delay_ns,

@@ -12,6 +12,10 @@ from lab.experiment.schema.experiment import Flow
 __all__ = ["Connection", "connections", "connections_of"]
 
 
+_KEPT = 64
+"""The number of flows whose connections are kept."""
+
+
 @dataclass(frozen=True)
 class Connection:
     """One pair of an iperf3 client and server, or one series of short flows."""
@@ -28,6 +32,10 @@ class Connection:
     flow: Flow
 
 
+_LAST: dict[tuple[str, int], tuple[Flow, tuple[Connection, ...]]] = {}
+"""Name of a flow and duration of its experiment → the last such flow, and its connections."""
+
+
 def connections(flows: Mapping[str, Flow], duration_ns: int) -> list[Connection]:
     """Return the connections of all declared flows, in the order of the file."""
     return [connection for name, flow in flows.items() for connection in connections_of(name, flow, duration_ns)]
@@ -35,7 +43,14 @@ def connections(flows: Mapping[str, Flow], duration_ns: int) -> list[Connection]
 
 def connections_of(name: str, flow: Flow, duration_ns: int) -> list[Connection]:
     """Return the connections of one declared flow, numbered in the order of their start if there are several."""
-    return list(_connections_of(name, flow, duration_ns))
+    # Most of the steps for a cell ask for the connections of its flows, and flows cannot change.
+    key = (name, duration_ns)
+    known = _LAST.get(key)
+    if known is None or known[0] is not flow:
+        if len(_LAST) >= _KEPT:
+            _LAST.clear()
+        known = _LAST[key] = (flow, tuple(_connections_of(name, flow, duration_ns)))
+    return list(known[1])
 
 
 def _connections_of(name: str, flow: Flow, duration_ns: int) -> Iterator[Connection]:

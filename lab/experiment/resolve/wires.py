@@ -7,8 +7,11 @@ import hashlib
 import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
+from functools import lru_cache
 
 from lab.experiment.resolve.graph import Edge, Graph, graph_of
+from lab.experiment.resolve.paths import route
+from lab.experiment.resolve.remember import remembering_last
 from lab.experiment.resolve.sizes import frame_bytes, queue_size
 from lab.experiment.resolve.traffic import connections
 from lab.experiment.schema.capacity import DeliveryOpportunities
@@ -16,7 +19,7 @@ from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path
 from lab.experiment.schema.links import Jitter, ListedLoss, Loss, Queue, RandomLoss, Reorder, ScheduledRandomLoss, Step
 from lab.job import protocol
-from lab.job.network import NoRouteError, route
+from lab.job.network import NoRouteError
 
 __all__ = [
     "Wire",
@@ -37,11 +40,6 @@ _MIN_FRAME_BYTES = 64
 
 RAMP_STEPS = 20
 """The number of changes in a ramp that does not say how often it changes."""
-
-_ANY_MTU = 1500
-"""An arbitrary MTU for networks of which only routes and delays are used; these do not depend on it."""
-
-_NO_LOSS = RandomLoss(model="random", probability=0.0)
 
 
 @dataclass(frozen=True)
@@ -111,6 +109,7 @@ def derive(bits: int, *parts: str | int) -> int:
     return int.from_bytes(hashlib.sha256(text.encode()).digest(), "big") >> (256 - bits)
 
 
+@lru_cache(maxsize=4096)
 def derive_netem(seed: int, link: str, way: str) -> int:
     """Return the 32-bit seed of the netem of one direction of a link; it is never 0, which would mean "not set".
 
@@ -130,28 +129,35 @@ def netem_limit_packets(rate_bps: int | None, delay_ns: int) -> int:
     return min(max(_MIN_NETEM_LIMIT, 4 * smallest), _MAX_NETEM_LIMIT)
 
 
-def round_trips(experiment: Experiment, graph: Graph) -> Mapping[str, int]:
+def round_trips(experiment: Experiment) -> Mapping[str, int]:
     """Return, for each link, the largest base RTT of the flows that cross it, in nanoseconds.
 
     The base RTT is the sum of the declared delays, without queueing and serialisation delay.  A link that no flow
     crosses has the sum of the delays of its own two directions.
     """
-    job = bare_job(graph)
+    return _wires_and_round_trips(experiment)[1]
+
+
+@remembering_last
+def _wires_and_round_trips(experiment: Experiment) -> tuple[Mapping[str, tuple[Wire, Wire]], Mapping[str, int]]:
+    """Return the two directions of each link by its name, and what :func:`round_trips` returns."""
+    graph = graph_of(experiment.topology)
+    both = {edge.name: wires(edge, experiment.mtu) for edge in graph.edges}
+    network = bare_job(graph)
     found = {edge.name: 0 for edge in graph.edges}
-    for connection in connections(experiment.flows, experiment.duration):
+    for source, destination in dict.fromkeys(
+        (connection.source, connection.destination) for connection in connections(experiment.flows, experiment.duration)
+    ):
         try:
-            forward_path = route(job, connection.source, connection.destination)
-            return_path = route(job, connection.destination, connection.source)
+            hops = (*route(network, source, destination), *route(network, destination, source))
         except NoRouteError:
             continue
-        hops = (*forward_path, *return_path)
         rtt = sum(hop.direction["netem"]["delay_ns"] for hop in hops if hop.direction["netem"])
         for hop in hops:
             found[hop.link] = max(found[hop.link], rtt)
-    for edge in graph.edges:
-        forward, backward = wires(edge, experiment.mtu)
-        found[edge.name] = found[edge.name] or forward.delay_ns + backward.delay_ns
-    return found
+    for name, (forward, backward) in both.items():
+        found[name] = found[name] or forward.delay_ns + backward.delay_ns
+    return both, found
 
 
 def bare_job(graph: Graph) -> protocol.Network:
@@ -163,26 +169,40 @@ def _bare(edge: Edge) -> protocol.Link:
     """Return a link with its delays and nothing else."""
     ab, ba = (
         protocol.Direction(
-            rate_bps=None, queue=None, netem=_netem(_plain(wire), 1), changes=[], capacity=None, lost_packets=[]
+            rate_bps=None,
+            queue=None,
+            netem=protocol.Netem(
+                delay_ns=delay_ns,
+                jitter=None,
+                loss=None,
+                duplicate=0.0,
+                corrupt=0.0,
+                reorder=None,
+                limit_packets=_MIN_NETEM_LIMIT,
+                seed=1,
+            )
+            if delay_ns
+            else None,
+            changes=[],
+            capacity=None,
+            lost_packets=[],
         )
-        for wire in wires(edge, _ANY_MTU)
+        for delay_ns in (
+            edge.link.delay,
+            edge.link.delay if edge.link.reverse.delay is None else edge.link.reverse.delay,
+        )
     )
     return protocol.Link(name=edge.name, a=edge.a, b=edge.b, ab=ab, ba=ba)
 
 
-def _plain(wire: Wire) -> Wire:
-    return replace(wire, loss=_NO_LOSS, jitter=None, duplicate=0.0, corrupt=0.0, reorder=None)
-
-
 def links(experiment: Experiment, seed: int) -> list[protocol.Link]:
     """Return the links of a checked experiment as the agent builds them; ``seed`` is the seed of the trial."""
-    graph = graph_of(experiment.topology)
-    rtts = round_trips(experiment, graph)
+    both, rtts = _wires_and_round_trips(experiment)
     found = []
-    for edge in graph.edges:
+    for edge in graph_of(experiment.topology).edges:
         ab, ba = (
             _direction(wire, derive_netem(seed, edge.name, way), rtts[edge.name], experiment.mtu)
-            for way, wire in zip(("ab", "ba"), wires(edge, experiment.mtu), strict=True)
+            for way, wire in zip(("ab", "ba"), both[edge.name], strict=True)
         )
         found.append(protocol.Link(name=edge.name, a=edge.a, b=edge.b, ab=ab, ba=ba))
     return found
@@ -191,9 +211,9 @@ def links(experiment: Experiment, seed: int) -> list[protocol.Link]:
 def _direction(wire: Wire, seed: int, rtt_ns: int, mtu: int) -> protocol.Direction:
     states = list(laid_out(wire))
     # netem is installed from the start if the direction needs it then or after any change of its schedule.
-    needs_netem = any(_netem(state, seed) for _at, state in [(0, wire), *states])
-    longest = max(state.delay_ns for _at, state in [(0, wire), *states])
-    fastest = max((state.rate_bps or 0 for _at, state in [(0, wire), *states]), default=0) or None
+    needs_netem = any(_netem(state, seed) for _at, state in states)
+    longest = max([wire.delay_ns, *(state.delay_ns for _at, state in states)])
+    fastest = max([wire.rate_bps or 0, *(state.rate_bps or 0 for _at, state in states)]) or None
     limit = netem_limit_packets(fastest, longest)
     changes = []
     before = wire

@@ -11,6 +11,7 @@ import re
 import zlib
 from collections import Counter
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Annotated, Any
 
 from pydantic import PlainValidator, ValidationInfo, WithJsonSchema
@@ -49,8 +50,13 @@ class DeliveryOpportunities:
 
     def as_protocol(self, packet_bytes: int) -> protocol.Capacity:
         """Return the form in which a job contains the opportunities."""
-        packed = base64.b64encode(zlib.compress(self.counts, 9)).decode()
-        return protocol.Capacity(counts=packed, period_ms=self.period_ms, packet_bytes=packet_bytes)
+        return protocol.Capacity(counts=_packed(self.counts), period_ms=self.period_ms, packet_bytes=packet_bytes)
+
+
+@lru_cache(maxsize=8)
+def _packed(counts: bytes) -> str:
+    # All trials share the text, which may be long.
+    return base64.b64encode(zlib.compress(counts, 9)).decode()
 
 
 def parse_capacity(text: str) -> DeliveryOpportunities:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from lab.report.figures.picture import Picture
 from lab.store.digest import file_digests
-from lab.store.files import to_json
+from lab.store.files import to_json, writing
 from lab.store.folders import by_last_use, mark_used, new_folder, remove_folder
 from lab.store.run import Run
 
@@ -38,7 +38,7 @@ class FigureCache:
     """The figures of one run, in a folder in *root*."""
 
     def __init__(self, root: Path, run: Run) -> None:
-        self._root = root
+        self.root = root
         self._entry = root / _key(run)
         mark_used(self._entry)
 
@@ -64,8 +64,9 @@ class FigureCache:
                 for name in picture.files():
                     shutil.copyfile(folder / name, entry / name)
             (entry / _LIST).write_bytes(to_json([asdict(picture) for picture in pictures]))
-        for old in by_last_use([self._root])[KEPT:]:
-            remove_folder(old)
+        with writing(self.root):
+            for old in by_last_use([self.root])[KEPT:]:
+                remove_folder(old)
 
 
 def _key(run: Run) -> str:

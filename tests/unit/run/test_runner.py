@@ -20,7 +20,8 @@ from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Outcome, Runner
 from lab.store.digest import record_digest
 from lab.store.run import Run, create_run
-from lab.store.trial_cache import TrialCache
+from lab.store.trial import TrialResult
+from lab.store.trial_cache import CachedRecord, TrialCache
 from tests.records import record
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
@@ -111,9 +112,10 @@ def run(
     jobs: int = 1,
     read_cache: bool = True,
     heard: Heard | None = None,
+    cache: TrialCache | None = None,
 ) -> tuple[Run, Outcome]:
     folder = create_run(root / "results", plan.name, b"", json.loads(plan.to_json()))
-    cache = TrialCache(root / "cache")
+    cache = cache or TrialCache(root / "cache")
     runner = Runner(engine, heard or Heard(), plan, folder, jobs=jobs, cache=cache, read_cache=read_cache)
     return folder, asyncio.run(runner.run({}))
 
@@ -168,12 +170,70 @@ def test_an_error_of_the_engine_is_reported_as_what_it_is(plan: Plan, tmp_path: 
 
 
 def test_a_trial_that_cannot_be_stored_says_so(plan: Plan, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def full(_self: TrialCache, _key: str, _directory: Path) -> Path:
+    def full(_self: TrialResult) -> str:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(TrialCache, "put", full)
+    monkeypatch.setattr(TrialResult, "file_digest", full)
     with pytest.raises(StoreError, match=r"^cannot store trial .*No space left on device"):
         run(plan, tmp_path, ScriptedEngine())
+
+
+class Vanishing(TrialCache):
+    """Another process prunes it at the worst moment: a record is gone when it has just been looked up."""
+
+    def get(self, key: str) -> CachedRecord | None:
+        found = super().get(key)
+        self.remove(key)
+        return found
+
+
+class Halved(TrialCache):
+    """Another process prunes it while a record is being read: some of its files are gone."""
+
+    def get(self, key: str) -> CachedRecord | None:
+        found = super().get(key)
+        if found is not None:
+            (found.directory / "seed").unlink()
+        return found
+
+
+@pytest.mark.parametrize("kind", [Vanishing, Halved])
+def test_a_record_that_others_remove_while_it_is_read_runs_again(
+    plan: Plan, tmp_path: Path, kind: type[TrialCache]
+) -> None:
+    first, _ = run(plan, tmp_path, ScriptedEngine())
+    engine = ScriptedEngine()
+    again, outcome = run(plan, tmp_path, engine, cache=kind(tmp_path / "cache"))
+    assert (outcome.cached, outcome.failures) == (0, {})
+    assert engine.ran == [trial.id for trial in plan.trials]
+    assert again.results_digest() == first.results_digest()
+
+
+def test_a_cache_that_does_not_work_is_named_once_and_promises_nothing(plan: Plan, tmp_path: Path) -> None:
+    heard = Heard()
+    (tmp_path / "cache").touch()
+    folder = create_run(tmp_path / "results", plan.name, b"", json.loads(plan.to_json()))
+    runner = Runner(ScriptedEngine(), heard, plan, folder, jobs=2, cache=TrialCache(tmp_path / "cache"))
+    assert runner.continues
+    outcome = asyncio.run(runner.run({}))
+    assert finished(folder) == {trial.id for trial in plan.trials}
+    assert (outcome.failures, folder.provenance["status"]) == ({}, "complete")
+    assert heard.steps == [
+        f"warning: the cache {tmp_path}/cache does not work: the records of finished trials cannot be kept there: "
+        "Not a directory; the run goes on without it"
+    ]
+    assert not runner.continues
+
+
+def test_a_run_folder_that_cannot_be_written_is_no_trouble_of_the_cache(plan: Plan, tmp_path: Path) -> None:
+    run(plan, tmp_path, ScriptedEngine())
+
+    folder = create_run(tmp_path / "results", plan.name, b"", json.loads(plan.to_json()))
+    (folder.path / "trials").rmdir()
+    (folder.path / "trials").touch()
+    runner = Runner(ScriptedEngine(), Heard(), plan, folder, jobs=1, cache=TrialCache(tmp_path / "cache"))
+    with pytest.raises((StoreError, OSError), match=r"trials.*Not a directory|Not a directory.*trials"):
+        asyncio.run(runner.run({}))
 
 
 def test_an_agent_that_leaves_no_record_costs_its_trial_only(plan: Plan, tmp_path: Path) -> None:

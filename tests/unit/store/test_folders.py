@@ -5,6 +5,8 @@ from __future__ import annotations
 
 import errno
 import os
+import re
+import shutil
 import subprocess
 import sys
 import time
@@ -15,7 +17,7 @@ from typing import Literal
 import pytest
 
 from lab.errors import StoreError
-from lab.store.files import temporary_name, writing
+from lab.store.files import copy_tree, temporary_name, writing
 from lab.store.folders import (
     OLD_S,
     by_last_use,
@@ -190,6 +192,41 @@ def test_an_error_elsewhere_is_not_said_to_be_one_of_the_target(tmp_path: Path) 
     with pytest.raises(StoreError) as caught, writing(tmp_path / "made" / "final"):
         missing.read_bytes()
     assert str(caught.value) == f"cannot write {tmp_path}/made/final: {missing}: No such file or directory"
+
+
+def test_the_list_of_an_error_of_shutil_is_shown_as_text(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    source.mkdir()
+    for name in ("a", "b", "c"):
+        os.mkfifo(source / name)
+    with pytest.raises(StoreError) as caught, writing(tmp_path / "final"):
+        shutil.copytree(source, tmp_path / "final")
+    # The order is that of the file system.
+    assert re.fullmatch(
+        rf"cannot write {tmp_path}/final: (.*)`{source}/[abc]` is a named pipe \(and 2 more\)", str(caught.value)
+    )
+
+
+def test_a_copy_is_whole_or_says_at_once_what_is_wrong(tmp_path: Path) -> None:
+    source = tmp_path / "source"
+    (source / "inner").mkdir(parents=True)
+    (source / "inner" / "file").write_text("content")
+    copy_tree(source, tmp_path / "copy")
+    assert (tmp_path / "copy" / "inner" / "file").read_text() == "content"
+    (source / "inner" / "link").symlink_to("/etc/passwd")
+    with pytest.raises(OSError, match="neither a regular file nor a folder"):
+        copy_tree(source, tmp_path / "other")
+
+
+def test_the_error_of_a_copy_names_the_target_and_not_what_is_read(tmp_path: Path) -> None:
+    # A copy to a full disk fails with the names of both files.
+    with pytest.raises(StoreError) as caught, writing(tmp_path / "made" / "final"):
+        raise OSError(
+            errno.ENOSPC, "No space left on device", "/elsewhere/read", None, str(tmp_path / "made" / "x" / "read")
+        )
+    assert str(caught.value) == (
+        f"cannot write {tmp_path}/made/final: No space left on device; free some space and repeat the command"
+    )
 
 
 @pytest.mark.parametrize(
