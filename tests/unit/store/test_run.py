@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from lab.errors import InputError, StoreError
+from lab.store.files import read_json
 from lab.store.run import Run, create_run, open_run
 from lab.store.trial import TrialIdentity
 from tests.data.raw import RawTrial
@@ -122,3 +123,27 @@ def test_open_run_says_what_is_wrong(replayed: Callable[[str], Run], tmp_path: P
     (copy / "plan.json").unlink()
     with pytest.raises(InputError, match=r" no plan\.json$"):
         open_run(copy)
+
+
+def test_a_plan_is_read_once_and_again_if_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(path: Path) -> Any:
+        read.append(path.name)
+        return read_json(path)
+
+    monkeypatch.setattr("lab.store.run.read_json", counted)
+    run = open_run(create_run(tmp_path, "e", b"", PLAN).path)
+    for _ in range(3):
+        assert run.plan == PLAN
+        assert run.planned_ids() == ["b-r1", "a-r1", "c-r1"]
+        assert list(run.trials()) == []
+    assert read == ["plan.json"]
+    (run.path / "plan.json").write_text(json.dumps({"trials": [{"id": "other"}]}))
+    assert run.planned_ids() == ["other"]
+    assert run.plan == {"trials": [{"id": "other"}]}
+    run.planned_ids().append("changed by who asked")
+    assert run.planned_ids() == ["other"]
+    (run.path / "plan.json").unlink()
+    with pytest.raises(StoreError, match=r"cannot read .*plan\.json"):
+        run.planned_ids()
