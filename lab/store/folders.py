@@ -108,14 +108,14 @@ def remove_folder(folder: Path) -> bool:
 
 
 def finished_folders(parent: Path) -> list[Path]:
-    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* is not a folder.
+    """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* does not exist.
 
     Raises:
         OSError: *parent* cannot be read.
     """
     try:
         paths = sorted(parent.iterdir())
-    except (FileNotFoundError, NotADirectoryError):
+    except FileNotFoundError:
         return []
     return [path for path in paths if not path.name.startswith(TEMPORARY_PREFIX) and path.is_dir()]
 

@@ -61,7 +61,7 @@ def remove_leftovers() -> list[str]:
     root = cache_root()
     try:
         return folders.remove_leftovers(root, *folders.finished_folders(root), *folders.finished_folders(trials()))
-    except PermissionError:
+    except (PermissionError, NotADirectoryError):
         return []  # What needs the cache says that it cannot be read.
 
 

@@ -117,10 +117,12 @@ class Run:
         """
         trials = self.path / "trials"
         # A link in a folder that comes from somebody else may lead anywhere.
-        inside = [path for path in (trials, *finished_folders(trials)) if not path.is_symlink()]
+        found = finished_folders(trials) if trials.is_dir() else []
+        inside = [path for path in (trials, *found) if not path.is_symlink()]
         messages = remove_leftovers(self.path, *(inside if trials in inside else ()))
         confirmation = self.path / "confirmation"
-        for experiment in () if confirmation.is_symlink() else finished_folders(confirmation):
+        may_enter = confirmation.is_dir() and not confirmation.is_symlink()
+        for experiment in finished_folders(confirmation) if may_enter else ():
             messages += [] if experiment.is_symlink() else remove_leftovers_of_runs(experiment)
         return messages
 
@@ -319,7 +321,7 @@ def remove_leftovers_of_runs(experiment: Path) -> list[str]:
     Return the messages of :func:`lab.store.folders.remove_leftovers`.
     """
     messages = remove_leftovers(experiment)
-    for path in finished_folders(experiment):
+    for path in finished_folders(experiment) if experiment.is_dir() else ():
         if not path.is_symlink():  # The link to the latest run leads to a folder that is in the list already.
             messages += Run(path).remove_leftovers()
     return messages

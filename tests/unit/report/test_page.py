@@ -13,6 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -21,6 +22,7 @@ from lab.errors import InputError, StoreError
 from lab.report import build_report
 from lab.report.build import PROVENANCE_LABELS
 from lab.report.tables.results import number
+from lab.store.files import read_json
 from lab.store.run import Run, open_run
 from tests.data.capture import names
 from tests.unit.report import expected
@@ -312,6 +314,23 @@ def test_the_same_run_gives_the_same_bytes(replayed: Callable[[str], Run], tmp_p
     build_report(other, tmp_path / "figures")
     assert contents(other / "report") == first
     assert len(list((tmp_path / "figures").iterdir())) == 1
+
+
+def test_a_report_parses_the_plan_once(
+    replayed: Callable[[str], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = tmp_path / "udp" / replayed("udp").path.name
+    shutil.copytree(replayed("udp").path, run)
+    read: list[Path] = []
+
+    def counted(path: Path) -> Any:
+        read.append(path)
+        return read_json(path)
+
+    monkeypatch.setattr("lab.store.run.read_json", counted)
+    monkeypatch.setattr("lab.report.figures.draw.save", quick)
+    build_report(run, tmp_path / "figures")
+    assert read.count(run / "plan.json") == 1
 
 
 def test_figures_that_were_drawn_before_are_taken(

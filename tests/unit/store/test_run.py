@@ -14,6 +14,7 @@ import pyarrow as pa
 import pytest
 
 from lab.errors import InputError, StoreError
+from lab.store.files import read_json
 from lab.store.run import Run, create_run, open_run, remove_leftovers_of_runs
 from lab.store.trial import TrialIdentity
 from tests.data.raw import RawTrial
@@ -166,3 +167,27 @@ def test_links_in_a_run_do_not_lead_the_clean_up_elsewhere(tmp_path: Path) -> No
     shutil.rmtree(run.path / "trials")
     (run.path / "trials").write_text("a file")
     assert run.remove_leftovers() == []
+
+
+def test_a_plan_is_read_once_and_again_if_it_was_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read: list[str] = []
+
+    def counted(path: Path) -> Any:
+        read.append(path.name)
+        return read_json(path)
+
+    monkeypatch.setattr("lab.store.run.read_json", counted)
+    run = open_run(create_run(tmp_path, "e", b"", PLAN).path)
+    for _ in range(3):
+        assert run.plan == PLAN
+        assert run.planned_ids() == ["b-r1", "a-r1", "c-r1"]
+        assert list(run.trials()) == []
+    assert read == ["plan.json"]
+    (run.path / "plan.json").write_text(json.dumps({"trials": [{"id": "other"}]}))
+    assert run.planned_ids() == ["other"]
+    assert run.plan == {"trials": [{"id": "other"}]}
+    run.planned_ids().append("changed by who asked")
+    assert run.planned_ids() == ["other"]
+    (run.path / "plan.json").unlink()
+    with pytest.raises(StoreError, match=r"cannot read .*plan\.json"):
+        run.planned_ids()
