@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from lab.cli import packages
+from lab.cli.common import say
 from lab.engine.image import build
 from lab.engine.native.engine import NativeEngine
 from lab.engine.uml.build import find_kernel
@@ -154,7 +155,7 @@ def _native() -> Iterator[Line]:
     engine = NativeEngine(())
     try:
         engine.locate(lambda _what: None)
-        capabilities = asyncio.run(engine.capabilities())
+        capabilities = asyncio.run(engine.capabilities(step=say))
     except LabError as error:
         yield Line(section, False, "the native engine cannot be used", str(error))
         return

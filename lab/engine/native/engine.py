@@ -74,7 +74,7 @@ class NativeEngine:
         if found.foreign:
             step(Notice(left_alone(found)))
         step("checking that this machine offers what the experiment needs")
-        capabilities = await self.capabilities(self._jobs, step)
+        capabilities = await self.capabilities(self._jobs, step=step)
         lacking = [capability for capability in capabilities if not capability["works"]]
         if lacking:
             lines = [
@@ -85,7 +85,7 @@ class NativeEngine:
             raise EngineError("this machine lacks what the experiment needs:\n" + "\n".join(lines))
         isolation.note_parameters(self._jobs)
 
-    async def capabilities(self, jobs: Sequence[Job] = (), step: Step = lambda _what: None) -> list[dict[str, Any]]:
+    async def capabilities(self, jobs: Sequence[Job] = (), *, step: Step) -> list[dict[str, Any]]:
         """Run :mod:`lab.agent.capabilities` and return the capabilities that *jobs* need; without jobs, return all."""
         # Repetitions differ only in their seeds and need the same capabilities, so one job stands for all of them.
         different = {json.dumps({**job, "seed": 0}, sort_keys=True): job for job in jobs}
