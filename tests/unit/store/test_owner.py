@@ -53,7 +53,7 @@ def test_an_id_that_another_process_has_now() -> None:
     assert judge(f"{process}-{int(start) - 1}-{place}") is Judgement.ENDED
 
 
-@pytest.mark.parametrize("name", ["", "x", "999999999", f"{os.getpid()}-x", f"0-1-{'f' * 16}", "1-2-abc", "1-draft"])
+@pytest.mark.parametrize("name", ["", "x", "999999999", "1-x", f"0-1-{'f' * 16}", "1-2-abc", "1-draft"])
 def test_what_is_no_name_of_an_owner(name: str) -> None:
     assert judge(name) is Judgement.NONE
 
