@@ -20,6 +20,7 @@ from typing import IO
 
 from lab.errors import EngineError
 from lab.job.protocol import Job
+from lab.store.files import write_file
 
 STATE = Path("/run/lab")
 MARK = "LAB_NATIVE_OWNER"
@@ -69,7 +70,7 @@ def note_parameters(jobs: Iterable[Job]) -> None:
     now = {str(path): path.read_text(encoding="ascii").strip() for path in sorted(wanted) if path.exists()}
     if now:
         STATE.mkdir(parents=True, exist_ok=True)
-        _note(os.getpid()).write_text(json.dumps(now), encoding="ascii")
+        write_file(_note(os.getpid()), json.dumps(now).encode("ascii"))
 
 
 def _note(owner: int) -> Path:
@@ -90,37 +91,73 @@ class Leftovers:
 
 
 def restore(owner: int | None = None) -> None:
-    """Restore the module parameters that the process *owner* (default: this process) has changed."""
+    """Restore the module parameters that the process *owner* (default: this process) has changed.
+
+    Raises:
+        EngineError: The note of their values is damaged, or they cannot be written.
+    """
     note = _note(os.getpid() if owner is None else owner)
-    if not note.exists():
-        return
-    for path, value in json.loads(note.read_text(encoding="ascii")).items():
-        if Path(path).exists():
-            Path(path).write_text(value, encoding="ascii")
-    note.unlink()
+    try:
+        for path, value in _noted(note).items():
+            if Path(path).exists():
+                Path(path).write_text(value, encoding="ascii")
+        note.unlink(missing_ok=True)
+    except OSError as exc:
+        raise EngineError(f"cannot restore {exc.filename or note}: {exc.strerror}; `lab clean` needs root") from exc
+
+
+def _noted(note: Path) -> dict[str, str]:
+    """Return the values in a note; empty if there is none, for example because another process has restored them.
+
+    Raises:
+        EngineError: The note cannot be read, or is damaged.
+    """
+    try:
+        found = json.loads(note.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise EngineError(f"cannot read {note}: {exc.strerror}; `lab clean` needs root") from exc
+    except ValueError as exc:
+        found = exc
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise EngineError(
+            f"{note} is damaged, so that the kernel parameters that a lab process changed are not known: reload the "
+            "tcp_… modules, or start the machine again, and remove this file"
+        )
+    return found
+
+
+def _notes_of_the_dead() -> list[int]:
+    """Return the ids of the processes that no longer run and have left a note."""
+    owners = [note.stem.partition("-")[2] for note in sorted(STATE.glob("parameters-*.json"))]
+    return [int(owner) for owner in owners if owner.isdecimal() and not _runs(int(owner))]
 
 
 def leftovers() -> Leftovers:
     """Return what ``lab`` processes that no longer run have left behind on this machine."""
     parameters: dict[str, str] = {}
-    for note in STATE.glob("parameters-*.json"):
-        if not _runs(int(note.stem.partition("-")[2])):
-            parameters |= json.loads(note.read_text(encoding="ascii"))
+    for owner in _notes_of_the_dead():
+        parameters |= _noted(_note(owner))
     return Leftovers(tuple(_orphans()), parameters)
 
 
 def clean() -> Leftovers:
-    """Kill leftover processes, restore leftover parameters, and return what was found."""
+    """Kill leftover processes, restore leftover parameters, and return what was found.
+
+    Raises:
+        EngineError: A process cannot be ended, or a parameter cannot be restored.
+    """
     found = leftovers()
     for process in found.processes:
         try:
             os.kill(process, signal.SIGKILL)
         except ProcessLookupError:
             continue
-    for note in STATE.glob("parameters-*.json"):
-        owner = int(note.stem.partition("-")[2])
-        if not _runs(owner):
-            restore(owner)
+        except PermissionError as exc:
+            raise EngineError(f"cannot end the process {process}: {exc.strerror}; `lab clean` needs root") from exc
+    for owner in _notes_of_the_dead():
+        restore(owner)
     return found
 
 
