@@ -12,6 +12,7 @@ What is left is told by its owner (:mod:`lab.store.owner`).  A host sees the pro
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -23,6 +24,7 @@ from typing import IO
 
 from lab.errors import EngineError
 from lab.job.protocol import Job
+from lab.store.files import write_file
 from lab.store.owner import Judgement, judge, own_name
 
 STATE = Path("/run/lab")
@@ -81,7 +83,7 @@ def note_parameters(jobs: Iterable[Job]) -> None:
     now = {str(path): path.read_text(encoding="ascii").strip() for path in sorted(wanted) if path.exists()}
     if now:
         STATE.mkdir(parents=True, exist_ok=True)
-        _own_note().write_text(json.dumps(now), encoding="ascii")
+        write_file(_own_note(), json.dumps(now).encode("ascii"))
 
 
 def _own_note() -> Path:
@@ -110,15 +112,35 @@ def restore() -> None:
 
 
 def _restore(note: Path) -> None:
-    for path, value in _noted(note).items():
-        if Path(path).exists():
-            Path(path).write_text(value, encoding="ascii")
-    note.unlink()
+    try:
+        for path, value in _noted(note).items():
+            if Path(path).exists():
+                Path(path).write_text(value, encoding="ascii")
+        note.unlink(missing_ok=True)
+    except OSError as exc:
+        raise EngineError(f"cannot restore {exc.filename or note}: {exc.strerror}; `lab clean` needs root") from exc
 
 
 def _noted(note: Path) -> dict[str, str]:
-    values: dict[str, str] = json.loads(note.read_text(encoding="ascii"))
-    return values
+    """Return the values in a note; empty if there is none, for example because another process has restored them.
+
+    Raises:
+        EngineError: The note cannot be read, or is damaged.
+    """
+    try:
+        found = json.loads(note.read_text(encoding="ascii"))
+    except FileNotFoundError:
+        return {}
+    except OSError as exc:
+        raise EngineError(f"cannot read {note}: {exc.strerror}; `lab clean` needs root") from exc
+    except ValueError:
+        found = None
+    if not isinstance(found, dict) or not all(isinstance(value, str) for value in found.values()):
+        raise EngineError(
+            f"{note} is damaged, so that the kernel parameters that a lab process changed are not known: reload the "
+            "tcp_… modules, or start the machine again, and remove this file"
+        )
+    return found
 
 
 def leftovers() -> Leftovers:
@@ -154,7 +176,11 @@ def clean() -> Leftovers:
 
 def _notes() -> list[Path]:
     """Return the files with saved parameters, newest first: the oldest one has the original values."""
-    return sorted(STATE.glob("parameters-*.json"), key=lambda note: note.stat().st_mtime_ns, reverse=True)
+    saved: list[tuple[int, Path]] = []
+    for note in STATE.glob("parameters-*.json"):
+        with contextlib.suppress(FileNotFoundError):  # another process may have restored its values in the meantime
+            saved.append((note.stat().st_mtime_ns, note))
+    return [note for _when, note in sorted(saved, reverse=True)]
 
 
 def _kill(process: int) -> None:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import re
 import subprocess
 import sys
 import time
@@ -144,3 +145,26 @@ def test_the_command_says_what_it_has_done(state: Path, tmp_path: Path, capsys: 
     assert "left alone: processes of native trials whose lab runs in another container, if it runs: " in said
     assert str(foreign.pid) in said
     assert parameter.read_text() == "1"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"a": 1}', "\N{EURO SIGN}"])
+def test_a_damaged_note_is_named(state: Path, text: str) -> None:
+    note = state / f"parameters-{dead_name()}.json"
+    note.write_text(text, encoding="utf-8")
+    with pytest.raises(EngineError, match=rf"^{re.escape(str(note))} is damaged"):
+        isolation.leftovers()
+    assert note.exists()
+
+
+def test_a_note_that_another_process_has_just_removed_is_none(state: Path) -> None:
+    (state / f"parameters-{dead_name()}.json").symlink_to(state / "removed")
+    assert isolation.leftovers().parameters == {}
+
+
+def test_a_parameter_that_cannot_be_written_is_named(state: Path) -> None:
+    (state / "folder").mkdir()
+    note = state / f"parameters-{dead_name()}.json"
+    note.write_text(json.dumps({str(state / "folder"): "1"}))
+    with isolation.only_one(), pytest.raises(EngineError, match=rf"^cannot restore {re.escape(str(state))}/folder: "):
+        isolation.clean()
+    assert note.exists()
