@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pty
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -72,10 +73,10 @@ def test_a_shell_completes(words: str, expected: list[str]) -> None:
 
 
 def test_the_completion_script_is_printed() -> None:
-    done = subprocess.run(
-        [str(installed_command()), "--show-completion", "bash"], capture_output=True, text=True, check=False
-    )
-    assert done.returncode == 0
+    # The shell that calls the command is asked about; the second command keeps bash from replacing itself.
+    script = f"{shlex.quote(str(installed_command()))} --show-completion; exit $?"
+    done = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
     checked = subprocess.run(["bash", "-n"], input=done.stdout, text=True, capture_output=True, check=False)
     assert "complete -o default -F" in done.stdout
     assert checked.returncode == 0, checked.stderr
