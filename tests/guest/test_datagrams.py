@@ -124,7 +124,8 @@ def test_each_datagram_that_is_sent_at_once_overtakes(
     at_once = 1 / (5 - 1 + 1 / share)
     # They arrive next, one after the other.
     assert counts["extents"] == counts["reordered"]
-    assert counts["extent_max"] == overtaken
+    # In a virtual machine, iperf3 may wake up late once and send the next datagram sooner after that.
+    assert overtaken <= counts["extent_max"] <= overtaken + (0 if kernel in kernels.UML else 1)
     assert counts["extent_sum"] / counts["extents"] == pytest.approx((overtaken + 1) / 2, rel=0.01)
     tolerance = within(at_once, SENT) if share < 1 else 2 / SENT
     assert reordered_share(counts) == pytest.approx(overtaken * at_once, abs=overtaken * tolerance)
