@@ -32,7 +32,7 @@ def _archive(script: Path) -> bytes:
     live = [*(PACKAGE / "live").glob("*.py")]
     live += [PACKAGE / name for name in ("errors.py", "engine/__init__.py", "engine/native/__init__.py")]
     live += [PACKAGE / "engine" / "native" / "isolation.py", PACKAGE / "store" / "__init__.py"]
-    live.append(PACKAGE / "store" / "owner.py")
+    live += [PACKAGE / "store" / name for name in ("files.py", "owner.py")]
     files |= {f"lab/lab/{path.relative_to(PACKAGE)}": path.read_bytes() for path in live}
     files["lab/lab/agent/script.py"] = script.read_bytes()
     files[ENTRY] = (Path(__file__).parent / "scripts" / "entry.py").read_bytes()
