@@ -18,23 +18,7 @@ from lab.units import show
 __all__ = ["Known", "Lookup", "known_problems", "parameters_in", "unknown_names"]
 
 USUAL = frozenset(
-    {
-        *(
-            "reno",
-            "cubic",
-            "bbr",
-            "vegas",
-            "westwood",
-            "htcp",
-            "highspeed",
-            "hybla",
-            "illinois",
-            "scalable",
-            "veno",
-            "yeah",
-        ),
-        *("yeah", "bic", "lp", "nv", "cdg", "dctcp"),
-    }
+    "reno cubic bbr vegas westwood htcp highspeed hybla illinois scalable veno yeah bic lp nv cdg dctcp".split()  # noqa: SIM905
 )
 """The algorithms of Debian's kernels, in case nobody can say which ones a kernel has."""
 

@@ -3,10 +3,12 @@
 
 from __future__ import annotations
 
+import json
 import signal
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 from matplotlib.figure import Figure
@@ -65,6 +67,12 @@ def quick(_figure: Figure, folder: Path, name: str) -> None:
     folder.mkdir(parents=True, exist_ok=True)
     for suffix in ("svg", "pdf", "png"):
         (folder / f"{name}.{suffix}").write_text(name)
+
+
+def provenance(run: str) -> dict[str, Any]:
+    """What a run has stored about its origin."""
+    found: dict[str, Any] = json.loads((Path(run) / "provenance.json").read_text())
+    return found
 
 
 @pytest.fixture

@@ -4,12 +4,10 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import shutil
 import signal
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -18,17 +16,12 @@ from lab.engine.replay import ReplayEngine
 from lab.job.protocol import Job
 from tests.data.capture import EXPERIMENTS, RECORDS
 from tests.data.raw import RawTrial
-from tests.unit.cli.conftest import Changing, Lab, die
+from tests.unit.cli.conftest import Changing, Lab, die, provenance
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
 UDP = EXPERIMENTS / "udp.yaml"
 FAILED = EXPERIMENTS / "failed.yaml"
 Raw = Callable[[str], dict[str, RawTrial]]
-
-
-def provenance(run: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(run) / "provenance.json").read_text())
-    return found
 
 
 # --- run -----------------------------------------------------------------------------------------------------

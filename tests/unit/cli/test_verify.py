@@ -8,7 +8,6 @@ import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,16 +20,11 @@ from lab.errors import EngineError
 from lab.store.rows import write_table
 from tests.data.capture import EXPERIMENTS, RECORDS
 from tests.data.raw import RawTrial
-from tests.unit.cli.conftest import Changing, InRealTime, Lab, die
+from tests.unit.cli.conftest import Changing, InRealTime, Lab, die, provenance
 
 UDP = EXPERIMENTS / "udp.yaml"
 EVERYTHING = EXPERIMENTS / "everything.yaml"
 Raw = Callable[[str], dict[str, RawTrial]]
-
-
-def provenance(run: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((Path(run) / "provenance.json").read_text())
-    return found
 
 
 def change_log(directory: Path) -> None:
