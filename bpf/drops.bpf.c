@@ -27,6 +27,23 @@ BPF_TABLE("lru_hash", u64, struct drops_seen, drops_last_seen, 16384);
 BPF_ARRAY(drops_latency, u64, STAGES * STAGES * DROPS_BUCKETS);
 BPF_RINGBUF_OUTPUT(drops_events, DROPS_RING_PAGES);
 
+/* What iperf3 writes into the payload of a datagram: the time in two words, and the number of the packet. */
+struct drops_iperf3_payload { u32 seconds, microseconds, number; };
+
+/*
+ * Whether iperf3 is the sender, only the reader of the event can tell.  A payload that is not part of the packet's
+ * linear memory (skb->data_len) is not where the headers say.
+ */
+static __always_inline u32 drops_datagram(const void *skb, const struct segment *segment)
+{
+	struct drops_iperf3_payload payload = {};
+
+	if (segment->protocol != IPPROTO_UDP || segment->length < sizeof(payload) || READ(u32, skb, sk_buff, data_len))
+		return 0;
+	read_kernel(&payload, sizeof(payload), (void *)(segment->transport + UDP_HEADER_BYTES));
+	return bpf_ntohl(payload.number);
+}
+
 /* Tracepoint arguments: (struct sk_buff *skb, void *location, enum skb_drop_reason reason, ...) */
 static __always_inline int drops_packet_record(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -65,6 +82,7 @@ static __always_inline int drops_packet_record(struct bpf_raw_tracepoint_args *c
 	event->ether_type = bpf_ntohs(READ(u16, skb, sk_buff, protocol));
 	event->protocol = segment.protocol;
 	event->flags = segment.flags;
+	event->datagram = drops_datagram(skb, &segment);
 	__builtin_memset(event->unused, 0, sizeof(event->unused));
 	drops_events.ringbuf_submit(event, BPF_RB_NO_WAKEUP);
 	return 0;

@@ -184,7 +184,8 @@ struct drops_event {
 	u16 family;
 	u8 protocol;		/* protocol number in the IP header */
 	u8 flags;
-	u8 unused[6];
+	u8 unused[2];
+	u32 datagram;		/* UDP: number of the packet if the sender is iperf3, which counts from 1; 0: unknown */
 };
 
 enum queue_sample { AT_INTERVAL, ENQUEUE, DEQUEUE };

@@ -61,7 +61,6 @@ struct flows_packet {
 #define TCP_FLAG_SYN 2
 #define ECN_CE 3
 #define ETHERNET_BYTES 14
-#define FLOWS_UDP_HEADER_BYTES 8
 
 /*
  * The next four functions take from a header what the programs need.  Those for IP return the size of the header, or 0
@@ -104,7 +103,7 @@ static __always_inline void flows_take_udp(struct flows_packet *packet, u16 spor
 	packet->ports.sport = bpf_ntohs(sport);
 	packet->ports.dport = bpf_ntohs(dport);
 	packet->flags = 0;
-	packet->length = length - FLOWS_UDP_HEADER_BYTES;
+	packet->length = length - UDP_HEADER_BYTES;
 }
 
 /* Reads the headers of a packet at a tc hook.  Returns 0 if the packet is neither TCP nor UDP, or is a fragment. */
@@ -145,7 +144,7 @@ static __always_inline int flows_read(struct __sk_buff *skb, struct flows_packet
 		if (bpf_skb_load_bytes(skb, transport, ports, sizeof(ports)) < 0)
 			return 0;
 		flows_take_udp(packet, ports[0], ports[1], length);
-		packet->payload_at = transport + FLOWS_UDP_HEADER_BYTES;
+		packet->payload_at = transport + UDP_HEADER_BYTES;
 		return 1;
 	}
 	return 0;

@@ -99,6 +99,8 @@ enum { TCP_CA_OPEN, TCP_CA_DISORDER, TCP_CA_CWR, TCP_CA_RECOVERY, TCP_CA_LOSS };
 #define IPPROTO_TCP 6
 #define IPPROTO_UDP 17
 
+#define UDP_HEADER_BYTES 8
+
 /* Counts an event that found no room in a ring buffer; `lost` is the result of a lookup in a *_lost array. */
 static __always_inline void count_lost(u64 *lost)
 {

@@ -11,6 +11,7 @@
 
 struct segment {
 	struct endpoints ends;
+	u64 transport;		/* address of the TCP or UDP header; 0 if there is none */
 	u32 seq;
 	u32 ack;
 	u32 length;		/* payload, bytes */
@@ -72,6 +73,8 @@ static __always_inline int read_packet(const void *skb, struct segment *segment)
 	} else {
 		return 0;
 	}
+	if (segment->protocol == IPPROTO_UDP || segment->protocol == IPPROTO_TCP)
+		segment->transport = transport;
 	if (segment->protocol == IPPROTO_UDP) {
 		u16 udp[4] = {};	/* ports, length, checksum */
 

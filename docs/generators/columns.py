@@ -73,6 +73,8 @@ TEXTS = {
     "completions.number": "Number of the flow within its group.",
     "connect_ns": "Time from the start of the flow until the connection was established; 0 if it never was.",
     "data_len": "Payload of the segment. A segment that is sent may be cut into several later (GSO).",
+    "datagram": "iperf3's number of the datagram, for the flows of an experiment that are UDP; null for other packets. "
+    "`lab trace` leaves this column out.",
     "delivery_rate": "Delivery rate, as `ss` shows it.",
     "drops": "Packets that the queue has dropped.",
     "drops.length": "Payload, for TCP and UDP.",

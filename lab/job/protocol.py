@@ -24,7 +24,7 @@ ETHERNET_HEADER_BYTES = 14
 """The bytes that ``tc`` counts for each packet in addition to the IP packet: no FCS and no preamble are included."""
 
 
-UNKNOWN_VALUES = {"sojourn_ns": 2**64 - 1}
+UNKNOWN_VALUES = {"sojourn_ns": 2**64 - 1, "datagram": 0}
 """Field of a collector's rows → the number by which the kernel's programs say that they do not know its value."""
 
 MANAGEMENT_INTERFACE = "mgmt"

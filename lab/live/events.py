@@ -76,6 +76,8 @@ class Decoder:
                 row[column] = _symbol(value)
             elif column == "ifindex":
                 row["interface"] = interface_name(value, values["netns"])
+            elif column == "datagram":
+                continue  # Outside an experiment, nobody knows whether iperf3 has sent the datagram.
             elif column in UNKNOWN_VALUES and value == UNKNOWN_VALUES[column]:
                 row[column] = None
             elif column != "ts_ns" and not column.startswith("unused"):

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
@@ -83,6 +84,7 @@ COLUMN_UNITS = {
     "duration_ns": "nanoseconds",
     "rtt_ns": "nanoseconds; 0: no answer",
     "sojourn_ns": "nanoseconds; empty: not known",
+    "datagram": "number from 1; empty: not known",
     "length_ns": "nanoseconds",
     "byte_ns": "bytes × nanoseconds",
     "packet_ns": "packets × nanoseconds",
@@ -222,6 +224,10 @@ def rows_to_table(
             columns[name] = column
     if {"reason", "location", "node", "interface"} <= columns.keys():
         columns["cause"] = _cause_column(columns, context)
+    if {"datagram", "flow"} <= columns.keys():
+        # The payload of other senders holds no number where iperf3 writes it.
+        is_numbered = columns["flow"].is_valid()
+        columns["datagram"] = pc.if_else(is_numbered, columns["datagram"], pa.scalar(None, columns["datagram"].type))
     arrays = [column if isinstance(column, pa.Array) else pa.array(column) for column in columns.values()]
     fields = [
         pa.field(name, array.type, metadata={"unit": COLUMN_UNITS[name]} if name in COLUMN_UNITS else None)

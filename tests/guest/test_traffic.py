@@ -285,6 +285,20 @@ def test_lost_datagrams_are_those_that_the_queue_dropped(datagrams: Trial) -> No
     assert {name: dropped[name] for name in lost} == lost
 
 
+def test_a_drop_says_which_datagram_it_was(datagrams: Trial) -> None:
+    rows = datagrams.table("drops").to_pylist()
+    flood = datagrams.flow("flood")
+    end = json.loads((datagrams.directory / flood["server_json"]).read_text())["end"]["sum"]
+    # The kernel may free the packets that a queue refuses at the same time in reverse order.
+    numbers = sorted(row["datagram"] for row in rows if row["flow"] == "flood")
+    assert len(set(numbers)) == len(numbers)
+    assert 1 <= numbers[0] < numbers[-1] <= flood["accounts"]["sides"]["sent"]["all"]["packets"]
+    # iperf3's receiver notices a loss from the number of the next datagram that arrives.
+    noticed = [number for number in numbers if number < end["packets"]]
+    assert len(noticed) == end["lost_packets"]
+    assert {row["datagram"] for row in rows if row["flow"] is None} <= {None}
+
+
 def test_segments_are_paced(run_job: RunJob) -> None:
     trial = Trial(run_job(job({"paced": {"from": "s1", "to": "d1", "pacing": "4mbit"}}, collect={"packets": {}})))
     assert trial.received("paced")["bits_per_second"] == pytest.approx(4e6, rel=0.05)  # iperf3 counts whole blocks.
