@@ -185,7 +185,7 @@ class Runner:
                     identity_of(self._plan, trial), trial.job, cached.directory, digest=cached.digest
                 )
             except StoreError as error:
-                if not isinstance(error.__cause__, OSError):
+                if not _is_of_the_disk(error):
                     # The record is not usable.  Earlier versions have cached records without a look at them.
                     self._cache.remove(key)
                     return False
@@ -238,17 +238,19 @@ class Runner:
             StoreError: The trial cannot be stored.
             OSError: The record cannot be read.
         """
+        log = directory / "log.txt"
+        if not (directory / "record.json").exists():
+            raise GuestError("the agent left no record.json", log=log)
         try:
-            if not (directory / "record.json").exists():
-                raise GuestError("the agent left no record.json", log=directory / "log.txt")
             record = read_record(directory)
-            failure = None if record["status"] == "ok" else record.get("error", "the agent reported a failure")
+            if record["status"] != "ok":
+                raise GuestError(record.get("error", "the agent reported a failure"), log=log)
+            digest = record_digest(directory)
+            stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         except StoreError as error:
-            failure = f"the agent's record is damaged: {error}"
-        if failure is not None:
-            raise GuestError(failure, log=directory / "log.txt")
-        digest = record_digest(directory)
-        stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
+            if _is_of_the_disk(error):
+                raise
+            raise GuestError(f"the agent's record is damaged: {error}", log=log) from error
         # A record that cannot be stored must not be cached either: it would end each later run.
         if self._engine.is_exact:
             try:
@@ -342,6 +344,14 @@ async def run_workers(workers: Iterable[Coroutine[Any, Any, None]]) -> None:
                 group.create_task(worker)
     except BaseExceptionGroup as errors:
         raise errors.exceptions[0] from None
+
+
+def _is_of_the_disk(error: StoreError) -> bool:
+    """Return whether a record could not be stored because files could not be read or written.
+
+    Otherwise the record itself is at fault.
+    """
+    return isinstance(error.__cause__, OSError)
 
 
 def _about_this_machine() -> dict[str, Any]:

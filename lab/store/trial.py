@@ -243,7 +243,7 @@ def convert_record(
         shutil.copyfile(record_dir / "log.txt", folder / "log.txt")
     error = record.get("error", "the agent reported a failure") if record["status"] != "ok" else None
     if error is None:
-        _convert_files(record, record_dir, folder)
+        _convert_files(job, record, record_dir, folder)
     document = trial_document(
         identity,
         job,
@@ -256,13 +256,14 @@ def convert_record(
     (folder / "trial.json").write_bytes(to_json(document))
 
 
-def _convert_files(record: Record, record_dir: Path, folder: Path) -> None:
+def _convert_files(job: Job, record: Record, record_dir: Path, folder: Path) -> None:
     (folder / "iperf3").mkdir()
+    without_iperf3 = {flow["name"] for flow in job["flows"] if flow["arrivals"] is not None}
     for flow in record["flows"]:
         name = check_name(flow["name"], "flow")
+        if name in without_iperf3:
+            continue
         for end, file in (("client", flow["client_json"]), ("server", flow["server_json"])):
-            if not file:
-                continue  # short flows have no iperf3 output
             source = file_inside(record_dir, file, f"the iperf3 {end} output of flow {name}")
             shutil.copyfile(source, folder / "iperf3" / f"{name}.{end}.json")
     context = Context.of(record)

@@ -15,7 +15,7 @@ from lab.engine.base import Notice, Step, VirtualTime
 from lab.errors import EngineError, LabError, LostVMError, StoreError
 from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
-from lab.job.protocol import Job
+from lab.job.protocol import CollectorResult, FlowResult, Job
 from lab.plan.plan import Plan, Trial, make_plan
 from lab.run.runner import Outcome, Runner
 from lab.store.digest import record_digest
@@ -316,6 +316,43 @@ def test_a_damaged_record_costs_its_trial_only(plan: Plan, tmp_path: Path, text:
     # It is not in the cache, where it would end later runs.
     _, outcome = run(plan, tmp_path, ScriptedEngine())
     assert outcome.cached == 3
+
+
+def rows_of(*, file: str, row_bytes: int) -> CollectorResult:
+    return {"file": file, "rows": 1, "lost": 0, "row_bytes": row_bytes, "fields": [], "names": {}}
+
+
+def flow_result(client_json: str = "") -> FlowResult:
+    return {
+        "name": "flow", "source_address": "10.0.0.1", "source_port": 1, "destination_address": "10.0.1.1",
+        "destination_port": 2, "congestion_control": "cubic", "tcp_info": {}, "tcp_info_at_ns": 0,
+        "accounts": {"sides": {}, "datagrams": None, "sockets": []}, "was_given_up": False, "client_json": client_json,
+        "server_json": "",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("part", "found"),
+    [
+        ({"flows": [flow_result()]}, "the iperf3 client output of flow flow has no name"),
+        ({"flows": [flow_result("iperf3/gone")]}, "'iperf3/gone' is missing from the record"),
+        ({"flows": [flow_result("/etc/passwd")]}, "'/etc/passwd' lies outside the record"),
+        ({"collectors": {"flow": rows_of(file="seed", row_bytes=8)}}, "but the record announces 1 rows of 8 bytes"),
+        ({"collectors": {"flow": rows_of(file="gone", row_bytes=8)}}, "'gone' is missing from the record"),
+        ({"collectors": {"../x": rows_of(file="seed", row_bytes=8)}}, "../x"),
+    ],
+)
+def test_a_record_that_contradicts_its_files_costs_its_trial_only(
+    plan: Plan, tmp_path: Path, part: dict[str, object], found: str
+) -> None:
+    engine = ScriptedEngine()
+    bad = plan.trials[0].id
+    engine.texts[bad] = json.dumps({**record(), **part})
+    folder, outcome = run(plan, tmp_path, engine)
+    assert list(outcome.failures) == [bad]
+    assert "the agent's record is damaged" in str(outcome.failures[bad])
+    assert found in str(outcome.failures[bad])
+    assert finished(folder) == {trial.id for trial in plan.trials[1:]}
 
 
 def test_a_cached_record_of_wrong_types_is_run_again(plan: Plan, tmp_path: Path) -> None:
