@@ -296,6 +296,7 @@ class Runner:
                 "status": status,
                 "kernel": ", ".join(kernels),
                 "results_digest": self._run_folder.results_digest(),
+                "files": self._run_folder.input_digests(),
                 "wall_seconds": round(wall_s, 3),
                 "jobs": self._jobs,
                 "trials": {

@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find what has changed in the folder of a run since its trials were stored, without running anything.
 
-``provenance.json`` contains the digest of each ``trial.json``, which contains the digests of the trial's other files.
+``provenance.json`` contains the digests of the run's inputs and of each ``trial.json``, which contains the digests of
+the trial's other files.
 What can be computed from these, ``validity.json`` and ``metrics.parquet``, is computed again.
 """
 
@@ -30,6 +31,9 @@ TRIAL = "trial.json"
 VALIDITY = "validity.json"
 METRICS = "metrics.parquet"
 
+OF_THE_RUN = "run"
+"""What stands in place of a trial's id for files that belong to no trial."""
+
 WRITTEN_ANEW = "`lab report` writes it anew"
 
 
@@ -38,7 +42,7 @@ class Inspection:
     """What the folder of a run contains, and what of it has changed."""
 
     differences: dict[str, list[FileDifference]] = field(default_factory=dict)
-    """Id of a trial → its files that have changed."""
+    """Id of a trial → its files that have changed; :data:`OF_THE_RUN` → those that belong to no trial."""
     finished: dict[str, TrialResult] = field(default_factory=dict)
     """Id → each trial that was carried out and whose ``trial.json`` can be read."""
     evaluated: dict[str, EvaluatedTrial] = field(default_factory=dict)
@@ -66,6 +70,9 @@ def inspect(run: Run, plan: Plan) -> Inspection:
             missing = _inspect_trial(found, run, plan, trial_id, kept)
         if missing:
             found.differences[trial_id] = missing
+    changed = _changed(run.provenance.get("files"), run.input_digests(), "provenance.json", "the run")
+    if changed:
+        found.differences[OF_THE_RUN] = changed
     return found
 
 
@@ -88,7 +95,7 @@ def _inspect_trial(
         changed = changed or ["its digest is not the one in provenance.json"]
     differences = [FileDifference(TRIAL, what) for what in changed]
     try:
-        differences += _files_differences(stored)
+        differences += _changed(stored.stored_files, stored_file_digests(stored.path), TRIAL, "this trial")
     except StoreError as error:
         differences.append(FileDifference("*", str(error)))
     if not differences:
@@ -112,16 +119,19 @@ def _document_differences(stored: TrialResult, expected: Mapping[str, Any]) -> l
     return changed
 
 
-def _files_differences(stored: TrialResult) -> list[FileDifference]:
-    """Return the files of a trial that are missing, should not be there, or do not have their digest."""
-    expected = stored.stored_files
+def _changed(
+    expected: Mapping[str, str] | None, found: Mapping[str, str], where: str, owner: str
+) -> list[FileDifference]:
+    """Return the files that are missing, should not be there, or do not have their digest.
+
+    *expected* are the digests in the file *where*, which an earlier version of ``lab`` has not stored (None).
+    """
     if expected is None:
         return []
-    files = stored_file_digests(stored.path)
     return [
         FileDifference(name, what)
-        for name in sorted(expected.keys() | files.keys())
-        if (what := _digest_difference(expected.get(name), files.get(name))) is not None
+        for name in sorted(expected.keys() | found.keys())
+        if (what := _digest_difference(expected.get(name), found.get(name), where, owner)) is not None
     ]
 
 
@@ -139,12 +149,12 @@ def stored_file_digests(folder: Path) -> dict[str, str]:
     }
 
 
-def _digest_difference(expected: str | None, found: str | None) -> str | None:
+def _digest_difference(expected: str | None, found: str | None, where: str, owner: str) -> str | None:
     if expected == found:
         return None
     if found is None:
         return "is missing"
-    return "is not a file of this trial" if expected is None else "does not have its digest in trial.json"
+    return f"is not a file of {owner}" if expected is None else f"does not have its digest in {where}"
 
 
 def validity_differences(stored: TrialResult, result: EvaluatedTrial, found: Inspection) -> list[FileDifference]:
@@ -163,14 +173,14 @@ def validity_differences(stored: TrialResult, result: EvaluatedTrial, found: Ins
 def metrics_differences(run: Run, found: Inspection) -> dict[str, FileDifference]:
     """Return how the rows of ``metrics.parquet`` differ from those of the evaluated trials, by the trial's id.
 
-    Differences that do not belong to a trial have the key ``run``.
+    Differences that do not belong to a trial have the key :data:`OF_THE_RUN`.
     """
     if not found.is_reported:
         return {}
     try:
         stored = run.metrics_table()
     except StoreError as error:
-        return {"run": FileDifference(METRICS, f"{error}; {WRITTEN_ANEW}")}
+        return {OF_THE_RUN: FileDifference(METRICS, f"{error}; {WRITTEN_ANEW}")}
     results = [found.evaluated[trial_id] for trial_id in found.finished if trial_id in found.evaluated]
     differences: dict[str, FileDifference] = {}
     for result in results:
@@ -186,7 +196,7 @@ def metrics_differences(run: Run, found: Inspection) -> dict[str, FileDifference
     if "trial" in stored.schema.names:
         unknown = sorted(set(stored.column("trial").to_pylist()) - found.finished.keys())
         if unknown:
-            differences["run"] = FileDifference(
+            differences[OF_THE_RUN] = FileDifference(
                 METRICS, f"has rows of {', '.join(map(str, unknown))}, without a finished trial; {WRITTEN_ANEW}"
             )
     return differences

@@ -24,8 +24,25 @@ def digest_of(job: Job) -> str:
     return hashlib.sha256(canonical_json(job).encode("ascii")).hexdigest()
 
 
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 (hexadecimal) of a regular file.
+
+    Raises:
+        StoreError: It cannot be read, or is not a regular file.
+    """
+    if path.is_symlink() or not path.is_file():
+        raise StoreError(f"{path} is not a regular file")
+    try:
+        with path.open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as exc:
+        raise StoreError(f"cannot read {path}: {reason_of(exc)}") from exc
+
+
 def file_digests(record_dir: Path) -> dict[str, str]:
-    """Return the SHA-256 (hexadecimal) of each file in a record directory, by its path relative to the directory.
+    """Return the SHA-256 (hexadecimal) of each file in a directory and those below, by its path relative to it.
+
+    A directory that does not exist has no files.
 
     Raises:
         StoreError: The directory or a file in it cannot be read, or it contains something other than regular files.
@@ -33,12 +50,8 @@ def file_digests(record_dir: Path) -> dict[str, str]:
     digests = {}
     try:
         for path in sorted(record_dir.rglob("*")):
-            if _is_folder(path):
-                continue
-            if path.is_symlink() or not path.is_file():
-                raise StoreError(f"{path} is not a regular file")
-            with path.open("rb") as file:
-                digests[path.relative_to(record_dir).as_posix()] = hashlib.file_digest(file, "sha256").hexdigest()
+            if not _is_folder(path):
+                digests[path.relative_to(record_dir).as_posix()] = file_digest(path)
     except OSError as exc:
         raise StoreError(f"cannot read {record_dir}: {reason_of(exc)}") from exc
     return digests

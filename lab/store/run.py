@@ -17,7 +17,7 @@ import pyarrow.parquet as pq
 from lab.errors import InputError, StoreError
 from lab.job.protocol import Job
 from lab.names import INPUTS, place_of_input
-from lab.store.digest import results_digest
+from lab.store.digest import file_digest, file_digests, results_digest
 from lab.store.files import (
     check_name,
     read_json,
@@ -40,7 +40,8 @@ LATEST = "latest"
 
 _CONFIRMATION = "confirmation.json"
 
-_REQUIRED = ("experiment.yaml", "plan.json", "trials")
+_INPUT_FILES = ("experiment.yaml", "plan.json")
+_REQUIRED = (*_INPUT_FILES, "trials")
 """What a folder must contain to be a run."""
 
 
@@ -125,6 +126,19 @@ class Run:
         for experiment in finished_folders(confirmation) if may_enter else ():
             messages += [] if experiment.is_symlink() else remove_leftovers_of_runs(experiment)
         return messages
+
+    def input_digests(self) -> dict[str, str]:
+        """Return the SHA-256 (hexadecimal) of each file that says what was asked for, by its path in the folder.
+
+        These are the experiment, the plan, and what is in the folder ``inputs``.
+
+        Raises:
+            StoreError: A file cannot be read, or something in ``inputs`` is not a regular file.
+        """
+        inputs = file_digests(self.path / INPUTS)
+        return {name: file_digest(self.path / name) for name in _INPUT_FILES} | {
+            f"{INPUTS}/{name}": digest for name, digest in inputs.items()
+        }
 
     # --- trials ---------------------------------------------------------------------------------------
 

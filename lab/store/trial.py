@@ -3,7 +3,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import shutil
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -16,7 +15,7 @@ import pyarrow.parquet as pq
 
 from lab.errors import StoreError
 from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
-from lab.store.digest import digest_of_files, file_digests
+from lab.store.digest import digest_of_files, file_digest, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
 from lab.store.rows import Context, read_rows, rows_to_table, write_table
 from lab.store.shape import check_shape
@@ -149,7 +148,7 @@ class TrialResult:
 
     def file_digest(self) -> str:
         """Return the SHA-256 (hexadecimal) of ``trial.json``."""
-        return hashlib.sha256((self.path / "trial.json").read_bytes()).hexdigest()
+        return file_digest(self.path / "trial.json")
 
     @property
     def document(self) -> dict[str, Any]:

@@ -330,6 +330,25 @@ def test_a_changed_metric_is_found(run: str, lab_command: Lab) -> None:
     assert lab_command("verify", run, "--trials", "1").code == 0
 
 
+def test_a_change_of_what_was_asked_for_is_found(run: str, lab_command: Lab) -> None:
+    folder = Path(run)
+    for name in ("experiment.yaml", "plan.json"):
+        with (folder / name).open("a") as file:
+            file.write("\n")
+    (folder / "inputs" / "more").mkdir(parents=True)
+    (folder / "inputs" / "more" / "trace").touch()
+    said = lab_command("verify", run, "--trials", "1")
+    assert said.code == 1
+    assert said.lines == [
+        "run: experiment.yaml: does not have its digest in provenance.json",
+        "run: inputs/more/trace: is not a file of the run",
+        "run: plan.json: does not have its digest in provenance.json",
+        "1/1 byte-identical; stored files have changed in run",
+    ]
+    (folder / "experiment.yaml").unlink()
+    assert lab_command("verify", run, "--trials", "1").code == 2
+
+
 def test_an_interrupted_run_without_a_report_can_be_verified(run: str, lab_command: Lab) -> None:
     (Path(run) / "metrics.parquet").unlink()
     shutil.rmtree(Path(run) / "report")
