@@ -24,6 +24,7 @@ from lab.agent.collectors.support import try_one
 from lab.agent.process import CommandError, run
 from lab.agent.topology.management import iperf3_hosts
 from lab.job.bpf_sources import BPF_SOURCES
+from lab.job.kernels import ALGORITHMS
 from lab.job.protocol import Direction, Job
 
 _COMMANDS = {
@@ -45,10 +46,6 @@ _ARGUMENTS = {
     "pfifo": "limit 10",
     "red": "limit 100000 avpkt 1000",
 }
-_ALGORITHMS = (
-    "reno", "cubic", "bbr", "vegas", "westwood", "htcp", "highspeed", "hybla", "illinois", "scalable", "veno", "yeah",
-    "bic", "lp", "nv", "cdg", "dctcp",
-)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -73,7 +70,7 @@ def everything() -> list[tuple[str, str]]:
         *(("qdisc", name) for name in _DISCIPLINES),
         ("filter", "matchall"),
         ("filter", "bpf"),
-        *(("congestion control", name) for name in _ALGORITHMS),
+        *(("congestion control", name) for name in ALGORITHMS),
         *(("collector", name) for name in RECORDERS),
     ]
 

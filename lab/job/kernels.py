@@ -21,6 +21,12 @@ UML = {"uml-7.3": "7.3"}
 
 DEFAULT_UML = "uml-7.3"
 
+ALGORITHMS = (
+    "reno", "cubic", "bbr", "vegas", "westwood", "htcp", "highspeed", "hybla", "illinois", "scalable", "veno", "yeah",
+    "bic", "lp", "nv", "cdg", "dctcp",
+)  # fmt: skip
+"""The congestion control algorithms of Debian's kernels."""
+
 CONFIRMING = {"uml-7.3": "debian-13-backports"}
 """Kernel of User-mode Linux → the kernel of a virtual machine that has the same version of Linux."""
 

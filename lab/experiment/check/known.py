@@ -17,11 +17,6 @@ from lab.units import show
 
 __all__ = ["Known", "Lookup", "known_problems", "parameters_in", "unknown_names"]
 
-USUAL = frozenset(
-    "reno cubic bbr vegas westwood htcp highspeed hybla illinois scalable veno yeah bic lp nv cdg dctcp".split()  # noqa: SIM905
-)
-"""The algorithms of Debian's kernels, in case nobody can say which ones a kernel has."""
-
 
 @dataclass(frozen=True)
 class Known:
@@ -57,7 +52,9 @@ def unknown_names(experiments: Iterable[Experiment]) -> list[str]:
     """Return the names in experiments that cannot be checked without an image."""
     names: dict[str, None] = {}
     for experiment in experiments:
-        names |= dict.fromkeys(name for _place, name, _at_key in _algorithms(experiment) if name not in USUAL)
+        names |= dict.fromkeys(
+            name for _place, name, _at_key in _algorithms(experiment) if name not in kernels.ALGORITHMS
+        )
         names |= dict.fromkeys(name for _place, _discipline, name in parameters_in(experiment))
     return list(names)
 
