@@ -1,0 +1,64 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answer of a run, put together: findings in sentences, and what their numbers rest on."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from lab.report.answer.effects import SAME
+from lab.report.answer.findings import Finding, findings
+from lab.report.answer.gather import gather
+from lab.report.answer.wording import sentence, statement
+from lab.report.model import Report
+
+_STATEMENTS = 3
+"""The number of quantities that are told of a run with nothing to compare."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a run says."""
+
+    sentences: tuple[str, ...]
+    """One item for each finding, the most important one first; empty if the run has no results."""
+    basis: str
+    """What the numbers in the sentences are and how sure they are; empty without sentences."""
+
+
+def answer(report: Report) -> Answer:
+    """Return the answer of a run."""
+    measured = gather(report)
+    found = findings(measured)
+    if found:
+        return Answer(tuple(map(sentence, found)), _basis(found))
+    return Answer(tuple(statement(one) for one in measured[:_STATEMENTS]), "")
+
+
+def _basis(found: list[Finding]) -> str:
+    """Return what the numbers of the sentences are, and how many repetitions would settle what is not clear."""
+    effects = [contrast.effect for finding in found for contrast in finding.contrasts]
+    if all(effect.pairs == 1 for effect in effects):
+        return "Each cell has one trial, so nobody can tell how much of a difference is due to chance."
+    text = (
+        "Values are means over the repetitions. In brackets are 95 % confidence intervals, which compare trials of the "
+        "same repetition with each other (Student's t), and the range of the repetitions for shares of the link. A "
+        "difference is clear if its p-value, corrected for the number of comparisons (Holm), is at most 0.05."
+    )
+    if any(effect.pairs == 1 for effect in effects):
+        text += " Differences without an interval are between single trials."
+    unclear = [effect for effect in effects if effect.verdict == "unclear" and effect.magnitude > math.log1p(SAME)]
+    needed = [effect.repetitions_needed() for effect in unclear]
+    if known := [count for count in needed if count is not None]:
+        pairs = max(effect.pairs for effect in unclear)
+        text += (
+            f" With {max(max(known), pairs + 1)} repetitions instead of {pairs}, {_how_many(len(known), len(needed))}."
+        )
+    return text
+
+
+def _how_many(settled: int, unclear: int) -> str:
+    if unclear == 1:
+        return "the difference that is not clear would be expected to become so"
+    which = str(settled) if settled < unclear else "all"
+    return f"{which} of the {unclear} differences that are not clear would be expected to become so"
