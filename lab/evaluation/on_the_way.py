@@ -13,6 +13,7 @@ import numpy as np
 import pyarrow.compute as pc
 
 from lab.analysis.backlog import Backlog
+from lab.analysis.reductions import MARK, Trouble
 from lab.store.trial import TrialResult
 
 BACKLOG = "backlog"
@@ -83,6 +84,20 @@ def losses_of(trial: TrialResult) -> tuple[Loss, ...]:
         Loss(flow, way, node, interface, cause, packets)
         for (flow, way, node, interface, cause), packets in sorted(counted.items())
     )
+
+
+def troubles_of(trial: TrialResult, flow: str) -> list[Trouble]:
+    """Return the drops of a flow's data on their way, and its packets that arrived with an ECN mark, in bins."""
+    drops = trial.collected(LOSSES, ["time_ns", "packets", "flow", "way", "cause", "interface"])
+    own = pc.and_(pc.equal(drops.column("flow"), flow), pc.equal(drops.column("way"), "forward"))
+    found = [
+        Trouble(row["time_ns"], row["cause"], row["packets"])
+        for row in drops.filter(pc.and_(own, pc.is_valid(drops.column("interface")))).to_pylist()
+    ]
+    accounts = trial.collected("accounts", ["time_ns", "flow", "side", "ce_packets"])
+    arrived = pc.and_(pc.equal(accounts.column("flow"), flow), pc.equal(accounts.column("side"), "arrived"))
+    marked = accounts.filter(pc.and_(arrived, pc.greater(accounts.column("ce_packets"), 0)))
+    return found + [Trouble(row["time_ns"], MARK, row["ce_packets"]) for row in marked.to_pylist()]
 
 
 def dropped_of(trial: TrialResult) -> dict[str, int]:

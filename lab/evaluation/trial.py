@@ -30,10 +30,11 @@ from lab.analysis.completions import Completions
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
 from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
 from lab.analysis.path import goodput_ceiling
+from lab.analysis.reductions import reduction_causes
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.errors import StoreError
 from lab.evaluation.axes import RunAxis, axes_of
-from lab.evaluation.on_the_way import dropped_of, queues_of
+from lab.evaluation.on_the_way import dropped_of, queues_of, troubles_of
 from lab.job.over_time import Steps
 from lab.store.run import Run
 from lab.store.trial import TrialResult
@@ -89,6 +90,8 @@ class EvaluatedTrial:
     checks: tuple[Check, ...] = ()
     curves: Mapping[str, FlowCurves] = field(default_factory=dict)
     """Curves by the name of the flow; empty if no flow was traced."""
+    reductions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    """Flow → cause → how often the sender reduced its window for it; only of flows that were traced, without BBR's."""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -152,7 +155,12 @@ def _evaluated(trial: TrialResult) -> EvaluatedTrial:
         for flow in measured.flows
         if flow.sending is not None and len(flow.sending)
     }
-    return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves)
+    reductions = {
+        flow.name: reduction_causes(flow.measured_samples, troubles_of(trial, flow.name), trial.job["bin_ns"])
+        for flow in measured.bulk_flows
+        if flow.is_measured and flow.measured_samples is not None and uses_ssthresh(flow.result["congestion_control"])
+    }
+    return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves, reductions)
 
 
 def evaluate_run(run: Run) -> list[EvaluatedTrial]:
