@@ -85,7 +85,7 @@ def _modes(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
     seconds: dict[str, float] = {}
     for span in modes:
         seconds[span.name] = seconds.get(span.name, 0.0) + span.end - span.start
-    parts = []
+    parts: list[str] = []
     for mode, held in sorted(seconds.items(), key=lambda item: -item[1]):
         of_time = "" if parts else " of the time"
         entered = f" (entered {_times(sum(span.name == mode for span in modes))})" if mode == "ProbeRTT" else ""
