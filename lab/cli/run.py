@@ -91,6 +91,9 @@ def run(
         about = {"command": command_line(), "overrides": overrides, "notes": notes(plan)}
         outcome = _carry_out(runner, plan, about)
     confirmed = EXIT_OK
+    if outcome is None:
+        _report_unfinished(runner)
+        raise KeyboardInterrupt
     if confirming is not None:
         confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
     if not quiet:
@@ -116,8 +119,8 @@ def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, 
     return EXIT_FAILED if outcome.failures else verdict.exit_code(allow_invalid=allow_invalid)
 
 
-def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome:
-    """Run all trials; if the user interrupts this, say how many of them are kept, and what happens to them."""
+def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome | None:
+    """Run all trials; if the user interrupts this, say how many are kept and what happens to them, and return None."""
     try:
         return asyncio.run(runner.run(dict(about)))
     except KeyboardInterrupt:
@@ -126,4 +129,12 @@ def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outco
             say(f"{kept}; the same command continues with the others")
         else:
             say(f"{kept} in {runner.folder}; the same command runs all of them again")
-        raise
+        return None
+
+
+def _report_unfinished(runner: Runner) -> None:
+    """Write the report of an interrupted run, if it has finished trials; a second interrupt ends that, too."""
+    if runner.finished:
+        say("writing the report of the finished trials; Ctrl-C stops that")
+        write_report(runner.folder)
+        say(f"report: {runner.folder / 'report' / 'index.html'}")

@@ -142,7 +142,7 @@ class Runner:
             missing = await self._take_from_cache()
             if missing:
                 await self._engine.prepare(self._observer.step)
-                await self._run_missing(missing if self._engine.is_exact else shuffled(missing))
+                await self._run_missing((by_repetition if self._engine.is_exact else shuffled)(missing))
             status = "failed" if self._failures else "complete"
         except Exception:
             status = "failed"
@@ -326,6 +326,11 @@ async def run_trial(engine: Engine, trial: Trial, directory: Path, worker: int, 
         await engine.run(trial.job, directory, worker, lambda now_ns: observer.reached(trial, now_ns))
     except OSError as error:
         raise EngineError(f"trial {trial.id}: the engine {engine.name} could not run it: {error}") from error
+
+
+def by_repetition(trials: Sequence[Trial]) -> list[Trial]:
+    """Return the trials with the first repetition of each cell first, so that an interrupted run can be compared."""
+    return sorted(trials, key=lambda trial: trial.repetition)
 
 
 def shuffled(trials: Sequence[Trial]) -> list[Trial]:

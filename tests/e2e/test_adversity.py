@@ -43,13 +43,14 @@ def started(*arguments: str, **environment: str) -> Iterator[subprocess.Popen[st
             process.kill()
 
 
-def read_until(process: subprocess.Popen[str], text: str) -> None:
+def read_until(process: subprocess.Popen[str], text: str) -> str:
+    """Return the first line of the process's messages that contains *text*."""
     assert process.stderr is not None
     seen = []
     for line in process.stderr:
         seen.append(line)
         if text in line:
-            return
+            return line
     pytest.fail(f"no {text!r} in: {''.join(seen)}")
 
 
@@ -90,12 +91,14 @@ def test_the_same_command_goes_on_where_it_was_interrupted(engine: VmEngine, lab
         read_until(process, "done in")
         process.send_signal(signal.SIGINT)
         began = time.monotonic()
-        output, errors = process.communicate(timeout=DEADLINE_S)
-    assert time.monotonic() - began < 5
+        said = read_until(process, "trials are finished and kept")
+        assert time.monotonic() - began < 5
+        output, _errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
-    assert "interrupted; 1 of 3 trials are finished and kept; the same command continues with the others" in errors
+    assert "interrupted; 1 of 3 trials are finished and kept; the same command continues with the others" in said
     assert output == ""
     first = run_folder(tmp_path)
+    assert (first / "report" / "index.html").exists()
     assert json.loads((first / "provenance.json").read_text())["status"] == "interrupted"
     assert [path.name for path in (first / "trials").iterdir()] == ["cubic-loss-0.1pct-r1"]
 

@@ -96,7 +96,7 @@ def test_an_interrupted_run_keeps_what_is_finished(engines: list[Engine], lab_co
     class Interrupted(ReplayEngine):
         async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
             await super().run(job, directory, worker, on_time)
-            if directory.name == "queue-pfifo-20p-r2":
+            if directory.name == "queue-fq_codel-100p-r1":
                 signal.raise_signal(signal.SIGINT)
                 await asyncio.sleep(60)
 
@@ -106,6 +106,9 @@ def test_an_interrupted_run_keeps_what_is_finished(engines: list[Engine], lab_co
     assert "interrupted; 1 of 4 trials are finished and kept" in said.err
     (run,) = (tmp_path / "results" / "udp").glob("2*")
     assert provenance(str(run))["status"] == "interrupted"
+    assert f"report: {Path('results/udp') / run.name / 'report/index.html'}" in said.err
+    assert "3 not run" in (run / "report" / "summary.md").read_text()
+    assert (run / "metrics.parquet").exists()
     assert not list(run.rglob(".tmp-*"))
     engines[:] = [ReplayEngine(RECORDS)]
     assert lab_command("run", UDP).err.count(": from the cache") == 1

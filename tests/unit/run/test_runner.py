@@ -104,6 +104,11 @@ def plan() -> Plan:
     return make_plan(load_experiment(SHIPPED, ["repeat=2", "matrix.topology.bottleneck.loss=[0%]"]).checked)
 
 
+def in_order(plan: Plan) -> list[str]:
+    """Return the ids of the trials in the order in which they run: the first repetition of each cell comes first."""
+    return [trial.id for number in (1, 2) for trial in plan.trials if trial.repetition == number]
+
+
 def run(
     plan: Plan,
     root: Path,
@@ -154,11 +159,11 @@ def test_a_lost_machine_costs_its_trial_only(plan: Plan, tmp_path: Path) -> None
 
 def test_an_interrupted_run_keeps_what_is_finished(plan: Plan, tmp_path: Path) -> None:
     with pytest.raises(asyncio.CancelledError):
-        run(plan, tmp_path, ScriptedEngine(stop_at=plan.trials[2].id))
+        run(plan, tmp_path, ScriptedEngine(stop_at=in_order(plan)[2]))
     engine = ScriptedEngine()
     _, outcome = run(plan, tmp_path, engine)
     assert outcome.cached == 2
-    assert engine.ran == [trial.id for trial in plan.trials[2:]]
+    assert engine.ran == in_order(plan)[2:]
     assert not list(tmp_path.rglob(".tmp-*"))
 
 
@@ -205,7 +210,7 @@ def test_a_record_that_others_remove_while_it_is_read_runs_again(
     engine = ScriptedEngine()
     again, outcome = run(plan, tmp_path, engine, cache=kind(tmp_path / "cache"))
     assert (outcome.cached, outcome.failures) == (0, {})
-    assert engine.ran == [trial.id for trial in plan.trials]
+    assert engine.ran == in_order(plan)
     assert again.results_digest() == first.results_digest()
 
 
@@ -280,11 +285,11 @@ def test_the_latest_run_is_one_that_has_started_a_trial(plan: Plan, tmp_path: Pa
 
 
 @pytest.mark.parametrize("jobs", [1, 2, 9])
-def test_as_many_trials_at_a_time_as_asked_in_the_order_of_the_plan(plan: Plan, tmp_path: Path, jobs: int) -> None:
+def test_as_many_trials_at_a_time_as_asked_repetition_by_repetition(plan: Plan, tmp_path: Path, jobs: int) -> None:
     engine, heard = ScriptedEngine(), Heard()
     run(plan, tmp_path, engine, jobs=jobs, heard=heard)
     assert engine.most_at_once == min(jobs, 4)
-    assert engine.ran == [trial.id for trial in plan.trials]
+    assert engine.ran == in_order(plan)
     assert [trial for event, trial in heard.events if event == "started"] == engine.ran
     assert sorted(trial for event, trial in heard.events if event == "finished") == sorted(engine.ran)
 
