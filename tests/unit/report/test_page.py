@@ -20,7 +20,7 @@ from matplotlib.figure import Figure
 
 from lab.errors import InputError, StoreError
 from lab.report import build_report
-from lab.report.build import PROVENANCE_LABELS
+from lab.report.page.provenance import PROVENANCE_LABELS
 from lab.report.tables.results import number
 from lab.store.files import read_json
 from lab.store.run import Run, open_run
@@ -41,6 +41,10 @@ class Page(HTMLParser):
     """Id → where the picture is."""
     links: list[str] = field(default_factory=list)
     ids: set[str] = field(default_factory=set)
+    sections: list[str] = field(default_factory=list)
+    """Id of the heading, of the second level, above each table."""
+    headings: list[str] = field(default_factory=list)
+    """Ids of the headings of the second level, in their order."""
     text: str = ""
 
     def __post_init__(self) -> None:
@@ -59,8 +63,11 @@ class Page(HTMLParser):
             self.figures[self._figure] = given["src"] or ""
         if tag == "a":
             self.links.append(given["href"] or "")
+        if tag == "h2":
+            self.headings.append(given["id"] or "")
         if tag == "table":
             self.tables.append([])
+            self.sections.append(self.headings[-1] if self.headings else "")
         if tag == "tr":
             self.tables[-1].append([])
         if tag in ("td", "th"):
@@ -79,6 +86,10 @@ class Page(HTMLParser):
         self.text += data
         if "td" in self._open or "th" in self._open:
             self.tables[-1][-1][-1] += data.strip()
+
+    def tables_in(self, section: str) -> list[list[list[str]]]:
+        """Return the tables below the heading with this id."""
+        return [table for table, place in zip(self.tables, self.sections, strict=True) if place == section]
 
     @classmethod
     def of(cls, path: Path) -> Page:
@@ -141,11 +152,10 @@ def test_tables_agree_with_their_files(name: str, pages: Callable[[str], tuple[P
         assert shown[count] == row["n"]
         assert shown[place].split("|")[0] == number(float(row["goodput_mbps_mean"]) * expected.unit(name)[1], 3)
     # Each table of events has as many lines as its file, or as fit on a page.
-    headings = [table[0] for table in page.tables]
     for path in tables.glob("*.csv"):
-        assert f"tables/{path.name}" in page.links, headings
+        assert f"tables/{path.name}" in page.links
     events = {path.stem for path in tables.glob("*.csv")} - {"results", "trials", "validity"}
-    shown_lines = sorted(len(table) - 1 for table in page.tables[2 : 2 + len(events)])
+    shown_lines = sorted(len(table) - 1 for table in page.tables_in("kernel"))
     assert shown_lines == sorted(min(40, len(read(tables / f"{one}.csv"))) for one in events)
 
 
@@ -182,9 +192,27 @@ def test_every_figure_is_on_the_page_and_beside_it(name: str, pages: Callable[[s
         assert link.removeprefix("#") in page.ids if link.startswith("#") else (run / "report" / link).is_file()
 
 
+def test_the_sections_are_in_the_order_in_which_questions_come_up(
+    pages: Callable[[str], tuple[Path, Page]],
+) -> None:
+    # The results are the answer; how they came about and how far they can be trusted follows; provenance comes last.
+    run, page = pages("everything")
+    order = ["results", "caveats", "setup", "figures", "time", "kernel", "validity", "provenance"]
+    assert [heading for heading in order if heading in page.headings] == page.headings
+    assert set(order) - set(page.headings) <= {"caveats"}
+    text = (run / "report" / "summary.md").read_text()
+    assert [line for line in text.splitlines() if line.startswith("#")][1:] == [
+        "## Results",
+        *["## Caveats"] * ("caveats" in page.headings),
+        "## Provenance",
+        "## Repeat the run",
+    ]
+
+
 def test_what_was_run_and_where_results_come_from(pages: Callable[[str], tuple[Path, Page]]) -> None:
     run, page = pages("loss")
-    settings = {row[0]: row[1] for row in page.tables[0]}
+    (table,) = page.tables_in("setup")
+    settings = {row[0]: row[1] for row in table}
     assert settings["cc"] == "cubic, bbr"
     assert settings["loss"] == "0%, 0.2%, 2%"
     assert settings["Repetitions"] == "3"

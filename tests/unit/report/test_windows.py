@@ -9,9 +9,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from lab.report.build import page_content
 from lab.report.figures.drawn import UNMEASURED, Drawn
 from lab.report.model import Report
+from lab.report.page.content import page_content
 from lab.report.tables.results import result_lines
 from lab.report.windows import any_cut, row_text, text, unmeasured
 from tests.unit.report.artists import legend_of, visible
