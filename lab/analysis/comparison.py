@@ -38,8 +38,7 @@ def compare(first: Sequence[float], second: Sequence[float], confidence: float =
     variance = sum(parts)
     if variance == 0:
         return Comparison(a.mean, b.mean, 0.0, 1.0 if a.mean == b.mean else 0.0)
-    # The functions of Student's t take whole degrees of freedom.  Rounding down makes the margin slightly larger.
-    degrees = max(1, math.floor(variance**2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))))
+    degrees = variance**2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))
     error = math.sqrt(variance)
     p_value = student_t_p_value((a.mean - b.mean) / error, degrees)
     return Comparison(a.mean, b.mean, student_t(confidence, degrees) * error, p_value)

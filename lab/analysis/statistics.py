@@ -27,7 +27,10 @@ class Summary:
     high: float
     """Largest value."""
     ci95: float | None
-    """Half the width of the 95 % confidence interval of the mean (Student's t); None for n = 1."""
+    """Half the width of the 95 % confidence interval of the mean (Student's t); None for n = 1 and for equal values.
+
+    :func:`lab.analysis.intervals.interval` returns the interval that reports show.
+    """
 
 
 def summarise(values: Sequence[float]) -> Summary | None:
@@ -38,57 +41,38 @@ def summarise(values: Sequence[float]) -> Summary | None:
     mean = math.fsum(values) / n
     if n == 1:
         return Summary(n, mean, None, values[0], values[0], None)
+    low, high = min(values), max(values)
+    if low == high:
+        return Summary(n, low, 0.0, low, high, None)
     sd = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1))
-    return Summary(n, mean, sd, min(values), max(values), student_t(0.95, n - 1) * sd / math.sqrt(n))
+    return Summary(n, mean, sd, low, high, student_t(0.95, n - 1) * sd / math.sqrt(n))
 
 
-def student_t(confidence: float, degrees: int) -> float:
+def student_t(confidence: float, degrees: float) -> float:
     """Return t such that a value of Student's t-distribution lies within ±t with probability *confidence*.
 
-    The relative error is 1e-12.  The function inverts the closed form for whole degrees of freedom (Abramowitz and
-    Stegun, 26.7.3 and 26.7.4) by bisection.
-
     Raises:
-        ValueError: *confidence* is not between 0 and 1, or *degrees* is less than 1.
+        ValueError: *confidence* is not between 0 and 1, or *degrees* is not positive.
     """
-    if not 0 < confidence < 1 or degrees < 1:
+    # Loading scipy takes longer than most commands do, and most of them need no statistics.
+    from scipy.special import stdtrit
+
+    if not 0 < confidence < 1 or degrees <= 0:
         raise ValueError(f"there is no quantile for confidence {confidence} and {degrees} degrees of freedom")
-    low, high = 0.0, 1.0
-    while _within(high, degrees) < confidence:
-        high *= 2
-    while high - low > 1e-12 * high:
-        middle = (low + high) / 2
-        if _within(middle, degrees) < confidence:
-            low = middle
-        else:
-            high = middle
-    return (low + high) / 2
+    return float(stdtrit(degrees, (1 + confidence) / 2))
 
 
-def student_t_p_value(t: float, degrees: int) -> float:
+def student_t_p_value(t: float, degrees: float) -> float:
     """Return the probability that a value of Student's t-distribution lies outside ±t (the two-sided p-value).
 
-    The absolute error is 1e-15.
-
     Raises:
-        ValueError: *degrees* is less than 1.
+        ValueError: *degrees* is not positive.
     """
-    if degrees < 1:
+    from scipy.special import stdtr
+
+    if degrees <= 0:
         raise ValueError(f"there is no t-distribution with {degrees} degrees of freedom")
-    return max(0.0, 1.0 - _within(abs(t), degrees))
-
-
-def _within(t: float, degrees: int) -> float:
-    """Return the probability that a value of Student's t-distribution lies within ±t."""
-    angle = math.atan(t / math.sqrt(degrees))
-    sine, cosine = math.sin(angle), math.cos(angle)
-    odd = degrees % 2 == 1
-    term = cosine if odd else 1.0
-    total = 0.0 if degrees == 1 else term
-    for k in range(3 if odd else 2, degrees - 1, 2):
-        term *= cosine**2 * (k - 1) / k
-        total += term
-    return 2 / math.pi * (angle + sine * total) if odd else sine * total
+    return float(2 * stdtr(degrees, -abs(t)))
 
 
 def jain_index(values: Sequence[float]) -> float | None:

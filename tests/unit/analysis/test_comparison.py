@@ -45,8 +45,7 @@ def test_false_alarms_are_as_rare_as_said() -> None:
     alarms = sum(
         differ(compare([draw.gauss(0, 1) for _ in range(5)], [draw.gauss(0, 3) for _ in range(5)])) for _ in range(3000)
     )
-    # One false alarm in a hundred is expected, or fewer because the degrees of freedom are rounded down.  Allow five
-    # standard deviations more.
+    # One false alarm in a hundred is expected.  Allow five standard deviations more.
     assert alarms < 30 + 5 * 30**0.5
     missed = sum(
         not differ(compare([draw.gauss(0, 1) for _ in range(5)], [draw.gauss(6, 1) for _ in range(5)]))
