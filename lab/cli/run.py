@@ -104,12 +104,14 @@ def run(
 
 def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, quiet: bool) -> int:
     """Print how the run ended, with its folder as the last line, and return the exit code."""
+    from lab.cli.answer import show_answer
     from lab.cli.verdict import run_verdict
 
     for trial_id, error in outcome.failures.items():
         say(f"lab: trial {trial_id} failed: {error}")
     verdict = run_verdict(folder)
     if not quiet:
+        show_answer(folder.report_dir)
         say(f"report: {folder.report_dir / 'index.html'}")
     for line in verdict.lines:
         say(f"lab: {line}")

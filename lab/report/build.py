@@ -10,13 +10,14 @@ from pathlib import Path
 
 from lab.errors import StoreError
 from lab.evaluation.trial import evaluate_run
+from lab.report.answer.document import answer_document
 from lab.report.figures.cache import FigureCache
 from lab.report.figures.picture import Picture
 from lab.report.model import Report
 from lab.report.page.content import page_content
 from lab.report.page.render import render_page, render_summary
 from lab.report.tables.results import write_tables
-from lab.store.files import cause_of
+from lab.store.files import cause_of, to_json
 from lab.store.folders import new_folder
 from lab.store.run import open_run
 
@@ -44,6 +45,7 @@ def build_report(
         content = page_content(report)
         shown = [_inlined(picture, folder / "figures") for picture in pictures]
         (folder / "index.html").write_text(render_page({**content, "pictures": shown}), encoding="utf-8")
+        (folder / "answer.json").write_bytes(to_json(answer_document(report, content["answer"])))
         (folder / "summary.md").write_text(render_summary(content), encoding="utf-8")
     return final / "index.html"
 

@@ -6,7 +6,9 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from lab.analysis.paired import FEWEST
 from lab.report.answer.effects import SAME
+from lab.report.answer.explanations import explanations
 from lab.report.answer.findings import Finding, findings
 from lab.report.answer.gather import gather
 from lab.report.answer.wording import sentence, statement
@@ -23,34 +25,42 @@ class Answer:
     sentences: tuple[str, ...]
     """One item for each finding, the most important one first; empty if the run has no results."""
     basis: str
-    """What the numbers in the sentences are and how sure they are; empty without sentences."""
+    """What the numbers in the sentences are and how sure they are; may be empty."""
+    explanations: tuple[str, ...] = ()
+    """What the kernel did in some of the cells."""
 
 
 def answer(report: Report) -> Answer:
     """Return the answer of a run."""
-    measured = gather(report)
+    measured, told = gather(report), tuple(explanations(report))
     found = findings(measured)
     if found:
-        return Answer(tuple(map(sentence, found)), _basis(found))
-    return Answer(tuple(statement(one) for one in measured[:_STATEMENTS]), "")
+        return Answer(tuple(map(sentence, found)), _basis(found), told)
+    return Answer(tuple(statement(one) for one in measured[:_STATEMENTS]), "", told)
 
 
 def _basis(found: list[Finding]) -> str:
     """Return what the numbers of the sentences are, and how many repetitions would settle what is not clear."""
     effects = [contrast.effect for finding in found for contrast in finding.contrasts]
-    if all(effect.pairs == 1 for effect in effects):
-        return "Each cell has one trial, so nobody can tell how much of a difference is due to chance."
+    pairs = max(effect.pairs for effect in effects)
+    if all(effect.is_exact for effect in effects):
+        return "Nothing in this experiment is random: all repetitions are equal, and the differences are exact."
+    if pairs < FEWEST:
+        trials = "one trial" if pairs == 1 else f"{pairs} trials"
+        return (
+            f"There {'is' if pairs == 1 else 'are'} {trials} of each cell. It takes {FEWEST} or more to tell how much "
+            f"of a difference is due to chance."
+        )
     text = (
         "Values are means over the repetitions. In brackets are 95 % confidence intervals, which compare trials of the "
         "same repetition with each other (Student's t), and the range of the repetitions for shares of the link. A "
         "difference is clear if its p-value, corrected for the number of comparisons (Holm), is at most 0.05."
     )
-    if any(effect.pairs == 1 for effect in effects):
-        text += " Differences without an interval are between single trials."
+    if any(effect.verdict == "few" for effect in effects):
+        text += f" Differences without an interval are between fewer than {FEWEST} repetitions."
     unclear = [effect for effect in effects if effect.verdict == "unclear" and effect.magnitude > math.log1p(SAME)]
     needed = [effect.repetitions_needed() for effect in unclear]
     if known := [count for count in needed if count is not None]:
-        pairs = max(effect.pairs for effect in unclear)
         text += (
             f" With {max(max(known), pairs + 1)} repetitions instead of {pairs}, {_how_many(len(known), len(needed))}."
         )

@@ -2,8 +2,8 @@
 """Compare two groups of observations by their ratio or difference, with a 95 % confidence interval and a p-value.
 
 Observations of the same repetition share the seeds of their random losses and start times, so they are compared in
-pairs.  Ratios are compared by their logarithms, of which the mean and Student's t-interval are taken; the ratio of the
-sentence is therefore a geometric mean, and its interval is not symmetric.
+pairs (:mod:`lab.analysis.paired`).  Ratios are compared by their logarithms, of which the mean and Student's t-interval
+are taken; the ratio of the sentence is therefore a geometric mean, and its interval is not symmetric.
 """
 
 from __future__ import annotations
@@ -14,7 +14,8 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lab.analysis.comparison import holm
-from lab.analysis.statistics import student_t, student_t_p_value
+from lab.analysis.paired import paired
+from lab.analysis.statistics import student_t_p_value, summarise
 
 SAME = 0.05
 """Relative difference up to which two means count as the same in practice."""
@@ -25,8 +26,12 @@ ALPHA = 0.05
 
 _MOST_REPETITIONS = 100
 
-Verdict = Literal["more", "less", "same", "unclear", "single"]
-"""``single``: there is one observation of each, so chance cannot be told from an effect."""
+Verdict = Literal["more", "less", "same", "unclear", "few"]
+"""``few``: the groups differ, but there are too few repetitions to tell an effect from chance."""
+
+
+TOLD: tuple[Verdict, ...] = ("more", "less", "few")
+"""The verdicts on effects whose size is told."""
 
 
 @dataclass(frozen=True)
@@ -40,10 +45,10 @@ class Effect:
     """Ratio of the first to the second, or their difference; None if a ratio is asked for and a value is not positive.
     """
     low: float | None
-    """Lower end of the 95 % confidence interval of the size; None if there is only one pair."""
+    """Lower end of the 95 % confidence interval of the size; None with too few repetitions, or equal ones."""
     high: float | None
     p_value: float | None
-    """Two-sided p-value of no effect; None if there is only one pair."""
+    """Two-sided p-value of no effect; None with too few repetitions."""
     is_ratio: bool
     pairs: int
     """Number of repetitions that both groups have."""
@@ -52,7 +57,7 @@ class Effect:
     tests: float = 1.0
     """By how much the p-value has been multiplied because of other comparisons."""
     is_exact: bool = False
-    """Whether all repetitions are equal because nothing differs between them."""
+    """Whether nothing in the two groups is random, so that their difference is certain."""
 
     @property
     def magnitude(self) -> float:
@@ -64,10 +69,9 @@ class Effect:
     @property
     def verdict(self) -> Verdict:
         """What can be said about the two groups."""
-        if self.is_exact or (self.pairs == 1 and self.p_value is None):
-            found: Verdict = self._by_size()
-            return found if self.is_exact else ("same" if found == "same" else "single")
-        assert self.p_value is not None
+        if self.is_exact or self.p_value is None:
+            found = self._by_size()
+            return found if self.is_exact or found == "same" else "few"
         if self._is_within_same():
             return "same"
         if self.p_value <= ALPHA:
@@ -121,11 +125,15 @@ def effect(
         differing = effect(first, second, is_ratio=False, is_exact=is_exact)
         known = 1.0 if a == b else None
         return replace(differing, size=known, low=known, high=known, is_ratio=True)
-    sizes = [math.log(x / y) if is_ratio else x - y for x, y in zip(a, b, strict=True)]
-    mean, deviation, low, high, p_value = _student(sizes)
     if is_ratio:
-        mean, low, high = math.exp(mean), _exp(low), _exp(high)
-    return Effect(*means, mean, low, high, p_value, is_ratio, len(shared), deviation, is_exact=is_exact)
+        a, b = list(map(math.log, a)), list(map(math.log, b))
+    found = paired(a, b)
+    spread = summarise([one - other for one, other in zip(a, b, strict=True)])
+    assert found is not None
+    assert spread is not None
+    limits = (None, None) if found.of_difference is None else (found.of_difference.low, found.of_difference.high)
+    size, low, high = (_exp(value) if is_ratio else value for value in (found.difference, *limits))
+    return Effect(*means, size, low, high, found.p_value, is_ratio, len(shared), spread.sd, is_exact=is_exact)
 
 
 def times(found: Effect, tests: float) -> Effect:
@@ -148,19 +156,6 @@ def corrected(effects: Sequence[Effect]) -> list[Effect]:
     return result
 
 
-def _student(values: Sequence[float]) -> tuple[float, float | None, float | None, float | None, float | None]:
-    """Return the mean of *values*, their deviation, the mean's 95 % confidence interval, and the p-value of mean 0."""
-    n = len(values)
-    mean = math.fsum(values) / n
-    if n == 1:
-        return mean, None, None, None, None
-    error = math.sqrt(math.fsum((value - mean) ** 2 for value in values) / (n - 1) / n)
-    # Rounding alone must not make equal values differ.
-    if error <= 1e-12 * max(1.0, abs(mean)):
-        return mean, 0.0, mean, mean, 1.0 if abs(mean) <= 1e-12 else 0.0
-    margin = student_t(0.95, n - 1) * error
-    return mean, error * math.sqrt(n), mean - margin, mean + margin, student_t_p_value(mean / error, n - 1)
-
-
 def _exp(value: float | None) -> float | None:
-    return None if value is None else math.exp(value)
+    # With few repetitions, the limits of the logarithm can be too large for any number.
+    return None if value is None else math.exp(max(-700.0, min(value, 700.0)))

@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from lab.report.answer.effects import Effect, corrected, effect, times
+from lab.report.answer.effects import TOLD, Effect, corrected, effect, times
 from lab.report.answer.observations import Factor, Measured, Observation
 
 MOST_FINDINGS = 5
@@ -77,8 +77,8 @@ class Finding:
 
     @property
     def is_clear(self) -> bool:
-        """Whether at least one effect is more than chance explains."""
-        return any(contrast.effect.verdict in ("more", "less", "single") for contrast in self.contrasts)
+        """Whether at least one effect is told: it is more than chance explains, or nobody can tell that."""
+        return any(contrast.effect.verdict in TOLD for contrast in self.contrasts)
 
 
 def findings(measured: Sequence[Measured]) -> list[Finding]:
@@ -105,7 +105,7 @@ def _rank(finding: Finding, chosen: Sequence[Finding]) -> int:
 
 
 def _clear_magnitude(finding: Finding) -> float:
-    sizes = [item.effect.magnitude for item in finding.contrasts if item.effect.verdict in ("more", "less", "single")]
+    sizes = [item.effect.magnitude for item in finding.contrasts if item.effect.verdict in TOLD]
     return max(sizes, default=0.0) * (_TREND if finding.is_trend else 1.0)
 
 
@@ -169,7 +169,8 @@ def _effect(measured: Measured, first: Sequence[Observation], second: Sequence[O
     groups = [{item.repetition: item.value for item in items} for items in (first, second)]
     if not groups[0].keys() & groups[1].keys():
         return None
-    return effect(*groups, is_ratio=measured.quantity.is_ratio)
+    is_exact = all(item.is_exact for items in (first, second) for item in items)
+    return effect(*groups, is_ratio=measured.quantity.is_ratio, is_exact=is_exact)
 
 
 def _group(level: str, items: Sequence[Observation]) -> Group:
@@ -200,5 +201,5 @@ def _corrected(finding: Finding) -> Finding:
         )
         for contrast, whole in zip(finding.contrasts, wholes, strict=True)
     ]
-    own.sort(key=lambda item: (item.effect.verdict not in ("more", "less", "single"), -item.effect.magnitude))
+    own.sort(key=lambda item: (item.effect.verdict not in TOLD, -item.effect.magnitude))
     return replace(finding, contrasts=tuple(own))

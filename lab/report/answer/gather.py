@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from functools import partial
+from functools import lru_cache, partial
 
 from lab.analysis.metrics import FlowMetrics
+from lab.analysis.randomness import randomness
 from lab.analysis.statistics import spread
 from lab.evaluation.axes import RunAxis, numeric_axis
 from lab.evaluation.collected import recorded
@@ -16,6 +17,7 @@ from lab.evaluation.trial import EvaluatedTrial
 from lab.report.answer.observations import Factor, FactorKind, Measured, Observation, Quantity
 from lab.report.model import Report
 from lab.report.tables.latency import LATENCY, round_trips_ms
+from lab.store.trial import TrialResult
 
 _FLOWS = "flows"
 """Name of the factor whose levels are the flows of the same trial."""
@@ -65,13 +67,14 @@ class _Axis:
 
 def _of_trials(report: Report, quantity: Quantity, value: Callable[[EvaluatedTrial], float | None]) -> Measured:
     """Return one observation for each trial."""
-    axes = _axes(report)
+    axes, exact = _axes(report), _exact_cells(report)
     found = []
     for result in _usable(report):
         number = value(result)
         if number is not None:
             levels = {item.factor.name: item.level(result) for item in axes}
-            found.append(Observation(levels, result.trial.identity.repetition, number))
+            repetition = result.trial.identity.repetition
+            found.append(Observation(levels, repetition, number, is_exact=_cell(result) in exact))
     return _measured(quantity, [item.factor for item in axes], found)
 
 
@@ -79,7 +82,7 @@ def _of_flows(
     report: Report, quantity: Quantity, is_meant: Callable[[FlowMetrics], bool], value: Measure, share: Measure
 ) -> Measured:
     """Return one observation for each group of flows in each trial: the mean over the group's flows."""
-    axes = _axes(report)
+    axes, exact = _axes(report), _exact_cells(report)
     found = []
     names: dict[str, None] = {}
     for result in _usable(report):
@@ -92,7 +95,8 @@ def _of_flows(
                 name = _flows_name(*key, has_axis=report.algorithm_axis is not None)
                 names[name] = None
                 repetition = result.trial.identity.repetition
-                found.append(Observation({**levels, _FLOWS: name}, repetition, number, flows.value(share)))
+                own = {**levels, _FLOWS: name}
+                found.append(Observation(own, repetition, number, flows.value(share), _cell(result) in exact))
     flows_factor = Factor(_FLOWS, "flows", tuple(names))
     return _measured(quantity, [*(item.factor for item in axes), flows_factor], found)
 
@@ -108,6 +112,21 @@ def _usable(report: Report) -> list[EvaluatedTrial]:
     """Return the trials that the tables average: those of each cell that are not invalid, or all if all are invalid."""
     valid = {_cell(result) for result in report.done if result.verdict != "invalid"}
     return [result for result in report.done if result.verdict != "invalid" or _cell(result) not in valid]
+
+
+@lru_cache(maxsize=4)
+def _exact_cells(report: Report) -> frozenset[str]:
+    """Return the cells in which nothing is random."""
+    cells: dict[str, list[TrialResult]] = {}
+    for result in report.done:
+        cells.setdefault(_cell(result), []).append(result.trial)
+    return frozenset(
+        cell
+        for cell, trials in cells.items()
+        if not randomness(
+            [trial.job for trial in trials], trials[0].record["engine"], trials[0].record["kernel"]
+        ).can_differ
+    )
 
 
 def _cell(result: EvaluatedTrial) -> str:

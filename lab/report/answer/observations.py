@@ -59,6 +59,8 @@ class Observation:
     value: float
     share: float | None = None
     """The value as a share of the bottleneck's rate."""
+    is_exact: bool = False
+    """Whether nothing is random in this cell, so that all its repetitions have this value."""
 
 
 @dataclass(frozen=True)

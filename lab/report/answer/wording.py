@@ -6,7 +6,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
-from lab.report.answer.effects import SAME, Effect
+from lab.report.answer.effects import SAME, TOLD, Effect
 from lab.report.answer.findings import Contrast, Finding, Group, Where
 from lab.report.answer.observations import Factor, Measured, Quantity
 from lab.report.tables.results import number
@@ -84,7 +84,7 @@ def _next_best(quantity: Quantity, factor: Factor, lead: Contrast) -> str:
     best, second = (lead.groups[0], lead.groups[1]) if is_high else (lead.groups[-1], lead.groups[-2])
     verdict = (lead.lead if is_high else lead.trail).verdict
     value = _value(quantity, second)
-    if verdict in ("more", "less", "single"):
+    if verdict in TOLD:
         return f" Next is {factor.label(second.level)}, {value}."
     if verdict == "same":
         return f" {_capital(factor.label(second.level))} is as good as {factor.label(best.level)} {_WITHIN}: {value}."
@@ -95,7 +95,7 @@ def _next_best(quantity: Quantity, factor: Factor, lead: Contrast) -> str:
 
 def _rest(finding: Finding, lead: Contrast, others: Sequence[Contrast]) -> str:
     """Return what holds under the other conditions."""
-    clear = [item for item in others if item.effect.verdict in ("more", "less", "single")]
+    clear = [item for item in others if item.effect.verdict in TOLD]
     alike = [item for item in clear if len(item.groups) == 2 and item.first.level == lead.first.level]
     reverse = [item for item in clear if len(item.groups) == 2 and item.first.level != lead.first.level]
     several = [item for item in clear if len(item.groups) > 2]

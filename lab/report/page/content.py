@@ -6,6 +6,7 @@ from __future__ import annotations
 from typing import Any
 
 from lab.job import kernels
+from lab.report.answer.answer import answer
 from lab.report.model import Report
 from lab.report.page.confirmation import confirmation
 from lab.report.page.provenance import notes, provenance, repeat_command
@@ -19,6 +20,7 @@ def page_content(report: Report) -> dict[str, Any]:
     """Return the content of the templates, except the figures."""
     return {
         "report": report,
+        "answer": answer(report),
         "verdict": overall_verdict(report),
         "counts": {name: report.count(name) for name in ("ok", "warn", "invalid")},
         "concerns": concerns(report),

@@ -9,7 +9,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-STYLES = ("page.css", "tables.css", "figures.css", "print.css")
+STYLES = ("page.css", "answer.css", "tables.css", "figures.css", "print.css")
 """The style sheets of the page, in ``lab/report/assets``, in the order in which they apply."""
 
 

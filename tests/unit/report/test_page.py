@@ -204,6 +204,7 @@ def test_the_sections_are_in_the_order_in_which_questions_come_up(
     assert [line for line in text.splitlines() if line.startswith("#")][1:] == [
         "## Results",
         *["## Caveats"] * ("caveats" in page.headings),
+        "## What happened in the kernel",
         "## Provenance",
         "## Repeat the run",
     ]
@@ -333,7 +334,7 @@ def test_the_same_run_gives_the_same_bytes(replayed: Callable[[str], Run], tmp_p
     shutil.copytree(replayed("udp").path, run)
     build_report(run)
     first = contents(run / "report")
-    assert {name.rpartition(".")[2] for name in first} == {"html", "md", "csv", "svg", "pdf", "png"}
+    assert {name.rpartition(".")[2] for name in first} == {"html", "md", "json", "csv", "svg", "pdf", "png"}
     build_report(run)
     assert contents(run / "report") == first
     # From somewhere else, with figures that were drawn before.

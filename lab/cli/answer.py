@@ -1,0 +1,61 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Show the answer of a run on the terminal: its sentences, and the table of results with the best values marked."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+_WIDTH = 110
+"""The number of columns if the messages do not go to a terminal."""
+
+
+def show_answer(report_dir: Path) -> None:
+    """Print the answer that the report in *report_dir* gives, on the standard error stream."""
+    from rich.console import Console
+    from rich.padding import Padding
+    from rich.text import Text
+
+    document = json.loads((report_dir / "answer.json").read_text(encoding="utf-8"))
+    console = Console(stderr=True, highlight=False)
+    if not console.is_terminal:
+        console = Console(stderr=True, highlight=False, width=_WIDTH)
+    if not document["sentences"]:
+        return
+    console.print()
+    for sentence in document["sentences"]:
+        console.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
+        console.print()
+    if document["basis"]:
+        console.print(Padding(Text(document["basis"], style="dim"), (0, 0, 1, 2), expand=False))
+    if document["lines"]:
+        console.print(_table(document))
+
+
+def _table(document: dict[str, Any]) -> Table:
+    from rich import box
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in (*document["axes"], "flow"):
+        table.add_column(name)
+    for name in ("n", *document["columns"]):
+        table.add_column(name, justify="right")
+    if any(line["remarks"] for line in document["lines"]):
+        table.add_column("remarks")
+    for line in document["lines"]:
+        values = [
+            # A mark that is also there without colours.
+            Text(f"{value['mean']}{'*' if value['is_best'] else ''}", style="bold green" if value["is_best"] else "")
+            for value in line["values"]
+        ]
+        table.add_row(*line["cell"], line["flow"], str(line["repetitions"]), *values, *filter(None, [line["remarks"]]))
+    if any(value["is_best"] for line in document["lines"] for value in line["values"]):
+        table.caption = "* the best of its cell, or not clearly worse than the best"
+        table.caption_justify = "left"
+    return table

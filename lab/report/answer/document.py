@@ -1,0 +1,74 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The answer of a run as a document for other programs: ``report/answer.json``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TypedDict
+
+from lab.report.answer.answer import Answer
+from lab.report.answer.best import best
+from lab.report.model import Report
+from lab.report.tables.results import result_columns, result_lines
+
+FORMAT = 1
+
+
+class Cell(TypedDict):
+    """A value of the results table, as text."""
+
+    mean: str
+    spread: str
+    """The spread of the repetitions; may be empty."""
+    is_best: bool
+    """Whether no row that competes with this one is clearly better, and at least one is clearly worse."""
+
+
+class Line(TypedDict):
+    """A row of the results table."""
+
+    cell: list[str]
+    """Values of the cell on the axes of the table."""
+    flow: str
+    repetitions: int
+    values: list[Cell]
+    remarks: str
+
+
+class AnswerDocument(TypedDict):
+    """The content of ``answer.json``."""
+
+    format: int
+    sentences: list[str]
+    basis: str
+    explanations: list[str]
+    axes: list[str]
+    columns: list[str]
+    lines: list[Line]
+
+
+def answer_document(report: Report, found: Answer) -> AnswerDocument:
+    """Return the answer, with the results table."""
+    columns, lines, marks = result_columns(report), result_lines(report), best(report)
+    return {
+        "format": FORMAT,
+        "sentences": list(found.sentences),
+        "basis": found.basis,
+        "explanations": list(found.explanations),
+        "axes": [axis.label for axis in report.facet_axes],
+        "columns": [f"{column.title} ({column.unit})" if column.unit else column.title for column in columns],
+        "lines": [
+            {
+                "cell": list(line.where),
+                "flow": line.label,
+                "repetitions": line.n,
+                "values": _cells(line.cells, marked),
+                "remarks": ", ".join(filter(None, (line.verdict if line.verdict != "ok" else "", line.note))),
+            }
+            for line, marked in zip(lines, marks, strict=True)
+        ],
+    }
+
+
+def _cells(texts: Sequence[tuple[str, str]], marked: frozenset[int]) -> list[Cell]:
+    return [{"mean": mean, "spread": spread, "is_best": place in marked} for place, (mean, spread) in enumerate(texts)]

@@ -1,0 +1,55 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Which values of the results table are marked as the best."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+
+import pytest
+
+from lab.report.answer.answer import answer
+from lab.report.answer.best import HIGHER, LOWER, best
+from lab.report.answer.document import answer_document
+from lab.report.model import Report
+from lab.report.tables.results import COLUMNS, result_columns
+from tests.data.capture import EXPERIMENTS
+
+
+def test_each_column_with_a_better_direction_exists() -> None:
+    assert {column.key for column in COLUMNS} >= HIGHER | LOWER
+    assert not HIGHER & LOWER
+
+
+@pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
+def test_what_is_marked_is_at_least_as_good_as_what_is_not(reports: Callable[[str], Report], name: str) -> None:
+    report = reports(name)
+    marks, columns = best(report), result_columns(report)
+    assert len(marks) == len(report.rows)
+    for number, column in enumerate(columns):
+        means = [(row.summary(column.measure), number in own, row) for row, own in zip(report.rows, marks, strict=True)]
+        for found, is_marked, row in means:
+            for other, is_other_marked, competing in means:
+                alike = (row.series.group, row.facet) == (competing.series.group, competing.facet)
+                if is_marked and alike and not is_other_marked and found is not None and other is not None:
+                    assert found.mean >= other.mean if column.key in HIGHER else found.mean <= other.mean
+
+
+def test_some_values_are_marked_but_not_all(reports: Callable[[str], Report]) -> None:
+    report = reports("loss")
+    marks, columns = best(report), result_columns(report)
+    assert any(marks)
+    for number, column in enumerate(columns):
+        for facet in report.facets:
+            of_cell = [number in own for row, own in zip(report.rows, marks, strict=True) if row.facet == facet]
+            assert not all(of_cell)
+            assert not any(of_cell) or column.key in HIGHER | LOWER
+
+
+def test_the_document_has_the_whole_table(reports: Callable[[str], Report]) -> None:
+    report = reports("loss")
+    document = json.loads(json.dumps(answer_document(report, answer(report))))
+    assert [len(line["values"]) for line in document["lines"]] == [len(document["columns"])] * len(report.rows)
+    marked = [{place for place, value in enumerate(line["values"]) if value["is_best"]} for line in document["lines"]]
+    assert marked == [set(own) for own in best(report)]
+    assert document["sentences"] == list(answer(report).sentences)
