@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import experiments, images, machine, runs
+from lab.cli import compare, experiments, images, machine, runs
 from lab.cli.common import say
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
@@ -47,6 +47,7 @@ for command in (
     experiments.schema,
     runs.report,
     runs.verify,
+    compare.compare,
     experiments.shell,
     machine.doctor,
     machine.clean,

@@ -140,11 +140,13 @@ def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
     raise InputError(f"found the engine {name!r}; expected {', '.join(ENGINES)}")
 
 
-def write_report(run_dir: Path) -> Path:
-    """Write the report of a run and return its path."""
+def write_report(run_dir: Path, *, quiet: bool = False) -> Path:
+    """Write the report of a run and return its path; say so first, unless *quiet*."""
     from lab.report import build_report
     from lab.store import places
 
+    if not quiet:
+        say("writing the report")
     return build_report(run_dir, places.figures(), lambda line: say(f"lab: {line}"))
 
 

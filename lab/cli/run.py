@@ -90,15 +90,13 @@ def run(
         runner = Runner(engine, observer, plan, folder, jobs=at_a_time, cache=cache, read_cache=not no_cache)
         about = {"command": command_line(), "overrides": overrides, "notes": notes(plan)}
         outcome = _carry_out(runner, plan, about)
-    confirmed = EXIT_OK
     if outcome is None:
         _report_unfinished(runner)
         raise KeyboardInterrupt
+    confirmed = EXIT_OK
     if confirming is not None:
         confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
-    if not quiet:
-        say("writing the report")
-    write_report(folder.path)
+    write_report(folder.path, quiet=quiet)
     raise typer.Exit(max(confirmed, _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)))
 
 
@@ -137,6 +135,6 @@ def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outco
 def _report_unfinished(runner: Runner) -> None:
     """Write the report of an interrupted run, if it has finished trials; a second interrupt ends that, too."""
     if runner.finished:
-        say("writing the report of the finished trials; Ctrl-C stops that")
+        say("Ctrl-C again stops the report of the finished trials, too")
         write_report(runner.folder)
         say(f"report: {runner.folder / 'report' / 'index.html'}")

@@ -43,7 +43,7 @@ def report(run_dir: RunFolder) -> None:
     for message in open_run(run_dir).remove_leftovers():
         say(message)
     remove_leftovers_of_cache(say)
-    print(write_report(run_dir))
+    print(write_report(run_dir, quiet=True))
 
 
 def verify(

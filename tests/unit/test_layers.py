@@ -39,7 +39,22 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
     },
     {
-        "cli": {"engine", "errors", "experiment", "job", "plan", "report", "run", "store", "units", "version"},
+        "compare": {"analysis", "evaluation", "report", "store"},
+    },
+    {
+        "cli": {
+            "compare",
+            "engine",
+            "errors",
+            "experiment",
+            "job",
+            "plan",
+            "report",
+            "run",
+            "store",
+            "units",
+            "version",
+        },
     },
 )
 """The parts of ``lab`` from the lowest layer to the highest, and the other parts that each of them may import."""

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lab.analysis.comparison import holm
-from lab.analysis.paired import paired
+from lab.analysis.paired import FEWEST, paired
 from lab.analysis.statistics import student_t_p_value, summarise
 
 SAME = 0.05
@@ -57,7 +57,7 @@ class Effect:
     tests: float = 1.0
     """By how much the p-value has been multiplied because of other comparisons."""
     is_exact: bool = False
-    """Whether nothing in the two groups is random, so that their difference is certain."""
+    """Whether the repetitions of each group are equal, so that chance has no part in the difference."""
 
     @property
     def magnitude(self) -> float:
@@ -115,11 +115,13 @@ def effect(
 ) -> Effect:
     """Compare two groups, given as repetition → value; at least one repetition must be in both of them.
 
-    *is_exact* says that nothing random is declared, so that the values are the same in each repetition.
+    *is_exact* says that nothing is random, so that further repetitions would be equal.  Three or more repetitions that
+    could differ, such as in their start times, but have exactly equal values in both groups are taken to show the same.
     """
     shared = sorted(first.keys() & second.keys())
     a, b = [first[number] for number in shared], [second[number] for number in shared]
     means = math.fsum(a) / len(a), math.fsum(b) / len(b)
+    is_exact = is_exact or (len(shared) >= FEWEST and len(set(a)) == len(set(b)) == 1)
     if is_ratio and min(*a, *b) <= 0:
         # There is no ratio.  Whether the two differ is told by their difference.
         differing = effect(first, second, is_ratio=False, is_exact=is_exact)

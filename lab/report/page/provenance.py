@@ -40,8 +40,8 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     """Return the provenance of the results as (name, text): keys with a label first, then all others."""
     stored: Mapping[str, Any] = report.provenance
     labelled = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
-    # The digests of the trials have their own table, notes their own part, and the command contains the overrides.
-    done = PROVENANCE_LABELS.keys() | {"trials", "overrides", "notes"}
+    # `lab verify` compares the digests of files and trials, notes have their own part, the command has the overrides.
+    done = PROVENANCE_LABELS.keys() | {"trials", "overrides", "notes", "files"}
     return labelled + [(key, _text(value)) for key, value in stored.items() if key not in done]
 
 

@@ -1,0 +1,75 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The metrics of a run by cell and group of flows, in a form that can be compared with that of other runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from lab.evaluation.repetition import Repetition
+from lab.evaluation.trial import EvaluatedTrial, evaluate_trial
+from lab.report.model import Report
+from lab.report.tables.results import COLUMNS
+from lab.store.run import Run, open_run
+
+Place = tuple[tuple[str, str], ...]
+"""Where metrics were measured: (name, value) for each axis of the matrix, then for the flows and their algorithm."""
+
+
+@dataclass(frozen=True)
+class Value:
+    """A metric of one repetition."""
+
+    value: float
+    seed: int
+    digest: str
+    """Digest of the trial's raw record: trials with the same digest are equal to the byte."""
+
+
+@dataclass(frozen=True)
+class RunCells:
+    """The metrics of a run."""
+
+    run: Run
+    values: Mapping[Place, Mapping[str, Mapping[int, Value]]]
+    """Place → key of a column of the results table → repetition → value; invalid trials are left out."""
+    provenance: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    left_out: int
+    """Number of invalid trials."""
+
+    @property
+    def name(self) -> str:
+        """The experiment and the id of the run."""
+        return f"{self.run.experiment}/{self.run.id}"
+
+
+def run_cells(path: Path) -> RunCells:
+    """Read and evaluate a run.
+
+    Raises:
+        InputError: *path* is not a run folder.
+        StoreError: A trial is damaged.
+    """
+    run = open_run(path)
+    report = Report(run, [evaluate_trial(trial) for trial in run.trials()])
+    values: dict[Place, dict[str, dict[int, Value]]] = {}
+    valid = [result for result in report.done if result.verdict != "invalid"]
+    for result in valid:
+        cell = tuple((axis.label, axis.text(result.trial.cell.get(axis.path))) for axis in report.axes)
+        for key in dict.fromkeys((row.group, row.congestion_control) for row in result.metrics):
+            flows = tuple(row for row in result.metrics if (row.group, row.congestion_control) == key)
+            place = (*cell, ("flow", key[0]), ("algorithm", key[1]))
+            _add(values.setdefault(place, {}), result, Repetition(result, flows))
+    return RunCells(run, values, run.provenance, run.plan, len(report.done) - len(valid))
+
+
+def _add(columns: dict[str, dict[int, Value]], result: EvaluatedTrial, flows: Repetition) -> None:
+    identity = result.trial.identity
+    for column in COLUMNS:
+        value = flows.value(column.measure)
+        if value is not None:
+            digest = result.trial.record_digest or ""
+            columns.setdefault(column.key, {})[identity.repetition] = Value(value, identity.seed, digest)

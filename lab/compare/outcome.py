@@ -1,0 +1,150 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The outcome of a comparison as texts and as a document, for all forms in which it is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from lab.compare.differences import ORDER, Comparison, Difference
+from lab.compare.inputs import input_differences
+from lab.report.answer.effects import Effect
+from lab.report.tables.results import number
+
+FORMAT = 1
+_TWICE = 2.0
+_SHOWN = 40
+"""The number of characters of a value of an input that are shown: digests are long."""
+
+
+@dataclass(frozen=True)
+class Line:
+    """A metric of a cell, as text."""
+
+    cell: str
+    flow: str
+    metric: str
+    first: str
+    second: str
+    change: str
+    verdict: str
+
+
+def lines(comparison: Comparison, *, everything: bool = False) -> list[Line]:
+    """Return the metrics that have changed or may have; with *everything*, all of them."""
+    chosen = (item for item in comparison.differences if everything or item.verdict not in ("same", "identical"))
+    return [_line(item) for item in chosen]
+
+
+def summary(comparison: Comparison) -> str:
+    """Return in one sentence how many metrics have which verdict."""
+    counts = [(comparison.count(verdict), verdict) for verdict in ORDER]
+    told = [f"{count} {verdict}" for count, verdict in counts if count]
+    total = len(comparison.differences)
+    if not total:
+        return "no metric of a cell is in both runs"
+    if comparison.count("identical") == total:
+        return f"all {total} metrics are unchanged: the trials are equal to the byte"
+    return f"{total} metrics: {', '.join(told)}"
+
+
+def remarks(comparison: Comparison) -> list[str]:
+    """Return what a reader has to know: cells that only one run has, invalid trials, and too few repetitions."""
+    found = []
+    for run, places in ((comparison.first, comparison.only_in_first), (comparison.second, comparison.only_in_second)):
+        if places:
+            names = "; ".join(place_text(place) for place in places[:3]) + (" …" if len(places) > 3 else "")
+            found.append(f"only {run.name} has {len(places)} of the cells: {names}")
+        if run.left_out:
+            found.append(f"{run.left_out} invalid trials of {run.name} are left out")
+    if any(item.effect.verdict == "few" for item in comparison.differences):
+        found.append("changes without an interval come from too few repetitions to exclude chance")
+    if any(not item.is_paired and item.verdict != "identical" for item in comparison.differences):
+        found.append("repetitions with different seeds were not compared in pairs")
+    return found
+
+
+def inputs(comparison: Comparison) -> list[str]:
+    """Return what differs between the runs beside their results, and what does not, as text."""
+    differing, same = input_differences(comparison.first, comparison.second)
+    found = [f"{item.name}: {_short(item.first)} → {_short(item.second)}" for item in differing]
+    return [*found, f"the same in both: {', '.join(same)}"] if same else found
+
+
+def document(comparisons: Sequence[Comparison], tolerance: float) -> dict[str, Any]:
+    """Return everything as a document for other programs."""
+    return {
+        "format": FORMAT,
+        "tolerance": tolerance,
+        "comparisons": [
+            {
+                "first": comparison.first.name,
+                "second": comparison.second.name,
+                "summary": summary(comparison),
+                "counts": {verdict: comparison.count(verdict) for verdict in ORDER},
+                "inputs": [vars(item) for item in input_differences(comparison.first, comparison.second)[0]],
+                "remarks": remarks(comparison),
+                "metrics": [_entry(item) for item in comparison.differences],
+            }
+            for comparison in comparisons
+        ],
+    }
+
+
+def place_text(place: Iterable[tuple[str, str]]) -> str:
+    """Return where metrics were measured as text."""
+    return ", ".join(f"{name} {value}" for name, value in place)
+
+
+def _line(item: Difference) -> Line:
+    *cell, (_, group), (_, algorithm) = item.place
+    column = item.column
+    first, second = (number(value, column.digits, column.decimals) for value in (item.effect.second, item.effect.first))
+    title = f"{column.title} ({column.unit})" if column.unit else column.title
+    flow = group if group == algorithm else f"{group} ({algorithm})"
+    return Line(place_text(cell), flow, title, first, second, _change(item.effect), item.verdict)
+
+
+def _change(effect: Effect) -> str:
+    if effect.size is None:
+        return ""
+    if effect.size >= _TWICE or effect.size <= 1 / _TWICE:
+        text = f"× {number(effect.size, 2)}"
+        interval = (
+            "" if effect.low is None or effect.high is None else f"{number(effect.low, 2)}–{number(effect.high, 2)}"
+        )
+    else:
+        text = f"{_signed(effect.size)} %"
+        interval = (
+            "" if effect.low is None or effect.high is None else f"{_signed(effect.low)} to {_signed(effect.high)}"
+        )
+    return f"{text} ({interval})" if interval else text
+
+
+def _signed(ratio: float) -> str:
+    percent = 100 * (ratio - 1)
+    text = number(abs(percent), 2, 1)
+    return text if text == "0" or not float(text) else f"{'+' if percent > 0 else '−'}{text}"
+
+
+def _entry(item: Difference) -> dict[str, Any]:
+    effect = item.effect
+    return {
+        "place": dict(item.place),
+        "metric": item.column.key,
+        "unit": item.column.unit,
+        "first": effect.second,
+        "second": effect.first,
+        "ratio": effect.size,
+        "low": effect.low,
+        "high": effect.high,
+        "p_value": effect.p_value,
+        "repetitions": effect.pairs,
+        "is_paired": item.is_paired,
+        "verdict": item.verdict,
+    }
+
+
+def _short(text: str) -> str:
+    return (text if len(text) <= _SHOWN else f"{text[: _SHOWN - 1]}…") or "none"
