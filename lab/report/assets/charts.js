@@ -46,21 +46,32 @@
     return [Array.from(ticks, (tick) => tick * TICK), ...lines.map((line) => filled(line, ticks))];
   }
 
-  // The values of a line at all ticks: those that hold at that time, or those on the way from point to point.
   function filled(line, ticks) {
-    const { x, y, step } = line;
-    const values = new Array(ticks.length).fill(null);
     let next = 0;
-    for (let i = 0; i < ticks.length; i++) {
-      while (next < x.length && x[next] < ticks[i]) next++;
-      if (next === x.length) break;
-      if (x[next] === ticks[i]) values[i] = y[next];
-      else if (next === 0) continue;
-      else if (step === "before") values[i] = y[next];
-      else if (step === "after") values[i] = y[next - 1];
-      else values[i] = y[next - 1] + (y[next] - y[next - 1]) * (ticks[i] - x[next - 1]) / (x[next] - x[next - 1]);
+    return Array.from(ticks, function (tick) {
+      while (next < line.x.length && line.x[next] < tick) next++;
+      return valueAt(line, tick, next);
+    });
+  }
+
+  // The value of a line at a tick: what holds at that time, or what is on the way from point to point; null outside.
+  // The point *next* is the first one that is not before the tick.
+  function valueAt({ x, y, step }, tick, next) {
+    if (next === x.length) return null;
+    if (x[next] === tick) return y[next];
+    if (next === 0) return null;
+    if (step === "before") return y[next];
+    if (step === "after") return y[next - 1];
+    return y[next - 1] + (y[next] - y[next - 1]) * (tick - x[next - 1]) / (x[next] - x[next - 1]);
+  }
+
+  function nextPoint(x, tick) {
+    let low = 0, high = x.length;
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (x[middle] < tick) low = middle + 1; else high = middle;
     }
-    return values;
+    return low;
   }
 
   // --- one chart ---------------------------------------------------------------------------------------------
@@ -100,15 +111,15 @@
 
   function say(chart) {
     const { plot, lines, kind, values } = chart;
-    const at = plot.cursor.left >= 0 ? plot.cursor.idx : null;
     values.replaceChildren();
-    if (at === null || at === undefined) return;
+    if (!(plot.cursor.left >= 0)) return;
+    const at = plot.posToVal(plot.cursor.left, "x");
     const time = document.createElement("span");
-    time.textContent = seconds(plot.data[0][at]);
+    time.textContent = seconds(at);
     values.append(time);
     const groups = new Map();
-    lines.forEach(function (line, number) {
-      const value = plot.data[number + 1][at];
+    lines.forEach(function (line) {
+      const value = valueAt(line, at / TICK, nextPoint(line.x, at / TICK));
       if (value === null || line.series === null && kind.id !== "queue" || hidden.has(line.series)) return;
       const name = line.series === null ? line.name : view.series[line.series].label;
       const group = groups.get(name) || { line: line, main: [], minor: [] };
@@ -167,7 +178,7 @@
       height: HEIGHT + (isLast ? 20 : 0),
       padding: [8, 8, 0, 0],
       legend: { show: false },
-      cursor: { y: false, points: { size: 6 }, drag: { x: true, y: false, dist: 4 }, sync: { key: "lab" } },
+      cursor: { y: false, points: { show: false }, drag: { x: true, y: false, dist: 4 }, sync: { key: "lab" } },
       scales: {
         x: { time: false, range: (_plot, from, to) => [from ?? 0, to ?? END] },
         y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.06 : 1] },

@@ -4,7 +4,13 @@
 (function () {
   const LONG = 8;
   const collator = new Intl.Collator("en", { numeric: true, sensitivity: "base" });
-  const PREFIXES = { n: 1e-9, u: 1e-6, "µ": 1e-6, m: 1e-3, k: 1e3, K: 1e3, M: 1e6, G: 1e9 };
+  // Units as experiments have them; others, such as "%" and "bdp", are compared with themselves alone.
+  const UNITS = [
+    [/^([kmgt]?)bit(?:\/s)?$/i, "rate", { "": 1, k: 1e3, m: 1e6, g: 1e9, t: 1e12 }],
+    [/^(n|u|µ|m|)s$/, "time", { "": 1, n: 1e-9, u: 1e-6, "µ": 1e-6, m: 1e-3 }],
+    [/^(min|h)$/, "time", { min: 60, h: 3600 }],
+    [/^(|k|M|G|Ki|Mi|Gi)B$/, "size", { "": 1, k: 1e3, M: 1e6, G: 1e9, Ki: 1024, Mi: 1024 ** 2, Gi: 1024 ** 3 }],
+  ];
 
   // The text of a cell without what is in smaller print, such as a confidence interval.
   function text(cell) {
@@ -13,25 +19,28 @@
     return copy.textContent.trim().replace(/\s+/g, " ");
   }
 
-  // The number at the start of a text, in the base unit: "40 ms", "1,024", "0.5%", "−3", "10Mbit", "4bdp"; or NaN.
-  function number(value) {
-    const found = /^([+\-−<]?)\s*(\d[\d,]*\.?\d*(?:e[+-]?\d+)?)\s*(\D{0,12})$/i.exec(value);
-    if (!found) return NaN;
-    const size = parseFloat(found[2].replace(/,/g, ""));
-    const unit = /^([nuµmkKMG])i?(?:s|B|bit|bps|bit\/s)\b/.exec(found[3]);
-    const scaled = unit ? size * PREFIXES[unit[1]] : size;
-    return found[1] === "-" || found[1] === "−" ? -scaled : scaled;
+  // The quantity that a text is, such as "40 ms", "1,024", "0.5%", "−3", "10mbit" or "4bdp"; or null.
+  function quantity(value) {
+    const found = /^([+\-−<]?)\s*(\d[\d,]*\.?\d*(?:e[+-]?\d+)?)\s*([^\d\s]*)$/i.exec(value);
+    if (!found) return null;
+    const size = parseFloat(found[2].replace(/,/g, "")) * (found[1] === "-" || found[1] === "−" ? -1 : 1);
+    for (const [pattern, dimension, factors] of UNITS) {
+      const unit = pattern.exec(found[3]);
+      if (unit) return { dimension: dimension, size: size * factors[dimension === "rate" ? unit[1].toLowerCase() : unit[1]] };
+    }
+    return { dimension: found[3], size: size };
   }
 
   function isMissing(value) {
-    return value === "" || value === "–" || value === "-" || value === "none";
+    return value === "" || value === "–" || value === "-";
   }
 
   function order(rows, column) {
     const texts = new Map(rows.map((row) => [row, row.cells[column] ? text(row.cells[column]) : ""]));
     const present = [...texts.values()].filter((value) => !isMissing(value));
-    const numeric = present.length > 0 && present.every((value) => !Number.isNaN(number(value)));
-    const compare = numeric ? (a, b) => number(a) - number(b) : collator.compare;
+    const dimensions = new Set(present.map((value) => quantity(value)?.dimension));
+    const numeric = dimensions.size === 1 && !dimensions.has(undefined);
+    const compare = numeric ? (a, b) => quantity(a).size - quantity(b).size : collator.compare;
     return function (one, other, direction) {
       const a = texts.get(one), b = texts.get(other);
       // What is missing comes last, whatever the direction.
