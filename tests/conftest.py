@@ -101,6 +101,8 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
             pytest.skip("LAB_SKIP_LIVE=1")
         if os.geteuid() != 0:
             pytest.skip("tracing requires root")
+    if item.get_closest_marker("browser") is not None and shutil.which("chromium") is None:
+        pytest.skip("opening pages requires Debian's package chromium, which `make test` installs")
     if item.get_closest_marker("vm") is None:
         return
     if os.environ.get("LAB_SKIP_VM") == "1":

@@ -3,9 +3,7 @@
 
 from __future__ import annotations
 
-import base64
 from collections.abc import Callable
-from dataclasses import asdict
 from pathlib import Path
 
 from lab.errors import StoreError
@@ -14,7 +12,7 @@ from lab.report.answer.document import answer_document
 from lab.report.figures.cache import FigureCache
 from lab.report.figures.picture import Picture
 from lab.report.model import Report
-from lab.report.page.content import page_content
+from lab.report.page.content import page_content, page_only
 from lab.report.page.render import render_page, render_summary
 from lab.report.tables.results import write_tables
 from lab.store.files import cause_of, to_json
@@ -43,8 +41,8 @@ def build_report(
         pictures = _figures(report, folder / "figures", cache, warn)
         write_tables(report, folder / "tables")
         content = page_content(report)
-        shown = [_inlined(picture, folder / "figures") for picture in pictures]
-        (folder / "index.html").write_text(render_page({**content, "pictures": shown}), encoding="utf-8")
+        only_page = page_only(report, pictures, folder / "figures")
+        (folder / "index.html").write_text(render_page({**content, **only_page}), encoding="utf-8")
         (folder / "answer.json").write_bytes(to_json(answer_document(report, content["answer"])))
         (folder / "summary.md").write_text(render_summary(content), encoding="utf-8")
     return final / "index.html"
@@ -68,9 +66,3 @@ def _figures(report: Report, folder: Path, cache: FigureCache | None, warn: Call
                 f"{cause_of(error)}; the report is complete"
             )
     return pictures
-
-
-def _inlined(picture: Picture, folder: Path) -> dict[str, str]:
-    """Return the picture for the template.  ``data`` is its SVG file as a data URI: the page needs no other files."""
-    data = base64.b64encode((folder / f"{picture.name}.svg").read_bytes()).decode()
-    return {**asdict(picture), "data": f"data:image/svg+xml;base64,{data}"}

@@ -75,9 +75,9 @@ def test_a_wheel_from_the_sdist_is_the_same(wheel: Path, unpacked: Path, tmp_pat
 def test_the_licences_are_in_the_wheel(wheel: Path) -> None:
     found = contents(wheel)
     metadata = found[f"{NAME}.dist-info/METADATA"].decode()
-    assert "\nLicense-Expression: Apache-2.0 AND GPL-2.0-only\n" in metadata
+    assert "\nLicense-Expression: Apache-2.0 AND GPL-2.0-only AND MIT\n" in metadata
     listed = re.findall(r"^License-File: (.+)$", metadata, re.MULTILINE)
-    assert sorted(listed) == ["LICENSE", "LICENSES/GPL-2.0-only.txt"]
+    assert sorted(listed) == ["LICENSE", "LICENSES/GPL-2.0-only.txt", "LICENSES/MIT.txt"]
     for name in listed:
         assert found[f"{NAME}.dist-info/licenses/{name}"] == (ROOT / name).read_bytes()
     text = b"\n".join(content for name, content in found.items() if name.startswith("lab/"))

@@ -102,7 +102,7 @@ def _rest(finding: Finding, lead: Contrast, others: Sequence[Contrast]) -> str:
     quantity, factor = finding.measured.quantity, finding.factor
     text = ""
     if alike:
-        text += f" {_capital(_listed([(item.where, _size(item.effect)) for item in alike]))}."
+        text += f" {_capital(_listed([(item.where, _size(quantity, factor, item.effect)) for item in alike]))}."
     if reverse:
         item = reverse[0]
         wheres = "" if len(reverse) == 1 else f" (and the same way in {len(reverse) - 1} more)"
@@ -213,13 +213,14 @@ def _factor(effect: Effect) -> str:
     return f"a factor of {number(size, 2)}{spread}"
 
 
-def _size(effect: Effect) -> str:
+def _size(quantity: Quantity, factor: Factor, effect: Effect) -> str:
     """Return how large an effect is, without what differs."""
     if effect.size is None:
         return "likewise"
     if not effect.is_ratio:
         return f"by {number(effect.size, 2)}"
-    return _times(effect) if effect.size >= _TWICE else f"{_percent(effect)} more"
+    more = "more" if _is_actor(quantity, factor) else _adjectives(quantity)[1]
+    return _times(effect) if effect.size >= _TWICE else f"{_percent(effect)} {more}"
 
 
 def _interval(effect: Effect, scale: float, zero: float, unit: str) -> str:

@@ -1,23 +1,30 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The content of the page's templates, except the figures."""
+"""The content of the templates: of both, and of the page alone."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from lab.job import kernels
 from lab.report.answer.answer import answer
+from lab.report.answer.best import best
+from lab.report.charts.views import MAX_FLOWS, Charts, charts_of
+from lab.report.figures.picture import Picture
 from lab.report.model import Report
 from lab.report.page.confirmation import confirmation
+from lab.report.page.pictures import shown_pictures
 from lab.report.page.provenance import notes, provenance, repeat_command
 from lab.report.page.setup import covered, settings
+from lab.report.page.trials import trial_lines
 from lab.report.page.verdict import concerns, overall_verdict
 from lab.report.tables.events import event_tables
 from lab.report.tables.results import result_columns, result_lines
 
 
 def page_content(report: Report) -> dict[str, Any]:
-    """Return the content of the templates, except the figures."""
+    """Return what the page and the summary say."""
     return {
         "report": report,
         "answer": answer(report),
@@ -26,6 +33,7 @@ def page_content(report: Report) -> dict[str, Any]:
         "concerns": concerns(report),
         "columns": result_columns(report),
         "lines": result_lines(report),
+        "marks": best(report),
         "settings": settings(report),
         "notes": notes(report),
         "provenance": provenance(report),
@@ -35,3 +43,32 @@ def page_content(report: Report) -> dict[str, Any]:
         "confirmation": confirmation(report),
         "covered": covered(report),
     }
+
+
+def page_only(report: Report, pictures: Sequence[Picture], folder: Path) -> dict[str, Any]:
+    """Return what only the page has: the figures, whose files are in *folder*, the charts and the trials' files."""
+    charts = charts_of(report)
+    return {
+        "pictures": shown_pictures(report, pictures, folder),
+        "charts": charts,
+        "chart_caption": chart_caption(charts) if charts else "",
+        "trial_lines": trial_lines(report),
+    }
+
+
+def chart_caption(charts: Charts) -> str:
+    """Return what the charts show, and how many points of the recorded ones."""
+    parts = [
+        "Each curve is that of the repetition with the median goodput. The congestion window and the smoothed RTT are "
+        "read from the kernel at each ACK; the queue is the mean number of packets in bins of 10 ms. Dashed grey: base "
+        "RTT and link capacity (payload). Dotted: ssthresh.",
+        f"So that the page stays small, at most four points remain of each {_milliseconds(charts.bin_ms)}: the first, "
+        "the lowest, the highest and the last one. No peak is lost.",
+    ]
+    if charts.many_flows:
+        parts.append(f"Of more than {MAX_FLOWS} flows of a series, the first {MAX_FLOWS} are drawn.")
+    return " ".join(parts)
+
+
+def _milliseconds(value: float) -> str:
+    return f"{value:.3g} ms"

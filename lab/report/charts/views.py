@@ -1,0 +1,173 @@
+# SPDX-License-Identifier: Apache-2.0
+"""What the page's charts show: a view for each cell, with the curves of all series of the cell on common axes."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from lab.evaluation.trial import CURVE_BINS, Curve, FlowCurves
+from lab.report.charts.flows import queue_lines, sampled, samples_of
+from lab.report.charts.line import TICK_S, Line, points
+from lab.report.figures.style import GREY, Look
+from lab.report.model import Report, Row
+from lab.report.windows import unmeasured
+
+MAX_POINTS = 400_000
+"""Largest number of points of all curves of a page, which keeps its charts below about 3 MB."""
+MOST_BINS = 1500
+"""Largest number of bins of a curve."""
+LEAST_BINS = 60
+"""Smallest number of bins of a curve."""
+MAX_FLOWS = 12
+"""Largest number of flows of a series that are drawn; more could not be told apart."""
+_POINTS_IN_BIN = 4
+
+
+@dataclass(frozen=True)
+class Charts:
+    """All that the page's charts show."""
+
+    end_s: float
+    """End of the time axis, in seconds."""
+    bins: int
+    """Number of bins from each of which at most four points of a curve remain."""
+    views: tuple[dict[str, Any], ...]
+    kinds: tuple[dict[str, Any], ...]
+    """Title, unit and number of decimals of each chart."""
+    many_flows: bool
+    """Whether some flows are left out."""
+
+    @property
+    def bin_ms(self) -> float:
+        """Width of a bin, in milliseconds."""
+        return self.end_s / self.bins * 1e3
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what the page's script reads."""
+        return {"end": self.end_s, "tick": TICK_S, "grey": GREY, "charts": self.kinds, "views": self.views}
+
+
+def charts_of(report: Report) -> Charts | None:
+    """Return the charts of *report*; None if no flow was traced."""
+    rows = [row for row in report.rows if row.median().curves()]
+    if not rows:
+        return None
+    bins = _bins(rows)
+    facets = list(dict.fromkeys(row.facet for row in rows))
+    views = [_view(report, [row for row in rows if row.facet == facet], bins) for facet in facets]
+    drawn = {line["chart"] for view in views for line in view["lines"]}
+    kinds = (
+        {"id": "cwnd", "title": "Congestion window", "unit": "segments", "digits": 0},
+        {"id": "srtt", "title": "Smoothed RTT", "unit": "ms", "digits": 2},
+        {"id": "goodput", "title": "Goodput", "unit": report.rate_unit[0], "digits": 3},
+        {"id": "queue", "title": "Bottleneck queue", "unit": "packets", "digits": 1},
+    )
+    shown = tuple(kind for kind in kinds if kind["id"] in drawn)
+    many = any(len(row.median().flows) > MAX_FLOWS for row in rows)
+    return Charts(_end_s(report, rows), bins, tuple(views), shown, many)
+
+
+def _bins(rows: list[Row]) -> int:
+    """Return the number of bins with which the curves of *rows* have at most :data:`MAX_POINTS` points."""
+    # Window, smoothed RTT and queue have as many points as remain in the bins; other curves have few.
+    curves = sum(2 * len(row.median().curves()[:MAX_FLOWS]) + 1 for row in rows)
+    return max(LEAST_BINS, min(MOST_BINS, MAX_POINTS // (_POINTS_IN_BIN * curves)))
+
+
+def _end_s(report: Report, rows: list[Row]) -> float:
+    traced = [float(curves.cwnd[0][-1]) for row in rows for curves in row.median().curves()]
+    return max([max(job["duration_ns"] for job in report.jobs) / 1e9, *traced])
+
+
+def _view(report: Report, rows: list[Row], bins: int) -> dict[str, Any]:
+    lines = [line for place, row in enumerate(rows) for line in _flow_lines(report, row, place, bins)]
+    lines += _queues(rows, bins)
+    lines += _references(report, rows)
+    return {
+        "title": report.facet_title(rows[0].facet),
+        "series": [_series(row) for row in rows],
+        "unmeasured": unmeasured(rows, _end_s(report, rows)),
+        "lines": [line.as_json() for line in lines],
+    }
+
+
+def _series(row: Row) -> dict[str, Any]:
+    look = row.series.look
+    return {
+        "label": row.series.label,
+        # As in the other figures: dashes only where curves have few points.
+        "colours": {"goodput": look.colour} | dict.fromkeys(("cwnd", "srtt", "queue"), look.solid_colour),
+        "dash": _dashes(look),
+        "trial": row.median().evaluated.trial.id,
+    }
+
+
+def _dashes(look: Look) -> list[float]:
+    """Return the lengths of dashes and gaps, in line widths; empty for a solid line."""
+    return [] if look.dashes == "solid" else list(look.dashes[1])
+
+
+def _flow_lines(report: Report, row: Row, place: int, bins: int) -> list[Line]:
+    repetition = row.median()
+    evaluated = repetition.evaluated
+    names = [flow.flow for flow in repetition.flows if flow.flow in evaluated.curves][:MAX_FLOWS]
+    lines = []
+    for name in names:
+        curves = evaluated.curves[name]
+        shown = name if len(names) > 1 else ""
+        ticks, values = points(_detailed(row, name, curves, "cwnd", bins), bins, 0)
+        lines.append(Line("cwnd", place, shown, "before", ticks, values))
+        if curves.ssthresh is not None and len(curves.ssthresh[0]):
+            ticks, values = points(_detailed(row, name, curves, "ssthresh", bins), bins, 0)
+            lines.append(Line("cwnd", place, f"{shown} ssthresh".strip(), "before", ticks, values, minor=True))
+        ticks, values = points(_detailed(row, name, curves, "srtt", bins), bins, 2)
+        lines.append(Line("srtt", place, shown, "none", ticks, values))
+        ticks, values = points(curves.goodput, bins, 3, report.rate_unit[1])
+        lines.append(Line("goodput", place, shown, "after", ticks, values))
+    return [line for line in lines if line.ticks]
+
+
+def _detailed(row: Row, flow: str, curves: FlowCurves, chart: str, bins: int) -> Curve:
+    """Return a curve with enough points for *bins*: those of the figures, or all that were recorded."""
+    if bins <= CURVE_BINS:
+        found: Curve = getattr(curves, chart)
+        return found
+    return sampled(samples_of(row.median().evaluated.trial)[flow], chart)
+
+
+def _queues(rows: list[Row], bins: int) -> list[Line]:
+    """Return the queues of the trials.  A queue has the colour of a series if no other series shares it."""
+    trials = Counter(row.median().evaluated.trial.id for row in rows)
+    lines: list[Line] = []
+    done: set[str] = set()
+    for place, row in enumerate(rows):
+        trial = row.median().evaluated.trial
+        if trial.id in done:
+            continue
+        done.add(trial.id)
+        sharing = [other for other in rows if other.median().evaluated.trial.id == trial.id]
+        flows = tuple(flow.flow for other in sharing for flow in other.median().flows)
+        lines += queue_lines(trial, flows, place if trials[trial.id] == 1 else None, bins)
+    return lines
+
+
+def _references(report: Report, rows: list[Row]) -> list[Line]:
+    """Return the base RTT and the capacity of the paths, each distinct one once."""
+    found: dict[tuple[str, tuple[float, ...]], Line] = {}
+    for row in rows:
+        for curves in row.median().curves():
+            for chart, name, curve, digits, scale in (
+                ("srtt", "base RTT", curves.base_rtt, 2, 1.0),
+                ("goodput", "link capacity (payload)", curves.capacity, 3, float(report.rate_unit[1])),
+            ):
+                if curve is not None and len(curve[0]):
+                    ticks, values = points(curve, len(curve[0]), digits, scale)
+                    line = Line(chart, None, name, "after", ticks, values)
+                    key = (chart, tuple(np.unique(values).tolist()))
+                    if key not in found or found[key].ticks[-1] < ticks[-1]:
+                        found[key] = line
+    return list(found.values())

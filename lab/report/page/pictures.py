@@ -1,0 +1,48 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The figures as the page shows them: inside of it, at a size at which their text is as large as the page's."""
+
+from __future__ import annotations
+
+import base64
+import re
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from lab.report.figures.picture import Picture
+from lab.report.model import Report
+from lab.report.page.alt import alt_text
+
+_SCALE = 1.25 * 96 / 72
+"""Pixels for each point of a figure, whose text is 8 points high."""
+_WIDE_PX = 620
+"""A figure of this width has text that is too small to read if it shrinks to the width of a telephone."""
+
+
+def shown_pictures(report: Report, pictures: Sequence[Picture], folder: Path) -> list[dict[str, Any]]:
+    """Return the pictures, whose files are in *folder*, for the templates.
+
+    ``data`` is the SVG file as a data URI, so that the page needs no other files.
+    """
+    return [_shown(report, picture, (folder / f"{picture.name}.svg").read_bytes()) for picture in pictures]
+
+
+def _shown(report: Report, picture: Picture, svg: bytes) -> dict[str, Any]:
+    width, height = _size_px(svg)
+    return {
+        **asdict(picture),
+        "alt": alt_text(report, picture),
+        "data": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
+        "width": width,
+        "height": height,
+        "is_wide": width >= _WIDE_PX,
+    }
+
+
+def _size_px(svg: bytes) -> tuple[int, int]:
+    """Return width and height at which the page shows an SVG file of matplotlib, in CSS pixels."""
+    found = re.search(rb'<svg[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"', svg)
+    if found is None:
+        raise ValueError("the SVG file does not begin with its width and height in points")
+    return round(float(found[1]) * _SCALE), round(float(found[2]) * _SCALE)
