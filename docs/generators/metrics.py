@@ -129,7 +129,15 @@ def table(_what: str) -> str:
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """Field → the text below it in the source."""
+    """Field → the text below it in the source, for all families of fields that the class inherits."""
+    found: dict[str, str] = {}
+    for base in cls.__mro__:
+        if dataclasses.is_dataclass(base):
+            found |= _docstrings_in(base)
+    return found
+
+
+def _docstrings_in(cls: type) -> dict[str, str]:
     (definition,) = ast.parse(inspect.getsource(cls)).body
     assert isinstance(definition, ast.ClassDef)
     found = {}
