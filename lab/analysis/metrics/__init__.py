@@ -12,20 +12,24 @@ from typing import Any
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 from lab.analysis.metrics.datagrams import Datagrams, datagrams
 from lab.analysis.metrics.delays import Delays, delays
+from lab.analysis.metrics.dynamics import Dynamics, dynamics
 from lab.analysis.metrics.fairness import Fairness, fairness
 from lab.analysis.metrics.identity import Declared, Identity, declared, identity
 from lab.analysis.metrics.losses import Losses, losses, uses_ssthresh
 from lab.analysis.metrics.machine import Machine, machine
+from lab.analysis.metrics.probe import ProbeMetrics, probe_metrics
 from lab.analysis.metrics.rates import Rates, rates
 from lab.analysis.metrics.sender import Sender, sender
 from lab.analysis.metrics.short_flows import ShortFlows, short_flows
 
-__all__ = ["FlowMetrics", "trial_metrics", "uses_ssthresh"]
+__all__ = ["FlowMetrics", "ProbeMetrics", "probe_metrics", "trial_metrics", "uses_ssthresh"]
 
 
 # Dataclasses take the fields of their last base first.
 @dataclass(frozen=True)
-class FlowMetrics(Machine, Datagrams, ShortFlows, Fairness, Sender, Delays, Losses, Declared, Rates, Identity):
+class FlowMetrics(
+    Machine, Datagrams, ShortFlows, Fairness, Dynamics, Sender, Delays, Losses, Declared, Rates, Identity
+):
     """The metrics of one flow.  None means that a value was not measured, or is meaningless for this flow.
 
     The values are those of the flow's measured window, which is its whole declared time, slow start included, unless
@@ -50,8 +54,9 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, shared: Fairness) ->
         losses(trial, flow),
         delays(trial, flow, samples),
         sender(flow, samples),
+        dynamics(trial, flow),
         shared,
-        short_flows(flow),
+        short_flows(trial, flow),
         datagrams(flow),
         machine(trial),
     )

@@ -32,6 +32,8 @@ class Delays:
     """Median of the smoothed RTT over time, in microseconds."""
     srtt_p95_us: float | None
     """p95 of the smoothed RTT over time, in microseconds."""
+    srtt_p99_us: float | None
+    """p99 of the smoothed RTT over time, in microseconds."""
     srtt_max_us: float | None
     """Largest smoothed RTT, in microseconds."""
     queueing_delay_mean_us: float | None
@@ -40,8 +42,12 @@ class Delays:
     It is that of all packets in these queues, whichever flow they belong to, while the flow ran: Little's law, applied
     to the length of each queue.  None if no queue is on the path.
     """
+    queueing_delay_median_us: float | None
+    """Median of the time that packets waited in these queues, in microseconds, from their lengths in bins of 10 ms."""
     queueing_delay_p95_us: float | None
-    """p95 of the time that packets waited in these queues, in microseconds, from their lengths in bins of 10 ms."""
+    """p95 of the time that packets waited in these queues, in microseconds, as the median."""
+    queueing_delay_p99_us: float | None
+    """p99 of the time that packets waited in these queues, in microseconds, as the median."""
     srtt_inflation_mean_us: float | None
     """Mean over time of the smoothed RTT minus the base RTT at the same time, in microseconds."""
     srtt_inflation_p95_us: float | None
@@ -51,16 +57,19 @@ class Delays:
 def delays(trial: MeasuredTrial, flow: MeasuredFlow, samples: AckSamples | None) -> Delays:
     """Return the delays within the flow's measured window."""
     srtt, inflation = _srtt(samples), _inflation(flow, samples)
-    mean_ns, p95_ns = queueing_delay(trial.queues_of(flow), flow.window["start_ns"], flow.window["end_ns"])
+    waits = queueing_delay(trial.queues_of(flow), flow.window["start_ns"], flow.window["end_ns"])
     return Delays(
         base_rtt_us=flow.base_rtt_us,
         min_rtt_us=flow.result["tcp_info"].get("min_rtt"),
         srtt_mean_us=srtt.mean,
         srtt_median_us=srtt.median,
         srtt_p95_us=srtt.p95,
+        srtt_p99_us=srtt.p99,
         srtt_max_us=srtt.maximum,
-        queueing_delay_mean_us=_us(mean_ns),
-        queueing_delay_p95_us=_us(p95_ns),
+        queueing_delay_mean_us=_us(waits.mean),
+        queueing_delay_median_us=_us(waits.p50),
+        queueing_delay_p95_us=_us(waits.p95),
+        queueing_delay_p99_us=_us(waits.p99),
         srtt_inflation_mean_us=inflation.mean,
         srtt_inflation_p95_us=inflation.p95,
     )
@@ -73,6 +82,7 @@ class _Times:
     mean: float | None = None
     median: float | None = None
     p95: float | None = None
+    p99: float | None = None
     maximum: float | None = None
 
 
@@ -104,6 +114,7 @@ def _statistics(values: NDArray[Any], weights: NDArray[Any]) -> _Times:
         mean=weighted_mean(values, weights),
         median=weighted_quantile(values, weights, 0.5),
         p95=weighted_quantile(values, weights, 0.95),
+        p99=weighted_quantile(values, weights, 0.99),
         maximum=float(values.max()) if len(values) else None,
     )
 

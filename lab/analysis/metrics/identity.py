@@ -12,6 +12,8 @@ from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 class Identity:
     """Name, ends and times of a flow."""
 
+    kind: str
+    """``flow``: one connection of iperf3; ``short_flows``: a series of short connections."""
     flow: str
     """Name of the flow."""
     group: str
@@ -53,6 +55,7 @@ def identity(flow: MeasuredFlow) -> Identity:
     """Return name, ends and times of a flow."""
     window = flow.window if flow.is_measured else None
     return Identity(
+        kind="flow" if flow.is_iperf else "short_flows",
         flow=flow.name,
         group=flow.asked["group"],
         congestion_control=flow.result["congestion_control"],

@@ -27,6 +27,13 @@ class Losses:
     """
     dropped_packets: int
     """Number of packets with the flow's data, or of its handshake, that the kernel dropped on their way."""
+    bottleneck_loss_share: float | None
+    """Share of the flow's packets that the queue in front of the bottleneck dropped (RFC 5166, section 2.1.3).
+
+    Packets with the flow's data that the queueing discipline dropped, because it was full or to signal congestion,
+    divided by the packets that left the sender, both within the measured window.  Losses that the experiment declares
+    are not part of it.  None without a rate limit.
+    """
     marked_packets: int
     """Number of packets that arrived with the ECN mark Congestion Experienced (RFC 3168)."""
     window_reductions: int | None
@@ -39,9 +46,18 @@ def losses(trial: MeasuredTrial, flow: MeasuredFlow) -> Losses:
         retransmits=_retransmits(flow),
         retransmitted_share=flow.retransmitted_share,
         dropped_packets=trial.dropped[flow.name],
+        bottleneck_loss_share=_bottleneck_loss(trial, flow),
         marked_packets=flow.marked_packets,
         window_reductions=_window_reductions(flow, flow.result["congestion_control"]),
     )
+
+
+def _bottleneck_loss(trial: MeasuredTrial, flow: MeasuredFlow) -> float | None:
+    place = trial.place_of(flow.bottleneck) if flow.bottleneck is not None and flow.is_measured else None
+    sent = flow.sent_packets
+    if place is None or not sent:
+        return None
+    return trial.dropped_by_queues.get((flow.name, *place), 0) / sent
 
 
 def uses_ssthresh(congestion_control: str) -> bool:

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from lab.analysis.ack_samples import AckSamples, holding_times, weighted_mean
@@ -22,6 +23,11 @@ class Sender:
     """Share of the whole flow's busy time during which the receiver's window was the limit (tcp_info)."""
     sndbuf_limited_share: float | None
     """Share of the whole flow's busy time during which the send buffer was the limit (tcp_info)."""
+    cwnd_limited_share: float | None
+    """Share of the whole flow's busy time during which neither of the two was the limit.
+
+    The congestion window or the pacing rate, that is congestion control, then decided how much was sent.
+    """
 
 
 def sender(flow: MeasuredFlow, samples: AckSamples | None) -> Sender:
@@ -33,6 +39,7 @@ def sender(flow: MeasuredFlow, samples: AckSamples | None) -> Sender:
         busy_s=busy_us / 1e6 if busy_us is not None else None,
         rwnd_limited_share=share(info.get("rwnd_limited"), busy_us),
         sndbuf_limited_share=share(info.get("sndbuf_limited"), busy_us),
+        cwnd_limited_share=_cwnd_limited(info),
     )
 
 
@@ -43,3 +50,10 @@ def share(part: int | None, whole: int | None) -> float | None:
 
 def _cwnd_mean(samples: AckSamples | None) -> float | None:
     return weighted_mean(samples.snd_cwnd, holding_times(samples)) if samples is not None else None
+
+
+def _cwnd_limited(info: Mapping[str, int]) -> float | None:
+    busy_us, rwnd_us, sndbuf_us = (info.get(name) for name in ("busy_time", "rwnd_limited", "sndbuf_limited"))
+    if not busy_us or rwnd_us is None or sndbuf_us is None:
+        return None
+    return max(0, busy_us - rwnd_us - sndbuf_us) / busy_us

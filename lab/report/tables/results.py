@@ -14,7 +14,8 @@ from typing import Any
 from lab.analysis.intervals import ONE, Bounds, Estimate, Interval
 from lab.analysis.metrics import FlowMetrics
 from lab.evaluation.repetition import Measure
-from lab.evaluation.trial import metric_rows, metric_schema
+from lab.evaluation.rows import metric_schema
+from lab.evaluation.trial import rows_of
 from lab.report.model import Report, Row
 from lab.report.tables.events import event_tables
 from lab.report.windows import any_cut, row_text
@@ -238,7 +239,7 @@ def _parts(row: Row, column: Column) -> dict[str, float | None]:
 
 
 def _trials(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
-    rows = [row for result in report.evaluated for row in metric_rows(result, report.axes)]
+    rows = [row for result in report.evaluated for row in rows_of(result, report.axes)]
     return metric_schema(report.axes).names, list(rows)
 
 
