@@ -45,6 +45,7 @@ __all__ = [
     "parse_queue_limit",
     "parse_rate",
     "parse_size",
+    "quantity",
     "rate_unit",
     "show",
     "tc_duration",
@@ -59,6 +60,16 @@ _SIZE_UNITS = {"B": 1, "kB": 10**3, "MB": 10**6, "GB": 10**9, "KiB": 2**10, "MiB
 
 _KEPT_TEXTS = 4096
 """The number of formatted values of each kind that are kept: the same ones appear in every cell of a plan."""
+
+_QUANTITIES: dict[str, tuple[Fraction, str]] = {
+    "": (Fraction(1), ""),
+    "%": (Fraction(1, 100), "fraction"),
+    "p": (Fraction(1), "packets"),
+    "bdp": (Fraction(1), "bdp"),
+    **{name: (Fraction(scale), "bit/s") for name, scale in _RATE_UNITS.items()},
+    **{name: (Fraction(scale, 10**9), "s") for name, scale in _DURATION_UNITS.items()},
+}
+"""Unit in an experiment file → by what its number is multiplied, and the unit that it then has."""
 
 _SHOWN_RATES = {"bit/s": 1, "kbit/s": 10**3, "Mbit/s": 10**6, "Gbit/s": 10**9, "Tbit/s": 10**12}
 _SHOWN_DURATIONS = {"ns": 1, "µs": 10**3, "ms": 10**6, "s": 10**9}
@@ -189,6 +200,24 @@ def parse_probability(value: object) -> float:
     if fraction > 1:
         raise ValueError(_found(value, _PROBABILITY_EXPECTED))
     return float(fraction)
+
+
+def quantity(value: object) -> tuple[float, str] | None:
+    """Return a value of an experiment file as a number and its unit; None if it is no number with a unit.
+
+    The unit is ``bit/s``, ``s``, ``bytes``, ``bdp``, ``packets`` or ``fraction`` (of ``%``), or empty for a number that
+    has none: 0.25 and ``bdp`` for ``0.25bdp``, 0.02 and ``s`` for ``20ms``.
+    """
+    if isinstance(value, int | float) and not isinstance(value, bool):
+        return float(value), ""
+    match = _QUANTITY.fullmatch(value) if isinstance(value, str) else None
+    if match is None:
+        return None
+    number, unit = Fraction(match[1]), match[2]
+    if unit in _SIZE_UNITS:
+        return float(number * _SIZE_UNITS[unit]), "bytes"
+    found = _QUANTITIES.get(unit) or _QUANTITIES.get(unit.lower().removesuffix("/s"))
+    return None if found is None else (float(number * found[0]), found[1])
 
 
 @lru_cache(maxsize=_KEPT_TEXTS)

@@ -10,6 +10,7 @@ import types
 import typing
 
 from lab.analysis.metrics import FlowMetrics
+from lab.analysis.metrics.probe import Latency
 
 from . import markdown_table, sentences
 
@@ -31,12 +32,26 @@ OTHER_UNITS = {
     "retransmitted_share": "fraction, 0 to 1",
     "window_reductions": "count",
     "jain_index": "1/n to 1",
+    "jain_index_over_time": "1/n to 1",
+    "utilisation": "fraction, 0 to 1",
+    "goodput_cv": "ratio",
+    "power_bps_per_s": "bit/s²",
+    "slow_start_overshoot": "ratio",
+    "slowdown_mean": "ratio",
+    "slowdown_median": "ratio",
+    "slowdown_p95": "ratio",
+    "recoveries": "count",
+    "requests": "count",
+    "dropped_packets": "packets",
+    "marked_packets": "packets",
     "reordering_extent_mean": "datagrams",
     "reordering_extent_max": "datagrams",
 }
 
 TEXTS = {
-    "flow": "Name of the flow, such as `bulk`, or `bulk-1` where the experiment asks for several (`count`).",
+    "kind": "What the row is about: `flow` (one connection of iperf3), `short_flows` (a group of short flows) or "
+    "`probe`. A probe's row has only its name, ends, times and latency.",
+    "flow": "Name of the flow or probe, such as `bulk`, or `bulk-1` where the experiment asks for several (`count`).",
     "group": "Name of the flow as the experiment declares it. All flows of one `count` share it; the report averages "
     "over them.",
     "congestion_control": "Congestion control, read back from the socket; `udp` for a UDP flow.",
@@ -115,21 +130,29 @@ TEXTS = {
 
 def table(_what: str) -> str:
     """The table of all columns that every experiment has."""
-    docstrings = _docstrings(FlowMetrics)
-    hints = typing.get_type_hints(FlowMetrics)
     rows = []
-    for field in dataclasses.fields(FlowMetrics):
-        text = TEXTS.get(field.name) or sentences(docstrings.get(field.name, ""))
+    columns = [(family, field) for family in (FlowMetrics, Latency) for field in dataclasses.fields(family)]
+    for family, field in columns:
+        docstrings, hints = _docstrings(family), typing.get_type_hints(family)
+        text = TEXTS.get(field.name) or sentences(docstrings.get(field.name, "")).replace("None ", "Null ")
         if not text:
             raise SystemExit(
-                f"FlowMetrics.{field.name} has no docstring, and docs/generators/metrics.py no text for it"
+                f"{family.__name__}.{field.name} has no docstring, and docs/generators/metrics.py no text for it"
             )
         rows.append((f"`{field.name}`", _type(hints[field.name]), _unit(field.name), text))
     return markdown_table(("Column", "Type", "Unit", "Meaning"), rows)
 
 
 def _docstrings(cls: type) -> dict[str, str]:
-    """Field → the text below it in the source."""
+    """Field → the text below it in the source, for all families of fields that the class inherits."""
+    found: dict[str, str] = {}
+    for base in cls.__mro__:
+        if dataclasses.is_dataclass(base):
+            found |= _docstrings_in(base)
+    return found
+
+
+def _docstrings_in(cls: type) -> dict[str, str]:
     (definition,) = ast.parse(inspect.getsource(cls)).body
     assert isinstance(definition, ast.ClassDef)
     found = {}

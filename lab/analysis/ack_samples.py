@@ -79,6 +79,25 @@ class AckSamples:
         return AckSamples(**columns)
 
 
+CA_STATES = ("Open", "Disorder", "CWR", "Recovery", "Loss")
+"""The states of the kernel's loss recovery: ``enum tcp_ca_state`` in ``include/uapi/linux/tcp.h``, in its order."""
+
+
+@dataclass(frozen=True)
+class StateSamples:
+    """The state of the loss recovery of one data socket, in order of time.  All arrays have the shape ``(rows,)``."""
+
+    time_ns: Integers
+    """Time since the start of traffic, in nanoseconds."""
+    state: Integers
+    """Index in :data:`CA_STATES` of the state that has been in force since the row before."""
+    in_startup: NDArray[np.bool_]
+    """Whether BBR has been in the mode Startup since the row before; False for other algorithms."""
+
+    def __len__(self) -> int:
+        return len(self.time_ns)
+
+
 def before_timeouts(values: NDArray[Any], is_timeout: NDArray[np.bool_]) -> NDArray[Any]:
     """Return *values* with those in the rows of timeouts replaced by those of the row before."""
     places = np.flatnonzero(is_timeout)

@@ -36,6 +36,21 @@ class Backlog:
     """The number of packets that left the queue."""
     removed_bytes: Integers
     """By how many bytes the queue became shorter, in total: because packets left or were dropped."""
+    entered_packets: Integers | None = None
+    """The number of packets that entered the queue; None if it is not known."""
+
+    def left_bytes(self, start_ns: float, end_ns: float, packet_bytes: int) -> float:
+        """Return how many bytes left the queue between two times.
+
+        Some disciplines drop packets that they had accepted; the queue becomes shorter by these, too.  They are taken
+        to have *packet_bytes* each, and to be spread over time like everything else that the queue lost.
+        """
+        removed = float((self.removed_bytes * self._overlap(start_ns, end_ns)).sum())
+        if self.entered_packets is None or not removed:
+            return removed
+        # The queue is empty at the end of a trial.  With offloads, it may cut packets, so that more leave than enter.
+        dropped = max(0, int(self.entered_packets.sum()) - int(self.left_packets.sum())) * packet_bytes
+        return removed * max(0.0, 1 - dropped / float(self.removed_bytes.sum()))
 
     def mean_wait_ns(self, start_ns: float, end_ns: float) -> float | None:
         """Return how long packets were in the queue between two times on average; None if none left it.
@@ -99,21 +114,32 @@ class Backlog:
         return at_ns, removed
 
 
-def queueing_delay(queues: Sequence[Backlog], start_ns: int, end_ns: int) -> tuple[float | None, float | None]:
-    """Return the mean and the p95 of the time that packets wait between two times, in ns, summed over *queues*.
+@dataclass(frozen=True)
+class Waits:
+    """How long packets waited, in ns; all are None if no packet left any of the queues."""
 
-    The p95 of several queues is that of the sum: the packets of the queue in which packets wait longest count, each
-    with what the other queues add at the same time.  None if no packet left any of the queues.
+    mean: float | None = None
+    p50: float | None = None
+    p95: float | None = None
+    p99: float | None = None
+
+
+def queueing_delay(queues: Sequence[Backlog], start_ns: int, end_ns: int) -> Waits:
+    """Return how long packets waited between two times, summed over *queues*.
+
+    The quantiles of several queues are those of the sum: the packets of the queue in which packets wait longest count,
+    each with what the other queues add at the same time.
     """
     means = [queue.mean_wait_ns(start_ns, end_ns) for queue in queues]
     known = [mean for mean in means if mean is not None]
     if not known:
-        return None, None
+        return Waits()
     longest = queues[max(range(len(queues)), key=lambda number: means[number] or 0.0)]
     at_ns, packets = longest.arrivals(start_ns, end_ns)
     waits = np.sum([queue.wait_ns(at_ns) for queue in queues if len(queue.start_ns)], axis=0)
     leaves = ~np.isnan(waits)
-    return sum(known), weighted_quantile(waits[leaves], packets[leaves], 0.95)
+    quantiles = (weighted_quantile(waits[leaves], packets[leaves], share) for share in (0.5, 0.95, 0.99))
+    return Waits(sum(known), *quantiles)
 
 
 def _first_time_at(

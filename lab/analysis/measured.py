@@ -3,21 +3,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
-from lab.analysis.ack_samples import AckSamples
+import numpy as np
+from numpy.typing import NDArray
+
+from lab.analysis.ack_samples import AckSamples, StateSamples
 from lab.analysis.backlog import Backlog
 from lab.analysis.base_rtt import base_rtt_us
 from lab.analysis.completions import Completions
 from lab.analysis.path import FlowPath, flow_path, mss_bytes
+from lab.analysis.series import Bins
 from lab.analysis.volume import Part, Volume, arrived, datagrams_lost_share, volume
 from lab.job.accounts import AccountTotal, DatagramCounts
 from lab.job.network import Hop
 from lab.job.over_time import Steps, mean
-from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Record, Window
+from lab.job.protocol import Flow, FlowResult, Job, PathCalibration, Probe, Record, Window
 from lab.job.windows import declared_window, is_cut, is_measured
 
 
@@ -41,6 +45,8 @@ class MeasuredFlow:
     """The measurement of this path before the traffic; None if there was none."""
     completions: Completions | None = None
     """Completion times of short flows, which are not made by iperf3; None for an iperf3 flow."""
+    states: StateSamples | None = None
+    """The states of the sender's loss recovery; None if the rows do not tell all of them."""
 
     @property
     def name(self) -> str:
@@ -144,6 +150,11 @@ class MeasuredFlow:
         return self._counted("arrived", "measured")["ce_packets"]
 
     @property
+    def sent_packets(self) -> int:
+        """The number of packets with data that left the sender within the measured window, retransmissions included."""
+        return self._counted("sent", "measured")["packets"]
+
+    @property
     def delivered_bytes(self) -> int:
         """The payload that the receiver's TCP delivered in order within the flow's declared time, in bytes."""
         return self._counted("delivered", "declared")["bytes"]
@@ -221,6 +232,15 @@ class MeasuredFlow:
 
 
 @dataclass(frozen=True)
+class MeasuredProbe:
+    """The requests of one probe that were sent within its measured window."""
+
+    asked: Probe
+    rtt_ns: NDArray[np.int64]
+    """The time from each request to its response, in nanoseconds; 0 if there was no response."""
+
+
+@dataclass(frozen=True)
 class MeasuredTrial:
     """One trial that was carried out: its job, its record and its flows in the order of the job."""
 
@@ -233,6 +253,11 @@ class MeasuredTrial:
     """Name of a flow → how many packets of its data were dropped on their way within its measured window."""
     unmatched_rows: int = 0
     """Number of tcp_probe rows that belong to no flow's data socket, such as those of iperf3's control connections."""
+    arrivals: Mapping[str, Bins] = field(default_factory=dict)
+    """Name of a flow → what arrived of it, in bins."""
+    dropped_by_queues: Mapping[tuple[str, str, str], int] = field(default_factory=dict)
+    """(flow, node, interface) → how many packets of the flow's data the queue there dropped in its measured window."""
+    probes: tuple[MeasuredProbe, ...] = ()
 
     @property
     def iperf_flows(self) -> list[MeasuredFlow]:
@@ -254,6 +279,17 @@ class MeasuredTrial:
             and (port["node"], port["interface"]) in self.queues
         ]
 
+    def place_of(self, hop: Hop) -> tuple[str, str] | None:
+        """Return the node and the interface with the queue in front of a hop; None if the record does not have it."""
+        for port in self.record["interfaces"]:
+            if (port["link"], port["node"], port["role"]) == (hop.link, hop.sender, "egress"):
+                return port["node"], port["interface"]
+        return None
+
+    def sharing(self, flow: MeasuredFlow, flows: Iterable[MeasuredFlow]) -> list[MeasuredFlow]:
+        """Return those of *flows* whose bottleneck is that of *flow*, in the same direction, and that are measured."""
+        return [other for other in flows if other.is_measured and _place(other) == _place(flow)]
+
     def sysctl(self, name: str) -> str | None:
         """Return the value of the sysctl whose last component is *name*; None if it was not recorded.
 
@@ -270,6 +306,11 @@ class MeasuredTrial:
         return mss_bytes(self.job)
 
 
+def _place(flow: MeasuredFlow) -> tuple[str, str] | None:
+    hop = flow.bottleneck
+    return (hop.link, hop.direction_name) if hop else None
+
+
 def measured_flow(
     job: Job,
     record: Record,
@@ -278,6 +319,7 @@ def measured_flow(
     server: dict[str, Any],
     samples: AckSamples | None,
     completions: Completions | None = None,
+    states: StateSamples | None = None,
 ) -> MeasuredFlow:
     """Collect everything that is known about the flow *name*.
 
@@ -290,4 +332,4 @@ def measured_flow(
         raise ValueError(f"flow {name!r} is missing from the {'job' if asked is None else 'record'}")
     ends = (asked["source"], asked["destination"])
     calibration = next((path for path in record["calibration"] if (path["source"], path["destination"]) == ends), None)
-    return MeasuredFlow(asked, result, client, server, samples, flow_path(job, asked), calibration, completions)
+    return MeasuredFlow(asked, result, client, server, samples, flow_path(job, asked), calibration, completions, states)

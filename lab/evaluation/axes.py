@@ -6,11 +6,12 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lab.analysis.metrics import FlowMetrics
 from lab.store.trial import TrialResult
-from lab.units import value_text
+from lab.units import quantity, value_text
 
 
 @dataclass(frozen=True)
@@ -27,6 +28,21 @@ class RunAxis:
     def text(self, value: Any) -> str:
         """Return a value of this axis as text."""
         return value_text(value)
+
+    @cached_property
+    def unit(self) -> str | None:
+        """The unit that the numbers of all values have in common; None if a value is no number, or units differ.
+
+        It is one of those of :func:`lab.units.quantity`; values such as ``1bdp`` and ``100p`` are not comparable.
+        """
+        found = [quantity(value) for value in self.values]
+        units = {one[1] if one is not None else None for one in found}
+        return units.pop() if len(units) == 1 else None
+
+    def number(self, value: Any) -> float | None:
+        """Return a value of this axis as a number in :attr:`unit`; None if it is none."""
+        found = quantity(value)
+        return found[0] if found is not None and found[1] == self.unit else None
 
     def rank(self, value: Any) -> int:
         """Return the position of a value on the axis; unknown values come last."""
@@ -91,14 +107,14 @@ def numeric_axis(
 
     Each value of the axis must stand for exactly one number, and different values for different numbers.
     """
-    for quantity in QUANTITIES:
+    for known in QUANTITIES:
         for axis in axes:
             numbers: dict[str, set[float | None]] = {}
             for cell, metrics in rows:
-                numbers.setdefault(_key(cell.get(axis.path)), set()).add(quantity.read(metrics))
+                numbers.setdefault(_key(cell.get(axis.path)), set()).add(known.read(metrics))
             single = [next(iter(found)) for found in numbers.values() if len(found) == 1]
             if len(single) == len(numbers) > 1 and None not in single and len(set(single)) == len(single):
-                return axis, quantity
+                return axis, known
     return None
 
 

@@ -24,6 +24,7 @@ LOSSES = "losses"
 
 _COLUMNS = (
     "time_ns", "length_ns", "byte_ns", "packet_ns", "most_bytes", "most_packets", "left_packets", "removed_bytes",
+    "entered_packets",
 )  # fmt: skip
 
 
@@ -109,6 +110,19 @@ def dropped_of(trial: TrialResult) -> dict[str, int]:
     for loss in losses_of(trial):
         if loss.way == "forward" and loss.interface and loss.cause != "receive_buffer":
             found[loss.flow] += loss.packets
+    return found
+
+
+QUEUE_CAUSES = ("queue_overflow", "aqm")
+"""The causes for which a queueing discipline itself drops packets."""
+
+
+def dropped_by_queues(trial: TrialResult) -> Counter[tuple[str, str, str]]:
+    """Return (flow, node, interface) → how many packets of the flow's data the queue there dropped, in its window."""
+    found: Counter[tuple[str, str, str]] = Counter()
+    for loss in losses_of(trial):
+        if loss.way == "forward" and loss.interface and loss.cause in QUEUE_CAUSES:
+            found[loss.flow, loss.node, loss.interface] += loss.packets
     return found
 
 

@@ -3,10 +3,8 @@
 
 from __future__ import annotations
 
-import types
-import typing
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,11 +13,14 @@ import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.analysis.ack_samples import (
+    CA_STATES,
     INFINITE_SSTHRESH,
     SAMPLE_COLUMNS,
     AckSamples,
     Floats,
     Integers,
+    StateSamples,
+    before_timeouts,
     ssthresh,
     with_timeouts,
 )
@@ -27,15 +28,18 @@ from lab.analysis.capacity import bin_edges_ns, capacity_changes_ns, follows_fil
 from lab.analysis.checks.check import Check, Verdict
 from lab.analysis.checks.judge import judge, verdict
 from lab.analysis.completions import Completions
-from lab.analysis.measured import MeasuredFlow, MeasuredTrial, measured_flow
-from lab.analysis.metrics import FlowMetrics, trial_metrics, uses_ssthresh
+from lab.analysis.measured import MeasuredFlow, MeasuredProbe, MeasuredTrial, measured_flow
+from lab.analysis.metrics import FlowMetrics, ProbeMetrics, probe_metrics, trial_metrics, uses_ssthresh
 from lab.analysis.path import goodput_ceiling
 from lab.analysis.reductions import reduction_causes
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.errors import StoreError
 from lab.evaluation.axes import RunAxis, axes_of
-from lab.evaluation.on_the_way import dropped_of, queues_of, troubles_of
+from lab.evaluation.on_the_way import dropped_by_queues, dropped_of, queues_of, troubles_of
+from lab.evaluation.rows import metric_rows, metric_schema
 from lab.job.over_time import Steps
+from lab.job.protocol import Probe
+from lab.job.windows import is_cut
 from lab.store.run import Run
 from lab.store.trial import TrialResult
 
@@ -45,6 +49,8 @@ ACCOUNTS = "accounts"
 """Name of the table of what each flow sent and what arrived of it, in bins of time."""
 COMPLETIONS = "completions"
 """Name of the table of short flows."""
+LATENCY = "latency"
+"""Name of the table of the probes' answers."""
 
 AHEAD_PACKETS = 2
 """Number of packets that may arrive before a link's rate allows it: the one that is sent, and one in tbf's bucket."""
@@ -92,6 +98,8 @@ class EvaluatedTrial:
     """Curves by the name of the flow; empty if no flow was traced."""
     reductions: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     """Flow → cause → how often the sender reduced its window for it; only of flows that were traced, without BBR's."""
+    probes: tuple[ProbeMetrics, ...] = ()
+    """What the probes measured; they have rows of their own in ``metrics.parquet``."""
 
     @property
     def verdict(self) -> Verdict | None:
@@ -107,7 +115,7 @@ def measure(trial: TrialResult) -> MeasuredTrial:
         ValueError: A flow of the job is missing from the record.
     """
     job, record = trial.job, trial.record
-    samples_of, unmatched = _samples(trial) if TCP_PROBE in record["collectors"] else (None, 0)
+    samples_of, states_of, unmatched = _samples(trial) if TCP_PROBE in record["collectors"] else (None, {}, 0)
     given_up = {flow["name"] for flow in record["flows"] if flow["was_given_up"]}
     flows = []
     for asked in job["flows"]:
@@ -116,10 +124,21 @@ def measure(trial: TrialResult) -> MeasuredTrial:
         if asked["arrivals"] is not None:
             flows.append(measured_flow(job, record, name, {}, {}, None, completions_of(trial, name)))
             continue
+        states = states_of.get(name) if asked["protocol"] == "tcp" else None
         client, server = ({}, {}) if name in given_up else (trial.iperf3(name, "client"), trial.iperf3(name, "server"))
         is_tcp = asked["protocol"] == "tcp"
-        flows.append(measured_flow(job, record, name, client, server, samples if is_tcp else None))
-    return MeasuredTrial(job, record, tuple(flows), queues_of(trial), dropped_of(trial), unmatched)
+        flows.append(measured_flow(job, record, name, client, server, samples if is_tcp else None, states=states))
+    return MeasuredTrial(
+        job,
+        record,
+        tuple(flows),
+        queues_of(trial),
+        dropped_of(trial),
+        unmatched,
+        arrivals_of(trial),
+        dropped_by_queues(trial),
+        tuple(measured_probe(trial, probe) for probe in job["probes"]),
+    )
 
 
 def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
@@ -149,9 +168,8 @@ def _evaluated(trial: TrialResult) -> EvaluatedTrial:
         checks, metrics = judge(measured), trial_metrics(measured)
     except ValueError as exc:
         return EvaluatedTrial(trial, checks=(_unreadable(exc),))
-    arrivals = arrivals_of(trial)
     curves = {
-        flow.name: _curves(measured, flow, flow.sending, arrivals[flow.name])
+        flow.name: _curves(measured, flow, flow.sending, measured.arrivals[flow.name])
         for flow in measured.flows
         if flow.sending is not None and len(flow.sending)
     }
@@ -160,7 +178,7 @@ def _evaluated(trial: TrialResult) -> EvaluatedTrial:
         for flow in measured.bulk_flows
         if flow.is_measured and flow.measured_samples is not None and uses_ssthresh(flow.result["congestion_control"])
     }
-    return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves, reductions)
+    return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves, reductions, tuple(probe_metrics(measured)))
 
 
 def evaluate_run(run: Run) -> list[EvaluatedTrial]:
@@ -184,43 +202,24 @@ def evaluate_run(run: Run) -> list[EvaluatedTrial]:
 def run_metrics(run: Run, evaluated: Sequence[EvaluatedTrial]) -> tuple[list[dict[str, Any]], pa.Schema]:
     """Return the rows of ``metrics.parquet`` for the *evaluated* trials of *run*, and the types of the columns."""
     axes = axes_of(run.plan, [result.trial for result in evaluated])
-    return [row for result in evaluated for row in metric_rows(result, axes)], metric_schema(axes)
+    return [row for result in evaluated for row in rows_of(result, axes)], metric_schema(axes)
 
 
-def metric_rows(result: EvaluatedTrial, axes: list[RunAxis]) -> list[dict[str, Any]]:
-    """Return a trial's rows of ``metrics.parquet``: trial, values on the axes of the matrix, metrics of one flow."""
-    identity = result.trial.identity
-    names = {"trial": identity.id, "repetition": identity.repetition, "seed": identity.seed, "verdict": result.verdict}
-    values = {_column(axis): axis.text(identity.cell.get(axis.path)) for axis in axes}
-    return [{**names, **values, **asdict(metrics)} for metrics in result.metrics]
-
-
-def metric_schema(axes: list[RunAxis]) -> pa.Schema:
-    """Return the names and types of the columns of ``metrics.parquet``."""
-    columns = [("trial", pa.string()), ("repetition", pa.int64()), ("seed", pa.int64()), ("verdict", pa.string())]
-    columns += [(_column(axis), pa.string()) for axis in axes]
-    hints = typing.get_type_hints(FlowMetrics)
-    columns += [(item.name, _arrow_type(hints[item.name])) for item in fields(FlowMetrics)]
-    return pa.schema(columns)
-
-
-def _column(axis: RunAxis) -> str:
-    taken = {item.name for item in fields(FlowMetrics)} | {"trial", "repetition", "seed", "verdict"}
-    return f"axis_{axis.label}" if axis.label in taken else axis.label
-
-
-def _arrow_type(hint: Any) -> pa.DataType:
-    kinds = typing.get_args(hint) if isinstance(hint, types.UnionType) else (hint,)
-    return {str: pa.string(), int: pa.int64(), float: pa.float64()}[kinds[0]]
+def rows_of(result: EvaluatedTrial, axes: Sequence[RunAxis]) -> list[dict[str, Any]]:
+    """Return a trial's rows of ``metrics.parquet``."""
+    return metric_rows(result.trial.identity, result.verdict, result.metrics, result.probes, axes)
 
 
 _NO_ROWS = AckSamples.from_columns({name: np.zeros(0, np.int64) for name in SAMPLE_COLUMNS})
 
 
-def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
-    """Return the tcp_probe rows of each flow by its name, and the number of rows that belong to no flow."""
+def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], dict[str, StateSamples], int]:
+    """Return the tcp_probe rows of each flow by its name, their states, and how many rows belong to no flow.
+
+    There are no states if only the rows with another window were recorded: the state also changes without it.
+    """
     stored = [name for name in SAMPLE_COLUMNS if name != "in_recovery"]
-    table = trial.collected(TCP_PROBE, [*stored, "ca_state", "flow", "end", "is_transmit"])
+    table = trial.collected(TCP_PROBE, [*stored, "ca_state", "ca_mode", "flow", "end", "is_transmit"])
     # Keep the rows that the sender recorded when ACKs arrived and after timeouts.  Rows of the receiver, and those of
     # other segments that were sent, are not used here.
     at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
@@ -232,12 +231,31 @@ def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], int]:
     columns = {name: table.column(name).to_numpy() for name in stored}
     columns["in_recovery"] = pc.is_in(table.column("ca_state"), pa.array(["CWR", "Recovery"])).to_numpy()
     is_timeout = pc.equal(table.column("is_transmit"), "timeout").to_numpy()
-    samples_of = {}
+    state = pc.index_in(table.column("ca_state"), pa.array(CA_STATES)).fill_null(0).to_numpy().astype(np.int64)
+    in_startup = pc.equal(table.column("ca_mode"), "Startup").fill_null(False).to_numpy()
+    has_all_states = trial.job["collectors"][TCP_PROBE].get("record") != "cwnd_change"
+    samples_of, states_of = {}, {}
     for number, name in enumerate(names):
         own = index == number
         rows = AckSamples.from_columns({column: values[own] for column, values in columns.items()})
         samples_of[name] = with_timeouts(rows, is_timeout[own], _end_ns(trial, name))
-    return samples_of, int(np.count_nonzero(index < 0))
+        if has_all_states:
+            states_of[name] = StateSamples(
+                rows.time_ns,
+                before_timeouts(state[own], is_timeout[own]),
+                before_timeouts(in_startup[own], is_timeout[own]),
+            )
+    return samples_of, states_of, int(np.count_nonzero(index < 0))
+
+
+def measured_probe(trial: TrialResult, asked: Probe) -> MeasuredProbe:
+    """Return the requests of a probe that were sent within its measured window."""
+    table = trial.collected(LATENCY, ["time_ns", "probe", "rtt_ns"])
+    table = table.filter(pc.equal(table.column("probe"), asked["name"]))
+    if is_cut(asked):
+        sent_ns, window = table.column("time_ns"), asked["measured"]
+        table = table.filter(pc.and_(pc.greater_equal(sent_ns, window["start_ns"]), pc.less(sent_ns, window["end_ns"])))
+    return MeasuredProbe(asked, table.column("rtt_ns").to_numpy().astype(np.int64))
 
 
 def _end_ns(trial: TrialResult, flow: str) -> int:

@@ -11,6 +11,9 @@ from functools import cached_property
 from typing import Any
 
 from lab.analysis.checks.check import Verdict, worst
+from lab.analysis.intervals import UNBOUNDED, Bounds, Estimate, interval
+from lab.analysis.paired import Paired, paired
+from lab.analysis.randomness import Randomness, randomness
 from lab.analysis.statistics import Summary, median_index, summarise
 from lab.evaluation.axes import Quantity, RunAxis, algorithm_axis, axes_of, numeric_axis
 from lab.evaluation.repetition import Measure, Repetition
@@ -61,6 +64,45 @@ class Row:
     def summary(self, measure: Measure) -> Summary | None:
         """Return the statistics of *measure* over the repetitions; None if no repetition has a value."""
         return summarise(self.values(measure))
+
+    def estimate(self, measure: Measure, bounds: Bounds = UNBOUNDED) -> Estimate | None:
+        """Return mean and median of *measure* with their intervals, within *bounds*; None if no repetition has a value.
+
+        Equal repetitions have no interval, and the estimate's reason says why they are equal.
+        """
+        found = interval(self.values(measure), bounds)
+        return found.without_intervals(self.why_equal) if found is not None and self.are_equal else found
+
+    def paired(self, other: Row, measure: Measure) -> Paired | None:
+        """Compare *measure* with that of another row by the repetitions that both have; None if they have none."""
+        own, others = self._by_repetition(measure), other._by_repetition(measure)
+        both = [key for key in own if key in others]
+        return paired([own[key] for key in both], [others[key] for key in both])
+
+    def _by_repetition(self, measure: Measure) -> dict[tuple[int, int], float]:
+        found = {}
+        for repetition in self.used:
+            value, identity = repetition.value(measure), repetition.evaluated.trial.identity
+            if value is not None:
+                found[identity.repetition, identity.seed] = value
+        return found
+
+    @cached_property
+    def randomness(self) -> Randomness:
+        """What can make the repetitions differ."""
+        trials = [repetition.evaluated.trial for repetition in self.used]
+        return randomness([trial.job for trial in trials], trials[0].record["engine"], trials[0].record["kernel"])
+
+    @cached_property
+    def are_equal(self) -> bool:
+        """Whether there are several repetitions, and their raw records are equal to the byte."""
+        return len(self.used) > 1 and len({one.evaluated.trial.record_digest for one in self.used}) == 1
+
+    @property
+    def why_equal(self) -> str:
+        """A clause that says why equal repetitions have no interval."""
+        cause = "although" if self.randomness.can_differ else "because"
+        return f"the repetitions are equal, {cause} {self.randomness}"
 
     def median(self) -> Repetition:
         """Return the repetition with the median goodput."""

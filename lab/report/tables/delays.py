@@ -157,7 +157,7 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
         # With this method, each quantile is the time of an actual packet and is not interpolated.
         quantiles = np.quantile(times, SOJOURN_QUANTILES, method="inverted_cdf") if len(times) else ()
         known: list[float | None] = [float(value) for value in quantiles] or [None] * len(SOJOURN_QUANTILES)
-        wait_mean_ns, wait_p95_ns = queueing_delay([queue], start_ns, end_ns)
+        waits = queueing_delay([queue], start_ns, end_ns)
         lines[place] = QueueLine(
             where=where,
             trial=trial.id,
@@ -166,8 +166,8 @@ def _queue_lines(where: Where, trial: TrialResult) -> list[QueueLine]:
             mean_packets=occupancy.mean,
             p95_packets=occupancy.p95,
             max_packets=int(occupancy.most),
-            wait_mean_ms=_ms(wait_mean_ns),
-            wait_p95_ms=_ms(wait_p95_ns),
+            wait_mean_ms=_ms(waits.mean),
+            wait_p95_ms=_ms(waits.p95),
             dropped=dropped[place],
             marked=marked_by_tc(trial, place),
             packets=len(times) or None,

@@ -8,19 +8,15 @@ from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
-import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from lab.analysis.statistics import Spread, spread
-from lab.job.windows import is_cut
+from lab.evaluation.trial import LATENCY, measured_probe
 from lab.report.cells import Where, cells_with
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, axes_of_cells, decimal, number, quantiles, table, text
 from lab.report.windows import probes_text
 from lab.store.trial import TrialResult
-
-LATENCY = "latency"
-"""Name of the table of the probes' answers."""
 
 
 @dataclass(frozen=True)
@@ -72,15 +68,8 @@ def round_trips_ms(trial: TrialResult, probe: str) -> NDArray[np.float64]:
 
     It is 0 if no answer came.
     """
-    table = trial.collected(LATENCY, ["time_ns", "probe", "rtt_ns"])
-    of_probe = table.filter(pc.equal(table.column("probe"), probe))
     (asked,) = (found for found in trial.job["probes"] if found["name"] == probe)
-    if is_cut(asked):
-        sent_ns, window = of_probe.column("time_ns"), asked["measured"]
-        of_probe = of_probe.filter(
-            pc.and_(pc.greater_equal(sent_ns, window["start_ns"]), pc.less(sent_ns, window["end_ns"]))
-        )
-    found: NDArray[np.float64] = of_probe.column("rtt_ns").to_numpy() / 1e6
+    found: NDArray[np.float64] = measured_probe(trial, asked).rtt_ns / 1e6
     return found
 
 

@@ -6,15 +6,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from lab.analysis.intervals import ONE, Bounds, Estimate, Interval
 from lab.analysis.metrics import FlowMetrics
-from lab.analysis.statistics import Summary
 from lab.evaluation.repetition import Measure
-from lab.evaluation.trial import metric_rows, metric_schema
+from lab.evaluation.rows import metric_schema
+from lab.evaluation.trial import rows_of
 from lab.report.model import Report, Row
 from lab.report.tables.events import event_tables
 from lab.report.windows import any_cut, row_text
@@ -34,11 +35,43 @@ class Column:
     """Number of significant digits of the mean."""
     decimals: int = 2
     """Largest number of decimals: hundredths of a millisecond or a percent are the smallest unit shown."""
+    bounds: Callable[[Sequence[FlowMetrics]], Bounds] = lambda _flows: (0.0, None)
+    """Function that returns the smallest and the largest value that the mean over these flows can have."""
+
+    def estimate(self, row: Row) -> Estimate | None:
+        """Return the estimate of this column in a row; None if no repetition has a value."""
+        return row.estimate(self.measure, self.bounds([flow for item in row.used for flow in item.flows]))
+
+
+def goodput_bounds(flows: Sequence[FlowMetrics]) -> Bounds:
+    """Return between which rates the goodput of flows can be, in bit/s: 0, and the bottleneck's rate without headers.
+
+    If it is not the same for all flows, the highest counts; without a rate limit, there is no largest one.
+    """
+    rates = [flow.bottleneck_bps * flow.ceiling if flow.bottleneck_bps is not None else None for flow in flows]
+    known = [rate for rate in rates if rate is not None]
+    return 0.0, max(known) if known and len(known) == len(rates) else None
+
+
+def _up_to(largest: float) -> Callable[[Sequence[FlowMetrics]], Bounds]:
+    return lambda _flows: (0.0, largest)
+
+
+def _goodput_bounds_in(scale: float) -> Callable[[Sequence[FlowMetrics]], Bounds]:
+    def bounds(flows: Sequence[FlowMetrics]) -> Bounds:
+        low, high = goodput_bounds(flows)
+        return low, None if high is None else high / scale
+
+    return bounds
+
+
+def _share_bounds(flows: Sequence[FlowMetrics]) -> Bounds:
+    return 0.0, max((100 * flow.ceiling for flow in flows), default=100.0)
 
 
 COLUMNS = (
-    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3, 6),
-    Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3),
+    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3, 6, _goodput_bounds_in(1e6)),
+    Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3, bounds=_share_bounds),
     Column("retransmits", "Retransmissions", "segments", lambda row: row.retransmits, 3, 0),
     Column("srtt_mean_ms", "Mean smoothed RTT", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
     Column("srtt_p95_ms", "p95 smoothed RTT", "ms", lambda row: _scaled(row.srtt_p95_us, 1e-3), 3),
@@ -46,10 +79,19 @@ COLUMNS = (
     Column("queueing_p95_ms", "p95 queueing delay", "ms", lambda row: _scaled(row.queueing_delay_p95_us, 1e-3), 3),
     Column("fct_median_ms", "p50 completion time", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
     Column("fct_p95_ms", "p95 completion time", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
-    Column("datagrams_lost", "Datagrams lost", "%", lambda row: _scaled(row.datagrams_lost_share, 100), 3),
+    Column(
+        "datagrams_lost",
+        "Datagrams lost",
+        "%",
+        lambda row: _scaled(row.datagrams_lost_share, 100),
+        3,
+        bounds=_up_to(100),
+    ),
     Column("jitter_mean_us", "Mean jitter", "µs", lambda row: row.jitter_mean_us, 3, 1),
-    Column("reordered", "Datagrams reordered", "%", lambda row: _scaled(row.reordered_share, 100), 3),
-    Column("jain_index", "Jain's fairness index", "", lambda row: row.jain_index, 3),
+    Column(
+        "reordered", "Datagrams reordered", "%", lambda row: _scaled(row.reordered_share, 100), 3, bounds=_up_to(100)
+    ),
+    Column("jain_index", "Jain's fairness index", "", lambda row: row.jain_index, 3, bounds=_up_to(1)),
 )
 """The columns of the results table, in their order."""
 
@@ -67,10 +109,10 @@ class ResultLine:
     measured: str
     """The measured window; empty if all of the time of all flows of the report is measured."""
     cells: tuple[tuple[str, str], ...]
-    """Mean and spread in each column."""
+    """Mean and 95 % confidence interval in each column."""
     verdict: str
     note: str
-    """Number of invalid and missing trials; empty if there are none."""
+    """Number of invalid and missing trials, and that repetitions are equal; empty if nothing is to be said."""
 
 
 def result_columns(report: Report) -> list[Column]:
@@ -81,7 +123,12 @@ def result_columns(report: Report) -> list[Column]:
     def goodput(row: FlowMetrics) -> float | None:
         return _scaled(row.goodput_bps, 1 / scale)
 
-    return [replace(column, unit=unit, measure=goodput) if column.unit == "Mbit/s" else column for column in found]
+    return [
+        replace(column, unit=unit, measure=goodput, bounds=_goodput_bounds_in(scale))
+        if column.unit == "Mbit/s"
+        else column
+        for column in found
+    ]
 
 
 def result_lines(report: Report) -> list[ResultLine]:
@@ -93,7 +140,7 @@ def result_lines(report: Report) -> list[ResultLine]:
             label=row.series.label,
             n=len(row.used),
             measured=row_text(row) if has_cut else "",
-            cells=tuple(_cell(row.summary(column.measure), column) for column in columns),
+            cells=tuple(_cell(column.estimate(row), column) for column in columns),
             verdict=row.verdict,
             note=_note(row),
         )
@@ -123,25 +170,22 @@ def write_tables(report: Report, folder: Path) -> None:
         (folder / f"{name}.csv").write_bytes(_csv(names, lines).encode())
 
 
-def _cell(summary: Summary | None, column: Column) -> tuple[str, str]:
-    """Return mean and spread as text.
-
-    The spread is the range of two repetitions, or half the confidence interval of three or more.
-    """
-    if summary is None:
+def _cell(estimate: Estimate | None, column: Column) -> tuple[str, str]:
+    """Return the mean and its interval as text; the interval is empty if there is none."""
+    if estimate is None:
         return "–", ""
-    mean = number(summary.mean, column.digits, column.decimals)
-    if summary.ci95 is None:
-        return mean, ""
-    if summary.n == 2:
-        low, high = (number(value, column.digits, column.decimals) for value in (summary.low, summary.high))
-        return mean, "" if low == high else f"{low}–{high}"
-    decimals = len(mean.split(".")[1]) if "." in mean else 0
-    spread = f"{summary.ci95:.{decimals}f}"
-    if not summary.ci95:
-        return mean, ""
-    # A small spread must not be shown as 0, as if all repetitions were equal.
-    return mean, f"± {spread}" if float(spread) else f"± <{10**-decimals:.{decimals}f}"
+    mean = number(estimate.mean, column.digits, column.decimals)
+    return mean, "" if estimate.of_mean is None else interval_text(estimate.of_mean, mean)
+
+
+def interval_text(found: Interval, mean: str) -> str:
+    """Return an interval as text, such as ``9.41–9.52``, with the decimals of the mean's text.
+
+    If both limits would look like the mean, the text is ``± <0.01``: a narrow interval is not the same as none.
+    """
+    decimals = len(mean.partition(".")[2])
+    low, high = (number(limit, 99, decimals) for limit in (found.low, found.high))
+    return f"± <{10**-decimals:.{decimals}f}" if low == high else f"{low}–{high}"
 
 
 def _note(row: Row) -> str:
@@ -150,7 +194,13 @@ def _note(row: Row) -> str:
         notes.append(f"{row.left_out} invalid, not averaged")
     if row.missing:
         notes.append(f"{row.missing} missing")
+    if row.are_equal:
+        notes.append(f"no interval: {row.why_equal}")
     return ", ".join(notes)
+
+
+PARTS = ("mean", "sd", "ci95", "low", "high", "ci95_low", "ci95_high", "median")
+"""The columns of ``results.csv`` for each quantity; their names follow its key."""
 
 
 def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
@@ -161,19 +211,35 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
         line |= {"kernel": row.series.kernel} if report.kernel_axis else {}
         line |= {"group": row.series.group, "congestion_control": row.series.algorithm, "n": len(row.used)}
         line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict, "measured": row_text(row)}
+        line["no_interval"] = row.why_equal if row.are_equal else ONE if len(row.used) == 1 else ""
         for column in COLUMNS:
-            summary = row.summary(column.measure)
-            parts = asdict(summary) if summary else dict.fromkeys(("mean", "sd", "low", "high", "ci95"))
-            line |= {f"{column.key}_{part}": parts[part] for part in ("mean", "sd", "ci95", "low", "high")}
+            line |= {f"{column.key}_{part}": value for part, value in _parts(row, column).items()}
         lines.append(line)
-    measures = [f"{column.key}_{part}" for column in COLUMNS for part in ("mean", "sd", "ci95", "low", "high")]
+    measures = [f"{column.key}_{part}" for column in COLUMNS for part in PARTS]
     axes += ["kernel"] if report.kernel_axis else []
-    names = ["group", "congestion_control", "n", "left_out", "missing", "verdict", "measured"]
+    names = ["group", "congestion_control", "n", "left_out", "missing", "verdict", "measured", "no_interval"]
     return [*axes, *names, *measures], lines
 
 
+def _parts(row: Row, column: Column) -> dict[str, float | None]:
+    summary, estimate = row.summary(column.measure), column.estimate(row)
+    if summary is None or estimate is None:
+        return dict.fromkeys(PARTS)
+    of_mean = estimate.of_mean
+    return {
+        "mean": summary.mean,
+        "sd": summary.sd,
+        "ci95": None if of_mean is None else summary.ci95,
+        "low": summary.low,
+        "high": summary.high,
+        "ci95_low": None if of_mean is None else of_mean.low,
+        "ci95_high": None if of_mean is None else of_mean.high,
+        "median": estimate.median,
+    }
+
+
 def _trials(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
-    rows = [row for result in report.evaluated for row in metric_rows(result, report.axes)]
+    rows = [row for result in report.evaluated for row in rows_of(result, report.axes)]
     return metric_schema(report.axes).names, list(rows)
 
 

@@ -54,7 +54,8 @@ def planted(trial: MeasuredTrial, plant: Plant) -> MeasuredTrial:
     flows = []
     for flow in trial.flows:
         client, server = (parts.client, parts.server) if flow is first else (flow.client, flow.server)
-        flows.append(measured_flow(parts.job, parts.record, flow.name, client, server, flow.samples, flow.completions))
+        rest = (client, server, flow.samples, flow.completions, flow.states)
+        flows.append(measured_flow(parts.job, parts.record, flow.name, *rest))
     return replace(trial, job=parts.job, record=parts.record, flows=tuple(flows))
 
 

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from lab.analysis.backlog import Backlog, queueing_delay
+from lab.analysis.backlog import Backlog, Waits, queueing_delay
 
 BIN_NS = 10_000_000
 PACKET = 1500
@@ -48,7 +48,7 @@ def test_waits_are_those_of_the_single_packets(service_ns: float) -> None:
     waited = [leaves - enters for enters, leaves in packets]
     end_ns = float(backlog.start_ns[-1] + BIN_NS)
     assert backlog.mean_wait_ns(0, end_ns) == pytest.approx(np.mean(waited), rel=1e-6)
-    _mean, p95 = queueing_delay([backlog], 0, int(end_ns))
+    p95 = queueing_delay([backlog], 0, int(end_ns)).p95
     # Waits that change within a bin are averaged.
     assert p95 == pytest.approx(np.quantile(waited, 0.95), rel=0.2)
 
@@ -81,15 +81,16 @@ def test_a_wait_follows_the_rate_at_which_the_queue_empties() -> None:
 def test_queues_in_series_add_up() -> None:
     first = backlog_of([(n * 1e6, n * 1e6 + 10e6) for n in range(1000)])
     second = backlog_of([(n * 1e6, n * 1e6 + 3e6) for n in range(1000)])
-    mean, p95 = queueing_delay([first, second], 100_000_000, 900_000_000)
+    found = queueing_delay([first, second], 100_000_000, 900_000_000)
+    mean, p95 = found.mean, found.p95
     assert mean == pytest.approx(13e6)
     assert p95 == pytest.approx(13e6, rel=0.01)
 
 
 def test_no_packet_has_no_wait() -> None:
     nothing = Backlog(*np.zeros((8, 0), dtype=np.int64))
-    assert queueing_delay([nothing], 0, 10**9) == (None, None)
-    assert queueing_delay([], 0, 10**9) == (None, None)
+    assert queueing_delay([nothing], 0, 10**9) == Waits()
+    assert queueing_delay([], 0, 10**9) == Waits()
     empty = nothing.occupancy(0, 10**9)
     assert empty is not None
     assert (empty.mean, empty.p95, empty.most) == (0, 0, 0)

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
@@ -194,6 +195,115 @@ def test_packets_wait_as_long_as_the_queues_are(flows: Flows) -> None:
         mean_ms, p95_ms = expected
         assert row.queueing_delay_mean_us == pytest.approx(mean_ms * 1e3)
         assert row.queueing_delay_p95_us == pytest.approx(p95_ms * 1e3)
+
+
+def test_what_the_bottleneck_carried_and_dropped(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        begin, end, _ = trial.window(asked["name"])
+        place = trial.bottleneck(asked["name"])
+        assert place is not None
+        link, node = place
+        (interface,) = (
+            port["interface"]
+            for port in trial.record["interfaces"]
+            if (port["link"], port["node"], port["role"]) == (link, node, "egress")
+        )
+        here = (node, interface)
+        sent = trial.counted(asked["name"], "sent")["packets"]
+        dropped = sum(
+            one["packets"]
+            for one in trial.rows("losses")
+            if (one["flow"], one["way"], one["node"], one["interface"]) == (asked["name"], "forward", *here)
+            and begin <= one["t"] < end
+            # A queue is full; that of a link with a capacity file is; codel drops what it dequeues.
+            and (one["reason"] in ("QDISC_DROP", "TC_EGRESS") or "codel" in one["location"])
+        )
+        if begin == end:
+            assert (row.utilisation, row.bottleneck_loss_share) == (None, None)
+            continue
+        if sent:
+            assert row.bottleneck_loss_share is not None
+            assert row.bottleneck_loss_share * sent == pytest.approx(dropped)
+        way = next(one for one in trial.job["links"] if one["name"] == link)
+        direction = way["ab"] if way["a"] == node else way["ba"]
+        if direction["capacity"] or direction["changes"]:
+            continue
+        own = [one for one in trial.rows("backlog") if (one["node"], one["interface"]) == here]
+        inside = [
+            max(0, min(end, one["t"] + one["length_ns"]) - max(begin, one["t"])) / one["length_ns"] for one in own
+        ]
+        removed = sum(one["removed_bytes"] * share for one, share in zip(own, inside, strict=True))
+        # With offloads, a packet may be cut in the queue, so that more leave than have entered.
+        gone = max(0, sum(one["entered_packets"] - one["left_packets"] for one in own)) * 1514
+        left = 1 - gone / sum(one["removed_bytes"] for one in own)
+        assert row.utilisation is not None
+        assert row.utilisation == pytest.approx(removed * left * 8e9 / (end - begin) / direction["rate_bps"])
+        # Two packets can be in the bucket of tbf.
+        assert row.utilisation <= 1 + 2 * 1514 * 8e9 / (end - begin) / direction["rate_bps"]
+
+
+def test_states_are_weighted_by_time(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        shares = (
+            row.state_open_share,
+            row.state_disorder_share,
+            row.state_cwr_share,
+            row.state_recovery_share,
+            row.state_loss_share,
+        )
+        if row.srtt_mean_us is None or trial.job["collectors"]["tcp_probe"].get("record") == "cwnd_change":
+            assert (*shares, row.recoveries, row.recovery_mean_s) == (None,) * 7
+            continue
+        begin, end, _ = trial.window(asked["name"])
+        held: Counter[str] = Counter()
+        state = ""
+        rows = trial.acks(asked["name"])
+        for before, one in itertools.pairwise(rows):
+            # A timeout's row has the state after the timeout, and the one before it had that until then.
+            state = before["ca_state"] if one["is_transmit"] == "timeout" else one["ca_state"]
+            held[state] += max(0, min(one["t"], end) - max(before["t"], begin))
+        total = sum(held.values())
+        names = ("Open", "Disorder", "CWR", "Recovery", "Loss")
+        assert shares == pytest.approx(tuple(held[name] / total for name in names), abs=1e-3)
+
+
+def test_shares_of_groups(flows: Flows) -> None:
+    for trial, asked, row in flows:
+        here = trial.bottleneck(asked["name"])
+        rates = {
+            one["name"]: (one["group"], trial.goodput_bps(one["name"]))
+            for one in trial.job["flows"]
+            if trial.bottleneck(one["name"]) == here
+        }
+        known = [(group, rate) for group, rate in rates.values() if rate is not None]
+        if row.measured_from_s is None or len({group for group, _rate in known}) < 2:
+            assert row.group_share is None
+            continue
+        own = sum(rate for group, rate in known if group == asked["group"])
+        assert row.group_share == pytest.approx(own / sum(rate for _group, rate in known))
+
+
+def test_probes_have_rows_of_their_own(name: str, reports: Callable[[str], Report], raw: Raw) -> None:
+    for result in reports(name).done:
+        trial = raw(name)[result.trial.id]
+        assert [probe.name for probe in result.probes] == [probe["name"] for probe in trial.job["probes"]]
+        for found, asked in zip(result.probes, trial.job["probes"], strict=True):
+            numbers = {row["probe"]: row for row in trial.rows("latency")}
+            assert asked["name"] in numbers
+            begin, end = asked["measured"]["start_ns"], asked["measured"]["end_ns"]
+            is_whole = (begin, end) == (asked["start_ns"], asked["start_ns"] + asked["duration_ns"])
+            sent = [
+                row["rtt_ns"] / 1e3
+                for row in trial.rows("latency")
+                if row["probe"] == asked["name"] and (is_whole or begin <= row["t"] < end)
+            ]
+            times = [one for one in sent if one]
+            assert found.requests == len(sent)
+            assert found.unanswered_share == pytest.approx(1 - len(times) / len(sent))
+            assert found.latency_mean_us == pytest.approx(sum(times) / len(times))
+            quantiles = (found.latency_median_us, found.latency_p95_us, found.latency_p99_us)
+            assert quantiles == tuple(rank(times, share) for share in (0.5, 0.95, 0.99))
+            assert (found.latency_min_us, found.latency_max_us) == (min(times), max(times))
 
 
 def test_drops_and_marks_of_a_flow_are_those_on_its_way(flows: Flows) -> None:

@@ -28,6 +28,30 @@ def test_values_have_their_places() -> None:
     assert axis.rank_of_text("other") == 3
 
 
+@pytest.mark.parametrize(
+    ("values", "unit", "numbers"),
+    [
+        (("0.25bdp", "2bdp", "16bdp"), "bdp", [0.25, 2, 16]),
+        (("0%", "1%"), "fraction", [0, 0.01]),
+        (("20ms", "1s"), "s", [0.02, 1]),
+        (("20mbit", "1.5Gbit/s"), "bit/s", [2e7, 1.5e9]),
+        (("1500B", "64KiB"), "bytes", [1500, 65536]),
+        (("100p", "20 p"), "packets", [100, 20]),
+        ((1, 2.5), "", [1, 2.5]),
+        # What cannot be compared is no number.
+        (("1bdp", "100p"), None, [None, None]),
+        (("cubic", "bbr"), None, [None, None]),
+        (("1%", {"model": "gemodel"}), None, [None, None]),
+        ((True, False), None, [None, None]),
+        (("1bdp", None), None, [None, None]),
+    ],
+)
+def test_values_as_numbers(values: tuple[Any, ...], unit: str | None, numbers: list[float | None]) -> None:
+    axis = RunAxis("a", "a", values)
+    assert axis.unit == unit
+    assert [axis.number(value) if unit is not None else None for value in values] == pytest.approx(numbers)
+
+
 def test_axes_are_the_plans_or_what_cells_have() -> None:
     declared = {"axes": [{"path": "flows.bulk.cc", "label": "cc", "values": ["cubic", "bbr"]}]}
     assert axes_of(declared, []) == [CC]

@@ -92,17 +92,25 @@ def measures(trial: RawTrial, flow: str) -> dict[str, float | None]:
     return found
 
 
-def summary(values: Sequence[float]) -> dict[str, float | None]:
-    """Mean, standard deviation, half of the confidence interval, least and most."""
+def summary(values: Sequence[float], largest: float | None = None, *, equal: bool = False) -> dict[str, float | None]:
+    """Mean, standard deviation, half of the confidence interval, least and most, the interval itself, and the median.
+
+    The interval is cut at 0 and at *largest*.  Values of *equal* repetitions have none, nor have equal values.
+    """
     if not values:
-        return dict.fromkeys(("mean", "sd", "ci95", "low", "high"))
+        return dict.fromkeys(("mean", "sd", "ci95", "low", "high", "ci95_low", "ci95_high", "median"))
+    mean, low, high = statistics.fmean(values), min(values), max(values)
     sd = statistics.stdev(values) if len(values) > 1 else None
+    half = T95[len(values)] * sd / math.sqrt(len(values)) if sd and low < high and not equal else None
     return {
-        "mean": statistics.fmean(values),
+        "mean": mean,
         "sd": sd,
-        "ci95": None if sd is None else T95[len(values)] * sd / math.sqrt(len(values)),
-        "low": min(values),
-        "high": max(values),
+        "ci95": half,
+        "low": low,
+        "high": high,
+        "ci95_low": None if half is None else max(mean - half, 0.0),
+        "ci95_high": None if half is None else min(mean + half, max(high, math.inf if largest is None else largest)),
+        "median": statistics.median(values),
     }
 
 
@@ -124,7 +132,15 @@ class Line:
         self.left_out = len(trials) - len(self.used)
         self.verdict = max((judged[one] for one in self.used), key=["ok", "warn", "invalid"].index)
         self.group, self.algorithm = group, algorithm
-        self._raw = raw
+        self._raw, self._run = raw, run
+
+    @property
+    def are_equal(self) -> bool:
+        """Whether the raw records of all repetitions are the same."""
+        digests = {
+            json.loads((self._run / "trials" / one / "trial.json").read_text())["record_digest"] for one in self.used
+        }
+        return len(self.used) > 1 and len(digests) == 1
 
     def flows(self, trial_id: str) -> list[str]:
         record = self._raw[trial_id].record

@@ -25,7 +25,7 @@ MOMENTS = [int(line) for line in (EXPERIMENTS / "capacity" / "steps.mahimahi").r
 CAPACITY_BPS = round(sum(at + begin < 3000 for begin in range(0, 3000, MOMENTS[-1]) for at in MOMENTS) * 1514 * 8 / 3)
 RATES = {"native": 20e6, "udp": 2e6, "schedule": 3_333_333.0, "capacity": CAPACITY_BPS}
 """Of the bottlenecks, in bit/s; 4 Mbit/s elsewhere."""
-PARTS = ("mean", "sd", "ci95", "low", "high")
+PARTS = ("mean", "sd", "ci95", "low", "high", "ci95_low", "ci95_high", "median")
 
 
 @pytest.fixture(params=names())
@@ -63,11 +63,16 @@ def test_every_number_is_that_of_the_raw_records(
         facet = tuple(row[axis.label] for axis in report.facet_axes)
         line = lines[facet, row["group"], row["congestion_control"], row.get("kernel", "")]
         assert (int(row["n"]), int(row["left_out"]), row["verdict"]) == (len(line.used), line.left_out, line.verdict)
+        equal, rate = line.are_equal, RATES.get(name, 4e6)
+        ceiling = (1428 if name == "fairness" else 1448) / 1514
+        # What shares cannot exceed, and no rate can exceed that of the link; everything else has no largest value.
+        largest = {"goodput_mbps": rate / 1e6 * ceiling, "datagrams_lost": 100, "reordered": 100, "jain_index": 1}
         for key in COLUMNS:
-            summary = expected.summary(line.values(key))
+            summary = expected.summary(line.values(key), largest.get(key), equal=equal)
             for part in PARTS:
                 assert same(row[f"{key}_{part}"], summary[part]), (row, key, part, summary)
-        share = expected.summary(line.values("goodput_mbps", share_of=RATES.get(name, 4e6)))
+        share = expected.summary(line.values("goodput_mbps", share_of=rate), 100 * ceiling, equal=equal)
+        assert ("are equal" in row["no_interval"], "one rep" in row["no_interval"]) == (equal, len(line.used) == 1)
         assert all(same(row[f"share_of_link_{part}"], share[part]) for part in PARTS), (row, share)
 
 
@@ -76,7 +81,8 @@ def test_missing_trials_are_counted(tables: Path, name: str, replayed: Callable[
     for row in read(tables / "results.csv"):
         # What failed here has a cell of its own.
         assert int(row["missing"]) == 0
-    assert len(read(tables / "trials.csv")) == sum(len(trial.job["flows"]) for trial in run.trials() if trial.ok)
+    jobs = [trial.job for trial in run.trials() if trial.ok]
+    assert len(read(tables / "trials.csv")) == sum(len(job["flows"]) + len(job["probes"]) for job in jobs)
 
 
 def test_the_page_says_what_the_file_says(name: str, tables: Path, reports: Callable[[str], Report]) -> None:
@@ -100,22 +106,19 @@ def test_the_page_says_what_the_file_says(name: str, tables: Path, reports: Call
             scale = expected.unit(name)[1] if column.key == "goodput_mbps" else 1
             assert mean == number(float(value) * scale, column.digits, column.decimals)
             assert rounded(mean, float(value) * scale)
-            low, high, half = (row[f"{column.key}_{part}"] for part in ("low", "high", "ci95"))
-            if line.n == 1:
+            low, high = (row[f"{column.key}_{part}"] for part in ("ci95_low", "ci95_high"))
+            if not low:
                 assert spread == ""
-            elif line.n == 2:
-                shown = [number(float(one), column.digits, column.decimals) for one in (low, high)]
-                assert spread == ("" if shown[0] == shown[1] else "–".join(shown))
-            elif float(half) == 0:
-                assert spread == ""
-            else:
-                decimals = len(mean.partition(".")[2])
-                assert spread.startswith("± ")
-                shown_half = spread.removeprefix("± ")
-                if shown_half.startswith("<"):
-                    assert float(half) < float(shown_half[1:]) == 10**-decimals
-                else:
-                    assert abs(float(shown_half) - float(half)) <= 0.5000001 * 10**-decimals
+                assert line.n == 1 or row["no_interval"] or row[f"{column.key}_sd"] == "0.0"
+                continue
+            decimals = len(mean.partition(".")[2])
+            limits = [float(limit) * scale for limit in (low, high)]
+            if spread.startswith("± <"):
+                assert float(spread.removeprefix("± <")) == 10**-decimals > limits[1] - limits[0]
+                continue
+            for text, limit in zip(spread.split("–"), limits, strict=True):
+                assert rounded(text, limit)
+                assert len(text.partition(".")[2]) in (decimals, 0)
 
 
 def rounded(text: str, value: float) -> bool:
