@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import polars as pl
@@ -26,12 +27,13 @@ def read(path: Path) -> pl.DataFrame:
     Raises:
         StoreError: The file is missing or damaged.
     """
-    return collected(pl.scan_parquet(path).with_columns(_TEXT), path)
+    return collected(lazy(path), path)
 
 
 def lazy(path: Path, trial: str | None = None) -> pl.LazyFrame:
     """Return the rows of a Parquet file, which is not read yet; *trial* becomes the first column."""
-    frame = pl.scan_parquet(path).with_columns(_TEXT)
+    # The path is that of one file, whatever characters its folders have in their names.
+    frame = pl.scan_parquet(path, glob=False, hive_partitioning=False).with_columns(_TEXT)
     return frame if trial is None else frame.select(pl.lit(trial).alias(TRIAL), pl.all())
 
 
@@ -41,8 +43,20 @@ def collected(frame: pl.LazyFrame, path: Path) -> pl.DataFrame:
     Raises:
         StoreError: A file is missing or damaged; the message names *path*, where the files are.
     """
-    try:
+    with _reading(path):
         return frame.collect()
+
+
+def columns_of(frame: pl.LazyFrame, path: Path) -> list[str]:
+    """Return the names of the columns of *frame*; raises what :func:`collected` raises."""
+    with _reading(path):
+        return frame.collect_schema().names()
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
     except (OSError, pl.exceptions.PolarsError) as error:
         raise StoreError(f"cannot read {path}: {' '.join(str(error).split())}") from error
 

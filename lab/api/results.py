@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import polars as pl
 
 from lab.analysis.metrics import FlowMetrics
-from lab.api.frames import TRIAL, collected, known, lazy, listed, read, units_in
+from lab.api.frames import TRIAL, collected, columns_of, known, lazy, listed, read, units_in
 from lab.api.summary import RunSummary, state_of, summary_of, verdict_of
 from lab.api.view import View
 from lab.errors import StoreError, UnknownNameError
@@ -189,7 +189,7 @@ class Run:
         if flow is not None:
             frame = frame.filter(self._of_flow(collector, trials, flow))
         if columns is not None:
-            there = frame.collect_schema().names()
+            there = columns_of(frame, self.path / "trials")
             wanted = [columns] if isinstance(columns, str) else list(columns)
             for name in wanted:
                 known("column", name, there, f"{collector} of {self.path}")
@@ -243,11 +243,13 @@ class Run:
     @staticmethod
     def _scan(collector: str, trials: list[TrialResult], *, named: bool) -> pl.LazyFrame:
         parts = [lazy(_table(found, collector), found.id if named else None) for found in trials]
-        return parts[0] if len(parts) == 1 else pl.concat(parts)
+        # Cells may differ in what a collector records.
+        return parts[0] if len(parts) == 1 else pl.concat(parts, how="diagonal_relaxed")
 
     def _of_flow(self, collector: str, trials: list[TrialResult], flow: str) -> pl.Expr:
         """Return the condition that a row belongs to *flow*, which may be a group of short flows or a probe."""
-        columns = lazy(_table(trials[0], collector)).collect_schema().names()
+        table = _table(trials[0], collector)
+        columns = columns_of(lazy(table), table)
         column = next((name for name in ("flow", "group", "probe") if name in columns), None)
         if column is None:
             raise UnknownNameError(f"the rows of {collector} belong to no flow, so they have no flow {flow!r}")

@@ -4,7 +4,8 @@
 The collector records the parts of a TCP segment's headers that tell what happened, where the segment reaches the
 receiver's TCP.  Each packet of the file consists of an IP and a TCP header made from them, and of no payload: its
 original length is that of these headers with the payload.  The headers have no TCP options, since the collector does
-not record them; identification and the TCP checksum are 0, and the TTL is 64.
+not record them.  The identification is 0, the TTL is 64, and the TCP checksum is right for a segment without payload
+and otherwise 0.
 
 Format: draft-ietf-opsawg-pcapng (section header, interface descriptions, enhanced packets), little-endian, with times
 in nanoseconds.  Headers: RFC 791, RFC 8200, RFC 9293.
@@ -114,7 +115,8 @@ def pcapng(table: pa.Table, comment: str) -> bytes:
     made = _blocks(dtype, columns, time_ns, where)
     made["source"], made["destination"] = _packed(sources, dtype), _packed(destinations, dtype)
     if dtype is _IPV4:
-        made["ip_checksum"] = _checksums(made)
+        made["ip_checksum"] = _checksum(_words(made, "version", _IPV4_HEADER).sum(axis=1))
+    made["checksum"] = np.where(columns["length"] == 0, _tcp_checksums(made), 0)
     return b"".join([_section(comment), *(_interface(linktype, *place) for place in places), made.tobytes()])
 
 
@@ -159,15 +161,26 @@ def _packed(addresses: Sequence[str], dtype: np.dtype[np.void]) -> NDArray[np.vo
     return np.frombuffer(b"".join(known[text] for text in addresses), dtype=dtype["source"])
 
 
-def _checksums(made: NDArray[np.void]) -> NDArray[np.uint32]:
-    """Return the header checksums (RFC 1071) of IPv4 packets whose own is 0 so far."""
-    offset = _IPV4.fields["version"][1]  # type: ignore[index]
-    raw = np.frombuffer(made.tobytes(), np.uint8).reshape(len(made), _IPV4.itemsize)
-    words = np.ascontiguousarray(raw[:, offset : offset + _IPV4_HEADER]).view(">u2").astype(np.uint32)
-    total = words.sum(axis=1, dtype=np.uint32)
-    for _ in range(2):
-        total = (total & 0xFFFF) + (total >> 16)
-    found: NDArray[np.uint32] = ~total & 0xFFFF
+def _tcp_checksums(made: NDArray[np.void]) -> NDArray[np.uint64]:
+    """Return the checksums of the segments, if they have no payload: over pseudo-header and header (RFC 9293, 3.1)."""
+    address_bytes = made.dtype["source"].itemsize
+    total = _words(made, "source", address_bytes).sum(axis=1) + _words(made, "destination", address_bytes).sum(axis=1)
+    return _checksum(total + _TCP + _TCP_HEADER + _words(made, "sport", _TCP_HEADER).sum(axis=1))
+
+
+def _words(made: NDArray[np.void], first: str, size: int) -> NDArray[np.uint64]:
+    """Return the 16-bit words of *size* bytes of each block, from the field *first* on."""
+    assert made.dtype.fields is not None
+    offset = made.dtype.fields[first][1]
+    raw = np.frombuffer(made.tobytes(), np.uint8).reshape(len(made), made.dtype.itemsize)
+    return np.ascontiguousarray(raw[:, offset : offset + size]).view(">u2").astype(np.uint64)
+
+
+def _checksum(total: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """Return the Internet checksum (RFC 1071) of words with this sum."""
+    folded = (total & np.uint64(0xFFFF)) + (total >> np.uint64(16))
+    folded = (folded & np.uint64(0xFFFF)) + (folded >> np.uint64(16))
+    found: NDArray[np.uint64] = folded ^ np.uint64(0xFFFF)
     return found
 
 
