@@ -12,7 +12,7 @@ from lab.api.building import loaded, overrides_of
 from lab.api.engines import all_overrides, engine_named, plan_of
 from lab.api.known import image_lookup
 from lab.api.loops import run_in_own_loop
-from lab.api.results import Run
+from lab.api.results import Run, load
 from lab.engine.base import Notice
 from lab.errors import InputError, TrialsFailedError
 from lab.plan.description import notes
@@ -81,7 +81,7 @@ def run(
         observer.step("writing the report")
         observer.refresh()
         build_report(folder.path, places.figures(), lambda line: observer.step(Notice(line)))
-    result = Run(folder)
+    result = load(folder.path)
     if outcome.failures:
         raise TrialsFailedError(_failed(outcome, plan), result)
     return result
