@@ -97,7 +97,7 @@ class Run:
 
     @property
     def summary(self) -> RunSummary:
-        """The state of the run, and how many of its trials are what, as ``lab list`` shows them."""
+        """What ``lab list`` shows of the run; ``summary.trials`` maps ``ok``, ``warn`` and so on to numbers of trials."""
         return summary_of(self._stored)
 
     # --- trials ---------------------------------------------------------------------------------------

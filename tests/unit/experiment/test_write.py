@@ -61,7 +61,7 @@ def test_texts_stay_texts(value: str) -> None:
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        ({"a": {"b": [1, {2}]}}, r"a\.b\[1\]: found {2} \(set\); expected a text, number, list or mapping"),
+        ({"a": {"b": [1, {2}]}}, r"a\.b\[1\]: found \{2\} \(set\); expected a text, number, list or mapping"),
         ({"a": np.zeros(2)}, r"a: found array\(\[0\., 0\.\]\) \(ndarray\)"),
         ({"a": {1: 2}}, "a: found the key 1; expected a text"),
         ({1: 2}, "the experiment: found the key 1; expected a text"),
