@@ -12,7 +12,6 @@ import pyarrow.parquet as pq
 from pyarrow import ArrowException
 
 from lab.errors import StoreError, UnknownNameError
-from lab.experiment.check.problems import nearest
 
 TRIAL = "trial"
 """The column that says to which trial a row belongs."""
@@ -83,6 +82,9 @@ def known(what: str, name: str, names: Iterable[str], where: str) -> str:
     there = list(names)
     if name in there:
         return name
+    # This brings pydantic with it, which takes longer to import than a run takes to load.
+    from lab.experiment.check.problems import nearest
+
     close = nearest(name, there)
     hint = f"; did you mean {close!r}?" if close is not None else ""
     raise UnknownNameError(f"{where} has no {what} {name!r}{hint} {listed(there)}")

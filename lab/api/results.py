@@ -97,7 +97,7 @@ class Run:
 
     @property
     def summary(self) -> RunSummary:
-        """What ``lab list`` shows of the run; ``summary.trials`` maps ``ok``, ``warn`` and so on to numbers of trials."""
+        """What ``lab list`` shows of the run; ``summary.trials`` maps ``ok``, ``warn`` and so on to a number."""
         return summary_of(self._stored)
 
     # --- trials ---------------------------------------------------------------------------------------
