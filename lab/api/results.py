@@ -179,7 +179,8 @@ class Run:
         """Return what *collector* recorded in *trial*, in order of time.
 
         With several trials, or without any, which means all finished ones, the first column is ``trial``.  *flow*
-        limits the rows to those of one flow, and *columns* names the columns to be read.
+        limits the rows to those of a flow, a group of short flows or a latency probe; *columns* names the columns to be
+        read.
 
         Raises:
             UnknownNameError: There is no such collector, trial, flow or column; the message has the nearest name.
@@ -221,13 +222,17 @@ class Run:
         if trial is None:
             known("collector", collector, self.collectors, str(self.path))
             return [found for found in self._results if found.ok and _table(found, collector).exists()]
-        chosen = [self._trial(name) for name in ([trial] if isinstance(trial, str) else trial)]
-        if not chosen:
-            raise UnknownNameError(f"found an empty list of trials {listed(self._stored.planned_ids())}")
+        chosen = self._chosen(trial)
         for found in chosen:
             known(
                 "collector", collector, [path.stem for path in _tables(found)], f"the trial {found.id} of {self.path}"
             )
+        return chosen
+
+    def _chosen(self, trial: str | Sequence[str]) -> list[TrialResult]:
+        chosen = [self._trial(name) for name in ([trial] if isinstance(trial, str) else trial)]
+        if not chosen:
+            raise UnknownNameError(f"found an empty list of trials {listed(self._stored.planned_ids())}")
         return chosen
 
     def _trial(self, name: str) -> TrialResult:
@@ -335,7 +340,7 @@ class Run:
     def _export(self, name: str, folder: str | Path, trial: Trials, collectors: Sequence[str] = ()) -> list[Path]:
         from lab.export.formats import export
 
-        trials = [trial] if isinstance(trial, str) else list(trial or ())
+        trials = [] if trial is None else [found.id for found in self._chosen(trial)]
         return export(self._stored, name, Path(folder), trials, collectors)
 
     # --- how it shows itself --------------------------------------------------------------------------

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +18,7 @@ from lab.engine.base import Notice
 from lab.errors import InputError, TrialsFailedError
 from lab.plan.description import notes
 from lab.report import build_report
-from lab.run.progress import Detail, PlainObserver, observing
+from lab.run.progress import Detail, observing
 from lab.run.runner import Outcome, Runner
 from lab.store import places
 from lab.store.run import create_run
@@ -77,23 +78,30 @@ def run(
             chosen, observer, plan, folder, jobs=at_a_time, cache=TrialCache(places.trials()), read_cache=cache
         )
         command = _call(experiment, {"set": dict(set or {}), "engine": engine})
-        outcome = _carry_out(runner, plan, observer, {"command": command, "overrides": overrides})
-        observer.step("writing the report")
-        observer.refresh()
-        build_report(folder.path, places.figures(), lambda line: observer.step(Notice(line)))
+        about = {"command": command, "overrides": overrides, "notes": notes(plan)}
+        with _saying_what_is_kept(runner, plan):
+            outcome = run_in_own_loop(lambda: runner.run(about), observer.refresh)
+            observer.step("writing the report")
+            observer.refresh()
+            build_report(folder.path, places.figures(), lambda line: observer.step(Notice(line)))
     result = load(folder.path)
     if outcome.failures:
         raise TrialsFailedError(_failed(outcome, plan), result)
     return result
 
 
-def _carry_out(runner: Runner, plan: Plan, observer: PlainObserver, about: dict[str, Any]) -> Outcome:
+@contextmanager
+def _saying_what_is_kept(runner: Runner, plan: Plan) -> Iterator[None]:
+    """If the user interrupts the block, add to the interrupt what is kept, and what happens to it."""
     try:
-        return run_in_own_loop(lambda: runner.run({**about, "notes": notes(plan)}), observer.refresh)
+        yield
     except KeyboardInterrupt as interrupt:
         kept = f"{runner.finished} of {len(plan.trials)} trials are finished and kept in {runner.folder}"
-        again = "continues with the others" if runner.continues else "runs all of them again"
-        interrupt.add_note(f"{kept}; the same call {again}")
+        if runner.finished == len(plan.trials):
+            again = f"`lab report {runner.folder}` writes the report"
+        else:
+            again = f"the same call {'continues with the others' if runner.continues else 'runs all of them again'}"
+        interrupt.add_note(f"{kept}; {again}")
         raise
 
 

@@ -265,6 +265,24 @@ def test_a_failed_trial_has_no_trace(loaded: Loaded) -> None:
     assert run.trace("tcp_probe")["trial"].unique().to_list() == ["cubic-r1"]
 
 
+# --- other formats -------------------------------------------------------------------------------------------
+
+
+def test_exports_of_a_run(loaded: Loaded, tmp_path: Path) -> None:
+    run, out = loaded("everything"), tmp_path / "out"
+    assert run.to_pcap(out, "bbr-r1") == [out / "bbr-r1.pcapng"]
+    assert run.to_flent(out) == [out / "cubic-r1.flent.gz", out / "bbr-r1.flent.gz"]
+    assert run.to_tcpprobe(out, run.trials["trial"]) == [out / "cubic-r1.bulk.tcpprobe", out / "bbr-r1.bulk.tcpprobe"]
+    assert run.to_csv(out, "bbr-r1", collectors=["states"]) == [out / "bbr-r1.states.csv"]
+    assert run.to_csv(out)[0] == out / "metrics.csv"
+    with pytest.raises(lab.UnknownNameError, match="has no trial 'bbr-r2'; did you mean 'bbr-r1'"):
+        run.to_pcap(out, "bbr-r2")
+    with pytest.raises(lab.UnknownNameError, match="found an empty list of trials"):
+        run.to_csv(out, [])
+    with pytest.raises(lab.InputError, match="has no table 'nosuch'"):
+        run.to_csv(out, collectors=["nosuch"])
+
+
 # --- other libraries -----------------------------------------------------------------------------------------
 
 

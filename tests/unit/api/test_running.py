@@ -229,6 +229,20 @@ def test_an_interrupt_keeps_what_is_finished(engines: list[Engine]) -> None:
     assert sum(trial["cached"] for trial in continued.provenance["trials"].values()) == 1
 
 
+def test_an_interrupt_while_the_report_is_written(engines: list[Engine], monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupted(*_arguments: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("lab.api.running.build_report", interrupted)
+    with pytest.raises(KeyboardInterrupt) as caught:
+        lab.run(UDP, progress=False)
+    (note,) = caught.value.__notes__
+    assert note.startswith("4 of 4 trials are finished and kept in results/udp/")
+    assert note.endswith("` writes the report")
+    run = lab.load("results/udp/latest")
+    assert (run.state, run.report, len(run.metrics)) == ("complete", None, 8)
+
+
 def test_the_coroutine_cleans_up_before_the_interrupt_goes_on() -> None:
     cleaned = []
 
