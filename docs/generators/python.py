@@ -20,7 +20,7 @@ from . import markdown_table, require, sentences
 
 ERRORS = "errors"
 _WIDTH = 100
-ALIASES = {"Trials": "str | Sequence[str] | None"}
+ALIASES = {"Trials": "str | Iterable[str] | None"}
 """Name of a type in the source → what it stands for."""
 
 

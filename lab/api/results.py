@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,8 +24,8 @@ from lab.store.trial import TrialResult
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
-Trials = str | Sequence[str] | None
-"""One trial, several of them, or all (None)."""
+Trials = str | Iterable[str] | None
+"""One trial, several of them (also a column of a data frame), or all (None)."""
 
 
 def load(path: str | Path) -> Run:
@@ -229,7 +229,7 @@ class Run:
             )
         return chosen
 
-    def _chosen(self, trial: str | Sequence[str]) -> list[TrialResult]:
+    def _chosen(self, trial: str | Iterable[str]) -> list[TrialResult]:
         chosen = [self._trial(name) for name in ([trial] if isinstance(trial, str) else trial)]
         if not chosen:
             raise UnknownNameError(f"found an empty list of trials {listed(self._stored.planned_ids())}")
