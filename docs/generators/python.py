@@ -11,10 +11,13 @@ from collections.abc import Callable, Iterable, Iterator
 from functools import cached_property
 from typing import Any
 
+from pydantic import BaseModel
+
 import lab
 from lab.api.results import Run
 from lab.api.running import run as run_function
 from lab.errors import LabError
+from lab.experiment.schema.fields import fields_of
 
 from . import markdown_table, require, sentences
 
@@ -46,7 +49,7 @@ def text(name: str) -> str:
     if name == "run":
         return _function("lab.run", run_function)
     found = getattr(lab, name)
-    return _function(f"lab.{name}", found) if inspect.isfunction(found) else f"{_first(found)}\n"
+    return _function(f"lab.{name}", found) if inspect.isfunction(found) else _model(f"lab.{name}", found)
 
 
 def _is_error(name: str) -> bool:
@@ -64,6 +67,14 @@ def _class(cls: type) -> str:
     methods = [_function(f"run.{name}", member) for name, member in members if inspect.isfunction(member)]
     about = "\n\n".join(_paragraphs(inspect.getdoc(cls) or ""))
     return "\n".join([about, "", markdown_table(("Property", "What it is"), values), *methods])
+
+
+def _model(name: str, model: type[BaseModel]) -> str:
+    """The fields of a model as a call: those that it needs, and the names of the others."""
+    fields = fields_of(model)
+    needed = [f"{field}=…" for field, about in fields.items() if about.is_required()]
+    others = ", ".join(f"`{field}`" for field, about in fields.items() if not about.is_required())
+    return f"```python\n{name}({', '.join(needed)}, **others)\n```\n\nThe other fields are {others}.\n"
 
 
 def _docstring(member: Any) -> str:
