@@ -14,6 +14,7 @@ from lab.api.engines import all_overrides, engine_named, plan_of
 from lab.api.known import image_lookup
 from lab.api.loops import run_in_own_loop
 from lab.api.results import Run, load
+from lab.api.summary import counts_of
 from lab.engine.base import Notice
 from lab.errors import InputError, TrialsFailedError
 from lab.plan.description import notes
@@ -84,6 +85,8 @@ def run(
             observer.step("writing the report")
             observer.refresh()
             build_report(folder.path, places.figures(), lambda line: observer.step(Notice(line)))
+        if invalid := counts_of(folder)["invalid"]:
+            observer.step(Notice(f"{invalid} of {len(plan.trials)} trials are invalid: `run.checks` says why"))
     result = load(folder.path)
     if outcome.failures:
         raise TrialsFailedError(_failed(outcome, plan), result)

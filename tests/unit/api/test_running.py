@@ -21,6 +21,7 @@ from lab.experiment.read.load import load_experiment
 from lab.job.protocol import Job
 from tests.data.capture import EXPERIMENTS, RECORDS
 from tests.unit.cli.conftest import Changing, Lab, die, engines_of_commands
+from tests.unit.cli.test_verdict import another_mtu
 
 UDP = EXPERIMENTS / "udp.yaml"
 FAILED = EXPERIMENTS / "failed.yaml"
@@ -196,6 +197,16 @@ def test_failed_trials_are_an_error_that_has_the_run(engines: list[Engine]) -> N
     assert (run.state, caught.value.exit_code) == ("failed", 3)
     assert run.trials["status"].to_list() == ["ok", "failed"]
     assert run.report is not None
+
+
+def test_invalid_trials_are_said_and_are_no_error(engines: list[Engine], capfd: pytest.CaptureFixture[str]) -> None:
+    engines[:] = [Changing(another_mtu)]
+    run = lab.run(UDP, jobs=1)
+    assert capfd.readouterr().err.splitlines()[-1] == "2 of 4 trials are invalid: `run.checks` says why"
+    invalid = run.checks.filter(verdict="invalid")
+    assert set(invalid["id"]) == {"mtu"}
+    assert invalid["trial"].to_list() == [name for name in run.trials["trial"] if name.endswith("-r1")]
+    assert run.trials["verdict"].to_list() == ["invalid", "ok", "invalid", "ok"]
 
 
 def test_an_engine_that_cannot_start(engines: list[Engine], tmp_path: Path) -> None:
