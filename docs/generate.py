@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import checks, columns, commands, exit_codes, fields, metrics
+from generators import checks, columns, commands, exit_codes, fields, metrics, python
 
 HERE = Path(__file__).parent
 
@@ -25,6 +25,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "fields": fields.table_of,
     "metrics": metrics.table,
     "options": commands.table,
+    "python": python.text,
 }
 """First words of a part's comment → what writes it, given the rest of the comment (what follows ``of``)."""
 
@@ -42,6 +43,7 @@ def main() -> int:
     fields.require_all(what for kind, what in parts if kind == "fields")
     columns.require_all(what for kind, what in parts if kind == "columns")
     commands.require_all(what for kind, what in parts if kind == "options")
+    python.require_all(what for kind, what in parts if kind == "python")
     stale = {path: after for path, page in pages.items() if (after := generated(page)) != page}
     if sys.argv[1:] == ["--check"]:
         for path in stale:

@@ -5,11 +5,13 @@
 
     LabError
     ├── InputError             what the user wrote is wrong                              2
-    │   └── SpecError          … in an experiment file, with file, line and column       2
+    │   ├── SpecError          … in an experiment file, with file, line and column       2
+    │   └── UnknownNameError   a run has nothing of this name                            2
     ├── MachineryError         this machine lacks something, or one of our tools failed  3
     │   ├── ImageError         the guest image cannot be built or found                  3
     │   ├── EngineError        the engine cannot start                                   3
     │   └── StoreError         results cannot be written or read                         3
+    ├── TrialsFailedError      a run from Python has ended, and trials of it failed      3
     └── TrialError             one trial failed; the others continue                     3
         ├── GuestError         the agent reported a failure                              3
         ├── LostVMError        the virtual machine died                                  3
@@ -19,6 +21,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 EXIT_OK = 0
 EXIT_EXPECTATION_FAILED = 1
@@ -43,6 +46,10 @@ class SpecError(InputError):
     """An experiment file has one or more problems; the message lists each with file, line and column."""
 
 
+class UnknownNameError(InputError):
+    """A run has no trial, collector, column, flow or figure of the name that was asked for."""
+
+
 class MachineryError(LabError):
     """This machine lacks something, or one of our own tools failed."""
 
@@ -57,6 +64,17 @@ class EngineError(MachineryError):
 
 class StoreError(MachineryError):
     """Results cannot be written or read back."""
+
+
+class TrialsFailedError(LabError):
+    """Trials of a run that was started from Python failed; the other trials are stored.
+
+    ``run`` is the loaded run (:class:`lab.Run`).
+    """
+
+    def __init__(self, message: str, run: Any) -> None:
+        super().__init__(message)
+        self.run = run
 
 
 class TrialError(LabError):

@@ -52,6 +52,7 @@ __all__ = [
     "tc_rate",
     "tc_size",
     "value_text",
+    "written_queue_limit",
 ]
 
 _RATE_UNITS = {"bit": 1, "kbit": 10**3, "mbit": 10**6, "gbit": 10**9, "tbit": 10**12}
@@ -182,6 +183,13 @@ def parse_queue_limit(text: object) -> QueueLimit:
     if limit.amount == 0:
         raise ValueError(_found(text, f"{_LIMIT_EXPECTED}, more than 0"))
     return limit
+
+
+def written_queue_limit(limit: QueueLimit) -> str:
+    """Return *limit* as a file has it, so that :func:`parse_queue_limit` reads the same limit again."""
+    if limit.unit in ("bytes", "time"):
+        return str(limit)
+    return f"{_plain(limit.amount)}{'bdp' if limit.unit == 'bdp' else 'p'}"
 
 
 def parse_probability(value: object) -> float:

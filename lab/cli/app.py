@@ -54,6 +54,7 @@ for command in (
     runs.export,
 ):
     app.command()(command)
+app.command("list")(runs.list_)
 # The tracer parses its arguments itself, because it runs under another interpreter.
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},

@@ -3,25 +3,44 @@
 
 from __future__ import annotations
 
-import gc
 import os
 import shlex
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from lab.api.engines import ENGINES, all_overrides, engine_named, planned
 from lab.cli.streams import discard
 from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine, Step
-    from lab.experiment.check.known import Lookup
-    from lab.experiment.read.load import LoadedExperiment
-    from lab.plan.plan import Plan
     from lab.run.progress import Detail
+
+__all__ = [
+    "ENGINES",
+    "EngineName",
+    "ExperimentFile",
+    "Jobs",
+    "Overrides",
+    "Quiet",
+    "RunFolder",
+    "Verbose",
+    "all_overrides",
+    "command_line",
+    "completing",
+    "detail_of",
+    "engine_named",
+    "planned",
+    "processors",
+    "remove_leftovers_of_cache",
+    "say",
+    "say_what_counts",
+    "write_report",
+]
 
 ExperimentFile = Annotated[Path, typer.Argument(metavar="FILE", help="The experiment, a YAML file.")]
 Overrides = Annotated[
@@ -37,8 +56,6 @@ Jobs = Annotated[
     int | None,
     typer.Option("--jobs", min=1, help="Number of trials that run in parallel [default: one per processor]."),
 ]
-
-ENGINES = ("vm", "uml", "native")
 
 
 def completing(*words: str) -> Callable[[str], list[str]]:
@@ -94,50 +111,6 @@ def say_what_counts(engine: Engine, detail: Detail) -> None:
         for name, value in engine.about().items():
             say(f"{name}: {value}")
         say(f"cache: {places.cache_root()}")
-
-
-def all_overrides(overrides: Sequence[str] | None, engine: str | None) -> list[str]:
-    """Return the overrides of the command line, of which the option ``--engine`` is one."""
-    return [*(overrides or ()), *([] if engine is None else [f"engine={engine}"])]
-
-
-def planned(file: Path, overrides: Sequence[str] | None, lookup: Lookup | None = None) -> tuple[LoadedExperiment, Plan]:
-    """Load an experiment file with overrides, and make its plan."""
-    from lab.experiment.read.load import load_experiment
-    from lab.plan.plan import make_plan
-
-    # A plan consists of up to a million objects that all stay.  By default, Python looks through all of them for
-    # garbage again and again while they are made.
-    thresholds = gc.get_threshold()
-    gc.set_threshold(200_000, *thresholds[1:])
-    try:
-        loaded = load_experiment(file, overrides or (), lookup)
-        return loaded, make_plan(loaded.checked)
-    finally:
-        gc.set_threshold(*thresholds)
-
-
-def engine_named(name: str, plan: Plan, packages: Mapping[str, Path]) -> Engine:
-    """Return the engine ``vm``, ``uml`` or ``native`` for a plan.
-
-    ``packages`` maps the names of kernels to the files of their packages.
-
-    Raises:
-        InputError: There is no such engine.
-    """
-    if name == "vm":
-        from lab.engine.vm.engine import VmEngine
-
-        return VmEngine(plan.kernels, packages=packages)
-    if name == "uml":
-        from lab.engine.uml.engine import UmlEngine
-
-        return UmlEngine(plan.kernels)
-    if name == "native":
-        from lab.engine.native.engine import NativeEngine
-
-        return NativeEngine([trial.job for trial in plan.trials])
-    raise InputError(f"found the engine {name!r}; expected {', '.join(ENGINES)}")
 
 
 def write_report(run_dir: Path, *, quiet: bool = False) -> Path:

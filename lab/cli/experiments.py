@@ -36,7 +36,7 @@ def check(
     ] = None,
 ) -> None:
     """Check an experiment and show what it expands to, without running it."""
-    from lab.cli.known import image_lookup
+    from lab.api.known import image_lookup
     from lab.experiment.check.known import unknown_names
     from lab.plan.description import describe
     from lab.plan.preview import preview

@@ -67,8 +67,8 @@ def run(
     quiet: Quiet = False,
 ) -> None:
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
+    from lab.api.known import image_lookup
     from lab.cli.confirm import confirm_run, confirming_plan
-    from lab.cli.known import image_lookup
     from lab.plan.description import notes
     from lab.run.progress import observing
     from lab.run.runner import Runner

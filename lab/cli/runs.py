@@ -25,6 +25,7 @@ from lab.cli.common import (
     write_report,
 )
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, EXIT_OK, InputError
+from lab.export import FORMATS
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
@@ -158,8 +159,9 @@ def export(
         typer.Option(
             "--format",
             metavar="FORMAT",
-            autocompletion=completing("tcpprobe"),
-            help="tcpprobe: the text format of the kernel's former tcpprobe module.",
+            autocompletion=completing(*FORMATS),
+            help="pcap: what the collector packets recorded, as pcapng; flent: data files of flent; csv: metrics and "
+            "all tables; tcpprobe: the text format of the kernel's former tcpprobe module.",
         ),
     ],
     output: Annotated[
@@ -169,14 +171,40 @@ def export(
         list[str] | None,
         typer.Option("--trial", metavar="ID", help="Export only this trial; may be repeated [default: all trials]."),
     ] = None,
+    collector: Annotated[
+        list[str] | None,
+        typer.Option(
+            "--collector",
+            metavar="NAME",
+            help="With --format csv, export only this collector's table; may be repeated [default: metrics and all "
+            "tables].",
+        ),
+    ] = None,
 ) -> None:
-    """Export what a run recorded in the format of another tool: one file for each trial and flow; prints the paths."""
-    from lab.cli.export import export_tcpprobe
+    """Export what a run recorded in the format of another tool: a file for each trial or flow; prints the paths."""
+    from lab.export.formats import export as exported
     from lab.store.folders import remove_leftovers
+    from lab.store.run import open_run
 
-    if format_ != "tcpprobe":
-        raise InputError(f"--format: found {format_!r}; expected 'tcpprobe'")
+    if format_ not in FORMATS:
+        raise InputError(f"--format: found {format_!r}; expected one of {', '.join(FORMATS)}")
+    if collector and format_ != "csv":
+        raise InputError(f"--collector: found it with --format {format_}; expected it with --format csv only")
     for message in remove_leftovers(output):
         say(message)
-    for path in export_tcpprobe(run_dir, output, trial or ()):
+    for path in exported(open_run(run_dir), format_, output, trial or (), collector or ()):
         print(path)
+
+
+def list_(
+    folder: Annotated[
+        Path, typer.Argument(metavar="DIR", help="The folder in which runs are stored, or that of one experiment.")
+    ] = Path("results"),
+    json: Annotated[bool, typer.Option("--json", help="Print a list of objects in JSON instead of a table.")] = False,
+) -> None:
+    """List stored runs, the oldest first: what they are, how they ended, and how many trials have which verdict."""
+    from lab.api.summary import summaries
+    from lab.cli.listing import json_text, table
+
+    found = summaries(folder)
+    print(json_text(found) if json else table(found))

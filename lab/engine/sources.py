@@ -15,12 +15,18 @@ _PACKAGE = Path(__file__).resolve().parents[1]
 _SHIPPED = ("job", "agent")
 """The folders of the package that are copied to the guest completely, besides those of :func:`bpf_files`."""
 
+_ROOT = b"# SPDX-License-Identifier: Apache-2.0\n"
+"""The package's own ``__init__.py`` in the guest.
+
+On the host, this module is the interface for Python, which the guest does not have.  A change of the interface must not
+change the digest of what runs in the guest.
+"""
+
 
 def agent_files() -> dict[str, bytes]:
     """Return the Python files that run trials, as path (in the guest, below ``/run/lab``) → content."""
     own = [path for folder in _SHIPPED for path in sorted((_PACKAGE / folder).rglob("*.py"))]
-    paths = [_PACKAGE / "__init__.py", *own]
-    return {f"lab/{path.relative_to(_PACKAGE)}": path.read_bytes() for path in paths}
+    return {"lab/__init__.py": _ROOT} | {f"lab/{path.relative_to(_PACKAGE)}": path.read_bytes() for path in own}
 
 
 def bpf_files() -> dict[str, bytes]:

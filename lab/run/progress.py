@@ -8,6 +8,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import Enum
+from html import escape
+from importlib import import_module
+from typing import Any
 
 from rich.console import Console, Group
 from rich.live import Live
@@ -108,6 +111,9 @@ class PlainObserver:
         self._counts.failed += 1
         self._print(f"{trial.id}: FAILED: {error}")
 
+    def refresh(self) -> None:
+        """Show what has changed, for displays that do not do so by themselves; called by the thread that waits."""
+
     def _end(self, trial: Trial, cached: bool) -> None:
         self._clock.leave_out(trial)
         if not cached:
@@ -198,14 +204,66 @@ class LiveObserver(PlainObserver):
         return Group(head, self._bars)
 
 
+class NotebookObserver(PlainObserver):
+    """Updates a progress bar in the output of a notebook's cell, with the failed trials and notices below it.
+
+    rich's own bar would need ipywidgets.  The notebook is told only in :meth:`refresh`: the runner calls the other
+    methods in a thread, and what threads display may end up in another cell.
+    """
+
+    def __init__(self, plan: Plan, console: Console) -> None:
+        super().__init__(plan, console)
+        ipython: Any = import_module("IPython.display")
+        self._what = "getting ready"
+        self._lines: list[str] = []
+        self._html = ipython.HTML
+        self._shown = ""
+        self._handle = ipython.display(self._html(self._text()), display_id=True)
+
+    def __enter__(self) -> NotebookObserver:
+        return self
+
+    def __exit__(self, *_exc: object) -> None:
+        self._what = ""
+        self.refresh()
+
+    def step(self, what: str) -> None:
+        if isinstance(what, Notice):
+            self._lines.append(what)
+        else:
+            self._what = what
+
+    def started(self, trial: Trial) -> None:
+        super().started(trial)
+        self._what = ""
+
+    def refresh(self) -> None:
+        text = self._text()
+        if text != self._shown:
+            self._shown = text
+            self._handle.update(self._html(text))
+
+    def _text(self) -> str:
+        lines = "".join(f"<div>{escape(line)}</div>" for line in self._lines)
+        bar = f'<progress value="{self._counts.done}" max="{self._counts.total}"></progress>'
+        return f"<div>{bar} {escape(self._what or self._state())}</div>{lines}"
+
+    def _print(self, line: str) -> None:
+        if "FAILED" in line:
+            self._lines.append(line)
+
+
 @contextmanager
 def observing(plan: Plan, detail: Detail = Detail.NORMAL) -> Iterator[PlainObserver]:
-    """Provide the observer that suits *detail* and standard error: a live display on a terminal, or plain lines."""
+    """Provide the observer that suits *detail* and where it is shown: a notebook, a terminal, or a file of lines."""
     console = Console(stderr=True, highlight=False)
     if detail is Detail.QUIET:
         yield QuietObserver(plan, console)
     elif detail is Detail.VERBOSE:
         yield VerboseObserver(plan, console)
+    elif console.is_jupyter:
+        with NotebookObserver(plan, console) as notebook:
+            yield notebook
     elif console.is_terminal:
         with LiveObserver(plan, console) as live:
             yield live

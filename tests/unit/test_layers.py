@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import ast
+import subprocess
 import sys
 from collections.abc import Iterable, Iterator
 from functools import cache
@@ -35,18 +36,34 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "plan": {"agent", "errors", "experiment", "job", "store", "units"},
     },
     {
+        "export": {"errors", "evaluation", "job", "store"},
         "report": {"analysis", "errors", "evaluation", "job", "store", "units"},
         "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
     },
     {
+        "api": {
+            "analysis",
+            "engine",
+            "errors",
+            "evaluation",
+            "experiment",
+            "export",
+            "job",
+            "plan",
+            "report",
+            "run",
+            "store",
+        },
         "compare": {"analysis", "evaluation", "report", "store"},
     },
     {
         "cli": {
+            "api",
             "compare",
             "engine",
             "errors",
             "experiment",
+            "export",
             "job",
             "plan",
             "report",
@@ -222,17 +239,34 @@ def test_there_is_no_cycle() -> None:
 
 def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     # ``lab check`` and error messages should appear without delay.
-    heavy = {"matplotlib", "pyarrow", "numpy", "qemu.qmp", "pandas"}
-    seen: set[str] = set()
-    waiting = ["lab.cli"]
-    while waiting:
-        module = waiting.pop()
-        if module in seen or module not in sources():
-            continue
-        seen.add(module)
-        waiting += imports(module, at_once=True)
-        assert not any(within(name, heavy) for name in imports(module, at_once=True)), module
+    seen = imported_at_once("lab.cli")
+    for module in seen:
+        assert not any(within(name, HEAVY) for name in imports(module, at_once=True)), module
     assert "lab.cli.experiments" in seen
+
+
+def test_importing_the_package_imports_nothing_else_of_it() -> None:
+    # Every command imports the package, whose public names are imported when they are used.
+    assert imported_at_once("lab") == {"lab"}
+    code = "import sys, lab; print(*sorted(name for name in sys.modules if name.startswith('lab')))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.split() == ["lab"]
+
+
+HEAVY = {"matplotlib", "pyarrow", "numpy", "qemu.qmp", "pandas", "polars"}
+
+
+def imported_at_once(module: str) -> set[str]:
+    """Return the modules of ``lab`` that are imported when *module* is, itself included."""
+    seen: set[str] = set()
+    waiting = [module]
+    while waiting:
+        name = waiting.pop()
+        if name in seen or name not in sources():
+            continue
+        seen.add(name)
+        waiting += imports(name, at_once=True)
+    return seen
 
 
 def uses(module: str, name: str) -> bool:

@@ -3,14 +3,11 @@
 
 from __future__ import annotations
 
-import io
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any
-
-from ruamel.yaml import YAML
 
 from lab.errors import SpecError
 from lab.experiment.check.known import Lookup
@@ -19,13 +16,14 @@ from lab.experiment.check.problems import Problem, path_text
 from lab.experiment.check.validate import CheckedExperiment, examine
 from lab.experiment.read.document import Document, Fault, Place, parse_yaml
 from lab.experiment.read.files import MAX_FILE_BYTES, decoded, moved, named_files, read
+from lab.experiment.read.write import to_yaml
 from lab.experiment.schema.contents import Contents
 from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path, blocked, get, replaced
 from lab.experiment.schema.kernel import KernelPackage
 from lab.units import show
 
-__all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "load_experiment"]
+__all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "load_experiment", "load_text"]
 
 EXTENDS = "extends"
 
@@ -81,7 +79,16 @@ def load_experiment(path: FilePath, overrides: Sequence[str] = (), lookup: Looku
         SpecError: The experiment has problems.  The message has one line for each: file, line and column (or the
             override), path of the field, what was found, and what is allowed.
     """
-    data = read(path)
+    return load_text(path, read(path), overrides, lookup)
+
+
+def load_text(
+    path: FilePath, data: bytes, overrides: Sequence[str] = (), lookup: Lookup | None = None
+) -> LoadedExperiment:
+    """Do what :func:`load_experiment` does with the content *data* of an experiment file, which need not exist.
+
+    The files that the experiment names are looked for in the folder of *path*, which messages name.
+    """
     bases: dict[FilePath, bytes] = {}
     document = _with_bases(path, parse_yaml(decoded(path, data)), (path.resolve(),), bases)
     source = _Source(path, document)
@@ -147,12 +154,8 @@ def _faulty(document: Document, place: Place, message: str) -> Document:
 
 def _written_out(path: FilePath, document: Document) -> bytes:
     """Return the file, merged with the files that it extends, as one text that extends nothing."""
-    buffer = io.BytesIO()
-    writer = YAML(typ="safe", pure=True)
-    writer.default_flow_style = None
-    writer.sort_base_mapping_type_on_output = False  # type: ignore[assignment]
-    writer.dump(document.root, buffer)
-    return f"# {path.name} merged with the files that it extends, written by lab\n".encode() + buffer.getvalue()
+    header = f"# {path.name} merged with the files that it extends, written by lab\n"
+    return header.encode() + to_yaml(document.root)
 
 
 @dataclass

@@ -30,6 +30,8 @@ def content_of(kind: Kind, value: object, info: ValidationInfo) -> Any:
     Raises:
         ValueError: *value* is not a path, or the file cannot be used; the message says why.
     """
+    if info.context is None:
+        raise ValueError(f"found {show(value)}: a model alone reads no files; write the experiment as a mapping")
     contents: Contents = (info.context or {}).get("contents", NO_CONTENTS)
     if not isinstance(value, str) or not value:
         raise ValueError(f"found {show(value)}; expected the path of a file")

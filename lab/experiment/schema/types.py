@@ -136,17 +136,29 @@ def _json(pattern: str, *examples: str) -> dict[str, Any]:
     return {"type": "string", "pattern": pattern, "examples": list(examples)}
 
 
+def _written(text: Callable[[Any], str]) -> PlainSerializer:
+    """Return what writes a parsed value as a file has it; a word such as ``auto`` stays as it is."""
+    return PlainSerializer(lambda value: value if isinstance(value, str) else text(value), when_used="json")
+
+
 _DURATION_EXAMPLES = ("20ms", "30s", "100us", "2min")
 _SIZE_JSON = _json(units.SIZE_PATTERN, "16MiB", "64kB", "1500B")
 
+_AS_DURATION = _written(units.format_duration)
+_AS_SIZE = _written(units.format_size)
+
 RateBps = Annotated[
-    int, PlainValidator(_rate), WithJsonSchema(_json(units.RATE_PATTERN, "20mbit", "1.5gbit", "500kbit"))
+    int,
+    PlainValidator(_rate),
+    _written(units.format_rate),
+    WithJsonSchema(_json(units.RATE_PATTERN, "20mbit", "1.5gbit", "500kbit")),
 ]
 """A rate in bit/s."""
 
 DurationNs = Annotated[
     int,
     PlainValidator(_ranged(units.parse_duration, units.format_duration, 0, _MAX_DURATION_NS, "a duration")),
+    _AS_DURATION,
     WithJsonSchema(_json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)),
 ]
 """A duration in nanoseconds, which may be 0."""
@@ -154,6 +166,7 @@ DurationNs = Annotated[
 PositiveDurationNs = Annotated[
     int,
     PlainValidator(_ranged(units.parse_duration, units.format_duration, 1, _MAX_DURATION_NS, "a duration")),
+    _AS_DURATION,
     WithJsonSchema(_json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)),
 ]
 """A duration in nanoseconds, greater than 0."""
@@ -163,6 +176,7 @@ EndNs = Annotated[
     PlainValidator(
         _or_word("end", _ranged(units.parse_duration, units.format_duration, 1, _MAX_DURATION_NS, "a time"))
     ),
+    _AS_DURATION,
     WithJsonSchema({"anyOf": [{"const": "end"}, _json(units.DURATION_PATTERN, *_DURATION_EXAMPLES)]}),
 ]
 """A time in nanoseconds, greater than 0, or ``end``."""
@@ -206,13 +220,14 @@ PositiveProbability = Annotated[
 QueueLimit = Annotated[
     units.QueueLimit,
     PlainValidator(units.parse_queue_limit),
-    PlainSerializer(str),
+    _written(units.written_queue_limit),
     WithJsonSchema(_json(units.QUEUE_LIMIT_PATTERN, "1bdp", "0.5bdp", "100p", "64kB", "50ms")),
 ]
 
 SizeBytes = Annotated[
     int,
     PlainValidator(_ranged(units.parse_size, units.format_size, 1, 10**15, "a size")),
+    _AS_SIZE,
     WithJsonSchema(_SIZE_JSON),
 ]
 """A size in bytes, greater than 0."""
@@ -220,6 +235,7 @@ SizeBytes = Annotated[
 SocketBuffer = Annotated[
     int | Literal["auto"],
     PlainValidator(_or_word("auto", _ranged(units.parse_size, units.format_size, 4096, _MAX_SIZE_BYTES, "a size"))),
+    _AS_SIZE,
     WithJsonSchema({"anyOf": [{"const": "auto"}, _SIZE_JSON]}),
 ]
 """A size in bytes, or ``auto``."""

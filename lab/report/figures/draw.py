@@ -6,6 +6,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
+from matplotlib.figure import Figure
+
 from lab.report.figures.comparison import comparison_figures
 from lab.report.figures.completions import completion_figures
 from lab.report.figures.drawn import Drawn
@@ -49,3 +51,8 @@ def all_figures(report: Report) -> Iterator[tuple[str, Drawn]]:
     for section, figures_of in _FIGURES:
         for drawn in figures_of(report):
             yield section, drawn
+
+
+def figure_named(report: Report, name: str) -> Figure | None:
+    """Return the figure *name* of *report*, which is not saved; None if it has no such figure."""
+    return next((drawn.figure for _section, drawn in all_figures(report) if drawn.name == name), None)

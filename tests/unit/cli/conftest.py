@@ -79,6 +79,12 @@ def provenance(run: str) -> dict[str, Any]:
 def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     """The engines that commands take, one after the other, the last of them again and again."""
     found: list[Engine] = [ReplayEngine(RECORDS)]
+    engines_of_commands(monkeypatch, found)
+    return found
+
+
+def engines_of_commands(monkeypatch: pytest.MonkeyPatch, found: list[Engine]) -> None:
+    """Let commands take the engines in *found*, one after the other, and the last of them again and again."""
 
     def named(_name: str, _plan: Plan, _packages: Mapping[str, Path]) -> Engine:
         return found.pop(0) if len(found) > 1 else found[0]
@@ -86,7 +92,6 @@ def engines(monkeypatch: pytest.MonkeyPatch) -> list[Engine]:
     monkeypatch.setattr("lab.cli.run.engine_named", named)
     monkeypatch.setattr("lab.cli.confirm.engine_named", named)
     monkeypatch.setattr("lab.cli.runs.engine_named", named)
-    return found
 
 
 @pytest.fixture

@@ -211,7 +211,10 @@ def test_export_writes_the_lines_of_tcpprobe(engines: list[Engine], lab_command:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--format", "csv"], "--format: found 'csv'; expected 'tcpprobe'"),
+        (["--format", "xlsx"], "--format: found 'xlsx'; expected one of tcpprobe, pcap, flent, csv"),
+        (["--format", "pcap", "--collector", "packets"], "--collector: found it with --format pcap; expected it with"),
+        (["--format", "csv", "--collector", "nosuch"], "has no table 'nosuch'; expected one of accounts, backlog,"),
+        (["--format", "pcap"], "ran without the collector packets, so there is nothing to export; add collect:"),
         (["--format", "tcpprobe", "--trial", "nosuch"], "has no finished trial nosuch"),
         (["--format", "tcpprobe"], "ran without the collector tcp_probe"),
     ],
@@ -221,6 +224,26 @@ def test_what_cannot_be_exported(arguments: list[str], message: str, engines: li
     said = lab_command("export", run, *arguments)
     assert (said.code, said.out) == (2, "")
     assert message in said.err
+    assert not Path("export").exists()
+
+
+def test_nothing_is_exported_if_one_trial_lacks_it(engines: list[Engine], lab_command: Lab, tmp_path: Path) -> None:
+    run = Path(lab_command("run", EXPERIMENTS / "failed.yaml").lines[-1])
+    document = run / "trials" / "cubic-r1" / "trial.json"
+    other = Path(shutil.copytree(document.parent, run / "trials" / "other-r1")) / "trial.json"
+    text = other.read_text().replace('"id": "cubic-r1"', '"id": "other-r1"').replace('"tcp_probe": {', '"other": {')
+    other.write_text(text)
+    said = lab_command("export", run, "--format", "tcpprobe")
+    assert (said.code, said.out) == (2, "")
+    assert "trial other-r1 ran without the collector tcp_probe" in said.err
+    assert not (tmp_path / "export").exists()
+
+
+def test_csv_of_some_tables(engines: list[Engine], lab_command: Lab) -> None:
+    run = lab_command("run", FAILED).lines[-1]
+    said = lab_command("export", run, "--format", "csv", "--collector", "tcp_probe", "--collector", "sockets")
+    assert (said.code, said.lines) == (0, ["export/cubic-r1.tcp_probe.csv", "export/cubic-r1.sockets.csv"])
+    assert lab_command("export", run, "--format", "csv").lines[0] == "export/metrics.csv"
 
 
 # --- run --confirm ------------------------------------------------------------------------------------------------
