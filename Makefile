@@ -14,10 +14,12 @@ setup: ## Install the missing packages (as root or with sudo) and make the .venv
 demo: setup ## Set up, then compare CUBIC and BBR; print the path of the report
 	.venv/bin/lab run experiments/cubic_vs_bbr.yaml
 
-test: setup ## Set up, then run the whole test suite
+test: ## Set up, with what only tests need, then run the whole test suite
+	@scripts/setup.sh tests
 	.venv/bin/pytest -n auto --dist loadscope --durations=25
 
-coverage: setup ## Run the tests that need neither QEMU nor root; show which part of lab they cover, without agent and engines
+coverage: ## Run the tests that need neither QEMU nor root; show which part of lab they cover, without agent and engines
+	@scripts/setup.sh tests
 	.venv/bin/pytest -n auto --dist loadscope -m "not vm and not live" --cov=lab --cov-branch
 
 lint: setup ## Check formatting, style and types

@@ -1,11 +1,14 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install what lab needs on Debian or Ubuntu: packages (as root, or with sudo), then a .venv from the lock file.
+# With the argument "tests", it also installs what only the tests need.
 # The script skips steps that have been done already, so that running it again is cheap.
 set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' lab/cli/debian-packages.txt)
+TEST_PACKAGES=
+[ "${1:-}" != tests ] || TEST_PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' tests/debian-packages.txt)
 python=${PYTHON:-python3}
 
 if ! command -v apt-get >/dev/null; then
@@ -15,22 +18,36 @@ fi
 
 command -v "$python" >/dev/null || PACKAGES="$PACKAGES python3"
 "$python" -c 'import ensurepip, venv' 2>/dev/null || PACKAGES="$PACKAGES python3-venv"
-missing=
-for package in $PACKAGES; do
-	status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
-	[ "$status" = installed ] || missing="$missing $package"
-done
-if [ -n "$missing" ]; then
-	echo "setup: installing$missing"
+missing_of() {
+	for package in "$@"; do
+		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
+		[ "$status" = installed ] || printf ' %s' "$package"
+	done
+}
+
+# shellcheck disable=SC2086 # both are lists of words
+missing=$(missing_of $PACKAGES) missing_for_tests=$(missing_of $TEST_PACKAGES)
+if [ -n "$missing$missing_for_tests" ]; then
 	as_root=
 	if [ "$(id -u)" -ne 0 ]; then
 		as_root=sudo
 		command -v sudo >/dev/null || {
-			echo "setup: sudo is not available to install these missing packages (run as root instead):$missing" >&2
+			echo "setup: sudo is not available to install these missing packages (run as root instead):$missing$missing_for_tests" >&2
 			exit 2
 		}
 	fi
 	$as_root apt-get update -q
+	for package in $missing_for_tests; do
+		# Ubuntu has chromium as a snap only.
+		if LC_ALL=C apt-cache policy "$package" | grep -q 'Candidate: [0-9]'; then
+			missing="$missing $package"
+		else
+			echo "setup: this release has no package $package; the tests that need it are skipped" >&2
+		fi
+	done
+fi
+if [ -n "$missing" ]; then
+	echo "setup: installing$missing"
 	# shellcheck disable=SC2086 # $missing is a list of words
 	DEBIAN_FRONTEND=noninteractive $as_root apt-get install -y -q --no-install-recommends $missing
 fi

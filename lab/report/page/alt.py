@@ -65,7 +65,7 @@ def _over_time(
         numbers = [float(value) / scale for one in found for value in one]
         if numbers:
             ranges.append(f"{series.label} from {min(numbers):,.{digits}f} to {max(numbers):,.{digits}f} {unit}")
-    until = format_duration(max(job["duration_ns"] for job in report.jobs))
+    until = _end(report)
     return f"Line charts of {what} of {_series(report)} from 0 to {until}{_panels(report)}. Range: {'; '.join(ranges)}."
 
 
@@ -103,7 +103,7 @@ def _latency(report: Report, _picture: Picture) -> str:
 
 
 def _events(report: Report, picture: Picture) -> str:
-    until = format_duration(max(job["duration_ns"] for job in report.jobs))
+    until = _end(report)
     where = _trials_in(report, picture.caption)
     return (
         f"Charts over time, from 0 to {until}, of the congestion window, of retransmissions and drops and of the "
@@ -139,6 +139,10 @@ _KINDS: dict[str, Callable[[Report, Picture], str]] = {
 """Name of a figure, without its number → how it is described."""
 _SECTIONS: dict[str, Callable[[Report, Picture], str]] = {"events": _events, "states": _states}
 """The same for figures with other names, by the section of the page."""
+
+
+def _end(report: Report) -> str:
+    return format_duration(max(job["duration_ns"] for job in report.jobs), 3)
 
 
 def _series(report: Report) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import pty
+import re
 import shlex
 import subprocess
 import sys
@@ -82,20 +83,28 @@ def test_the_completion_script_is_printed() -> None:
     assert checked.returncode == 0, checked.stderr
 
 
+def packages_of_setup(*arguments: str) -> list[str]:
+    """Return the Debian packages that ``scripts/setup.sh`` would install if none were there."""
+    root = Path(__file__).parents[3]
+    lines = (root / "scripts" / "setup.sh").read_text().splitlines()
+    start = next(place for place, line in enumerate(lines) if line.startswith("PACKAGES=$("))
+    script = "\n".join([*lines[start : start + 3], "echo $PACKAGES $TEST_PACKAGES"])
+    command = ["sh", "-euc", script, "setup.sh", *arguments]
+    return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
+
+
 def test_setup_installs_the_packages_that_doctor_knows() -> None:
-    script = (Path(__file__).parents[3] / "scripts" / "setup.sh").read_text()
-    (line,) = (line for line in script.splitlines() if line.startswith("PACKAGES=$("))
-    done = subprocess.run(
-        ["sh", "-c", f"{line}; echo $PACKAGES"],
-        cwd=Path(__file__).parents[3],
-        capture_output=True,
-        text=True,
-        check=True,
-    )
     names = [package.name for package in packages.packages()]
-    assert done.stdout.split() == names
+    assert packages_of_setup() == names
     assert len(names) == len(set(names)) > 10
     assert {package.purpose for package in packages.packages()} == {"virtual", "native"}
+
+
+def test_setup_for_tests_installs_a_browser_as_well() -> None:
+    assert packages_of_setup("tests") == [*packages_of_setup(), "chromium"]
+    makefile = (Path(__file__).parents[3] / "Makefile").read_text()
+    (recipe,) = re.findall(r"^test: .*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
+    assert recipe.startswith("\t@scripts/setup.sh tests\n\t.venv/bin/pytest ")
 
 
 @pytest.mark.parametrize(

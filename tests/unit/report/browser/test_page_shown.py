@@ -137,7 +137,7 @@ def test_paper_is_white_in_the_dark(opened: Open) -> None:
     assert max(background(page)) < 60
     page.emulate_media(media="print")
     assert background(page) == (255, 255, 255)
-    assert page.eval_on_selector("figure img", "one => getComputedStyle(one).filter") == "none"
+    assert page.eval_on_selector(".paper", "one => getComputedStyle(one).filter") == "none"
 
 
 def test_without_scripts_everything_is_there(opened: Open) -> None:
