@@ -13,10 +13,10 @@ from lab.analysis.statistics import spread
 from lab.evaluation.axes import RunAxis, numeric_axis
 from lab.evaluation.collected import recorded
 from lab.evaluation.repetition import Measure, Repetition
-from lab.evaluation.trial import EvaluatedTrial
+from lab.evaluation.trial import LATENCY, EvaluatedTrial
 from lab.report.answer.observations import Factor, FactorKind, Measured, Observation, Quantity
 from lab.report.model import Report
-from lab.report.tables.latency import LATENCY, round_trips_ms
+from lab.report.tables.latency import round_trips_ms
 from lab.store.trial import TrialResult
 
 _FLOWS = "flows"
