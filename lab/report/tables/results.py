@@ -6,94 +6,22 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab.analysis.intervals import ONE, Bounds, Estimate, Interval
+from lab.analysis.intervals import ONE, Estimate, Interval
 from lab.analysis.metrics import FlowMetrics
-from lab.evaluation.repetition import Measure
 from lab.evaluation.rows import metric_schema
 from lab.evaluation.trial import rows_of
 from lab.report.model import Report, Row
+from lab.report.tables.columns import COLUMNS, Column, goodput_bounds_in, scaled
 from lab.report.tables.events import event_tables
 from lab.report.windows import any_cut, row_text
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the results table."""
-
-    key: str
-    """Prefix of the columns in ``results.csv``."""
-    title: str
-    unit: str
-    measure: Measure
-    """Function that returns the value of one flow, in the unit of the column."""
-    digits: int
-    """Number of significant digits of the mean."""
-    decimals: int = 2
-    """Largest number of decimals: hundredths of a millisecond or a percent are the smallest unit shown."""
-    bounds: Callable[[Sequence[FlowMetrics]], Bounds] = lambda _flows: (0.0, None)
-    """Function that returns the smallest and the largest value that the mean over these flows can have."""
-
-    def estimate(self, row: Row) -> Estimate | None:
-        """Return the estimate of this column in a row; None if no repetition has a value."""
-        return row.estimate(self.measure, self.bounds([flow for item in row.used for flow in item.flows]))
-
-
-def goodput_bounds(flows: Sequence[FlowMetrics]) -> Bounds:
-    """Return between which rates the goodput of flows can be, in bit/s: 0, and the bottleneck's rate without headers.
-
-    If it is not the same for all flows, the highest counts; without a rate limit, there is no largest one.
-    """
-    rates = [flow.bottleneck_bps * flow.ceiling if flow.bottleneck_bps is not None else None for flow in flows]
-    known = [rate for rate in rates if rate is not None]
-    return 0.0, max(known) if known and len(known) == len(rates) else None
-
-
-def _up_to(largest: float) -> Callable[[Sequence[FlowMetrics]], Bounds]:
-    return lambda _flows: (0.0, largest)
-
-
-def _goodput_bounds_in(scale: float) -> Callable[[Sequence[FlowMetrics]], Bounds]:
-    def bounds(flows: Sequence[FlowMetrics]) -> Bounds:
-        low, high = goodput_bounds(flows)
-        return low, None if high is None else high / scale
-
-    return bounds
-
-
-def _share_bounds(flows: Sequence[FlowMetrics]) -> Bounds:
-    return 0.0, max((100 * flow.ceiling for flow in flows), default=100.0)
-
-
-COLUMNS = (
-    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3, 6, _goodput_bounds_in(1e6)),
-    Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3, bounds=_share_bounds),
-    Column("retransmits", "Retransmissions", "segments", lambda row: row.retransmits, 3, 0),
-    Column("srtt_mean_ms", "Mean smoothed RTT", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
-    Column("srtt_p95_ms", "p95 smoothed RTT", "ms", lambda row: _scaled(row.srtt_p95_us, 1e-3), 3),
-    Column("queueing_mean_ms", "Mean queueing delay", "ms", lambda row: _scaled(row.queueing_delay_mean_us, 1e-3), 3),
-    Column("queueing_p95_ms", "p95 queueing delay", "ms", lambda row: _scaled(row.queueing_delay_p95_us, 1e-3), 3),
-    Column("fct_median_ms", "p50 completion time", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
-    Column("fct_p95_ms", "p95 completion time", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
-    Column(
-        "datagrams_lost",
-        "Datagrams lost",
-        "%",
-        lambda row: _scaled(row.datagrams_lost_share, 100),
-        3,
-        bounds=_up_to(100),
-    ),
-    Column("jitter_mean_us", "Mean jitter", "µs", lambda row: row.jitter_mean_us, 3, 1),
-    Column(
-        "reordered", "Datagrams reordered", "%", lambda row: _scaled(row.reordered_share, 100), 3, bounds=_up_to(100)
-    ),
-    Column("jain_index", "Jain's fairness index", "", lambda row: row.jain_index, 3, bounds=_up_to(1)),
-)
-"""The columns of the results table, in their order."""
+MOST_SHOWN = 10
+"""Number of columns up to which the table has those of which there is ``room``."""
 
 
 @dataclass(frozen=True)
@@ -116,15 +44,26 @@ class ResultLine:
 
 
 def result_columns(report: Report) -> list[Column]:
-    """Return the columns in which at least one row has a value; rates are in the unit of the largest one."""
-    found = [column for column in COLUMNS if any(row.values(column.measure) for row in report.rows)]
+    """Return the columns that the page shows, in which at least one row has a value.
+
+    Rates are in the unit of the largest one.
+    """
+    wanted = {"yes", "room"} | ({"together"} if any(len(result.metrics) > 1 for result in report.done) else set())
+    found = [
+        column
+        for column in COLUMNS
+        if column.shown in wanted and any(row.values(column.measure) for row in report.rows)
+    ]
+    for column in reversed([column for column in found if column.shown == "room"]):
+        if len(found) > MOST_SHOWN:
+            found.remove(column)
     unit, scale = report.rate_unit
 
     def goodput(row: FlowMetrics) -> float | None:
-        return _scaled(row.goodput_bps, 1 / scale)
+        return scaled(row.goodput_bps, 1 / scale)
 
     return [
-        replace(column, unit=unit, measure=goodput, bounds=_goodput_bounds_in(scale))
+        replace(column, unit=unit, measure=goodput, bounds=goodput_bounds_in(scale))
         if column.unit == "Mbit/s"
         else column
         for column in found
@@ -258,11 +197,3 @@ def _csv(names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return buffer.getvalue()
-
-
-def _mbps(value: float | None) -> float | None:
-    return None if value is None else value / 1e6
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor
