@@ -3,14 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
 from lab.analysis.intervals import Bounds, Estimate
-from lab.analysis.metrics import FlowMetrics
-from lab.evaluation.repetition import Measure
-from lab.report.model import Row
+from lab.analysis.metrics import FlowMetrics, ProbeMetrics
+from lab.evaluation.repetition import Measure, Repetition
+from lab.report.model import Report, Row
+
+Shown = Literal["yes", "together", "room", "no"]
 
 
 @dataclass(frozen=True)
@@ -29,13 +31,35 @@ class Column:
     """Largest number of decimals: hundredths of a millisecond or a percent are the smallest unit shown."""
     bounds: Callable[[Sequence[FlowMetrics]], Bounds] = lambda _flows: (0.0, None)
     """Function that returns the smallest and the largest value that the mean over these flows can have."""
-    shown: Literal["yes", "together", "room", "no"] = "yes"
+    shown: Shown = "yes"
     """When the page shows the column, if any row has a value: always; if a trial has several flows; if there is room;
     never, so that only ``results.csv`` has it."""
 
+    def value(self, repetition: Repetition) -> float | None:
+        """Return the value of one repetition, in the unit of the column; None if it has none."""
+        return repetition.value(self.measure)
+
+    def values(self, row: Row) -> list[float]:
+        """Return the value of each repetition of a row that has one."""
+        return row.values_of(self.value)
+
     def estimate(self, row: Row) -> Estimate | None:
         """Return the estimate of this column in a row; None if no repetition has a value."""
-        return row.estimate(self.measure, self.bounds([flow for item in row.used for flow in item.flows]))
+        return row.estimate_of(self.value, self.bounds([flow for item in row.used for flow in item.flows]))
+
+
+@dataclass(frozen=True)
+class ProbeColumn(Column):
+    """A column with what a probe measured in the trials of a row, whichever flows the row is about."""
+
+    probe: str = ""
+    """Name of the probe."""
+    read: Callable[[ProbeMetrics], float | None] = lambda _probe: None
+    """Function that returns the value of the probe, in the unit of the column."""
+
+    def value(self, repetition: Repetition) -> float | None:
+        """Return what the probe measured in one repetition; None if it was not there."""
+        return next((self.read(found) for found in repetition.evaluated.probes if found.name == self.probe), None)
 
 
 def goodput_bounds(flows: Sequence[FlowMetrics]) -> Bounds:
@@ -160,3 +184,24 @@ COLUMNS = (
 )
 """The columns of ``results.csv``, in their order; the page and the summary show those that :func:`result_columns`
 chooses."""
+
+
+def probe_columns(report: Report) -> list[Column]:
+    """Return the columns for the latency of each probe."""
+    names = dict.fromkeys(probe.name for result in report.done for probe in result.probes)
+    return [column for name in names for column in _of_probe(name)]
+
+
+def _of_probe(name: str) -> Iterator[ProbeColumn]:
+    def column(
+        key: str, title: str, unit: str, read: Callable[[ProbeMetrics], float | None], shown: Shown
+    ) -> ProbeColumn:
+        return ProbeColumn(
+            f"{name}_{key}", f"{title} of {name}", unit, lambda _row: None, 3, shown=shown, probe=name, read=read
+        )
+
+    yield column("latency_mean_ms", "Mean latency", "ms", lambda probe: scaled(probe.latency_mean_us, 1e-3), "no")
+    yield column("latency_median_ms", "p50 latency", "ms", lambda probe: scaled(probe.latency_median_us, 1e-3), "room")
+    yield column("latency_p95_ms", "p95 latency", "ms", lambda probe: scaled(probe.latency_p95_us, 1e-3), "yes")
+    yield column("latency_p99_ms", "p99 latency", "ms", lambda probe: scaled(probe.latency_p99_us, 1e-3), "no")
+    yield column("unanswered", "Unanswered requests", "%", lambda probe: scaled(probe.unanswered_share, 100), "no")

@@ -13,15 +13,16 @@ from typing import Any
 
 from lab.analysis.intervals import ONE, Estimate, Interval
 from lab.analysis.metrics import FlowMetrics
+from lab.analysis.statistics import summarise
 from lab.evaluation.rows import metric_schema
 from lab.evaluation.trial import rows_of
 from lab.report.model import Report, Row
-from lab.report.tables.columns import COLUMNS, Column, goodput_bounds_in, scaled
+from lab.report.tables.columns import COLUMNS, Column, goodput_bounds_in, probe_columns, scaled
 from lab.report.tables.events import event_tables
 from lab.report.windows import any_cut, row_text
 
-MOST_SHOWN = 10
-"""Number of columns up to which the table has those of which there is ``room``."""
+MOST_SHOWN = 8
+"""Number of columns up to which the table has those for which there is ``room``: more do not fit on the page."""
 
 
 @dataclass(frozen=True)
@@ -51,8 +52,8 @@ def result_columns(report: Report) -> list[Column]:
     wanted = {"yes", "room"} | ({"together"} if any(len(result.metrics) > 1 for result in report.done) else set())
     found = [
         column
-        for column in COLUMNS
-        if column.shown in wanted and any(row.values(column.measure) for row in report.rows)
+        for column in all_columns(report)
+        if column.shown in wanted and any(column.values(row) for row in report.rows)
     ]
     for column in reversed([column for column in found if column.shown == "room"]):
         if len(found) > MOST_SHOWN:
@@ -68,6 +69,11 @@ def result_columns(report: Report) -> list[Column]:
         else column
         for column in found
     ]
+
+
+def all_columns(report: Report) -> list[Column]:
+    """Return the columns of ``results.csv``: those of every experiment, and those of the probes."""
+    return [*COLUMNS, *probe_columns(report)]
 
 
 def result_lines(report: Report) -> list[ResultLine]:
@@ -143,7 +149,7 @@ PARTS = ("mean", "sd", "ci95", "low", "high", "ci95_low", "ci95_high", "median")
 
 
 def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
-    axes = [axis.label for axis in report.facet_axes]
+    axes, columns = [axis.label for axis in report.facet_axes], all_columns(report)
     lines: list[Mapping[str, Any]] = []
     for row in report.rows:
         line: dict[str, Any] = dict(zip(axes, row.facet, strict=True))
@@ -151,17 +157,17 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
         line |= {"group": row.series.group, "congestion_control": row.series.algorithm, "n": len(row.used)}
         line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict, "measured": row_text(row)}
         line["no_interval"] = row.why_equal if row.are_equal else ONE if len(row.used) == 1 else ""
-        for column in COLUMNS:
+        for column in columns:
             line |= {f"{column.key}_{part}": value for part, value in _parts(row, column).items()}
         lines.append(line)
-    measures = [f"{column.key}_{part}" for column in COLUMNS for part in PARTS]
+    measures = [f"{column.key}_{part}" for column in columns for part in PARTS]
     axes += ["kernel"] if report.kernel_axis else []
     names = ["group", "congestion_control", "n", "left_out", "missing", "verdict", "measured", "no_interval"]
     return [*axes, *names, *measures], lines
 
 
 def _parts(row: Row, column: Column) -> dict[str, float | None]:
-    summary, estimate = row.summary(column.measure), column.estimate(row)
+    summary, estimate = summarise(column.values(row)), column.estimate(row)
     if summary is None or estimate is None:
         return dict.fromkeys(PARTS)
     of_mean = estimate.of_mean

@@ -113,6 +113,30 @@ def test_every_column_is_the_mean_of_the_trials(name: str, tables: Path, reports
             assert same(line[f"{key}_mean"], factor * sum(means) / len(means) if means else None), (key, line)
 
 
+def test_probes_have_columns_in_the_rows_of_their_trials(
+    name: str, tables: Path, reports: Callable[[str], Report], raw: Callable[[str], dict[str, RawTrial]]
+) -> None:
+    report = reports(name)
+    for row, line in zip(report.rows, read(tables / "results.csv"), strict=True):
+        trials = [raw(name)[item.evaluated.trial.id] for item in row.used]
+        for probe in trials[0].job["probes"]:
+            means = []
+            for trial in trials:
+                begin, end = probe["measured"]["start_ns"], probe["measured"]["end_ns"]
+                is_whole = (begin, end) == (probe["start_ns"], probe["start_ns"] + probe["duration_ns"])
+                times = [
+                    one["rtt_ns"] / 1e6
+                    for one in trial.rows("latency")
+                    if one["probe"] == probe["name"] and one["rtt_ns"] and (is_whole or begin <= one["t"] < end)
+                ]
+                means.append(sum(times) / len(times))
+            assert same(line[f"{probe['name']}_latency_mean_ms_mean"], sum(means) / len(means))
+        if trials[0].job["probes"]:
+            assert f"{trials[0].job['probes'][0]['name']}_latency_p95_ms" in {
+                column.key for column in result_columns(report)
+            }
+
+
 def test_missing_trials_are_counted(tables: Path, name: str, replayed: Callable[[str], Run]) -> None:
     run = replayed(name)
     for row in read(tables / "results.csv"):
@@ -127,7 +151,7 @@ def test_the_page_says_what_the_file_says(name: str, tables: Path, reports: Call
     columns, lines, rows = result_columns(report), result_lines(report), read(tables / "results.csv")
     assert len(lines) == len(rows)
     # A column is there only if any line has a value, and if it is important or there is room for it.
-    with_values = [column for column in columns_module.COLUMNS if any(row[f"{column.key}_mean"] for row in rows)]
+    with_values = [column for column in results.all_columns(report) if any(row[f"{column.key}_mean"] for row in rows)]
     shown = [column.key for column in columns]
     assert shown == [column.key for column in with_values if column.key in shown]
     assert {column.key for column in with_values if column.shown == "yes"} <= set(shown)
