@@ -41,6 +41,8 @@ OTHER_UNITS = {
     "slowdown_median": "ratio",
     "slowdown_p95": "ratio",
     "recoveries": "count",
+    "harm_goodput": "fraction, at most 1",
+    "harm_rtt": "fraction, at most 1",
     "requests": "count",
     "dropped_packets": "packets",
     "marked_packets": "packets",

@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -34,6 +34,7 @@ from lab.analysis.path import goodput_ceiling
 from lab.analysis.reductions import reduction_causes
 from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.errors import StoreError
+from lab.evaluation.alone import Together, with_harm
 from lab.evaluation.axes import RunAxis, axes_of
 from lab.evaluation.on_the_way import dropped_by_queues, dropped_of, queues_of, troubles_of
 from lab.evaluation.rows import metric_rows, metric_schema
@@ -195,8 +196,20 @@ def evaluate_run(run: Run) -> list[EvaluatedTrial]:
             if trial.validity != checks:
                 trial.put_validity(checks)
         evaluated.append(result)
+    evaluated = compared_with_alone(evaluated)
     run.put_metrics(*run_metrics(run, evaluated))
     return evaluated
+
+
+def compared_with_alone(evaluated: Sequence[EvaluatedTrial]) -> list[EvaluatedTrial]:
+    """Return all trials of a run with the harm to flows that other trials show alone."""
+    together = [
+        Together(result.trial.job, result.metrics, result.verdict != "invalid")
+        for result in evaluated
+        if result.metrics
+    ]
+    found = iter(with_harm(together))
+    return [replace(result, metrics=next(found)) if result.metrics else result for result in evaluated]
 
 
 def run_metrics(run: Run, evaluated: Sequence[EvaluatedTrial]) -> tuple[list[dict[str, Any]], pa.Schema]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
@@ -58,8 +58,11 @@ class Row:
 
     def values(self, measure: Measure) -> list[float]:
         """Return the value of *measure* in each repetition that has one."""
-        found = (repetition.value(measure) for repetition in self.used)
-        return [value for value in found if value is not None]
+        return self.values_of(lambda repetition: repetition.value(measure))
+
+    def values_of(self, read: Callable[[Repetition], float | None]) -> list[float]:
+        """Return what *read* returns for each repetition that has a value."""
+        return [value for value in map(read, self.used) if value is not None]
 
     def summary(self, measure: Measure) -> Summary | None:
         """Return the statistics of *measure* over the repetitions; None if no repetition has a value."""
@@ -70,7 +73,11 @@ class Row:
 
         Equal repetitions have no interval, and the estimate's reason says why they are equal.
         """
-        found = interval(self.values(measure), bounds)
+        return self.estimate_of(lambda repetition: repetition.value(measure), bounds)
+
+    def estimate_of(self, read: Callable[[Repetition], float | None], bounds: Bounds = UNBOUNDED) -> Estimate | None:
+        """Return what :meth:`estimate` does, of what *read* returns for each repetition."""
+        found = interval(self.values_of(read), bounds)
         return found.without_intervals(self.why_equal) if found is not None and self.are_equal else found
 
     def paired(self, other: Row, measure: Measure) -> Paired | None:

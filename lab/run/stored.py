@@ -17,7 +17,7 @@ from typing import Any
 import pyarrow.compute as pc
 
 from lab.errors import StoreError
-from lab.evaluation.trial import EvaluatedTrial, evaluate_trial, run_metrics
+from lab.evaluation.trial import EvaluatedTrial, compared_with_alone, evaluate_trial, run_metrics
 from lab.plan.plan import Plan
 from lab.run.runner import identity_of
 from lab.store.compare import FileDifference, json_difference, table_difference
@@ -181,7 +181,9 @@ def metrics_differences(run: Run, found: Inspection) -> dict[str, FileDifference
         stored = run.metrics_table()
     except StoreError as error:
         return {OF_THE_RUN: FileDifference(METRICS, f"{error}; {WRITTEN_ANEW}")}
-    results = [found.evaluated[trial_id] for trial_id in found.finished if trial_id in found.evaluated]
+    results = compared_with_alone(
+        [found.evaluated[trial_id] for trial_id in found.finished if trial_id in found.evaluated]
+    )
     differences: dict[str, FileDifference] = {}
     for result in results:
         again = metrics_table(*run_metrics(run, [result]))

@@ -14,6 +14,7 @@ from lab.analysis.metrics.datagrams import Datagrams, datagrams
 from lab.analysis.metrics.delays import Delays, delays
 from lab.analysis.metrics.dynamics import Dynamics, dynamics
 from lab.analysis.metrics.fairness import Fairness, fairness
+from lab.analysis.metrics.harm import NO_HARM_KNOWN, Harm
 from lab.analysis.metrics.identity import Declared, Identity, declared, identity
 from lab.analysis.metrics.losses import Losses, losses, uses_ssthresh
 from lab.analysis.metrics.machine import Machine, machine
@@ -28,7 +29,7 @@ __all__ = ["FlowMetrics", "ProbeMetrics", "probe_metrics", "trial_metrics", "use
 # Dataclasses take the fields of their last base first.
 @dataclass(frozen=True)
 class FlowMetrics(
-    Machine, Datagrams, ShortFlows, Fairness, Dynamics, Sender, Delays, Losses, Declared, Rates, Identity
+    Machine, Datagrams, ShortFlows, Harm, Fairness, Dynamics, Sender, Delays, Losses, Declared, Rates, Identity
 ):
     """The metrics of one flow.  None means that a value was not measured, or is meaningless for this flow.
 
@@ -56,6 +57,8 @@ def _flow_metrics(trial: MeasuredTrial, flow: MeasuredFlow, shared: Fairness) ->
         sender(flow, samples),
         dynamics(trial, flow),
         shared,
+        # Another trial is needed for that: see lab.evaluation.alone.
+        NO_HARM_KNOWN,
         short_flows(trial, flow),
         datagrams(flow),
         machine(trial),

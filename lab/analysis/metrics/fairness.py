@@ -37,7 +37,9 @@ class Fairness:
     only one group.
     """
     convergence_s: float | None
-    """Time from the flow's start until it has its fair share, in seconds (RFC 5166, section 2.3).
+    """Time until the flow has its fair share, in seconds, from when it shares its bottleneck (RFC 5166, section 2.3).
+
+    That is from its start, or from the first window of 1 s in which another flow is there as well.
 
     It has its fair share from the first of three windows of 1 s in a row in which its goodput differs from the mean of
     all TCP flows with the same bottleneck by at most 20 %.  None if that does not happen, if the flow is alone, and if
@@ -84,13 +86,14 @@ def _convergence_s(trial: MeasuredTrial, flow: MeasuredFlow, together: Sequence[
     if len(together) < 2 or flow.window["start_ns"] > flow.start_ns:
         return None
     starts = window_starts(flow.window["start_ns"], flow.window["end_ns"])
-    own = rates_in(trial.arrivals[flow.name], starts)
+    own, active = rates_in(trial.arrivals[flow.name], starts), _rates_of_active(trial, together, starts)
     fair = [
         len(rates) > 1 and abs(mine - rates.mean()) <= NEAR * rates.mean()
-        for mine, rates in zip(own, _rates_of_active(trial, together, starts), strict=True)
+        for mine, rates in zip(own, active, strict=True)
     ]
+    shared = next((place for place, rates in enumerate(active) if len(rates) > 1), 0)
     place = in_a_row(fair, STAYS)
-    return None if place is None else place * WINDOW_NS / 1e9
+    return None if place is None else (place - shared) * WINDOW_NS / 1e9
 
 
 def _rates_of_active(trial: MeasuredTrial, flows: Sequence[MeasuredFlow], starts: Integers) -> list[Floats]:

@@ -6,94 +6,23 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from lab.analysis.intervals import ONE, Bounds, Estimate, Interval
+from lab.analysis.intervals import ONE, Estimate, Interval
 from lab.analysis.metrics import FlowMetrics
-from lab.evaluation.repetition import Measure
+from lab.analysis.statistics import summarise
 from lab.evaluation.rows import metric_schema
 from lab.evaluation.trial import rows_of
 from lab.report.model import Report, Row
+from lab.report.tables.columns import COLUMNS, Column, goodput_bounds_in, probe_columns, scaled
 from lab.report.tables.events import event_tables
 from lab.report.windows import any_cut, row_text
 
-
-@dataclass(frozen=True)
-class Column:
-    """One column of the results table."""
-
-    key: str
-    """Prefix of the columns in ``results.csv``."""
-    title: str
-    unit: str
-    measure: Measure
-    """Function that returns the value of one flow, in the unit of the column."""
-    digits: int
-    """Number of significant digits of the mean."""
-    decimals: int = 2
-    """Largest number of decimals: hundredths of a millisecond or a percent are the smallest unit shown."""
-    bounds: Callable[[Sequence[FlowMetrics]], Bounds] = lambda _flows: (0.0, None)
-    """Function that returns the smallest and the largest value that the mean over these flows can have."""
-
-    def estimate(self, row: Row) -> Estimate | None:
-        """Return the estimate of this column in a row; None if no repetition has a value."""
-        return row.estimate(self.measure, self.bounds([flow for item in row.used for flow in item.flows]))
-
-
-def goodput_bounds(flows: Sequence[FlowMetrics]) -> Bounds:
-    """Return between which rates the goodput of flows can be, in bit/s: 0, and the bottleneck's rate without headers.
-
-    If it is not the same for all flows, the highest counts; without a rate limit, there is no largest one.
-    """
-    rates = [flow.bottleneck_bps * flow.ceiling if flow.bottleneck_bps is not None else None for flow in flows]
-    known = [rate for rate in rates if rate is not None]
-    return 0.0, max(known) if known and len(known) == len(rates) else None
-
-
-def _up_to(largest: float) -> Callable[[Sequence[FlowMetrics]], Bounds]:
-    return lambda _flows: (0.0, largest)
-
-
-def _goodput_bounds_in(scale: float) -> Callable[[Sequence[FlowMetrics]], Bounds]:
-    def bounds(flows: Sequence[FlowMetrics]) -> Bounds:
-        low, high = goodput_bounds(flows)
-        return low, None if high is None else high / scale
-
-    return bounds
-
-
-def _share_bounds(flows: Sequence[FlowMetrics]) -> Bounds:
-    return 0.0, max((100 * flow.ceiling for flow in flows), default=100.0)
-
-
-COLUMNS = (
-    Column("goodput_mbps", "Goodput", "Mbit/s", lambda row: _mbps(row.goodput_bps), 3, 6, _goodput_bounds_in(1e6)),
-    Column("share_of_link", "Share of link", "%", lambda row: _scaled(row.share_of_link, 100), 3, bounds=_share_bounds),
-    Column("retransmits", "Retransmissions", "segments", lambda row: row.retransmits, 3, 0),
-    Column("srtt_mean_ms", "Mean smoothed RTT", "ms", lambda row: _scaled(row.srtt_mean_us, 1e-3), 3),
-    Column("srtt_p95_ms", "p95 smoothed RTT", "ms", lambda row: _scaled(row.srtt_p95_us, 1e-3), 3),
-    Column("queueing_mean_ms", "Mean queueing delay", "ms", lambda row: _scaled(row.queueing_delay_mean_us, 1e-3), 3),
-    Column("queueing_p95_ms", "p95 queueing delay", "ms", lambda row: _scaled(row.queueing_delay_p95_us, 1e-3), 3),
-    Column("fct_median_ms", "p50 completion time", "ms", lambda row: _scaled(row.fct_median_us, 1e-3), 3),
-    Column("fct_p95_ms", "p95 completion time", "ms", lambda row: _scaled(row.fct_p95_us, 1e-3), 3),
-    Column(
-        "datagrams_lost",
-        "Datagrams lost",
-        "%",
-        lambda row: _scaled(row.datagrams_lost_share, 100),
-        3,
-        bounds=_up_to(100),
-    ),
-    Column("jitter_mean_us", "Mean jitter", "µs", lambda row: row.jitter_mean_us, 3, 1),
-    Column(
-        "reordered", "Datagrams reordered", "%", lambda row: _scaled(row.reordered_share, 100), 3, bounds=_up_to(100)
-    ),
-    Column("jain_index", "Jain's fairness index", "", lambda row: row.jain_index, 3, bounds=_up_to(1)),
-)
-"""The columns of the results table, in their order."""
+MOST_SHOWN = 8
+"""Number of columns up to which the table has those for which there is ``room``: more do not fit on the page."""
 
 
 @dataclass(frozen=True)
@@ -116,19 +45,35 @@ class ResultLine:
 
 
 def result_columns(report: Report) -> list[Column]:
-    """Return the columns in which at least one row has a value; rates are in the unit of the largest one."""
-    found = [column for column in COLUMNS if any(row.values(column.measure) for row in report.rows)]
+    """Return the columns that the page shows, in which at least one row has a value.
+
+    Rates are in the unit of the largest one.
+    """
+    wanted = {"yes", "room"} | ({"together"} if any(len(result.metrics) > 1 for result in report.done) else set())
+    found = [
+        column
+        for column in all_columns(report)
+        if column.shown in wanted and any(column.values(row) for row in report.rows)
+    ]
+    for column in reversed([column for column in found if column.shown == "room"]):
+        if len(found) > MOST_SHOWN:
+            found.remove(column)
     unit, scale = report.rate_unit
 
     def goodput(row: FlowMetrics) -> float | None:
-        return _scaled(row.goodput_bps, 1 / scale)
+        return scaled(row.goodput_bps, 1 / scale)
 
     return [
-        replace(column, unit=unit, measure=goodput, bounds=_goodput_bounds_in(scale))
+        replace(column, unit=unit, measure=goodput, bounds=goodput_bounds_in(scale))
         if column.unit == "Mbit/s"
         else column
         for column in found
     ]
+
+
+def all_columns(report: Report) -> list[Column]:
+    """Return the columns of ``results.csv``: those of every experiment, and those of the probes."""
+    return [*COLUMNS, *probe_columns(report)]
 
 
 def result_lines(report: Report) -> list[ResultLine]:
@@ -204,7 +149,7 @@ PARTS = ("mean", "sd", "ci95", "low", "high", "ci95_low", "ci95_high", "median")
 
 
 def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
-    axes = [axis.label for axis in report.facet_axes]
+    axes, columns = [axis.label for axis in report.facet_axes], all_columns(report)
     lines: list[Mapping[str, Any]] = []
     for row in report.rows:
         line: dict[str, Any] = dict(zip(axes, row.facet, strict=True))
@@ -212,17 +157,17 @@ def _results(report: Report) -> tuple[list[str], list[Mapping[str, Any]]]:
         line |= {"group": row.series.group, "congestion_control": row.series.algorithm, "n": len(row.used)}
         line |= {"left_out": row.left_out, "missing": row.missing, "verdict": row.verdict, "measured": row_text(row)}
         line["no_interval"] = row.why_equal if row.are_equal else ONE if len(row.used) == 1 else ""
-        for column in COLUMNS:
+        for column in columns:
             line |= {f"{column.key}_{part}": value for part, value in _parts(row, column).items()}
         lines.append(line)
-    measures = [f"{column.key}_{part}" for column in COLUMNS for part in PARTS]
+    measures = [f"{column.key}_{part}" for column in columns for part in PARTS]
     axes += ["kernel"] if report.kernel_axis else []
     names = ["group", "congestion_control", "n", "left_out", "missing", "verdict", "measured", "no_interval"]
     return [*axes, *names, *measures], lines
 
 
 def _parts(row: Row, column: Column) -> dict[str, float | None]:
-    summary, estimate = row.summary(column.measure), column.estimate(row)
+    summary, estimate = summarise(column.values(row)), column.estimate(row)
     if summary is None or estimate is None:
         return dict.fromkeys(PARTS)
     of_mean = estimate.of_mean
@@ -258,11 +203,3 @@ def _csv(names: Sequence[str], lines: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(lines)
     return buffer.getvalue()
-
-
-def _mbps(value: float | None) -> float | None:
-    return None if value is None else value / 1e6
-
-
-def _scaled(value: float | None, factor: float) -> float | None:
-    return None if value is None else value * factor

@@ -100,6 +100,8 @@ def test_convergence_is_the_start_of_three_fair_seconds(pair: tuple[MeasuredTria
         },
     )
     assert row_of(moved, second).convergence_s == 2.0
+    # The first one has nobody to share with for 3 s, which do not count.
+    assert row_of(moved, first).convergence_s == 2.0
 
 
 def test_a_flow_alone_has_nobody_to_share_with(pair: tuple[MeasuredTrial, str, str]) -> None:

@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from lab.report.model import Report
+from lab.report.tables import columns as columns_module
+from lab.report.tables import results
 from lab.report.tables.results import number, result_columns, result_lines, write_tables
 from lab.store.run import Run
 from tests.data.capture import EXPERIMENTS, names
@@ -76,6 +78,65 @@ def test_every_number_is_that_of_the_raw_records(
         assert all(same(row[f"share_of_link_{part}"], share[part]) for part in PARTS), (row, share)
 
 
+OTHERS = {
+    "group_share": ("group_share", 100), "utilisation": ("utilisation", 100), "goodput_cv": ("goodput_cv", 1),
+    "bottleneck_loss": ("bottleneck_loss_share", 100), "queueing_p99_ms": ("queueing_delay_p99_us", 1e-3),
+    "srtt_median_ms": ("srtt_median_us", 1e-3), "srtt_p99_ms": ("srtt_p99_us", 1e-3),
+    "power": ("power_bps_per_s", 1e-6),
+    "queueing_median_ms": ("queueing_delay_median_us", 1e-3), "slowdown_mean": ("slowdown_mean", 1),
+    "slowdown_p95": ("slowdown_p95", 1), "jain_over_time": ("jain_index_over_time", 1),
+    "convergence_s": ("convergence_s", 1), "rate_rise_recovery_s": ("rate_rise_recovery_s", 1),
+    "slow_start_s": ("slow_start_s", 1), "slow_start_overshoot": ("slow_start_overshoot", 1),
+    "window_reductions": ("window_reductions", 1), "recoveries": ("recoveries", 1),
+    "harm_goodput": ("harm_goodput", 100), "harm_rtt": ("harm_rtt", 100),
+    "recovery_mean_s": ("recovery_mean_s", 1), "cwnd_limited": ("cwnd_limited_share", 100),
+}  # fmt: skip
+"""Column of the results → the column of trials.csv that it is the mean of, and by what that is multiplied."""
+
+
+def test_every_column_is_the_mean_of_the_trials(name: str, tables: Path, reports: Callable[[str], Report]) -> None:
+    report, trials = reports(name), read(tables / "trials.csv")
+    assert {column.key for column in columns_module.COLUMNS} == {*COLUMNS, "share_of_link", *OTHERS}
+    for row, line in zip(report.rows, read(tables / "results.csv"), strict=True):
+        used = {item.evaluated.trial.id for item in row.used}
+        own = [
+            one
+            for one in trials
+            if one["trial"] in used
+            and (one["group"], one["congestion_control"]) == (row.series.group, row.series.algorithm)
+        ]
+        for key, (column, factor) in OTHERS.items():
+            means = []
+            for trial in used:
+                found = [float(one[column]) for one in own if one["trial"] == trial and one[column]]
+                means += [sum(found) / len(found)] if found else []
+            assert same(line[f"{key}_mean"], factor * sum(means) / len(means) if means else None), (key, line)
+
+
+def test_probes_have_columns_in_the_rows_of_their_trials(
+    name: str, tables: Path, reports: Callable[[str], Report], raw: Callable[[str], dict[str, RawTrial]]
+) -> None:
+    report = reports(name)
+    for row, line in zip(report.rows, read(tables / "results.csv"), strict=True):
+        trials = [raw(name)[item.evaluated.trial.id] for item in row.used]
+        for probe in trials[0].job["probes"]:
+            means = []
+            for trial in trials:
+                begin, end = probe["measured"]["start_ns"], probe["measured"]["end_ns"]
+                is_whole = (begin, end) == (probe["start_ns"], probe["start_ns"] + probe["duration_ns"])
+                times = [
+                    one["rtt_ns"] / 1e6
+                    for one in trial.rows("latency")
+                    if one["probe"] == probe["name"] and one["rtt_ns"] and (is_whole or begin <= one["t"] < end)
+                ]
+                means.append(sum(times) / len(times))
+            assert same(line[f"{probe['name']}_latency_mean_ms_mean"], sum(means) / len(means))
+        if trials[0].job["probes"]:
+            assert f"{trials[0].job['probes'][0]['name']}_latency_p95_ms" in {
+                column.key for column in result_columns(report)
+            }
+
+
 def test_missing_trials_are_counted(tables: Path, name: str, replayed: Callable[[str], Run]) -> None:
     run = replayed(name)
     for row in read(tables / "results.csv"):
@@ -89,11 +150,16 @@ def test_the_page_says_what_the_file_says(name: str, tables: Path, reports: Call
     report = reports(name)
     columns, lines, rows = result_columns(report), result_lines(report), read(tables / "results.csv")
     assert len(lines) == len(rows)
-    # A column is there if and only if any line has a value.
-    with_values = [
-        key for key in ("goodput_mbps", "share_of_link", *COLUMNS[1:]) if any(r[f"{key}_mean"] for r in rows)
-    ]
-    assert [column.key for column in columns] == with_values
+    # A column is there only if any line has a value, and if it is important or there is room for it.
+    with_values = [column for column in results.all_columns(report) if any(row[f"{column.key}_mean"] for row in rows)]
+    shown = [column.key for column in columns]
+    assert shown == [column.key for column in with_values if column.key in shown]
+    assert {column.key for column in with_values if column.shown == "yes"} <= set(shown)
+    assert not {column.key for column in columns_module.COLUMNS if column.shown == "no"} & set(shown)
+    if any(column.shown == "room" for column in columns):
+        assert len(shown) <= results.MOST_SHOWN
+    several = any(len(result.metrics) > 1 for result in report.done)
+    assert ("utilisation" in shown) == several
     for line, row in zip(lines, rows, strict=True):
         assert (line.n, line.verdict) == (int(row["n"]), row["verdict"])
         assert line.where == tuple(row[axis.label] for axis in report.facet_axes)

@@ -12,7 +12,8 @@ from lab.analysis.intervals import Interval
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.paired import paired
 from lab.report.model import Report
-from lab.report.tables.results import COLUMNS, goodput_bounds, interval_text, result_lines
+from lab.report.tables.columns import COLUMNS, goodput_bounds
+from lab.report.tables.results import interval_text, result_lines
 
 
 def goodput(flow: FlowMetrics) -> float | None:
