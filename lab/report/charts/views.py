@@ -3,12 +3,12 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from lab.evaluation.repetition import Repetition
 from lab.evaluation.trial import CURVE_BINS, Curve, FlowCurves
 from lab.report.charts.flows import queue_lines, sampled, samples_of
 from lab.report.charts.line import TICK_S, Line, points
@@ -83,26 +83,41 @@ def _end_s(report: Report, rows: list[Row]) -> float:
     return max([max(job["duration_ns"] for job in report.jobs) / 1e9, *traced])
 
 
+def shown_repetitions(rows: list[Row]) -> list[Repetition]:
+    """Return the repetition of each row that the charts show: the one with the median goodput.
+
+    Flows that ran together are shown together: of rows of the same trials, the first one chooses for all of them.
+    """
+    chosen: dict[tuple[str, ...], str] = {}
+    found = []
+    for row in rows:
+        trials = tuple(item.evaluated.trial.id for item in row.used)
+        trial = chosen.setdefault(trials, row.median().evaluated.trial.id)
+        found.append(row.used[trials.index(trial)])
+    return found
+
+
 def _view(report: Report, rows: list[Row], bins: int) -> dict[str, Any]:
-    lines = [line for place, row in enumerate(rows) for line in _flow_lines(report, row, place, bins)]
-    lines += _queues(rows, bins)
-    lines += _references(report, rows)
+    shown = shown_repetitions(rows)
+    lines = [line for place, item in enumerate(shown) for line in _flow_lines(report, item, place, bins)]
+    lines += _queues(shown, bins)
+    lines += _references(report, shown)
     return {
         "title": report.facet_title(rows[0].facet),
-        "series": [_series(row) for row in rows],
+        "series": [_series(row, item) for row, item in zip(rows, shown, strict=True)],
         "unmeasured": unmeasured(rows, _end_s(report, rows)),
         "lines": [line.as_json() for line in lines],
     }
 
 
-def _series(row: Row) -> dict[str, Any]:
+def _series(row: Row, shown: Repetition) -> dict[str, Any]:
     look = row.series.look
     return {
         "label": row.series.label,
         # As in the other figures: dashes only where curves have few points.
         "colours": {"goodput": look.colour} | dict.fromkeys(("cwnd", "srtt", "queue"), look.solid_colour),
         "dash": _dashes(look),
-        "trial": row.median().evaluated.trial.id,
+        "trial": shown.evaluated.trial.id,
     }
 
 
@@ -111,55 +126,51 @@ def _dashes(look: Look) -> list[float]:
     return [] if look.dashes == "solid" else list(look.dashes[1])
 
 
-def _flow_lines(report: Report, row: Row, place: int, bins: int) -> list[Line]:
-    repetition = row.median()
+def _flow_lines(report: Report, repetition: Repetition, place: int, bins: int) -> list[Line]:
     evaluated = repetition.evaluated
     names = [flow.flow for flow in repetition.flows if flow.flow in evaluated.curves][:MAX_FLOWS]
     lines = []
     for name in names:
         curves = evaluated.curves[name]
         shown = name if len(names) > 1 else ""
-        ticks, values = points(_detailed(row, name, curves, "cwnd", bins), bins, 0)
+        ticks, values = points(_detailed(repetition, name, curves, "cwnd", bins), bins, 0)
         lines.append(Line("cwnd", place, shown, "before", ticks, values))
         if curves.ssthresh is not None and len(curves.ssthresh[0]):
-            ticks, values = points(_detailed(row, name, curves, "ssthresh", bins), bins, 0)
+            ticks, values = points(_detailed(repetition, name, curves, "ssthresh", bins), bins, 0)
             lines.append(Line("cwnd", place, f"{shown} ssthresh".strip(), "before", ticks, values, minor=True))
-        ticks, values = points(_detailed(row, name, curves, "srtt", bins), bins, 2)
+        ticks, values = points(_detailed(repetition, name, curves, "srtt", bins), bins, 2)
         lines.append(Line("srtt", place, shown, "none", ticks, values))
         ticks, values = points(curves.goodput, bins, 3, report.rate_unit[1])
         lines.append(Line("goodput", place, shown, "after", ticks, values))
     return [line for line in lines if line.ticks]
 
 
-def _detailed(row: Row, flow: str, curves: FlowCurves, chart: str, bins: int) -> Curve:
+def _detailed(repetition: Repetition, flow: str, curves: FlowCurves, chart: str, bins: int) -> Curve:
     """Return a curve with enough points for *bins*: those of the figures, or all that were recorded."""
     if bins <= CURVE_BINS:
         found: Curve = getattr(curves, chart)
         return found
-    return sampled(samples_of(row.median().evaluated.trial)[flow], chart)
+    return sampled(samples_of(repetition.evaluated.trial)[flow], chart)
 
 
-def _queues(rows: list[Row], bins: int) -> list[Line]:
+def _queues(shown: list[Repetition], bins: int) -> list[Line]:
     """Return the queues of the trials.  A queue has the colour of a series if no other series shares it."""
-    trials = Counter(row.median().evaluated.trial.id for row in rows)
+    sharing: dict[str, list[int]] = {}
+    for place, repetition in enumerate(shown):
+        sharing.setdefault(repetition.evaluated.trial.id, []).append(place)
     lines: list[Line] = []
-    done: set[str] = set()
-    for place, row in enumerate(rows):
-        trial = row.median().evaluated.trial
-        if trial.id in done:
-            continue
-        done.add(trial.id)
-        sharing = [other for other in rows if other.median().evaluated.trial.id == trial.id]
-        flows = tuple(flow.flow for other in sharing for flow in other.median().flows)
-        lines += queue_lines(trial, flows, place if trials[trial.id] == 1 else None, bins)
+    for places in sharing.values():
+        flows = tuple(flow.flow for place in places for flow in shown[place].flows)
+        series = places[0] if len(places) == 1 else None
+        lines += queue_lines(shown[places[0]].evaluated.trial, flows, series, bins)
     return lines
 
 
-def _references(report: Report, rows: list[Row]) -> list[Line]:
+def _references(report: Report, shown: list[Repetition]) -> list[Line]:
     """Return the base RTT and the capacity of the paths, each distinct one once."""
     found: dict[tuple[str, tuple[float, ...]], Line] = {}
-    for row in rows:
-        for curves in row.median().curves():
+    for repetition in shown:
+        for curves in repetition.curves():
             for chart, name, curve, digits, scale in (
                 ("srtt", "base RTT", curves.base_rtt, 2, 1.0),
                 ("goodput", "link capacity (payload)", curves.capacity, 3, float(report.rate_unit[1])),

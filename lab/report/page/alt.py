@@ -36,21 +36,22 @@ def _topology(report: Report, _picture: Picture) -> str:
     return f"Diagram of the network: the hosts {_listed(hosts)}{middle}, with the rate, delay and queue of each link."
 
 
-def _cwnd(report: Report, _picture: Picture) -> str:
-    return _over_time(report, "the congestion window", lambda curves: curves.cwnd[1], 1, "segments", 0)
+def _cwnd(report: Report, picture: Picture) -> str:
+    return _over_time(report, picture, "the congestion window", lambda curves: curves.cwnd[1], 1, "segments", 0)
 
 
-def _srtt(report: Report, _picture: Picture) -> str:
-    return _over_time(report, "the smoothed RTT", lambda curves: curves.srtt[1], 1, "ms", 1)
+def _srtt(report: Report, picture: Picture) -> str:
+    return _over_time(report, picture, "the smoothed RTT", lambda curves: curves.srtt[1], 1, "ms", 1)
 
 
-def _goodput(report: Report, _picture: Picture) -> str:
+def _goodput(report: Report, picture: Picture) -> str:
     unit, scale = report.rate_unit
-    return _over_time(report, "the goodput", lambda curves: curves.goodput[1], scale, unit, 1)
+    return _over_time(report, picture, "the goodput", lambda curves: curves.goodput[1], scale, unit, 1)
 
 
 def _over_time(
     report: Report,
+    picture: Picture,
     what: str,
     values: Callable[[FlowCurves], Floats],
     scale: float,
@@ -62,11 +63,15 @@ def _over_time(
     for series in report.series:
         rows = [row for row in report.rows if row.series == series]
         found = [values(curves) for row in rows for curves in row.median().curves()]
-        numbers = [float(value) / scale for one in found for value in one]
-        if numbers:
-            ranges.append(f"{series.label} from {min(numbers):,.{digits}f} to {max(numbers):,.{digits}f} {unit}")
+        known = [one / scale for one in found if len(one)]
+        if known:
+            low, high = min(one.min() for one in known), max(one.max() for one in known)
+            ranges.append(f"{series.label} from {low:,.{digits}f} to {high:,.{digits}f} {unit}")
     until = _end(report)
-    return f"Line charts of {what} of {_series(report)} from 0 to {until}{_panels(report)}. Range: {'; '.join(ranges)}."
+    number = picture.name.rpartition("-")[2]
+    part = f", part {number}," if number.isdigit() else ""
+    over = f"from 0 to {until}{_panels(report)}"
+    return f"Line charts{part} of {what} of {_series(report)} {over}. Range: {'; '.join(ranges)}."
 
 
 def _against(report: Report, _picture: Picture) -> str:

@@ -51,15 +51,15 @@ def page_only(report: Report, pictures: Sequence[Picture], folder: Path) -> dict
     return {
         "pictures": shown_pictures(report, pictures, folder),
         "charts": charts,
-        "chart_caption": chart_caption(charts) if charts else "",
+        "chart_caption": chart_caption(report, charts) if charts else "",
         "trial_lines": trial_lines(report),
     }
 
 
-def chart_caption(charts: Charts) -> str:
+def chart_caption(report: Report, charts: Charts) -> str:
     """Return what the charts show, and how many points of the recorded ones."""
     parts = [
-        "Each curve is that of the repetition with the median goodput. The congestion window and the smoothed RTT are "
+        f"{_repetitions(report)}The congestion window and the smoothed RTT are "
         "read from the kernel at each ACK; the queue is the mean number of packets in bins of 10 ms. Dashed grey: base "
         "RTT and link capacity (payload). Dotted: ssthresh.",
         f"So that the page stays small, at most four points remain of each {_milliseconds(charts.bin_ms)}: the first, "
@@ -68,6 +68,15 @@ def chart_caption(charts: Charts) -> str:
     if charts.many_flows:
         parts.append(f"Of more than {MAX_FLOWS} flows of a series, the first {MAX_FLOWS} are drawn.")
     return " ".join(parts)
+
+
+def _repetitions(report: Report) -> str:
+    """Return which repetition the charts show, with a space behind it; empty if there is only one."""
+    if all(len(row.used) == 1 for row in report.rows):
+        return ""
+    trials = [tuple(item.evaluated.trial.id for item in row.used) for row in report.rows]
+    more = " Flows that ran together are those of the same trial." if len(set(trials)) < len(trials) else ""
+    return f"Each curve is that of the repetition with the median goodput.{more} "
 
 
 def _milliseconds(value: float) -> str:

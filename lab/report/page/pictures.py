@@ -30,9 +30,11 @@ def shown_pictures(report: Report, pictures: Sequence[Picture], folder: Path) ->
 
 def _shown(report: Report, picture: Picture, svg: bytes) -> dict[str, Any]:
     width, height = _size_px(svg)
+    fields = asdict(picture)
     return {
-        **asdict(picture),
-        "alt": alt_text(report, picture),
+        **fields,
+        # A figure may know better what it shows.
+        "alt": fields.get("alt") or alt_text(report, picture),
         "data": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
         "width": width,
         "height": height,

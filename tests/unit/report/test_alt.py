@@ -39,12 +39,12 @@ def test_comparisons_name_series_axes_and_the_range_of_means(reports: Reports) -
     assert "Mean smoothed RTT: cubic " in text(report, "goodput-vs-delay")
 
 
-@pytest.mark.parametrize("number", ["", "-1", "-12"])
-def test_figures_over_time_name_the_time_and_the_range_of_each_series(number: str, reports: Reports) -> None:
+@pytest.mark.parametrize(("name", "part"), [("cwnd", ""), ("cwnd-1", ", part 1,"), ("cwnd-12", ", part 12,")])
+def test_figures_over_time_name_the_time_and_the_range_of_each_series(name: str, part: str, reports: Reports) -> None:
     report = reports("loss")
-    said = text(report, f"cwnd{number}", "time")
+    said = text(report, name, "time")
     assert said.startswith(
-        "Line charts of the congestion window of cubic and bbr from 0 to 3.02 s, with a panel for each value of "
+        f"Line charts{part} of the congestion window of cubic and bbr from 0 to 3.02 s, with a panel for each value of "
         "loss (0%, 0.2% and 2%). Range: cubic from "
     )
     windows = [

@@ -18,7 +18,7 @@ from lab.evaluation.on_the_way import queues_of
 from lab.report.charts import views
 from lab.report.charts.flows import sampled, samples_of
 from lab.report.charts.line import TICK_S, Line, points
-from lab.report.charts.views import MAX_FLOWS, MAX_POINTS, MOST_BINS, charts_of
+from lab.report.charts.views import MAX_FLOWS, MAX_POINTS, MOST_BINS, charts_of, shown_repetitions
 from lab.report.model import Report, Row
 from tests.data.capture import names
 
@@ -86,15 +86,15 @@ def traced_rows(report: Report) -> list[list[Row]]:
 
 
 @pytest.mark.parametrize("name", ["loss", "fairness", "everything", "measured"])
-def test_curves_are_those_of_the_repetition_with_the_median_goodput(name: str, reports: Reports) -> None:
+def test_curves_are_those_of_the_trials(name: str, reports: Reports) -> None:
     report = reports(name)
     for place, rows in enumerate(traced_rows(report)):
         view = charts(report).views[place]
         assert [series["label"] for series in view["series"]] == [row.series.label for row in rows]
-        for series, row in enumerate(rows):
-            trial = row.median().evaluated.trial
+        for series, shown_of in enumerate(shown_repetitions(rows)):
+            trial = shown_of.evaluated.trial
             assert view["series"][series]["trial"] == trial.id
-            flows = [flow.flow for flow in row.median().flows if flow.flow in row.median().evaluated.curves]
+            flows = [flow.flow for flow in shown_of.flows if flow.flow in shown_of.evaluated.curves]
             for number, flow in enumerate(flows[:MAX_FLOWS]):
                 for chart, digits in (("cwnd", 0), ("srtt", 2)):
                     seconds, values = sampled(samples_of(trial)[flow], chart)
@@ -103,7 +103,7 @@ def test_curves_are_those_of_the_repetition_with_the_median_goodput(name: str, r
                     assert shown.max() == pytest.approx(values.max(), abs=10**-digits)
                     assert times[0] == pytest.approx(seconds[0], abs=TICK_S)
                     assert times[-1] == pytest.approx(seconds[-1], abs=TICK_S * len(times))
-                curves = row.median().evaluated.curves[flow]
+                curves = shown_of.evaluated.curves[flow]
                 times, shown = decoded(lines_of(report, place, "goodput", series)[number])
                 middles = (curves.goodput[0][:-1] + curves.goodput[0][1:]) / 2
                 assert held_at(times, shown, middles) == pytest.approx(
@@ -115,11 +115,11 @@ def test_curves_are_those_of_the_repetition_with_the_median_goodput(name: str, r
 def test_the_queue_has_as_many_packets_as_were_counted(name: str, reports: Reports) -> None:
     report = reports(name)
     for place, rows in enumerate(traced_rows(report)):
-        for series, row in enumerate(rows):
-            trial = row.median().evaluated.trial
-            if sum(other.median().evaluated.trial.id == trial.id for other in rows) > 1:
+        shown_trials = [item.evaluated.trial for item in shown_repetitions(rows)]
+        for series, trial in enumerate(shown_trials):
+            if sum(other.id == trial.id for other in shown_trials) > 1:
                 continue
-            asked = next(flow for flow in trial.job["flows"] if flow["name"] == row.median().flows[0].flow)
+            asked = next(flow for flow in trial.job["flows"] if flow["name"] == rows[series].used[0].flows[0].flow)
             where = [one for one in bottleneck_places(trial, asked) if one in queues_of(trial)]
             lines = lines_of(report, place, "queue", series)
             assert len(lines) >= len(where[:1])
@@ -132,10 +132,26 @@ def test_the_queue_has_as_many_packets_as_were_counted(name: str, reports: Repor
                 assert shown.max() == pytest.approx((queue.packet_ns / queue.length_ns).max(), abs=0.06)
 
 
+def test_each_series_shows_the_repetition_with_the_median_goodput(reports: Reports) -> None:
+    for rows in traced_rows(reports("loss")):
+        for row, item in zip(rows, shown_repetitions(rows), strict=True):
+            goodputs = sorted(other.flows[0].goodput_bps or 0 for other in row.used)
+            assert item.flows[0].goodput_bps == goodputs[1]
+
+
+def test_flows_that_ran_together_are_shown_from_the_same_trial(reports: Reports) -> None:
+    (rows,) = traced_rows(reports("measured"))
+    # Each group alone would show the trial with its own median goodput.
+    assert len({row.median().evaluated.trial.id for row in rows}) == 2
+    assert {item.evaluated.trial.id for item in shown_repetitions(rows)} == {rows[0].median().evaluated.trial.id}
+    (queue,) = lines_of(reports("measured"), 0, "queue", None)
+    assert queue["name"] == ""
+
+
 def test_a_queue_that_several_series_share_belongs_to_none(reports: Reports) -> None:
     report = reports("fairness")
     rows = traced_rows(report)[0]
-    trials = [row.median().evaluated.trial.id for row in rows]
+    trials = [item.evaluated.trial.id for item in shown_repetitions(rows)]
     shared = {series for series, trial in enumerate(trials) if trials.count(trial) > 1}
     assert shared
     assert not any(lines_of(report, 0, "queue", series) for series in shared)

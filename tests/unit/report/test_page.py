@@ -19,6 +19,7 @@ from matplotlib.figure import Figure
 
 from lab.errors import InputError, StoreError
 from lab.report import build_report
+from lab.report.page import render
 from lab.report.page.provenance import PROVENANCE_LABELS
 from lab.report.tables.results import number
 from lab.store.files import read_json
@@ -203,6 +204,48 @@ def test_where_every_trial_is_invalid_all_are_averaged(built: Callable[..., tupl
     rows = read(run / "report" / "tables" / "results.csv")
     (row,) = (row for row in rows if (row["loss"], row["congestion_control"]) == ("0%", "cubic"))
     assert (row["n"], row["left_out"], row["verdict"]) == ("3", "0", "invalid")
+
+
+HOSTILE = "</script><script>alert(1)</script><!-- {{ 7 * 7 }} \" ' &amp;"
+
+
+def test_words_of_an_experiment_are_text_wherever_they_are(built: Callable[..., tuple[Path, Page]]) -> None:
+    def plant(run: Path) -> None:
+        plan = json.loads((run / "plan.json").read_text())
+        plan["title"] = plan["description"] = HOSTILE
+        for axis in plan["axes"]:
+            axis["label"] = f"{axis['label']} {HOSTILE}"
+        (run / "plan.json").write_text(json.dumps(plan))
+
+    run, page = built("loss", plant)
+    source = (run / "report" / "index.html").read_text()
+    assert "alert(1)</script>" not in source
+    # Title and description are shown as they are; the page is still nested as it should be, as the parser checks.
+    assert page.text.count(" ".join(HOSTILE.split())) >= 2
+    (data,) = re.findall(r'<script type="application/json" id="chart-data">(.*?)</script>', source, re.DOTALL)
+    assert json.loads(data)["views"][0]["title"] == f"loss {HOSTILE} 0%"
+
+
+def test_the_page_says_how_many_points_its_charts_have(pages: Callable[[str], tuple[Path, Page]]) -> None:
+    # The trials have 3 s, which are divided into 1500 parts.
+    assert "at most four points remain of each 2.01 ms: the first, the lowest, the highest" in pages("loss")[1].text
+    assert "Each curve is that of the repetition with the median goodput. The congestion" in pages("loss")[1].text
+    assert "Flows that ran together are those of the same trial." in pages("measured")[1].text
+    assert "the repetition with the median goodput. The cong" not in pages("everything")[1].text
+
+
+def test_every_style_sheet_and_script_is_in_the_page(pages: Callable[[str], tuple[Path, Page]]) -> None:
+    source = (pages("loss")[0] / "report" / "index.html").read_text()
+    assets = Path(render.__file__).parents[1] / "assets"
+    files = [path for path in assets.rglob("*") if path.suffix in (".css", ".js")]
+    assert len(files) > 9
+    assert all(path.read_text() in source for path in files)
+    # Without charts, the library that draws them is not there; its licence is wherever it is.
+    licence = (assets / render.LIBRARY_LICENCE).read_text()
+    assert licence in source
+    without = (pages("udp")[0] / "report" / "index.html").read_text()
+    assert licence not in without
+    assert "uPlot" not in without
 
 
 def test_no_trial_at_all(built: Callable[..., tuple[Path, Page]]) -> None:
