@@ -14,7 +14,7 @@ from lab.errors import InputError, LabError
 from lab.store.files import TEMPORARY_PREFIX
 from lab.store.folders import finished_folders
 from lab.store.owner import Judgement, judge
-from lab.store.run import Run, open_run
+from lab.store.run import LATEST, Run, open_run
 
 if TYPE_CHECKING:
     import polars as pl
@@ -103,13 +103,16 @@ def _run_folders(folder: Path) -> Iterator[Path]:
     for child in _folders(folder):
         if _looks_like_a_run(child):
             yield child
-        else:
+            continue
+        try:
             yield from filter(_looks_like_a_run, _folders(child))
+        except OSError:
+            yield child  # What keeps it from being read is said of it, and does not stop the list.
 
 
 def _folders(parent: Path) -> list[Path]:
     # The links to the latest runs lead to folders that are in the list already.
-    return [path for path in finished_folders(parent) if not path.is_symlink()]
+    return [path for path in finished_folders(parent) if path.name != LATEST or not path.is_symlink()]
 
 
 def _looks_like_a_run(path: Path) -> bool:

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import lab
+import lab.api.summary
 from lab.engine.base import Engine
 from lab.evaluation.trial import evaluate_run
 from lab.store.folders import unfinished_folder
@@ -85,6 +86,30 @@ def test_a_damaged_trial_breaks_its_run_only(results: Path, lab_command: Lab) ->
     assert sum("  broken " in line for line in said.lines) == 2
     assert sum("  complete " in line for line in said.lines) == 1
     assert "cubic-r1/trial.json says no format" in said.out
+
+
+def test_a_folder_that_cannot_be_read_does_not_stop_the_list(
+    results: Path, lab_command: Lab, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # As root, everything can be read.
+    real = lab.api.summary.finished_folders  # type: ignore[attr-defined]
+
+    def refused(parent: Path) -> list[Path]:
+        if parent.name == "udp":
+            raise PermissionError(13, "Permission denied", str(parent))
+        return list(real(parent))
+
+    monkeypatch.setattr("lab.api.summary.finished_folders", refused)
+    said = lab_command("list")
+    assert said.code == 0
+    assert [line.split()[0] for line in said.lines[1:3]] == ["results", "failed"]
+    assert said.lines[-1].startswith("broken: results/udp is not a run folder")
+
+
+def test_results_may_be_elsewhere(results: Path, lab_command: Lab, tmp_path: Path) -> None:
+    (results / "udp").rename(tmp_path / "moved")
+    (results / "udp").symlink_to(tmp_path / "moved")
+    assert sum("  complete " in line for line in lab_command("list").lines) == 1
 
 
 def test_a_new_run_is_listed(engines: list[Engine], lab_command: Lab) -> None:
