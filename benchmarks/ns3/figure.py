@@ -12,8 +12,8 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmarks.ns3.packet_cost import Fit
 from benchmarks.ns3.slope import Slope
-from lab.report.figures.settings import save, styled
-from lab.report.figures.style import GREY, MARKERS, PAGE_INCHES, cycle
+from lab.report.figures.look.settings import save, styled
+from lab.report.figures.look.style import GREY, MARKERS, PAGE_INCHES, cycle
 
 _HEIGHT_INCHES = 2.6
 _MARGIN = 1.08

@@ -16,7 +16,7 @@ from lab.evaluation.axes import Quantity, RunAxis, algorithm_axis, axes_of, nume
 from lab.evaluation.repetition import Measure, Repetition
 from lab.evaluation.trial import EvaluatedTrial
 from lab.job.protocol import Job
-from lab.report.figures.style import MARKERS, Look, looks, tinted
+from lab.report.figures.look.style import MARKERS, Look, looks, tinted
 from lab.store.run import Run
 from lab.units import rate_unit
 

@@ -6,15 +6,15 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
-from lab.report.figures.comparison import comparison_figures
-from lab.report.figures.completions import completion_figures
+from lab.report.figures.compare.comparison import comparison_figures
+from lab.report.figures.compare.completions import completion_figures
+from lab.report.figures.compare.latency import latency_figures
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.events import event_figures
-from lab.report.figures.latency import latency_figures
+from lab.report.figures.look.settings import save
+from lab.report.figures.over_time.events import event_figures
+from lab.report.figures.over_time.states import state_figures
+from lab.report.figures.over_time.timeseries import time_figures
 from lab.report.figures.picture import Picture
-from lab.report.figures.settings import save
-from lab.report.figures.states import state_figures
-from lab.report.figures.timeseries import time_figures
 from lab.report.figures.topology import topology_figure
 from lab.report.model import Report
 

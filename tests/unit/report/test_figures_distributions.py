@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from lab.report.figures.distributions import Panel, distributions
+from lab.report.figures.compare.distributions import Panel, distributions
 from lab.report.figures.drawn import Drawn
 from tests.data.raw import RawTrial, Row, rank
 from tests.unit.report.artists import Points, is_close, legend_of, lines_of, points, visible

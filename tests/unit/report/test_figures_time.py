@@ -15,8 +15,9 @@ from matplotlib.colors import to_hex
 from matplotlib.lines import Line2D
 from matplotlib.patches import Polygon, Rectangle
 
-from lab.report.figures.drawn import BANDS, MARKERS, Drawn
-from lab.report.figures.style import GREY
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.look.style import GREY
+from lab.report.figures.over_time.marks import BANDS, MARKERS
 from lab.report.model import Report
 from lab.store.run import Run
 from tests.data.raw import RawTrial, Row

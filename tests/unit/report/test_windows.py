@@ -10,7 +10,8 @@ from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
 from lab.report.build import page_content
-from lab.report.figures.drawn import UNMEASURED, Drawn
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.over_time.marks import UNMEASURED
 from lab.report.model import Report
 from lab.report.tables.results import result_lines
 from lab.report.windows import any_cut, row_text, text, unmeasured

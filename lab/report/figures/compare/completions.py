@@ -13,7 +13,7 @@ from lab.analysis.completions import Completions
 from lab.analysis.statistics import spread
 from lab.evaluation.trial import COMPLETIONS
 from lab.report.cells import cells_with
-from lab.report.figures.distributions import (
+from lab.report.figures.compare.distributions import (
     MAX_CELLS,
     MAX_PANELS,
     Panel,
@@ -24,8 +24,8 @@ from lab.report.figures.distributions import (
     plain_logarithm,
 )
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.settings import styled
-from lab.report.figures.style import cycle
+from lab.report.figures.look.settings import styled
+from lab.report.figures.look.style import cycle
 from lab.report.model import Report
 from lab.report.tables.completions import groups_of, milliseconds, of_cell, started_when
 

@@ -20,12 +20,14 @@ from lab.analysis.events import Span, thinned
 from lab.analysis.series import decimate
 from lab.evaluation.collected import inside, retransmissions
 from lab.evaluation.trial import CURVE_BINS, Curve, FlowCurves
-from lab.report.figures.drawn import (
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.look.settings import styled
+from lab.report.figures.look.style import GREY, PAGE_INCHES, Look, legend_columns
+from lab.report.figures.over_time.marks import (
     BANDS,
     HELD,
     RETRANSMISSIONS,
     SSTHRESH,
-    Drawn,
     band_handles,
     draw_bands,
     last_moment,
@@ -35,8 +37,6 @@ from lab.report.figures.drawn import (
     unmeasured_handles,
     window_after,
 )
-from lab.report.figures.settings import styled
-from lab.report.figures.style import GREY, PAGE_INCHES, Look, legend_columns
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 

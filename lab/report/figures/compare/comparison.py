@@ -18,8 +18,8 @@ from lab.evaluation.axes import Quantity, RunAxis
 from lab.evaluation.repetition import Measure
 from lab.report import windows
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.settings import styled
-from lab.report.figures.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns
+from lab.report.figures.look.settings import styled
+from lab.report.figures.look.style import COLUMN_INCHES, GREY, MARKERS, PAGE_INCHES, has_colours_for, legend_columns
 from lab.report.model import Report, Row
 
 SPREAD = (

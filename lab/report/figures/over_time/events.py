@@ -30,13 +30,15 @@ from lab.evaluation.collected import (
     stitched,
 )
 from lab.evaluation.trial import CURVE_BINS
-from lab.report.figures.drawn import (
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.look.settings import styled
+from lab.report.figures.look.style import GREY, INK, PAGE_INCHES
+from lab.report.figures.over_time.marks import (
     DROPS,
     HELD,
     RETRANSMISSIONS,
     SSTHRESH,
     WINDOW_MAX,
-    Drawn,
     band_handles,
     draw_bands,
     last_moment,
@@ -46,8 +48,6 @@ from lab.report.figures.drawn import (
     unmeasured_handles,
     window_after,
 )
-from lab.report.figures.settings import styled
-from lab.report.figures.style import GREY, INK, PAGE_INCHES
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 

@@ -6,9 +6,9 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from lab.report.cells import cells_with
-from lab.report.figures.distributions import MAX_CELLS, MAX_PANELS, Panel, distributions
+from lab.report.figures.compare.distributions import MAX_CELLS, MAX_PANELS, Panel, distributions
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.settings import styled
+from lab.report.figures.look.settings import styled
 from lab.report.model import Report
 from lab.report.tables.latency import LATENCY, of_cell, sent_when
 

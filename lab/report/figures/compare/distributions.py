@@ -14,7 +14,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from numpy.typing import NDArray
 
-from lab.report.figures.style import PAGE_INCHES, cycle, legend_columns
+from lab.report.figures.look.style import PAGE_INCHES, cycle, legend_columns
 
 MAX_CELLS = 14
 """Largest number of lines in a panel; more could not be distinguished."""
