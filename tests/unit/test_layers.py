@@ -35,7 +35,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "plan": {"agent", "errors", "experiment", "job", "store", "units"},
     },
     {
-        "report": {"analysis", "errors", "evaluation", "job", "store", "units"},
+        "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units"},
         "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
     },
     {

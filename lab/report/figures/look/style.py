@@ -3,7 +3,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import colorsys
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,16 +19,13 @@ GREY = "#666666"
 INK = "#222222"
 """Colour of markers that belong to no algorithm."""
 
-# The palette of Okabe and Ito, whose colours people with any kind of colour vision can distinguish.
-_BLUE, _RED, _GREEN, _PURPLE = "#0072B2", "#D55E00", "#009E73", "#CC79A7"
-_SKY, _ORANGE, _BLACK = "#56B4E9", "#E69F00", "#000000"
-_COLOURS = (_BLUE, _RED, _GREEN, _PURPLE, _ORANGE, _SKY, _BLACK)
-
 _SOLID: Any = "solid"
 _DASHED: Any = (0, (4, 1.5))
 _DOTTED: Any = (0, (1.2, 1.2))
 _DASHDOT: Any = (0, (5, 1.5, 1.2, 1.5))
-_STYLES = (_SOLID, _DASHED, _DASHDOT, _DOTTED)
+_DASHDOTDOT: Any = (0, (6, 1.3, 1.2, 1.3, 1.2, 1.3))
+DASHES: tuple[Any, ...] = (_SOLID, _DASHED, _DOTTED, _DASHDOT, _DASHDOTDOT)
+"""Line styles that distinguish what has the same colour, most visible first."""
 
 
 @dataclass(frozen=True)
@@ -44,54 +43,87 @@ class Look:
         return self.tint or self.colour
 
 
+# The first seven colours are the palette of Okabe and Ito, which people with any kind of colour vision can distinguish;
+# the algorithms that are compared most often have them.  No palette has seventeen such colours, so the others, from
+# Paul Tol's palettes, have dashes and markers of their own as well.
 _KNOWN = {
-    "cubic": Look(_BLUE, _SOLID, "o"),
-    "bbr": Look(_RED, _DASHED, "s"),
-    "reno": Look(_GREEN, _DASHDOT, "^"),
-    "vegas": Look(_PURPLE, _DOTTED, "D"),
-    "dctcp": Look(_SKY, _SOLID, "v"),
-    "hybla": Look(_ORANGE, _SOLID, "P"),
-    "westwood": Look(_BLACK, _DASHDOT, "X"),
-    "htcp": Look(_ORANGE, _DASHED, "<"),
-    "illinois": Look(_SKY, _DASHDOT, ">"),
-    "bic": Look(_PURPLE, _SOLID, "p"),
-    "veno": Look(_BLACK, _DASHED, "h"),
-    "yeah": Look(_GREEN, _SOLID, "*"),
-    "bbr3": Look(_ORANGE, _DASHDOT, "d"),
-    "scalable": Look(_BLACK, _SOLID, "H"),
-    "highspeed": Look(_SKY, _DASHED, "8"),
-    "nv": Look(_RED, _DOTTED, "o"),
-    "lp": Look(_GREEN, _DOTTED, "s"),
-    "cdg": Look(_PURPLE, _DASHED, "^"),
+    "cubic": Look("#0072B2", _SOLID, "o"),
+    "bbr": Look("#D55E00", _DASHED, "s"),
+    "reno": Look("#009E73", _DASHDOT, "^"),
+    "vegas": Look("#CC79A7", _DOTTED, "D"),
+    "bbr3": Look("#E69F00", _DASHDOT, "d"),
+    "dctcp": Look("#56B4E9", _DASHED, "v"),
+    "westwood": Look("#000000", _DASHDOTDOT, "X"),
+    "htcp": Look("#332288", _DASHED, "<"),
+    "illinois": Look("#999933", _DASHDOT, ">"),
+    "hybla": Look("#882255", _SOLID, "P"),
+    "bic": Look("#44AA99", _DOTTED, "p"),
+    "veno": Look("#CC6677", _DASHDOT, "h"),
+    "yeah": Look("#117733", _SOLID, "*"),
+    "scalable": Look("#6B4C1F", _DOTTED, "H"),
+    "highspeed": Look("#777777", _DASHED, "8"),
+    "nv": Look("#AA3377", _DASHDOTDOT, "o"),
+    "lp": Look("#8DA0CB", _SOLID, "s"),
+    "cdg": Look("#B8860B", _DASHED, "^"),
+    "bbr2": Look("#A33B00", _DOTTED, "D"),
+    "udp": Look("#555577", _SOLID, "d"),
 }
-"""Looks of known algorithms."""
+"""Looks of the kernel's algorithms, and of UDP flows.  No two have the same colour."""
+
+_OTHERS = ("#7B3FB5", "#C51B50", "#3F7F93", "#5F8A00", "#B2566B", "#2E5EAA", "#946300", "#00796B")
+"""Colours of algorithms that the kernel does not have, such as a user's own."""
+
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "p", "h", "*")
 
 
-def has_colours_for(number: int) -> bool:
-    """Return whether there are enough colours to distinguish *number* series by colour alone."""
-    return number <= len(_COLOURS)
+def looks(names: Iterable[str]) -> dict[str, Look]:
+    """Return the look of each of *names*.
+
+    The kernel's algorithms always have the same look.  Another name has a place of its own among the other colours,
+    which only depends on the name; if two names have the same place, the second one in alphabetical order gets the next
+    free one.
+    """
+    wanted = list(dict.fromkeys(names))
+    chosen = {name: _KNOWN[name] for name in wanted if name in _KNOWN}
+    taken: set[int] = set()
+    for name in sorted(set(wanted) - chosen.keys()):
+        place = int.from_bytes(hashlib.sha256(name.encode()).digest()[:4], "big") % len(_OTHERS)
+        if len(taken) % len(_OTHERS) == 0:
+            taken.clear()
+        while place in taken:
+            place = (place + 1) % len(_OTHERS)
+        taken.add(place)
+        chosen[name] = Look(_OTHERS[place], DASHES[place % len(DASHES)], MARKERS[place % len(MARKERS)])
+    return {name: chosen[name] for name in wanted}
+
+
+def mixed(colour: str, share: float) -> str:
+    """Return *colour* mixed with white if *share* is above 0, or with black if it is below; ±1 is pure white or black.
+
+    Black and grey become lighter only: mixed with more black, they could not be told apart.
+    """
+    other, amount = (255, share) if share > 0 else (0, -share)
+    parts = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
+    return "#" + "".join(f"{round(part + (other - part) * amount):02X}" for part in parts)
+
+
+def shades(colour: str, number: int) -> list[str]:
+    """Return *number* shades of *colour* from dark to light; a single one is the colour itself."""
+    if number == 1:
+        return [colour]
+    red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
+    hue, _lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    low, high = 0.2, 0.68
+    found = []
+    for place in range(number):
+        parts = colorsys.hls_to_rgb(hue, low + (high - low) * place / (number - 1), saturation)
+        found.append("#" + "".join(f"{round(part * 255):02X}" for part in parts))
+    return found
 
 
 def tinted(colour: str, place: int) -> str:
-    """Return a lighter variant of *colour* for the series that is at *place*, from 0, among those of this colour."""
-    share = (0.0, 0.45, 0.65, 0.8)[min(place, 3)]
-    parts = [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
-    return "#" + "".join(f"{round(part + (255 - part) * share):02X}" for part in parts)
-
-
-def looks(names: Sequence[str]) -> dict[str, Look]:
-    """Return the look of each of *names*.
-
-    Known algorithms always have the same look.  Other names get the remaining looks in alphabetical order.
-    """
-    chosen = {name: _KNOWN[name] for name in names if name in _KNOWN}
-    used = {(look.colour, look.dashes) for look in chosen.values()}
-    free = [(colour, dashes) for dashes in _STYLES for colour in _COLOURS if (colour, dashes) not in used]
-    for number, name in enumerate(sorted(set(names) - set(chosen))):
-        colour, dashes = free[number % len(free)]
-        chosen[name] = Look(colour, dashes, MARKERS[number % len(MARKERS)])
-    return chosen
+    """Return a variant of *colour* for the series that is at *place*, from 0, among those of this colour."""
+    return mixed(colour, (0.0, 0.45, -0.4, 0.65)[place % 4])
 
 
 _CHARACTERS_PER_INCH = 11.5
@@ -107,12 +139,3 @@ def legend_columns(labels: Sequence[str], inches: float, most: int = 4) -> int:
     """
     widest = max((len(label) for label in labels), default=0) + _HANDLE_CHARACTERS
     return max(1, min(most, len(labels), int(inches * _CHARACTERS_PER_INCH // widest)))
-
-
-def cycle(number: int) -> list[dict[str, Any]]:
-    """Return *number* line styles that can be distinguished.  Once all colours are used, the dashes differ as well."""
-    dashes: tuple[Any, ...] = ("solid", (0, (4, 1.5)), (0, (1, 1.2)), (0, (6, 1.5, 1, 1.5)))
-    return [
-        {"color": _COLOURS[place % len(_COLOURS)], "linestyle": dashes[place // len(_COLOURS) % len(dashes)]}
-        for place in range(number)
-    ]
