@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import experiments, images, machine, runs
+from lab.cli import experiments, figures, images, machine, runs
 from lab.cli.common import say
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
@@ -51,6 +51,8 @@ for command in (
     machine.doctor,
     machine.clean,
     runs.export,
+    figures.figure,
+    figures.paper,
 ):
     app.command()(command)
 # The tracer parses its arguments itself, because it runs under another interpreter.
