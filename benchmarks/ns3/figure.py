@@ -12,10 +12,11 @@ from matplotlib.ticker import FixedLocator, NullLocator
 
 from benchmarks.ns3.packet_cost import Fit
 from benchmarks.ns3.slope import Slope
-from lab.report.figures.settings import save, styled
-from lab.report.figures.style import GREY, MARKERS, PAGE_INCHES, cycle
+from lab.report.figures.look.settings import save, styled
+from lab.report.figures.look.style import GREY, MARKERS, PAGE_INCHES, shades
 
 _HEIGHT_INCHES = 2.6
+BLUE = "#0072B2"
 _MARGIN = 1.08
 
 
@@ -42,10 +43,10 @@ def _costs(slopes: Sequence[Slope], simulators: Sequence[str]) -> list[float]:
 
 def _panel(axes: Axes, one: Fit, slopes: Sequence[Slope]) -> None:
     flow_counts = sorted({slope.flows for slope in slopes})
-    for flows, look, marker in zip(flow_counts, cycle(len(flow_counts)), MARKERS, strict=False):
+    for flows, colour, marker in zip(flow_counts, shades(BLUE, len(flow_counts)), MARKERS, strict=False):
         points = sorted((slope.links, slope.cpu_us_per_packet) for slope in slopes if slope.flows == flows)
         label = "1 flow" if flows == 1 else f"{flows} flows"
-        axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, label=label, **look)
+        axes.plot(*zip(*points, strict=True), marker=marker, markersize=4, label=label, color=colour)
     ends = (0, max(slope.links for slope in slopes))
     axes.plot(ends, [one.at(links) for links in ends], color=GREY, linewidth=1, linestyle=(0, (4, 2)), label="fit")
     axes.set_title(f"{one.simulator}: {one.packet_us:.1f} + {one.hop_us:.1f} · hops")

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import compare, experiments, images, machine, runs
+from lab.cli import compare, experiments, figures, images, machine, runs
 from lab.cli.common import say
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
@@ -52,6 +52,8 @@ for command in (
     machine.doctor,
     machine.clean,
     runs.export,
+    figures.figure,
+    figures.paper,
 ):
     app.command()(command)
 app.command("list")(runs.list_)

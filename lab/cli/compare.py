@@ -34,7 +34,8 @@ def compare(
         str, typer.Option("--tolerance", metavar="SHARE", help="The change that is still none, such as 2%.")
     ] = "5%",
     everything: Annotated[
-        bool, typer.Option("--all", help="Show all metrics, also those that have not changed.")
+        bool,
+        typer.Option("--all", help="Compare all metrics of results.csv, and show unchanged ones, too."),
     ] = False,
 ) -> None:
     """Compare every metric of runs; exits with 1 if one of them is worse than in the first run."""
@@ -52,7 +53,7 @@ def compare(
     except ValueError as error:
         raise InputError(f"--tolerance: {error}") from error
     first, *others = [run_cells(path) for path in runs]
-    comparisons = [differences(first, other, share) for other in others]
+    comparisons = [differences(first, other, share, everything=everything) for other in others]
     if format_ == "json":
         text = as_json(comparisons, share)
     elif format_ == "markdown":

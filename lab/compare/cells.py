@@ -3,15 +3,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from lab.evaluation.repetition import Repetition
-from lab.evaluation.trial import EvaluatedTrial, evaluate_trial
+from lab.evaluation.trial import evaluate_trial
 from lab.report.model import Report
-from lab.report.tables.results import COLUMNS
+from lab.report.tables.columns import Column
+from lab.report.tables.results import all_columns
 from lab.store.run import Run, open_run
 
 Place = tuple[tuple[str, str], ...]
@@ -35,6 +36,8 @@ class RunCells:
     run: Run
     values: Mapping[Place, Mapping[str, Mapping[int, Value]]]
     """Place → key of a column of the results table → repetition → value; invalid trials are left out."""
+    columns: Mapping[str, Column]
+    """The columns of the results by their keys."""
     provenance: Mapping[str, Any]
     plan: Mapping[str, Any]
     left_out: int
@@ -55,6 +58,7 @@ def run_cells(path: Path) -> RunCells:
     """
     run = open_run(path)
     report = Report(run, [evaluate_trial(trial) for trial in run.trials()])
+    columns = all_columns(report)
     values: dict[Place, dict[str, dict[int, Value]]] = {}
     valid = [result for result in report.done if result.verdict != "invalid"]
     for result in valid:
@@ -62,14 +66,15 @@ def run_cells(path: Path) -> RunCells:
         for key in dict.fromkeys((row.group, row.congestion_control) for row in result.metrics):
             flows = tuple(row for row in result.metrics if (row.group, row.congestion_control) == key)
             place = (*cell, ("flow", key[0]), ("algorithm", key[1]))
-            _add(values.setdefault(place, {}), result, Repetition(result, flows))
-    return RunCells(run, values, run.provenance, run.plan, len(report.done) - len(valid))
+            _add(values.setdefault(place, {}), columns, Repetition(result, flows))
+    by_key = {column.key: column for column in columns}
+    return RunCells(run, values, by_key, run.provenance, run.plan, len(report.done) - len(valid))
 
 
-def _add(columns: dict[str, dict[int, Value]], result: EvaluatedTrial, flows: Repetition) -> None:
-    identity = result.trial.identity
-    for column in COLUMNS:
-        value = flows.value(column.measure)
+def _add(values: dict[str, dict[int, Value]], columns: Sequence[Column], flows: Repetition) -> None:
+    trial = flows.evaluated.trial
+    for column in columns:
+        value = column.value(flows)
         if value is not None:
-            digest = result.trial.record_digest or ""
-            columns.setdefault(column.key, {})[identity.repetition] = Value(value, identity.seed, digest)
+            found = Value(value, trial.identity.seed, trial.record_digest or "")
+            values.setdefault(column.key, {})[trial.identity.repetition] = found

@@ -11,9 +11,9 @@ from typing import Literal
 
 from lab.analysis.comparison import compare
 from lab.compare.cells import Place, RunCells, Value
-from lab.report.answer.best import HIGHER, LOWER
+from lab.report.answer.best import direction
 from lab.report.answer.effects import Effect, corrected, effect
-from lab.report.tables.results import COLUMNS, Column
+from lab.report.tables.columns import Column
 
 TOLERANCE = 0.05
 """Relative difference that is still no change, unless somebody asks for another one."""
@@ -54,14 +54,17 @@ class Comparison:
         return Counter(item.verdict for item in self.differences)[verdict]
 
 
-def differences(first: RunCells, second: RunCells, tolerance: float = TOLERANCE) -> Comparison:
+def differences(
+    first: RunCells, second: RunCells, tolerance: float = TOLERANCE, *, everything: bool = False
+) -> Comparison:
     """Compare two runs; *tolerance* is the relative difference that does not count as a change.
+
+    The metrics are those that the page of a report shows, or, with *everything*, all that ``results.csv`` has.
 
     The p-values of each metric are corrected for the number of cells (Holm).
     """
     found: list[Difference] = []
-    # The share of the link says the same as goodput.
-    for column in (column for column in COLUMNS if column.key != "share_of_link"):
+    for column in _columns(first, second, everything=everything):
         places = [place for place in first.values if _has(first, place, column) and _has(second, place, column)]
         pairs = [(first.values[place][column.key], second.values[place][column.key]) for place in places]
         compared = [_effect(one, other) for one, other in pairs]
@@ -78,6 +81,12 @@ def differences(first: RunCells, second: RunCells, tolerance: float = TOLERANCE)
         tuple(place for place in first.values if place not in second.values),
         tuple(place for place in second.values if place not in first.values),
     )
+
+
+def _columns(first: RunCells, second: RunCells, *, everything: bool) -> list[Column]:
+    """Return the columns that both runs have; the share of the link is not among them, as it says what goodput says."""
+    both = [column for key, column in first.columns.items() if key in second.columns and key != "share_of_link"]
+    return [column for column in both if everything or column.shown != "no"]
 
 
 def _has(run: RunCells, place: Place, column: Column) -> bool:
@@ -116,7 +125,7 @@ def _verdict(found: Effect, column: Column, tolerance: float) -> Verdict:
         return verdict
     if found.size is not None and 1 / (1 + tolerance) <= found.size <= 1 + tolerance:
         return "same"
-    if column.key not in HIGHER | LOWER:
+    better = direction(column)
+    if better is None:
         return "changed"
-    is_higher = found.first > found.second
-    return "better" if is_higher == (column.key in HIGHER) else "worse"
+    return "better" if (found.first > found.second) == (better == "higher") else "worse"

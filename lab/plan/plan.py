@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, NotRequired, TypedDict
 
@@ -90,6 +90,8 @@ class Plan:
     description: str = ""
     engine: str = "vm"
     """The name of the engine that the experiment asks for."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """What the experiment asks for in its report, as written in the file; it has no effect on trials."""
 
     def cell(self, cell_id: str) -> Cell:
         """Return the cell with this id.
@@ -123,6 +125,7 @@ class Plan:
             "axes": [{"path": axis.path, "label": axis.label, "values": axis.values} for axis in self.axes],
             "cells": [{"id": cell.id, "values": cell.values, "experiment": cell.experiment} for cell in self.cells],
             "trials": [_trial_document(trial) for trial in self.trials],
+            **({"report": self.report} if self.report else {}),
         }
 
     @classmethod
@@ -166,6 +169,7 @@ def make_plan(checked: CheckedExperiment) -> Plan:
         title=experiment.title,
         description=experiment.description,
         engine=experiment.engine,
+        report=checked.report,
     )
 
 
@@ -212,6 +216,7 @@ class _PlanDocument(TypedDict):
     axes: list[_AxisDocument]
     cells: list[_CellDocument]
     trials: list[_TrialDocument]
+    report: NotRequired[dict[str, Any]]
 
 
 def _plan_of(document: Mapping[str, Any]) -> Plan:
@@ -240,4 +245,5 @@ def _plan_of(document: Mapping[str, Any]) -> Plan:
         title=document["title"],
         description=document["description"],
         engine=document.get("engine", "vm"),  # Earlier versions did not store it.
+        report=document.get("report", {}),
     )

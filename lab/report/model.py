@@ -19,7 +19,7 @@ from lab.evaluation.axes import Quantity, RunAxis, algorithm_axis, axes_of, nume
 from lab.evaluation.repetition import Measure, Repetition
 from lab.evaluation.trial import EvaluatedTrial
 from lab.job.protocol import Job
-from lab.report.figures.style import MARKERS, Look, looks, tinted
+from lab.report.figures.look.style import DASHES, MARKERS, Look, looks, tinted
 from lab.store.run import Run
 from lab.units import rate_unit
 
@@ -266,24 +266,26 @@ class Report:
 def _series(keys: Sequence[tuple[str, str, str]], algorithms: RunAxis | None, kernels: RunAxis | None) -> list[Series]:
     """Return a series, with its look, for each distinct (group, algorithm, kernel).
 
-    The colour distinguishes algorithms; dashes and markers distinguish the groups or kernels of the same algorithm.  If
-    there is only one algorithm, the colour distinguishes groups, and if there is only one group as well, kernels.
+    The colour is that of the algorithm; dashes and markers distinguish the groups or kernels of the same algorithm.  If
+    there is only one algorithm, they have variants of its colour as well.
     """
     ordered = sorted(keys, key=lambda key: kernels.rank_of_text(key[2]) if kernels else 0)
     if algorithms is not None:
         ordered.sort(key=lambda key: algorithms.rank(key[1]))
-    many = [len({key[part] for key in keys}) > 1 for part in range(3)]
-    by = next((part for part in (1, 0, 2) if many[part]), 1)
-    colours = looks(list(dict.fromkeys(key[by] for key in ordered)))
+    several_groups = len({key[0] for key in keys}) > 1
+    colours = looks(list(dict.fromkeys(key[1] for key in ordered)))
     found = []
     for key in ordered:
-        look = colours[key[by]]
-        alike = [other for other in ordered if other[by] == key[by]]
+        look = colours[key[1]]
+        alike = [other for other in ordered if other[1] == key[1]]
         if len(alike) > 1:
             place = alike.index(key)
-            dashes = ("solid", (0, (4, 1.5)), (0, (1.2, 1.2)), (0, (5, 1.5, 1.2, 1.5)))[place % 4]
-            look = replace(look, dashes=dashes, marker=MARKERS[place % len(MARKERS)], tint=tinted(look.colour, place))
+            tint = tinted(look.colour, place)
+            colour = tint if len(colours) == 1 else look.colour
+            look = replace(
+                look, colour=colour, dashes=DASHES[place % 4], marker=MARKERS[place % len(MARKERS)], tint=tint
+            )
         group, algorithm, kernel = key
-        label = f"{group} ({algorithm})" if many[0] else algorithm
+        label = f"{group} ({algorithm})" if several_groups else algorithm
         found.append(Series(*key, ", ".join(filter(None, (label, kernel))), look))
     return found

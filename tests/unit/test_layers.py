@@ -37,7 +37,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "export": {"errors", "evaluation", "job", "store"},
-        "report": {"analysis", "errors", "evaluation", "job", "store", "units"},
+        "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units"},
         "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
     },
     {

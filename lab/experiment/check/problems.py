@@ -7,11 +7,12 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
-from pydantic import ValidationError
+from pydantic import BaseModel, ValidationError
 from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from lab.errors import SpecError
+from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path, fields_at, tags_of, type_at
 from lab.experiment.schema.types import PATTERN_MEANINGS
 from lab.units import show
@@ -137,24 +138,24 @@ def unknown(what: str, name: str, names: Sequence[str], *, plural: str) -> str:
     return f"unknown {what} {show(name)}{meant} ({plural}: {listed or 'none'})"
 
 
-def problems_of(error: ValidationError, document: Any) -> list[Problem]:
-    """Return the problems that pydantic found in ``document``, worded for users."""
+def problems_of(error: ValidationError, document: Any, root: type[BaseModel] = Experiment) -> list[Problem]:
+    """Return the problems that pydantic found in ``document``, which is of the model *root*, worded for users."""
     found: dict[Problem, None] = {}
     for details in error.errors(include_url=False):
-        found.setdefault(_problem(details, document))
+        found.setdefault(_problem(details, document, root))
     return list(found)
 
 
-def _problem(details: ErrorDetails, document: Any) -> Problem:
-    path = _existing(details["loc"], document)
+def _problem(details: ErrorDetails, document: Any, root: type[BaseModel]) -> Problem:
+    path = _existing(details["loc"], document, root)
     match details["type"]:
         case "missing":
             name = str(path[-1])
-            return Problem(path[:-1], f"'{name}' is missing ({_described(path, document)})", "key")
+            return Problem(path[:-1], f"'{name}' is missing ({_described(path, document, root)})", "key")
         case "extra_forbidden":
-            fields = fields_at(path[:-1], document) or {}
+            fields = fields_at(path[:-1], document, root) or {}
             name = str(path[-1])
-            elsewhere = [below for below in fields if name in (fields_at((*path[:-1], below), document) or {})]
+            elsewhere = [below for below in fields if name in (fields_at((*path[:-1], below), document, root) or {})]
             if elsewhere:
                 homes = " or ".join(path_text((*path[:-1], below)) for below in reversed(elsewhere))
                 message = f"unknown field {show(name)}; it is a field of {homes}: write it there"
@@ -164,7 +165,7 @@ def _problem(details: ErrorDetails, document: Any) -> Problem:
             name = details["ctx"]["discriminator"].strip("'")
             if not isinstance(details["input"], Mapping):
                 return Problem(path, f"found {show(details['input'])}; expected a mapping with '{name}:'")
-            tags = sorted(tags_of(type_at(path, document)))
+            tags = sorted(tags_of(type_at(path, document, root)))
             return Problem(path, f"'{name}' is missing (one of {', '.join(tags)})", "key")
         case "union_tag_invalid":
             name, tag = details["ctx"]["discriminator"].strip("'"), details["ctx"]["tag"]
@@ -202,12 +203,12 @@ def _instead(path: Path, details: ErrorDetails) -> str:
     return f"; to compare several values, write 'matrix: {{{path_text(path)}: [{shown}]}}'"[:200]
 
 
-def _existing(loc: tuple[int | str, ...], document: Any) -> Path:
+def _existing(loc: tuple[int | str, ...], document: Any, root: type[BaseModel]) -> Path:
     """Return ``loc`` without the parts that pydantic adds to it (``[key]`` and the members of a union)."""
     path: list[int | str] = []
     value = document
     for part in loc:
-        if isinstance(value, Mapping) and part not in value and part in tags_of(type_at(tuple(path), document)):
+        if isinstance(value, Mapping) and part not in value and part in tags_of(type_at(tuple(path), document, root)):
             continue
         if isinstance(value, Mapping) and (part in value or part != "[key]"):
             value = value.get(part)
@@ -219,8 +220,8 @@ def _existing(loc: tuple[int | str, ...], document: Any) -> Path:
     return tuple(path)
 
 
-def _described(path: Path, document: Any) -> str:
-    field = (fields_at(path[:-1], document) or {}).get(str(path[-1]))
+def _described(path: Path, document: Any, root: type[BaseModel]) -> str:
+    field = (fields_at(path[:-1], document, root) or {}).get(str(path[-1]))
     if field is None or not field.description:
         return "a value"
     return field.description.rstrip(".") + _example(field)

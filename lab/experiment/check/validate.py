@@ -4,7 +4,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from pydantic import ValidationError
@@ -13,6 +13,7 @@ from lab.experiment.check.experiment import check
 from lab.experiment.check.known import Lookup, known_problems
 from lab.experiment.check.matrix import MAX_TRIALS, CellDocument, MatrixAxis, cells, count, lacks, read_axes
 from lab.experiment.check.problems import InvalidExperimentError, Problem, path_text, problems_of
+from lab.experiment.check.report import report_problems
 from lab.experiment.resolve.parts import MAX_PARTS, parts_of
 from lab.experiment.schema.contents import NO_CONTENTS, Contents
 from lab.experiment.schema.experiment import Experiment
@@ -39,6 +40,8 @@ class CheckedExperiment:
     axes: tuple[MatrixAxis, ...]
     cells: tuple[CheckedCell, ...]
     """The cells of the matrix, in an order in which the last axis varies fastest; one cell if there is no matrix."""
+    report: Mapping[str, Any] = field(default_factory=dict)
+    """The part ``report`` of the document; empty if there is none."""
 
 
 def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> CheckedExperiment:
@@ -74,10 +77,14 @@ def examine(
     experiment, found = _parse(base, contents)
     problems += [problem for problem in found if all(axis.rest_of(problem.path) is None for axis in filled_in)]
     problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, contents)]
+    if experiment is not None:
+        problems += report_problems(experiment.report, [axis.key for axis in axes])
     if experiment is None or problems:
         return problems
     checked = _checked_cells(document, axes, experiment.repeat, contents, lookup)
-    return CheckedExperiment(experiment, tuple(axes), checked) if isinstance(checked, tuple) else checked
+    if not isinstance(checked, tuple):
+        return checked
+    return CheckedExperiment(experiment, tuple(axes), checked, document.get("report") or {})
 
 
 def _parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:

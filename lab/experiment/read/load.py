@@ -23,7 +23,7 @@ from lab.experiment.schema.fields import Path, blocked, get, replaced
 from lab.experiment.schema.kernel import KernelPackage
 from lab.units import show
 
-__all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "load_experiment", "load_text"]
+__all__ = ["MAX_FILE_BYTES", "LoadedExperiment", "Source", "load_experiment", "load_text"]
 
 EXTENDS = "extends"
 
@@ -91,7 +91,7 @@ def load_text(
     """
     bases: dict[FilePath, bytes] = {}
     document = _with_bases(path, parse_yaml(decoded(path, data)), (path.resolve(),), bases)
-    source = _Source(path, document)
+    source = Source(path, document)
     source.stop_at_faults()
     for override in overrides:
         source.apply(override)
@@ -159,7 +159,7 @@ def _written_out(path: FilePath, document: Document) -> bytes:
 
 
 @dataclass
-class _Source:
+class Source:
     """The document while it is being built from the file's values and the overrides, and the source of each value."""
 
     path: FilePath

@@ -19,6 +19,7 @@ from lab.experiment.schema.base import Model
 from lab.experiment.schema.collect import Collect, TcpProbe
 from lab.experiment.schema.kernel import Kernel
 from lab.experiment.schema.links import NO_TIME
+from lab.experiment.schema.report import Report
 from lab.experiment.schema.topologies import Topology
 from lab.experiment.schema.types import (
     CongestionControl,
@@ -336,6 +337,7 @@ class Experiment(Model):
         "from 1 ms to 100 ms.",
         json_schema_extra={"default": "10ms"},
     )
+    report: Report = Field(default=Report(), description="Figures of the report. They have no effect on trials.")
     calibration: Calibration = Field(
         default=Calibration(), description="Measurements on the path of each flow before traffic starts."
     )

@@ -41,18 +41,19 @@ def fields_of(model: type[BaseModel]) -> dict[str, FieldInfo]:
     return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
-def fields_at(path: Path, document: Any) -> dict[str, FieldInfo] | None:
+def fields_at(path: Path, document: Any, root: type[BaseModel] = Experiment) -> dict[str, FieldInfo] | None:
     """Return the fields that the schema has at ``path``; None if ``path`` is not a part with fixed fields."""
-    model = model_in(type_at(path, document), get(document, path))
+    model = model_in(type_at(path, document, root), get(document, path))
     return None if model is None else fields_of(model)
 
 
-def type_at(path: Path, document: Any) -> Any:
+def type_at(path: Path, document: Any, root: type[BaseModel] = Experiment) -> Any:
     """Return the type that the schema has at ``path``; None if the schema has no such path.
 
-    If a part may be one of several models, the contents of ``document`` decide which one it is.
+    If a part may be one of several models, the contents of ``document`` decide which one it is.  The document is of
+    the model *root*.
     """
-    annotation: Any = Experiment
+    annotation: Any = root
     for depth, part in enumerate(path):
         model = model_in(annotation, get(document, path[:depth]))
         if model is not None:

@@ -4,18 +4,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
-from lab.evaluation.repetition import Measure
 from lab.report.answer.effects import TOLD, effect
 from lab.report.model import Report, Row
-from lab.report.tables.results import Column, result_columns
+from lab.report.tables.columns import Column, ProbeColumn
+from lab.report.tables.results import result_columns
 
-HIGHER = frozenset({"goodput_mbps", "share_of_link", "jain_index"})
-LOWER = frozenset({
-    "srtt_mean_ms", "srtt_p95_ms", "queueing_mean_ms", "queueing_p95_ms", "fct_median_ms", "fct_p95_ms",
-    "datagrams_lost", "jitter_mean_us", "reordered",
+_HIGHER = frozenset({"goodput_mbps", "share_of_link", "utilisation", "power", "jain_index", "jain_over_time"})
+_LOWER = frozenset({
+    "goodput_cv", "bottleneck_loss", "fct_median_ms", "fct_p95_ms", "slowdown_mean", "slowdown_p95", "datagrams_lost",
+    "jitter_mean_us", "reordered", "harm_goodput", "harm_rtt", "convergence_s", "rate_rise_recovery_s",
+    "recovery_mean_s",
 })  # fmt: skip
-"""Keys of the columns in which a higher or a lower value is better; of others, such as retransmissions, neither is."""
+_LOWER_OF = ("srtt_", "queueing_")
+
+Direction = Literal["higher", "lower"]
+
+
+def direction(column: Column) -> Direction | None:
+    """Return which values of a column are better; None if neither are, as for retransmissions."""
+    if column.key in _HIGHER:
+        return "higher"
+    is_lower = column.key in _LOWER or column.key.startswith(_LOWER_OF) or isinstance(column, ProbeColumn)
+    return "lower" if is_lower else None
 
 
 def best(report: Report) -> list[frozenset[int]]:
@@ -48,13 +60,14 @@ def _competitions(rows: Sequence[Row]) -> list[list[int]]:
 
 def _best_of(rows: Sequence[Row], column: Column) -> list[int]:
     """Return which of *rows* are the best in *column*; none if no row is clearly worse than another."""
-    if column.key not in HIGHER | LOWER:
+    better = direction(column)
+    if better is None:
         return []
-    values = [_by_repetition(row, column.measure) for row in rows]
+    values = [_by_repetition(row, column) for row in rows]
     means = {place: sum(own.values()) / len(own) for place, own in enumerate(values) if own}
     if len(means) < 2:
         return []
-    first = (max if column.key in HIGHER else min)(means, key=means.__getitem__)
+    first = (max if better == "higher" else min)(means, key=means.__getitem__)
     worse = {place for place in means if place != first and _differs(values[first], values[place])}
     return [place for place in means if place not in worse] if worse else []
 
@@ -65,10 +78,10 @@ def _differs(first: dict[int, float], second: dict[int, float]) -> bool:
     return effect(first, second, is_ratio=True).verdict in TOLD
 
 
-def _by_repetition(row: Row, measure: Measure) -> dict[int, float]:
+def _by_repetition(row: Row, column: Column) -> dict[int, float]:
     found = {}
     for repetition in row.used:
-        value = repetition.value(measure)
+        value = column.value(repetition)
         if value is not None:
             found[repetition.evaluated.trial.identity.repetition] = value
     return found

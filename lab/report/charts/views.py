@@ -12,7 +12,7 @@ from lab.evaluation.repetition import Repetition
 from lab.evaluation.trial import CURVE_BINS, Curve, FlowCurves
 from lab.report.charts.flows import queue_lines, sampled, samples_of
 from lab.report.charts.line import TICK_S, Line, points
-from lab.report.figures.style import GREY, Look
+from lab.report.figures.look.style import GREY, Look
 from lab.report.model import Report, Row
 from lab.report.windows import unmeasured
 

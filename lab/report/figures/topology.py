@@ -13,8 +13,8 @@ from matplotlib.patches import FancyArrowPatch
 from lab.analysis.path import flow_path
 from lab.job.network import mean_loss
 from lab.job.protocol import Direction, Job, Link
-from lab.report.figures.settings import styled
-from lab.report.figures.style import GREY, PAGE_INCHES
+from lab.report.figures.look.settings import styled
+from lab.report.figures.look.style import GREY, PAGE_INCHES
 from lab.units import format_duration, format_percent, format_rate, format_size
 
 MAX_PAIRS = 12

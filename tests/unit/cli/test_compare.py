@@ -16,6 +16,7 @@ from lab.compare.differences import differences
 from lab.compare.inputs import input_differences
 from lab.compare.outcome import lines, remarks, summary
 from lab.compare.render import as_json, as_markdown, as_text
+from lab.report.tables.columns import COLUMNS
 from lab.store.run import Run
 
 
@@ -38,7 +39,8 @@ def made_up(
         }
         for loss, of_cell in goodput.items()
     }
-    return RunCells(Run(Path("results/e") / name), values, dict(provenance or {}), {}, 0)
+    columns = {one.key: one for one in COLUMNS}
+    return RunCells(Run(Path("results/e") / name), values, columns, dict(provenance or {}), {}, 0)
 
 
 def verdicts(first: RunCells, second: RunCells, tolerance: float = 0.05) -> dict[str, str]:

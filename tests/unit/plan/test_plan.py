@@ -470,3 +470,17 @@ def test_describe_stops_when_paths_are_too_many() -> None:
     text = describe(make_plan(validate(_document(matrix={"topology.bottleneck.delay": delays}))))
     assert text.count("where delay is") == 8
     assert "and 12 more paths" in text
+
+
+def test_what_a_report_shows_changes_no_trial() -> None:
+    matrix = {"flows.bulk.cc": ["cubic", "bbr"]}
+    asked = {"figures": [{"kind": "against", "x": "cc"}], "defaults": False}
+    plain, other = (make_plan(validate(_document(matrix=matrix, **more))) for more in ({}, {"report": asked}))
+    assert [trial.digest for trial in plain.trials] == [trial.digest for trial in other.trials]
+    assert [trial.job for trial in plain.trials] == [trial.job for trial in other.trials]
+    assert plain.cells == other.cells
+    assert other.report == asked
+    assert Plan.from_json(other.to_json()) == other
+    # Plans without it are as they were.
+    assert "report" not in plain.document()
+    assert Plan.from_json(plain.to_json()) == plain

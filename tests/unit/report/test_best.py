@@ -9,16 +9,19 @@ from collections.abc import Callable
 import pytest
 
 from lab.report.answer.answer import answer
-from lab.report.answer.best import HIGHER, LOWER, best
+from lab.report.answer.best import best, direction
 from lab.report.answer.document import answer_document
 from lab.report.model import Report
-from lab.report.tables.results import COLUMNS, result_columns
+from lab.report.tables.columns import COLUMNS
+from lab.report.tables.results import result_columns
 from tests.data.capture import EXPERIMENTS
 
 
 def test_each_column_with_a_better_direction_exists() -> None:
-    assert {column.key for column in COLUMNS} >= HIGHER | LOWER
-    assert not HIGHER & LOWER
+    directions = {column.key: direction(column) for column in COLUMNS}
+    assert {directions[key] for key in ("goodput_mbps", "jain_index")} == {"higher"}
+    assert {directions[key] for key in ("srtt_p95_ms", "queueing_mean_ms", "fct_p95_ms")} == {"lower"}
+    assert directions["retransmits"] is None
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in EXPERIMENTS.glob("*.yaml")))
@@ -27,12 +30,12 @@ def test_what_is_marked_is_at_least_as_good_as_what_is_not(reports: Callable[[st
     marks, columns = best(report), result_columns(report)
     assert len(marks) == len(report.rows)
     for number, column in enumerate(columns):
-        means = [(row.summary(column.measure), number in own, row) for row, own in zip(report.rows, marks, strict=True)]
+        means = [(column.estimate(row), number in own, row) for row, own in zip(report.rows, marks, strict=True)]
         for found, is_marked, row in means:
             for other, is_other_marked, competing in means:
                 alike = (row.series.group, row.facet) == (competing.series.group, competing.facet)
                 if is_marked and alike and not is_other_marked and found is not None and other is not None:
-                    assert found.mean >= other.mean if column.key in HIGHER else found.mean <= other.mean
+                    assert found.mean >= other.mean if direction(column) == "higher" else found.mean <= other.mean
 
 
 def test_some_values_are_marked_but_not_all(reports: Callable[[str], Report]) -> None:
@@ -43,7 +46,7 @@ def test_some_values_are_marked_but_not_all(reports: Callable[[str], Report]) ->
         for facet in report.facets:
             of_cell = [number in own for row, own in zip(report.rows, marks, strict=True) if row.facet == facet]
             assert not all(of_cell)
-            assert not any(of_cell) or column.key in HIGHER | LOWER
+            assert not any(of_cell) or direction(column) is not None
 
 
 def test_the_document_has_the_whole_table(reports: Callable[[str], Report]) -> None:

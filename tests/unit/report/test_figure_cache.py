@@ -17,8 +17,8 @@ import pytest
 
 from lab.report.figures import cache
 from lab.report.figures.cache import DRAWN_BY, LIBRARIES, FigureCache
+from lab.report.figures.look.settings import styled
 from lab.report.figures.picture import Picture
-from lab.report.figures.settings import styled
 from lab.store.rows import write_table
 from lab.store.run import Run
 

@@ -26,7 +26,7 @@ Lines = Callable[[str], dict[tuple[tuple[str, ...], str, str, str], Line]]
 
 CEILING = 4 * 1448 / 1514
 """Of 4 Mbit/s, what is left for payload."""
-BY_CELL = [name for name in names() if name not in ("loss", "udp")]
+BY_CELL = [name for name in names() if name != "loss"]
 TRACED = [name for name in names() if name not in ("native", "udp")]
 
 
@@ -68,7 +68,10 @@ def test_goodput_against_loss(figures: Figures, lines: Lines) -> None:
         marks, ends = bars[name]
         assert is_close(marks, means)
         halves = [float(summary["ci95"] or 0) for _x, summary in summaries]
-        wanted = [(x, mean - half, x, mean + half) for (x, mean), half in zip(means, halves, strict=True)]
+        wanted = [
+            (x, mean - min(half, mean), x, mean + min(half, max(0.0, CEILING - mean)))
+            for (x, mean), half in zip(means, halves, strict=True)
+        ]
         assert is_close(ends, wanted)
         single = [points(line) for line in lines_of(axes, name, alpha=0.45)]
         assert is_close(
@@ -84,28 +87,10 @@ def test_goodput_against_loss(figures: Figures, lines: Lines) -> None:
     assert len(colours) == 3
 
 
-def test_goodput_against_the_queue(figures: Figures, lines: Lines) -> None:
-    figure = figures("udp")["goodput-vs-queue"].figure
-    (axes,) = figure.axes
-    # From 30 to 151 kB is too little for a logarithmic axis.
-    places = {"pfifo 20p": 20 * 1.514, "fq_codel 100p": 100 * 1.514}
-    for group in ("flood", "voice"):
-        name = legend_of(figure)[f"{group} (udp)"]
-        own = [(x, lines("udp")[(cell,), group, "udp", ""]) for cell, x in places.items()]
-        means = [(x, sum(line.values("goodput_mbps")) / 2) for x, line in own]
-        (joined,) = (line for line in lines_of(axes, name) if line.get_linestyle() != "None")
-        assert is_close(points(joined), means)
-        # Two repetitions have no error bars worth drawing.
-        (ends,) = (ends for one, _marks, ends in error_bars(axes) if one == name)
-        assert is_close(ends, [(x, mean, x, mean) for x, mean in means])
-    assert axes.get_xlabel() == "Queue limit (kB)"
-    assert [text.get_text() for text in axes.get_xticklabels()] == ["30.28", "151.4"]
-
-
 @pytest.mark.parametrize("name", BY_CELL)
 def test_goodput_by_cell(name: str, figures: Figures, lines: Lines, reports: Callable[[str], Report]) -> None:
     figure, rows = figures(name)["goodput-by-cell"].figure, reports(name).rows
-    (axes,) = figure.axes
+    axes = figure.axes[0]
     assert len(rows) == len(lines(name))
     bars = error_bars(axes)
     single = [line for line in axes.get_lines() if line.get_alpha() == 0.35]
@@ -115,7 +100,8 @@ def test_goodput_by_cell(name: str, figures: Figures, lines: Lines, reports: Cal
         _name, marks, ends = bars[place]
         mean, half = sum(values) / len(values), expected.summary(values)["ci95"] if len(values) > 2 else 0
         assert is_close(marks, [(mean, place)])
-        assert is_close(ends, [(mean - (half or 0), place, mean + (half or 0), place)])
+        most = max(0.0, ceiling_of(row, expected.unit(name)[1]) - mean)
+        assert is_close(ends, [(mean - min(half or 0, mean), place, mean + min(half or 0, most), place)])
         label = axes.get_yticklabels()[place].get_text()
         assert all(part in label for part in (row.series.label, *row.facet))
         assert row.series.algorithm in label
@@ -130,10 +116,13 @@ def test_goodput_against_delay(name: str, figures: Figures, lines: Lines, report
     figure = figures(name)["goodput-vs-delay"].figure
     (axes,) = figure.axes
     drawn = [line for line in axes.get_lines() if [x for x, _ in points(line)] != [0.0, 1.0]]
+    drawn = [line for line in drawn if line.get_linestyle() == "None"]
     small = [line for line in drawn if line.get_alpha() == 0.3]
     large = [line for line in drawn if line.get_alpha() != 0.3]
     rows = [row for row in reports(name).rows if line_of(lines, name, row).values("queueing_mean_ms")]
-    colours = legend_of(figure)
+    # More than five series have labels beside their markers instead of a legend.
+    labels = {text.get_text(): colour(text) for text in axes.texts}
+    colours = legend_of(figure) if figure.legends else labels
     assert len(small) == len(large) == len(rows)
     for row, some, one in zip(rows, small, large, strict=True):
         line = line_of(lines, name, row)
@@ -146,6 +135,13 @@ def test_goodput_against_delay(name: str, figures: Figures, lines: Lines, report
     assert left > right  # smaller delays at the right
     assert axes.get_xlabel().startswith("Mean queueing delay (ms)")
     assert axes.get_ylabel() == f"Goodput ({expected.unit(name)[0]})"
+
+
+def ceiling_of(row: Row, per_mbps: float) -> float:
+    """What the bottleneck can carry of a row's flows, in the unit of the report; infinite without a limit."""
+    flows = [flow for item in row.used for flow in item.flows]
+    rates = [flow.bottleneck_bps for flow in flows]
+    return max((rate or math.inf) * flow.ceiling for rate, flow in zip(rates, flows, strict=True)) / 1e6 * per_mbps
 
 
 def colour_of(line: Any) -> str:

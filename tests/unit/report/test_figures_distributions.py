@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from matplotlib.axes import Axes
 
-from lab.report.figures.distributions import Panel, distributions
+from lab.report.figures.compare.distributions import Panel, distributions
 from lab.report.figures.drawn import Drawn
 from tests.data.raw import RawTrial, Row, rank
 from tests.unit.report.artists import Points, is_close, legend_of, lines_of, points, visible
@@ -18,6 +18,7 @@ from tests.unit.report.artists import Points, is_close, legend_of, lines_of, poi
 Figures = Callable[[str], dict[str, Drawn]]
 Raw = Callable[[str], dict[str, RawTrial]]
 CELLS = ("bfifo", "fq_codel")
+BLUE = {"color": "#0000ff", "linestyle": "solid"}
 
 
 def rows_of(trials: dict[str, RawTrial], cell: str, collector: str, field: str, name: str) -> list[Row]:
@@ -63,10 +64,10 @@ def test_distributions(
 
 
 def test_what_never_came_keeps_the_line_from_the_top() -> None:
-    figure = distributions([Panel("p", [("a", np.array([3.0, 0, 1.0, 0]))])], "x", "y")
+    figure = distributions([Panel("p", [("a", np.array([3.0, 0, 1.0, 0]))])], "x", "y", [BLUE])
     (line,) = figure.axes[0].get_lines()
     assert points(line) == [(1.0, 0.25), (3.0, 0.5)]
-    figure = distributions([Panel("p", [("a", np.zeros(3))])], "x", "y")
+    figure = distributions([Panel("p", [("a", np.zeros(3))])], "x", "y", [BLUE])
     assert not figure.axes[0].get_lines()
     assert not figure.legends
 

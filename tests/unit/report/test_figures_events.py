@@ -17,8 +17,8 @@ from matplotlib.text import Annotation
 
 from lab.job.drop_causes import cause_of
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.states import COLOURS
-from lab.report.figures.style import GREY
+from lab.report.figures.look.style import GREY
+from lab.report.figures.over_time.states import COLOURS
 from tests.data.raw import RawTrial, Row
 from tests.unit.report import expected
 from tests.unit.report.artists import Points, is_close, points, visible

@@ -9,7 +9,8 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.patches import Rectangle
 
-from lab.report.figures.drawn import UNMEASURED, Drawn
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.over_time.marks import UNMEASURED
 from lab.report.model import Report
 from lab.report.page.content import page_content
 from lab.report.tables.results import result_lines

@@ -7,9 +7,11 @@ from collections.abc import Iterator
 
 from lab.evaluation.trial import LATENCY
 from lab.report.cells import cells_with
-from lab.report.figures.distributions import MAX_CELLS, MAX_PANELS, Panel, distributions
+from lab.report.figures.compare.cell_looks import cell_looks
+from lab.report.figures.compare.distributions import MAX_CELLS, MAX_PANELS, Panel, distributions, range_alt
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.settings import styled
+from lab.report.figures.look.labels import where_label
+from lab.report.figures.look.settings import styled
 from lab.report.model import Report
 from lab.report.tables.latency import of_cell, sent_when
 
@@ -22,11 +24,11 @@ def latency_figures(report: Report) -> Iterator[Drawn]:
         return
     shown = list(cells.items())[:MAX_CELLS]
     panels = [
-        Panel(probe, [(", ".join(where), of_cell(trials, probe)) for where, trials in shown])
+        Panel(probe, [(where_label(report, where), of_cell(trials, probe)) for where, trials in shown])
         for probe in probes[:MAX_PANELS]
     ]
     with styled():
-        figure = distributions(panels, "Round-trip time (ms)", "Share of requests")
+        figure = distributions(panels, "Round-trip time (ms)", "Share of requests", cell_looks(report, dict(shown)))
     caption = (
         "Distribution of the latency that probes measured while the flows ran: the share of requests whose answer took "
         "at most that long, over all repetitions. If some requests were never answered, the curve does not reach 1."
@@ -34,4 +36,5 @@ def latency_figures(report: Report) -> Iterator[Drawn]:
     caption += sent_when(report)
     if len(cells) > len(shown):
         caption += f" The table lists {len(cells) - len(shown)} more cells."
-    yield Drawn("latency", figure, caption)
+    alt = f"Distribution of the round-trip times of probes, in ms. {range_alt(panels)}."
+    yield Drawn("latency", figure, caption, alt)

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -13,7 +14,8 @@ from lab.analysis.completions import Completions
 from lab.analysis.statistics import spread
 from lab.evaluation.trial import COMPLETIONS
 from lab.report.cells import cells_with
-from lab.report.figures.distributions import (
+from lab.report.figures.compare.cell_looks import cell_looks
+from lab.report.figures.compare.distributions import (
     MAX_CELLS,
     MAX_PANELS,
     Panel,
@@ -21,11 +23,12 @@ from lab.report.figures.distributions import (
     grid,
     label_outside,
     legend,
-    plain_logarithm,
+    range_alt,
 )
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.settings import styled
-from lab.report.figures.style import cycle
+from lab.report.figures.look.labels import where_label
+from lab.report.figures.look.scales import plain_logarithm
+from lab.report.figures.look.settings import styled
 from lab.report.model import Report
 from lab.report.tables.completions import groups_of, milliseconds, of_cell, started_when
 
@@ -49,42 +52,47 @@ def completion_figures(report: Report) -> Iterator[Drawn]:
     shown = list(cells.items())[:MAX_CELLS]
     more = started_when(report)
     more += f" The table lists {len(cells) - len(shown)} more cells." if len(cells) > len(shown) else ""
-    flows = {group: [(", ".join(where), of_cell(trials, group)) for where, trials in shown] for group in groups}
+    flows = {
+        group: [(where_label(report, where), of_cell(trials, group)) for where, trials in shown] for group in groups
+    }
+    styles = cell_looks(report, dict(shown))
     panels = [Panel(group, [(label, milliseconds(cell)) for label, cell in lines]) for group, lines in flows.items()]
     with styled():
-        figure = distributions(panels, "Flow completion time (ms)", "Share of flows")
+        figure = distributions(panels, "Flow completion time (ms)", "Share of flows", styles)
     caption = (
         "Distribution of the completion times of short flows: the share of flows that took at most that long, over all "
         "repetitions. The completion time runs from the request for the connection until the receiver has the last "
         "byte. If some flows never completed, the curve does not reach 1."
     )
-    yield Drawn("completions", figure, caption + more)
+    alt = f"Distribution of flow completion times, in ms. {range_alt(panels)}."
+    yield Drawn("completions", figure, caption + more, alt)
     varied = {group: lines for group, lines in flows.items() if any(_varies(cell) for _label, cell in lines)}
     if varied:
         with styled():
-            figure = _by_size(varied)
+            figure = _by_size(varied, styles)
         caption = (
-            "Flow completion time against flow size: p50 (lines with markers) and p95 (dotted). The flows are grouped "
-            f"by size into bins of equal width on the axis. Each bin with at least {MIN_IN_BIN} flows is drawn at the "
-            "median size of its flows."
+            "Flow completion time against flow size: p50 (dots) and p95 (thinner lines, with dashes as markers). Flows "
+            f"are grouped by size into bins of equal width on the axis. Each bin with at least {MIN_IN_BIN} flows is "
+            "drawn at the median size of its flows."
         )
-        yield Drawn("completions-size", figure, caption + more)
+        alt = f"Flow completion time (ms) against flow size (kB). {range_alt(panels)}."
+        yield Drawn("completions-size", figure, caption + more, alt)
 
 
 def _varies(flows: Completions) -> bool:
     return len(flows) > 0 and bool(flows.bytes.max() > VARIED * max(1, flows.bytes.min()))
 
 
-def _by_size(groups: dict[str, list[tuple[str, Completions]]]) -> Figure:
+def _by_size(groups: dict[str, list[tuple[str, Completions]]], styles: Sequence[dict[str, Any]]) -> Figure:
     figure, panels = grid(len(groups))
     for axes, (group, lines) in zip(panels, groups.items(), strict=True):
         sizes = np.concatenate([cell.bytes for _label, cell in lines])
         edges = np.geomspace(max(1, sizes.min()), sizes.max() * 1.0001, SIZE_BINS + 1)
-        for (label, cell), look in zip(lines, cycle(len(lines)), strict=True):
+        for (label, cell), look in zip(lines, styles, strict=True):
             points = np.array(list(_binned(cell, edges)))
             if len(points):
                 axes.plot(points[:, 0], points[:, 1], label=label, marker=".", linewidth=1.0, **look)
-                axes.plot(points[:, 0], points[:, 2], linewidth=0.8, **{**look, "linestyle": (0, (1, 1.5))})
+                axes.plot(points[:, 0], points[:, 2], linewidth=0.8, marker="_", markersize=4, alpha=0.7, **look)
         axes.set_title(group, loc="left")
     panels[0].set_xscale("log")
     panels[0].set_yscale("log")

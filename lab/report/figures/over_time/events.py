@@ -30,13 +30,16 @@ from lab.evaluation.collected import (
     stitched,
 )
 from lab.evaluation.trial import CURVE_BINS
-from lab.report.figures.drawn import (
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.look.settings import styled
+from lab.report.figures.look.style import GREY, INK, PAGE_INCHES
+from lab.report.figures.over_time.envelope import dense_curve, draw_envelope
+from lab.report.figures.over_time.marks import (
     DROPS,
     HELD,
     RETRANSMISSIONS,
     SSTHRESH,
     WINDOW_MAX,
-    Drawn,
     band_handles,
     draw_bands,
     last_moment,
@@ -46,8 +49,6 @@ from lab.report.figures.drawn import (
     unmeasured_handles,
     window_after,
 )
-from lab.report.figures.settings import styled
-from lab.report.figures.style import GREY, INK, PAGE_INCHES
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
 
@@ -197,7 +198,11 @@ def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
             axes.plot(x, y, color=colour, linewidth=width, alpha=alpha, zorder=4, **HELD)
         return
     (only,) = curves
-    axes.plot(*only.cwnd, color=colour, linewidth=0.9, zorder=4, **HELD)
+    dense = dense_curve(row, "cwnd", end_s)
+    if dense is not None:
+        draw_envelope(axes, dense, 1.0, colour)
+    else:
+        axes.plot(*only.cwnd, color=colour, linewidth=0.9, zorder=4, **HELD)
     if only.ssthresh is not None:
         axes.plot(*only.ssthresh, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3, **HELD)
     algorithm = inside(_trial(row), _flows(row)[0])

@@ -3,12 +3,16 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
+
+from lab.report.figures.picture import FORMATS
 
 _RC: Any = {
     "font.family": "sans-serif",
@@ -48,19 +52,68 @@ _NOT_OF_FIGURES = ("backend", "backend_fallback", "interactive", "toolbar")
 """Settings of windows on the screen, which stay as they are."""
 
 
+_METADATA: dict[str, Any] = {
+    "svg": {"Date": None, "Creator": None},
+    "pdf": {"CreationDate": None, "Creator": None, "Producer": None},
+    "png": {"Software": None},
+}
+"""Format → the metadata that would differ from one day or version to the next."""
+
+
+_STYLES: Any = {
+    "screen": {},
+    # Papers are printed at the size of the figure: 7 pt is the least that ACM and IEEE allow.
+    "paper": {
+        "font.size": 7.5,
+        "axes.titlesize": 7.5,
+        "axes.labelsize": 7.5,
+        "xtick.labelsize": 7,
+        "ytick.labelsize": 7,
+        "legend.fontsize": 7,
+        "lines.linewidth": 1.0,
+    },
+}
+_STYLES["mono"] = {**_STYLES["paper"], "grid.color": "#e6e6e6"}
+"""Name of a style → the settings in which it differs from that of the report."""
+
+_style: ContextVar[str] = ContextVar("style", default="screen")
+
+
 def styled() -> AbstractContextManager[None]:
     """Return the context with matplotlib's settings, in which all figures must be drawn and saved.
 
     A user's own file ``matplotlibrc`` has no effect in it.
     """
     own = {name: value for name, value in mpl.rcParamsDefault.items() if name not in _NOT_OF_FIGURES}
-    return mpl.rc_context({**own, **_RC})
+    return mpl.rc_context({**own, **_RC, **_STYLES[_style.get()]})
+
+
+@contextmanager
+def with_style(name: str) -> Iterator[None]:
+    """Let :func:`styled` have the settings of the style ``screen``, ``paper`` or ``mono``."""
+    token = _style.set(name)
+    try:
+        yield
+    finally:
+        _style.reset(token)
 
 
 def save(figure: Figure, folder: Path, name: str) -> None:
     """Save *figure* as SVG, PDF and PNG, without dates or versions, so that the bytes are always the same."""
     folder.mkdir(parents=True, exist_ok=True)
     with styled():
-        figure.savefig(folder / f"{name}.svg", metadata={"Date": None, "Creator": None})
-        figure.savefig(folder / f"{name}.pdf", metadata={"CreationDate": None, "Creator": None, "Producer": None})
-        figure.savefig(folder / f"{name}.png", dpi=200, metadata={"Software": None})
+        # The layout takes most of the time, and does not depend on the format: compute it once.
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
+        for suffix in FORMATS:
+            save_as(figure, folder / f"{name}.{suffix}")
+
+
+def save_as(figure: Figure, path: Path) -> None:
+    """Save *figure* in the format of the path's suffix, without dates or versions.
+
+    Call it within :func:`styled`.
+    """
+    suffix = path.suffix.removeprefix(".")
+    options: dict[str, Any] = {"dpi": 200} if suffix == "png" else {}
+    figure.savefig(path, metadata=_METADATA[suffix], **options)

@@ -11,9 +11,10 @@ from matplotlib.patches import Patch
 
 from lab.evaluation.connections import ConnectionEnd, connection_ends
 from lab.report.cells import Where, first_trials
-from lab.report.figures.drawn import Drawn, last_moment
-from lab.report.figures.settings import styled
-from lab.report.figures.style import GREY, PAGE_INCHES
+from lab.report.figures.drawn import Drawn
+from lab.report.figures.look.settings import styled
+from lab.report.figures.look.style import GREY, PAGE_INCHES
+from lab.report.figures.over_time.marks import last_moment
 from lab.report.model import Report
 
 MAX_FIGURES = 6
