@@ -18,7 +18,7 @@ from typing import Any
 HERE = Path(__file__).parent
 PAGE = HERE / "gallery.md"
 IMAGES = HERE / "images" / "gallery"
-MARKED = re.compile(r"(<!-- (figure|table|run) of (\w+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
+MARKED = re.compile(r"(<!-- (figure|table|run|answer) of (\w+)(?: ([\w-]+))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 COLUMNS = {
     "goodput_mbps": ("goodput, Mbit/s", 2),
@@ -41,7 +41,7 @@ def main(results: Path) -> None:
                 f"{results} has no finished run of {experiment}: its part of the page stays as it is", file=sys.stderr
             )
             return match[0]
-        text = {"figure": figure, "table": table, "run": about}[kind](run, experiment, name)
+        text = {"figure": figure, "table": table, "run": about, "answer": answer}[kind](run, experiment, name)
         return head + text + end
 
     PAGE.write_text(MARKED.sub(made, PAGE.read_text(encoding="utf-8")), encoding="utf-8")
@@ -74,19 +74,26 @@ def table(run: Path, _experiment: str, _name: str) -> str:
 
 
 def _mean(row: dict[str, str], key: str, digits: int) -> str:
-    mean, spread = row[f"{key}_mean"], row[f"{key}_ci95"]
+    mean, low, high = (row[f"{key}_{part}"] for part in ("mean", "ci95_low", "ci95_high"))
     if not mean:
         return "–"
     text = f"{float(mean):.{digits}f}"
     # The interval of two repetitions is twelve times as wide as their spread, and says nothing.
-    shown = spread and int(row["n"]) > 2 and float(spread) >= 0.5 * 10**-digits
-    return f"{text} ± {float(spread):.{digits}f}" if shown else text
+    shown = low and high and int(row["n"]) > 2 and float(high) - float(low) >= 10**-digits
+    return f"{text} ({float(low):.{digits}f}–{float(high):.{digits}f})" if shown else text
 
 
 def about(run: Path, experiment: str, _name: str) -> str:
     """Return the command of the run and its number of trials."""
     provenance: dict[str, Any] = json.loads((run / "provenance.json").read_text(encoding="utf-8"))
-    return f"`lab run experiments/{experiment}.yaml`: {len(provenance['trials'])} trials\n"
+    options = "".join(f" --set {text}" for text in provenance["overrides"]).replace("--set engine=", "--engine ")
+    return f"`lab run experiments/{experiment}.yaml{options}`: {len(provenance['trials'])} trials\n"
+
+
+def answer(run: Path, _experiment: str, _name: str) -> str:
+    """Return what the report says first."""
+    document: dict[str, Any] = json.loads((run / "report" / "answer.json").read_text(encoding="utf-8"))
+    return "".join(f"> - {sentence}\n" for sentence in document["sentences"])
 
 
 if __name__ == "__main__":

@@ -133,7 +133,9 @@ def effect(
     spread = summarise([one - other for one, other in zip(a, b, strict=True)])
     assert found is not None
     assert spread is not None
-    limits = (None, None) if found.of_difference is None else (found.of_difference.low, found.of_difference.high)
+    # The interval of two repetitions is about twelve times as wide as their spread, and says nothing.
+    known = found.of_difference if len(shared) >= FEWEST else None
+    limits = (None, None) if known is None else (known.low, known.high)
     size, low, high = (_exp(value) if is_ratio else value for value in (found.difference, *limits))
     return Effect(*means, size, low, high, found.p_value, is_ratio, len(shared), spread.sd, is_exact=is_exact)
 

@@ -51,7 +51,9 @@ def _explained(report: Report, row: Row) -> str:
     if not did:
         return ""
     where = report.facet_title(row.facet)
-    subject = row.series.label if len(flows) == 1 else f"the {len(flows)} flows of {row.series.label}"
+    series = row.series
+    name = series.group if series.group == series.algorithm and not series.kernel else series.label
+    subject = name if len(flows) == 1 else f"the {len(flows)} flows of {name}"
     they = "it" if len(flows) == 1 else "they"
     text = f"{subject} {f'; {they} '.join(did)}"
     whole = f"{where}: {text}." if where else f"{text}."

@@ -220,7 +220,7 @@ def test_an_interrupt_keeps_what_is_finished(engines: list[Engine]) -> None:
     class Interrupted(ReplayEngine):
         async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
             await super().run(job, directory, worker, on_time)
-            if directory.name == "queue-pfifo-20p-r2":
+            if directory.name == "queue-fq_codel-100p-r1":
                 signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
                 await asyncio.sleep(60)
 
