@@ -19,6 +19,8 @@ from tests.unit.report.built import build
 
 Open = Callable[..., Page]
 SCREEN: ViewportSize = {"width": 1280, "height": 900}
+LONGEST_MS = 120_000
+"""How long a test waits for the browser at most, in milliseconds: on a busy machine, it may have to wait long."""
 DRAWN = ("loss", "everything")
 """Experiments whose figures are drawn; those of the others have no content, which saves most of the time."""
 
@@ -48,7 +50,7 @@ def index_of(replayed: Callable[[str], Run], tmp_path_factory: pytest.TempPathFa
 def browser() -> Iterator[Browser]:
     """A headless chromium."""
     with sync_playwright() as playwright:
-        launched = playwright.chromium.launch(executable_path=shutil.which("chromium"))
+        launched = playwright.chromium.launch(executable_path=shutil.which("chromium"), timeout=LONGEST_MS)
         yield launched
         launched.close()
 
@@ -65,7 +67,7 @@ class Watched:
     def open(cls, context: BrowserContext, index: Path) -> Watched:
         """Open a page in a new tab."""
         watched = cls(context.new_page())
-        watched.page.set_default_timeout(20_000)
+        watched.page.set_default_timeout(LONGEST_MS)
         watched.page.on("request", lambda request: watched.requests.append(request.url))
         watched.page.on("console", lambda message: watched.complaints.append(f"{message.type}: {message.text}"))
         watched.page.on("pageerror", lambda error: watched.complaints.append(str(error)))
