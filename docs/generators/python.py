@@ -22,7 +22,7 @@ from lab.experiment.schema.fields import fields_of
 from . import markdown_table, require, sentences
 
 ERRORS = "errors"
-_WIDTH = 100
+_WIDTH = 84
 ALIASES = {"Trials": "str | Iterable[str] | None"}
 """Name of a type in the source → what it stands for."""
 

@@ -320,7 +320,9 @@ class Run:
     def to_csv(
         self, folder: str | Path = "export", trial: Trials = None, *, collectors: Sequence[str] | None = None
     ) -> list[Path]:
-        """Write the metrics and, for each trial, the tables of *collectors* (default: all) as CSV; return the paths.
+        """Write the metrics and the tables of all trials as CSV; return the paths.
+
+        *trial* and *collectors* limit this to the tables of some trials or collectors, without the metrics.
 
         Raises:
             InputError: There is no such trial or collector.

@@ -6,6 +6,7 @@ Called as a function, ``lab.run("my_first.yaml")`` runs an experiment: it is :fu
 
 from __future__ import annotations
 
+import inspect
 import sys
 from importlib import import_module
 from types import ModuleType
@@ -21,7 +22,13 @@ class _CallablePackage(ModuleType):
     """
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:
+        """Run an experiment and return the loaded run; the arguments are those of :func:`lab.api.running.run`."""
         return import_module("lab.api.running").run(*arguments, **options)
+
+    @property
+    def __signature__(self) -> inspect.Signature:
+        # What notebooks and editors show of the arguments.
+        return inspect.signature(import_module("lab.api.running").run)
 
 
 sys.modules[__name__].__class__ = _CallablePackage

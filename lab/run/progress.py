@@ -74,6 +74,11 @@ class _Clock:
         else:
             self._reached[trial.id] = self._needed[trial.id]
 
+    def share(self) -> float:
+        """Return the part of the virtual time that has passed, from 0 to 1."""
+        needed = sum(self._needed.values())
+        return sum(self._reached.values()) / needed if needed else 1.0
+
     def left_s(self) -> float | None:
         """Return the estimated remaining time in seconds; None as long as no virtual time has passed."""
         reached, needed = sum(self._reached.values()), sum(self._needed.values())
@@ -245,7 +250,7 @@ class NotebookObserver(PlainObserver):
 
     def _text(self) -> str:
         lines = "".join(f"<div>{escape(line)}</div>" for line in self._lines)
-        bar = f'<progress value="{self._counts.done}" max="{self._counts.total}"></progress>'
+        bar = f'<progress value="{self._clock.share():.3f}"></progress>'
         return f"<div>{bar} {escape(self._what or self._state())}</div>{lines}"
 
     def _print(self, line: str) -> None:

@@ -88,9 +88,30 @@ import lab
     _setup, ran, failed = executed(V4.new_notebook(cells=cells), tmp_path)
     assert not [output for output in ran.outputs if output.output_type == "stream"]
     progress, shown = outputs(ran, "text/html")
-    assert '<progress value="4" max="4"></progress> 4/4 trials done, 0 running, 0 queued' in progress
+    assert '<progress value="1.000"></progress> 4/4 trials done, 0 running, 0 queued' in progress
     assert "4 ok" in shown
     progress, shown = outputs(failed, "text/html")
     assert "2/2 trials done, 1 failed" in progress
     assert "<div>nosuch-r1: FAILED: the kernel has no congestion control nosuch" in progress
     assert "1 ok, 1 failed" in shown
+
+
+def test_the_bar_shows_how_much_virtual_time_has_passed(tmp_path: Path) -> None:
+    code = f"""
+from pathlib import Path
+from rich.console import Console
+from lab.engine.base import Notice
+from lab.experiment.read.load import load_experiment
+from lab.plan.plan import make_plan
+from lab.run.progress import observing
+plan = make_plan(load_experiment(Path({str(EXPERIMENTS / "failed.yaml")!r})).checked)
+with observing(plan) as observer:
+    assert type(observer).__name__ == "NotebookObserver"
+    observer.step(Notice("the template is <damaged>"))
+    observer.started(plan.trials[0])
+    observer.reached(plan.trials[0], plan.trials[0].job["duration_ns"] // 2)
+"""
+    (cell,) = executed(V4.new_notebook(cells=[V4.new_code_cell(code)]), tmp_path)
+    (shown,) = outputs(cell, "text/html")
+    assert '<progress value="0.250"></progress> 0/2 trials done, 1 running, 1 queued' in shown
+    assert "<div>the template is &lt;damaged&gt;</div>" in shown

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import signal
 import threading
 from collections.abc import Mapping
@@ -14,6 +15,7 @@ import numpy as np
 import pytest
 
 import lab
+import lab.api.running
 from lab.api.loops import run_in_own_loop
 from lab.engine.base import Engine, VirtualTime
 from lab.engine.replay import ReplayEngine
@@ -285,3 +287,4 @@ def test_the_package_of_the_same_name_stays_one(engines: list[Engine]) -> None:
 
     assert lab.run.runner.Runner.__module__ == "lab.run.runner"  # type: ignore[attr-defined]
     assert isinstance(lab.run(UDP, progress=False), lab.Run)
+    assert inspect.signature(lab.run) == inspect.signature(lab.api.running.run)
