@@ -28,10 +28,11 @@ DRAWN_BY = ("report", "evaluation", "analysis", "experiment", "store", "job", "n
 """The parts of ``lab`` that a figure depends on."""
 
 LIBRARIES = (
-    "contourpy", "cycler", "fonttools", "kiwisolver", "matplotlib", "numpy", "packaging", "pillow", "pyarrow",
-    "pyparsing", "python-dateutil",
+    "annotated-types", "contourpy", "cycler", "fonttools", "kiwisolver", "matplotlib", "numpy", "packaging", "pillow",
+    "pyarrow", "pydantic", "pydantic_core", "pyparsing", "python-dateutil", "typing-inspection", "typing_extensions",
 )  # fmt: skip
-"""The libraries that a figure depends on: matplotlib with what it needs, and those that read and compute the data."""
+"""The libraries that a figure depends on: matplotlib with what it needs, those that read and compute the data, and
+those that read which figures an experiment asks for."""
 
 
 class FigureCache:

@@ -25,6 +25,7 @@ from lab.store.run import Run
 SCRIPT = """
 import json, sys
 from importlib.metadata import packages_distributions
+import lab.report.figures.asked
 import lab.report.figures.draw
 from pathlib import Path
 lab = {Path(module.__file__).relative_to(Path(sys.modules["lab"].__file__).parent).parts[0]

@@ -24,7 +24,7 @@ from lab.report.figures.drawn import Drawn
 from lab.report.figures.file import figure_of
 from lab.report.figures.look.style import looks, shades
 from lab.report.figures.over_time.envelope import envelope, is_dense
-from lab.report.figures.over_time.fair import fair_share
+from lab.report.figures.over_time.fair import fair_share, share_over_time
 from lab.report.figures.over_time.jain import jain_curve
 from lab.report.model import Report
 from tests.data.raw import RawTrial
@@ -311,6 +311,19 @@ def test_the_fair_share_is_the_capacity_by_the_number_of_flows(reports: Reports)
     assert share[np.searchsorted(times, 1.0) - 1] == pytest.approx(4e6 * 1448 / 1514 / 9)
     # A flow that is alone has the whole link, which is drawn anyway.
     assert fair_share(reports("loss").rows_of(("0%",))[:1]) is None
+
+
+def test_the_fair_share_over_a_long_time() -> None:
+    # A new flow each 25 s, with a jitter; the capacity is known in bins of 0.4 s, and falls at 80 s.
+    starts = [10_000_000, 25_900_000_000, 50_100_000_000, 75_500_000_000]
+    bins = np.arange(0, 130.2, 0.4)
+    capacity = np.where(bins < 80, 12.0, 6.0)
+    found = share_over_time([(start, 130_000_000_000 + start % 10**9) for start in starts], (bins, capacity))
+    assert found is not None
+    times, share = found
+    assert times == pytest.approx([0.01, 25.9, 50.1, 75.5, 80.0, 130.9])
+    assert share == pytest.approx([12, 6, 4, 3, 1.5, 1.5])
+    assert share_over_time([(0, 10), (0, 10)], (bins, capacity)) is not None
 
 
 def test_a_capacity_that_changes_is_never_drawn_as_its_mean(figures: Figures) -> None:

@@ -15,7 +15,7 @@ from lab.analysis.events import Span
 from lab.evaluation.collected import inside, retransmissions
 from lab.report.figures.look.style import GREY, legend_columns
 from lab.report.figures.over_time.curves import QUANTITIES, Kind, curves_of
-from lab.report.figures.over_time.envelope import dense_curve
+from lab.report.figures.over_time.envelope import dense_curves
 from lab.report.figures.over_time.marks import (
     BANDS,
     RETRANSMISSIONS,
@@ -63,7 +63,7 @@ def add_legend(figure: Figure, report: Report, kind: Kind, facets: Sequence[Pane
         for series in report.series
         if not is_direct(facets, kind) and any(row.series == series and curves_of(row.median(), kind) for row in rows)
     ]
-    if kind == "cwnd" and any(curves.ssthresh for row in rows for curves in row.median().curves()):
+    if kind == "cwnd" and any(_has_threshold(row, last_moment(report)) for row in rows):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=SSTHRESH, label="ssthresh"))
     if kind == "cwnd":
         handles += _mark_handles(rows)
@@ -83,6 +83,12 @@ def add_legend(figure: Figure, report: Report, kind: Kind, facets: Sequence[Pane
     if not handles:
         return
     figure.legend(handles=handles, loc="outside upper right", ncols=columns, handlelength=2.2, columnspacing=1.4)
+
+
+def _has_threshold(row: Row, end_s: float) -> bool:
+    """Return whether ssthresh is drawn for some flow of a row; it is not if the window is drawn as an envelope."""
+    pairs = zip(row.median().curves(), dense_curves(row, "cwnd", end_s), strict=True)
+    return any(flow.ssthresh is not None and whole is None for flow, whole in pairs)
 
 
 def _mark_handles(rows: Sequence[Row]) -> list[Artist]:
@@ -141,7 +147,8 @@ def _repetitions(report: Report, panels: Sequence[Panel]) -> list[str]:
 
 def _has_envelope(report: Report, kind: Kind, panels: Sequence[Panel]) -> bool:
     end_s = last_moment(report)
-    return any(dense_curve(row, kind, end_s) is not None for panel in panels for row in panel.rows)
+    found = [curve for panel in panels for row in panel.rows for curve in dense_curves(row, kind, end_s)]
+    return any(curve is not None for curve in found)
 
 
 def alt(report: Report, kind: Kind, panels: Sequence[Panel]) -> str:

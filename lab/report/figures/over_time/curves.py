@@ -101,6 +101,7 @@ def _pacing(rate: Floats) -> Floats:
 
 _READ: dict[str, tuple[tuple[str, ...], Callable[..., Floats]]] = {
     "cwnd": (("snd_cwnd",), lambda window: window),
+    "srtt": (("srtt_us",), lambda srtt_us: np.where(srtt_us > 0, srtt_us / 1000, np.nan)),
     "in_flight": (("packets_out", "sacked_out", "lost_out", "retrans_out"), _in_flight),
     "pacing_rate": (("pacing_rate",), _pacing),
 }

@@ -17,7 +17,7 @@ BINS = 120
 """Number of bins of the time axis: each is a few pixels wide in a panel that fills a third of a page."""
 PROBES = 24
 """Number of times in each bin at which the value is taken for the median."""
-SWING = 0.25
+SWING = 0.14
 """A bin in which the curve covers at least this share of its largest value is full of colour."""
 MOST_FULL = 0.35
 """A curve with a larger share of such bins is drawn as an envelope."""
@@ -64,13 +64,18 @@ def held_until(curve: Curve | None) -> Curve | None:
     return None if curve is None else (curve[0][1:], curve[1][:-1])
 
 
-def dense_curve(row: Row, kind: Kind, end_s: float) -> Curve | None:
-    """Return all values of the curve of a row's single flow, if it must be drawn as an envelope; otherwise None."""
+def dense_curves(row: Row, kind: Kind, end_s: float) -> list[Curve | None]:
+    """Return for each curve of a row, in their order, all of its values if it must be drawn as an envelope, or None."""
     curves, trial = curves_of(row.median(), kind), row.median().evaluated.trial
-    if kind not in ("cwnd", "in_flight", "queue", "pacing_rate") or len(curves) != 1 or not is_dense(curves[0], end_s):
-        return None
-    flow = row.median().flows[0].flow
-    return held_until(queue_curve(trial, flow)) if kind == "queue" else traced(trial, flow, kind)
+    if kind == "goodput":
+        return [None] * len(curves)
+    if kind == "queue":
+        full = [held_until(queue_curve(trial, row.median().flows[0].flow))]
+        return [whole if is_dense(curve, end_s) else None for curve, whole in zip(curves, full, strict=False)]
+    names = [flow.flow for flow in row.median().flows if flow.flow in row.median().evaluated.curves]
+    return [
+        traced(trial, name, kind) if is_dense(curve, end_s) else None for name, curve in zip(names, curves, strict=True)
+    ]
 
 
 def draw_envelope(axes: Axes, curve: Curve, scale: float, colour: str) -> None:

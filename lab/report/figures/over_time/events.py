@@ -32,8 +32,8 @@ from lab.evaluation.collected import (
 from lab.evaluation.trial import CURVE_BINS
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.look.settings import styled
-from lab.report.figures.look.style import GREY, INK, PAGE_INCHES
-from lab.report.figures.over_time.envelope import dense_curve, draw_envelope
+from lab.report.figures.look.style import GREY, INK, PAGE_INCHES, shades
+from lab.report.figures.over_time.envelope import dense_curves, draw_envelope
 from lab.report.figures.over_time.marks import (
     DROPS,
     HELD,
@@ -190,17 +190,21 @@ def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
     median, colour = row.median(), row.series.look.colour
     draw_bands(axes, row)
     curves = median.curves()
+    dense = dense_curves(row, "cwnd", end_s)
     if len(curves) > 1:
         many = len(curves) > MANY_FLOWS
-        for flow in curves:
+        colours = [colour] * len(curves) if many else shades(colour, len(curves))
+        for flow, whole, own in zip(curves, dense, colours, strict=True):
+            if whole is not None and not many:
+                draw_envelope(axes, whole, 1.0, own)
+                continue
             x, y = decimate(*flow.cwnd, FAINT_BINS) if many else flow.cwnd
             width, alpha = (0.5, 0.5) if many else (0.8, 0.8)
-            axes.plot(x, y, color=colour, linewidth=width, alpha=alpha, zorder=4, **HELD)
+            axes.plot(x, y, color=own, linewidth=width, alpha=alpha, zorder=4, **HELD)
         return
     (only,) = curves
-    dense = dense_curve(row, "cwnd", end_s)
-    if dense is not None:
-        draw_envelope(axes, dense, 1.0, colour)
+    if dense[0] is not None:
+        draw_envelope(axes, dense[0], 1.0, colour)
     else:
         axes.plot(*only.cwnd, color=colour, linewidth=0.9, zorder=4, **HELD)
     if only.ssthresh is not None:

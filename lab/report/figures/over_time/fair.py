@@ -13,7 +13,7 @@ from lab.job.protocol import Flow, Job
 from lab.report.figures.over_time.panels import trial_of
 from lab.report.model import Row
 
-LEAST_SHARE = 0.01
+LEAST_SHARE = 0.03
 """Parts of the time between two changes that are shorter than this share of it are left out."""
 
 
@@ -32,14 +32,25 @@ def fair_share(rows: Sequence[Row]) -> Curve | None:
     flows = job["flows"]
     if len(flows) < 2 or not all(map(_is_greedy, flows)) or not _share_one_bottleneck(job):
         return None
-    starts = np.array([flow["start_ns"] for flow in flows]) / 1e9
-    ends = np.array([flow["start_ns"] + flow["duration_ns"] for flow in flows]) / 1e9
-    changes = capacity[0][(capacity[0] >= starts.min()) & (capacity[0] <= ends.max())]
-    times = np.unique(np.concatenate([starts, ends, changes]))
+    return share_over_time([(flow["start_ns"], flow["start_ns"] + flow["duration_ns"]) for flow in flows], capacity)
+
+
+def share_over_time(flows_ns: Sequence[tuple[int, int]], capacity: Curve) -> Curve | None:
+    """Return *capacity* divided by the number of flows that run, from the first start to the last end of *flows_ns*.
+
+    Each value holds until the next.  The result is None if the flows have no time in common with the capacity.
+    """
+    starts, ends = (np.array(times) / 1e9 for times in zip(*flows_ns, strict=True))
+    # The capacity has a value for each bin, most of them the same.
+    is_new = np.append(True, np.abs(np.diff(capacity[1])) > 1e-9 * capacity[1].max())
+    since, rate = capacity[0][is_new], capacity[1][is_new]
+    times = np.unique(np.concatenate([starts, ends, since[(since > starts.min()) & (since < ends.max())]]))
     # Flows that are meant to start or end together differ by their jitter: the last change of several counts.
     times = times[np.append(np.diff(times) >= LEAST_SHARE * (times[-1] - times[0]), True)]
+    if len(times) < 2:
+        return None
     number = (starts[None, :] <= times[:, None]).sum(axis=1) - (ends[None, :] <= times[:, None]).sum(axis=1)
-    held = capacity[1][np.clip(np.searchsorted(capacity[0], times, side="right") - 1, 0, len(capacity[1]) - 1)]
+    held = rate[np.clip(np.searchsorted(since, times, side="right") - 1, 0, len(rate) - 1)]
     share = np.where(number > 0, held / np.maximum(number, 1), np.nan)
     share[-1] = share[-2]
     kept = np.append(True, share[1:] != share[:-1])

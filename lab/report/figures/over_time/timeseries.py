@@ -22,7 +22,7 @@ from lab.report.figures.look.settings import styled
 from lab.report.figures.look.sizes import page_inches, panel_columns
 from lab.report.figures.over_time.captions import ESTIMATE, FAIR, FILE, REFERENCE, add_legend, alt, caption
 from lab.report.figures.over_time.curves import QUANTITIES, Kind, curves_of
-from lab.report.figures.over_time.envelope import dense_curve, draw_envelope
+from lab.report.figures.over_time.envelope import dense_curves, draw_envelope
 from lab.report.figures.over_time.fair import fair_share
 from lab.report.figures.over_time.jain import jain
 from lab.report.figures.over_time.marks import SSTHRESH, draw_bands, last_moment, mark, shade_unmeasured, window_after
@@ -153,21 +153,22 @@ def _draw_row(axes: Axes, kind: Kind, row: Row, scale: float, end_s: float, *, a
     median, held = row.median(), QUANTITIES[kind].held
     curves = curves_of(median, kind)
     colours = flow_colours(row, kind, len(curves)) if curves else []
-    dense = dense_curve(row, kind, end_s)
-    if dense is not None:
-        draw_envelope(axes, dense, scale, colours[0])
-    elif len(curves) == 1:
+    dense = dense_curves(row, kind, end_s)
+    if dense == [None]:
         for repetition in [item for item in row.used if item is not median][:MAX_FAINT]:
             for curve in curves_of(repetition, kind):
                 x, y = decimate(*curve, FAINT_BINS)
                 axes.plot(x, y / scale, color=colours[0], linewidth=0.5, alpha=0.3, zorder=2, **held)
     dashes = "solid" if alone else dashes_of(row.series.look, kind)
-    for (x, y), colour in zip(curves if dense is None else [], colours, strict=False):
+    for (x, y), whole, colour in zip(curves, dense, colours, strict=True):
+        if whole is not None:
+            draw_envelope(axes, whole, scale, colour)
+            continue
         axes.plot(x, y / scale, color=colour, linewidth=0.9, linestyle=dashes, zorder=4, **held)
     if kind == "cwnd":
         thresholds = [flow.ssthresh for flow in median.curves()]
-        for threshold, colour in zip(thresholds, colours, strict=True):
-            if threshold is not None:
+        for threshold, whole, colour in zip(thresholds, dense, colours, strict=True):
+            if threshold is not None and whole is None:
                 axes.plot(*threshold, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3, **held)
 
 
