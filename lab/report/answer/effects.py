@@ -134,8 +134,8 @@ def effect(
     assert found is not None
     assert spread is not None
     # The interval of two repetitions is about twelve times as wide as their spread, and says nothing.
-    known = found.of_difference if len(shared) >= FEWEST else None
-    limits = (None, None) if known is None else (known.low, known.high)
+    interval = found.of_difference if len(shared) >= FEWEST else None
+    limits = (None, None) if interval is None else (interval.low, interval.high)
     size, low, high = (_exp(value) if is_ratio else value for value in (found.difference, *limits))
     return Effect(*means, size, low, high, found.p_value, is_ratio, len(shared), spread.sd, is_exact=is_exact)
 
