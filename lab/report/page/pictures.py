@@ -29,22 +29,21 @@ def shown_pictures(report: Report, pictures: Sequence[Picture], folder: Path) ->
 
 
 def _shown(report: Report, picture: Picture, svg: bytes) -> dict[str, Any]:
-    width, height = _size_px(svg)
-    fields = asdict(picture)
+    fields, size = asdict(picture), _size_px(svg)
     return {
         **fields,
         # A figure may know better what it shows.
         "alt": fields.get("alt") or alt_text(report, picture),
         "data": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
-        "width": width,
-        "height": height,
-        "is_wide": width >= _WIDE_PX,
+        "size": size,
+        "is_wide": size is not None and size[0] >= _WIDE_PX,
     }
 
 
-def _size_px(svg: bytes) -> tuple[int, int]:
-    """Return width and height at which the page shows an SVG file of matplotlib, in CSS pixels."""
+def _size_px(svg: bytes) -> tuple[int, int] | None:
+    """Return width and height at which the page shows an SVG file of matplotlib, in CSS pixels.
+
+    It is None if the file does not say how large it is: the page is complete even if the file is damaged.
+    """
     found = re.search(rb'<svg[^>]*? width="([\d.]+)pt" height="([\d.]+)pt"', svg)
-    if found is None:
-        raise ValueError("the SVG file does not begin with its width and height in points")
-    return round(float(found[1]) * _SCALE), round(float(found[2]) * _SCALE)
+    return (round(float(found[1]) * _SCALE), round(float(found[2]) * _SCALE)) if found else None

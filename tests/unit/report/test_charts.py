@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.analysis.events import held_at
@@ -25,6 +25,8 @@ from tests.data.capture import names
 Reports = Callable[[str], Report]
 
 
+# A busy machine may take long for one of the examples.
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.tuples(st.integers(0, 10**7), st.integers(0, 500)), min_size=1, max_size=400),
     st.integers(1, 20),

@@ -299,6 +299,19 @@ def test_the_same_run_gives_the_same_bytes(replayed: Callable[[str], Run], tmp_p
     assert len(list((tmp_path / "figures").iterdir())) == 1
 
 
+def test_a_damaged_figure_in_the_cache_does_not_end_the_report(
+    replayed: Callable[[str], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.report.figures.draw.save", quick)
+    run = tmp_path / "udp" / replayed("udp").path.name
+    shutil.copytree(replayed("udp").path, run)
+    build_report(run, tmp_path / "figures")
+    (damaged, *_others) = sorted((tmp_path / "figures").glob("*/*.svg"))
+    damaged.write_bytes(damaged.read_bytes()[:5])
+    page = Page.of(build_report(run, tmp_path / "figures"))
+    assert damaged.stem in page.figures
+
+
 def test_a_report_parses_the_plan_once(
     replayed: Callable[[str], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
