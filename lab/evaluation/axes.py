@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.analysis.metrics import FlowMetrics
 from lab.store.trial import TrialResult
-from lab.units import quantity, value_text
+from lab.units import format_percent, parse_probability, quantity, value_text
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,25 @@ class RunAxis:
         """Return the position on the axis of the value with this text; unknown texts come last."""
         texts = [self.text(known) for known in self.values]
         return texts.index(text) if text in texts else len(texts)
+
+
+def value_label(axis: RunAxis, value: Any) -> str:
+    """Return a value of *axis* as a reader understands it without the experiment file.
+
+    Losses in bursts (netem's ``gemodel``) are named by their mean rate and the mean length of a burst; other values
+    keep their text.
+    """
+    if isinstance(value, Mapping) and value.get("model") == "gemodel":
+        try:
+            enter, leave = parse_probability(value.get("p")), parse_probability(value.get("r"))
+            bad, good = (
+                parse_probability(value.get(name, other)) for name, other in (("bad_loss", 1), ("good_loss", 0))
+            )
+        except ValueError:
+            return axis.text(value)
+        mean = (enter * bad + leave * good) / (enter + leave)
+        return f"{format_percent(mean, 2)} in bursts of {bad / leave:.2g}"
+    return axis.text(value)
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.randomness import randomness
 from lab.analysis.statistics import spread
-from lab.evaluation.axes import RunAxis, numeric_axis
+from lab.evaluation.axes import RunAxis, numeric_axis, value_label
 from lab.evaluation.collected import recorded
 from lab.evaluation.repetition import Measure, Repetition
 from lab.evaluation.trial import LATENCY, EvaluatedTrial
@@ -62,7 +62,7 @@ class _Axis:
     factor: Factor
 
     def level(self, result: EvaluatedTrial) -> str:
-        return self.axis.text(result.trial.cell.get(self.axis.path))
+        return value_label(self.axis, result.trial.cell.get(self.axis.path))
 
 
 def _of_trials(report: Report, quantity: Quantity, value: Callable[[EvaluatedTrial], float | None]) -> Measured:
@@ -141,7 +141,7 @@ def _axes(report: Report) -> list[_Axis]:
 
 
 def _factor(report: Report, axis: RunAxis) -> Factor:
-    texts = tuple(dict.fromkeys(axis.text(value) for value in axis.values))
+    texts = tuple(dict.fromkeys(value_label(axis, value) for value in axis.values))
     if axis is report.algorithm_axis:
         return Factor("algorithm", "algorithm", texts)
     if axis is report.kernel_axis:

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 from matplotlib.figure import Figure
 
-from lab.evaluation.axes import RunAxis
-from lab.report.figures.look.labels import label_lines, spread, value_label, wrapped
+from lab.evaluation.axes import RunAxis, value_label
+from lab.report.figures.look.labels import label_lines, spread, wrapped
 from lab.report.figures.look.monochrome import make_monochrome
 from lab.report.figures.look.scales import scale_y, spans_decades
 from lab.report.figures.look.style import Look, looks, mixed, shades

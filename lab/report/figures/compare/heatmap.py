@@ -11,12 +11,12 @@ from matplotlib.axes import Axes
 from matplotlib.colors import LogNorm, Normalize
 from matplotlib.figure import Figure
 
-from lab.evaluation.axes import RunAxis
+from lab.evaluation.axes import RunAxis, value_label
 from lab.report import windows
 from lab.report.figures.compare.axis import number_axis
 from lab.report.figures.compare.quantities import Metric
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.look.labels import cell_title, value_label, wrapped
+from lab.report.figures.look.labels import cell_title, wrapped
 from lab.report.figures.look.scales import spans_decades
 from lab.report.figures.look.sizes import page_inches, panel_columns
 from lab.report.model import Report, Row

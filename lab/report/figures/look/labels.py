@@ -4,16 +4,14 @@
 from __future__ import annotations
 
 import textwrap
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
 
-from lab.errors import LabError
-from lab.evaluation.axes import RunAxis
+from lab.evaluation.axes import RunAxis, value_label
 from lab.report.model import Report
-from lab.units import format_percent, parse_probability
 
 DIRECT = 5
 """A panel with more series than this has labels beside its lines instead of a legend."""
@@ -21,25 +19,6 @@ _CHARACTERS_PER_INCH = 15
 """Characters of a panel's title in one inch."""
 _LEAST_GAP = 0.052
 """Smallest distance between two labels beside lines, as a share of the height of the axes."""
-
-
-def value_label(axis: RunAxis, value: Any) -> str:
-    """Return a value of *axis* as a reader understands it without the experiment file.
-
-    Losses in bursts (netem's ``gemodel``) are named by their mean rate and the mean length of a burst; other values
-    keep their text.
-    """
-    if isinstance(value, Mapping) and value.get("model") == "gemodel":
-        try:
-            enter, leave = parse_probability(value.get("p")), parse_probability(value.get("r"))
-            bad, good = (
-                parse_probability(value.get(name, other)) for name, other in (("bad_loss", 1), ("good_loss", 0))
-            )
-        except (LabError, ValueError):
-            return axis.text(value)
-        mean = (enter * bad + leave * good) / (enter + leave)
-        return f"{format_percent(mean, 2)} in bursts of {bad / leave:.2g}"
-    return axis.text(value)
 
 
 def axis_texts(axis: RunAxis) -> dict[str, str]:
