@@ -14,7 +14,7 @@ from lab.cli.common import completing
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK, InputError
 from lab.units import parse_probability
 
-FORMATS = ("text", "markdown", "json")
+FORMATS = ("text", "markdown", "json", "html")
 _WIDTH = 120
 """The number of columns if the output does not go to a terminal."""
 
@@ -25,7 +25,9 @@ def compare(
     ],
     format_: Annotated[
         str,
-        typer.Option("--format", metavar="FORMAT", autocompletion=completing(*FORMATS), help="text, markdown or json."),
+        typer.Option(
+            "--format", metavar="FORMAT", autocompletion=completing(*FORMATS), help="text, markdown, json or html."
+        ),
     ] = "text",
     output: Annotated[
         Path | None, typer.Option("-o", "--output", metavar="FILE", help="The file to write [default: print].")
@@ -52,12 +54,16 @@ def compare(
         share = parse_probability(tolerance)
     except ValueError as error:
         raise InputError(f"--tolerance: {error}") from error
-    first, *others = [run_cells(path) for path in runs]
+    first, *others = cells = [run_cells(path) for path in runs]
     comparisons = [differences(first, other, share, everything=everything) for other in others]
     if format_ == "json":
         text = as_json(comparisons, share)
     elif format_ == "markdown":
         text = as_markdown(comparisons, everything=everything)
+    elif format_ == "html":
+        from lab.compare.page import as_html
+
+        text = as_html(cells, comparisons, everything=everything)
     else:
         is_terminal = output is None and sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if is_terminal else _WIDTH

@@ -86,7 +86,10 @@ def differences(
 def _columns(first: RunCells, second: RunCells, *, everything: bool) -> list[Column]:
     """Return the columns that both runs have; the share of the link is not among them, as it says what goodput says."""
     both = [column for key, column in first.columns.items() if key in second.columns and key != "share_of_link"]
-    return [column for column in both if everything or column.shown != "no"]
+    # What all flows of a cell do together is what a single one does.
+    has_several = len({place[:-2] for place in first.values}) < len(first.values)
+    left_out = ("no",) if has_several else ("no", "together")
+    return [column for column in both if everything or column.shown not in left_out]
 
 
 def _has(run: RunCells, place: Place, column: Column) -> bool:

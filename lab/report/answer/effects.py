@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from lab.analysis.comparison import holm
+from lab.analysis.intervals import EQUAL
 from lab.analysis.paired import FEWEST, paired
 from lab.analysis.statistics import student_t_p_value, summarise
 
@@ -121,7 +122,7 @@ def effect(
     shared = sorted(first.keys() & second.keys())
     a, b = [first[number] for number in shared], [second[number] for number in shared]
     means = math.fsum(a) / len(a), math.fsum(b) / len(b)
-    is_exact = is_exact or (len(shared) >= FEWEST and len(set(a)) == len(set(b)) == 1)
+    is_exact = is_exact or (len(shared) >= FEWEST and _are_equal(a) and _are_equal(b))
     if is_ratio and min(*a, *b) <= 0:
         # There is no ratio.  Whether the two differ is told by their difference.
         differing = effect(first, second, is_ratio=False, is_exact=is_exact)
@@ -138,6 +139,11 @@ def effect(
     limits = (None, None) if interval is None else (interval.low, interval.high)
     size, low, high = (_exp(value) if is_ratio else value for value in (found.difference, *limits))
     return Effect(*means, size, low, high, found.p_value, is_ratio, len(shared), spread.sd, is_exact=is_exact)
+
+
+def _are_equal(values: Sequence[float]) -> bool:
+    """Return whether values differ by rounding at most."""
+    return max(values) - min(values) <= EQUAL * max(map(abs, values))
 
 
 def times(found: Effect, tests: float) -> Effect:

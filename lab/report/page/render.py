@@ -37,6 +37,12 @@ def render_page(content: Mapping[str, Any]) -> str:
     return _render("index.html.j2", {**content, **parts}, html=True)
 
 
+def render_other(template: str, content: Mapping[str, Any]) -> str:
+    """Return another page than that of a report, from *template*, with the same style and scripts but no charts."""
+    parts = {"style": _joined(STYLES), "theme_script": _joined(THEME), "scripts": _joined(SCRIPTS)}
+    return _render(template, {**content, **parts}, html=True)
+
+
 def render_summary(content: Mapping[str, Any]) -> str:
     """Return the summary in Markdown."""
     return _render("summary.md.j2", content, html=False)

@@ -135,7 +135,7 @@ def test_real_runs(replayed: Callable[[str], Run], lab_command: Any, tmp_path: P
     assert lab_command("compare", one).code == 2
 
 
-@pytest.mark.parametrize("form", ["text", "markdown", "json"])
+@pytest.mark.parametrize("form", ["text", "markdown", "json", "html"])
 def test_the_output_can_go_to_a_file(
     replayed: Callable[[str], Run], lab_command: Any, tmp_path: Path, form: str
 ) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import matplotlib as mpl
 from matplotlib.figure import Figure
@@ -107,6 +107,11 @@ def save(figure: Figure, folder: Path, name: str) -> None:
         figure.set_layout_engine("none")
         for suffix in FORMATS:
             save_as(figure, folder / f"{name}.{suffix}")
+
+
+def save_svg(figure: Figure, file: BinaryIO) -> None:
+    """Write *figure* as SVG to an open file, as :func:`save_as` does; call it within :func:`styled`."""
+    figure.savefig(file, format="svg", metadata=_METADATA["svg"])
 
 
 def save_as(figure: Figure, path: Path) -> None:

@@ -1,0 +1,38 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The comparison of runs as an HTML page that needs no other files."""
+
+from __future__ import annotations
+
+import base64
+from collections.abc import Sequence
+
+from lab.compare.cells import RunCells
+from lab.compare.differences import Comparison
+from lab.compare.figure import overlaid
+from lab.compare.outcome import inputs, lines, remarks, summary
+from lab.report.page.render import render_other
+
+CLASSES = {"worse": "invalid", "better": "ok", "changed": "warn", "unclear": "soft", "same": "", "identical": ""}
+"""Verdict → the class of the page's style that it has."""
+
+
+def as_html(runs: Sequence[RunCells], comparisons: Sequence[Comparison], *, everything: bool) -> str:
+    """Return the comparisons of the first of *runs* with the others as a page."""
+    figure = overlaid(runs)
+    content = {
+        "runs": [run.name for run in runs],
+        "classes": CLASSES,
+        "figure": None if figure is None else f"data:image/svg+xml;base64,{base64.b64encode(figure).decode()}",
+        "comparisons": [
+            {
+                "first": comparison.first.name,
+                "second": comparison.second.name,
+                "summary": summary(comparison),
+                "lines": lines(comparison, everything=everything),
+                "remarks": remarks(comparison),
+                "inputs": inputs(comparison),
+            }
+            for comparison in comparisons
+        ],
+    }
+    return render_other("compare.html.j2", content)
