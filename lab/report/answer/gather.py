@@ -9,14 +9,11 @@ from functools import lru_cache, partial
 
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.randomness import randomness
-from lab.analysis.statistics import spread
 from lab.evaluation.axes import RunAxis, numeric_axis, value_label
-from lab.evaluation.collected import recorded
 from lab.evaluation.repetition import Measure, Repetition
-from lab.evaluation.trial import LATENCY, EvaluatedTrial
+from lab.evaluation.trial import EvaluatedTrial
 from lab.report.answer.observations import Factor, FactorKind, Measured, Observation, Quantity
 from lab.report.model import Report
-from lab.report.tables.latency import round_trips_ms
 from lab.store.trial import TrialResult
 
 _FLOWS = "flows"
@@ -195,10 +192,7 @@ def _mean_over_bulk(measure: Measure) -> Callable[[EvaluatedTrial], float | None
 
 
 def _probe_ms(probe: str, result: EvaluatedTrial) -> float | None:
-    if not recorded(result.trial, LATENCY) or probe not in {asked["name"] for asked in result.trial.job["probes"]}:
-        return None
-    times = round_trips_ms(result.trial, probe)
-    return spread(times[times > 0]).p95
+    return next((_scaled(found.latency_p95_us, 1e-3) for found in result.probes if found.name == probe), None)
 
 
 def _completion_ms(group: str, result: EvaluatedTrial) -> float | None:
