@@ -56,8 +56,7 @@ def _explained(report: Report, row: Row) -> str:
     subject = name if len(flows) == 1 else f"the {len(flows)} flows of {name}"
     they = "it" if len(flows) == 1 else "they"
     text = f"{subject} {f'; {they} '.join(did)}"
-    whole = f"{where}: {text}." if where else f"{text}."
-    return whole[:1].upper() + whole[1:]
+    return f"{where[:1].upper()}{where[1:]}: {text}." if where else f"{text}."
 
 
 def _cuts(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:

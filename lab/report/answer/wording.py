@@ -44,7 +44,9 @@ def _contrast(finding: Finding) -> str:
     lead, *others = finding.contrasts
     if lead.effect.verdict in ("same", "unclear"):
         return _without_effect(finding)
-    text = _capital(_joined(_where(lead.where), _lead(finding, lead))) + "."
+    text = _joined(_where(lead.where), _lead(finding, lead)) + "."
+    # The names of algorithms, flows and disciplines stay as they are.
+    text = text if text.startswith(finding.factor.levels) else _capital(text)
     if len(lead.groups) > 2:
         text += _next_best(finding.measured.quantity, finding.factor, lead)
     return text + _rest(finding, lead, others)
@@ -87,7 +89,7 @@ def _next_best(quantity: Quantity, factor: Factor, lead: Contrast) -> str:
     if verdict in TOLD:
         return f" Next is {factor.label(second.level)}, {value}."
     if verdict == "same":
-        return f" {_capital(factor.label(second.level))} is as good as {factor.label(best.level)} {_WITHIN}: {value}."
+        return f" As good {_WITHIN} is {factor.label(second.level)}, {value}."
     return (
         f" Between {factor.label(best.level)} and {factor.label(second.level)}, {value}, there is no clear difference."
     )

@@ -50,7 +50,7 @@ def test_a_large_difference_is_told_with_its_ratio_and_interval() -> None:
     values = {("cubic",): [3.0, 3.2, 3.1], ("bbr",): [18.5, 18.6, 18.4]}
     # The logarithms of the three ratios have the mean 1.78608 and the deviation 0.0301; t(0.975, 2) is 4.3027.
     assert said(measured(GOODPUT, [ALGORITHM], values)) == [
-        "Bbr gets 6.0 times (5.5–6.4) the goodput of cubic: 18.5 Mbit/s against 3.10 Mbit/s."
+        "bbr gets 6.0 times (5.5–6.4) the goodput of cubic: 18.5 Mbit/s against 3.10 Mbit/s."
     ]
 
 
@@ -77,7 +77,7 @@ def test_what_chance_may_explain_is_not_clear() -> None:
 
 def test_of_single_trials_there_is_no_interval() -> None:
     (text,) = said(measured(GOODPUT, [ALGORITHM], {("cubic",): [3.0], ("bbr",): [18.0]}))
-    assert text == "Bbr gets 6.0 times the goodput of cubic: 18.0 Mbit/s against 3.00 Mbit/s."
+    assert text == "bbr gets 6.0 times the goodput of cubic: 18.0 Mbit/s against 3.00 Mbit/s."
 
 
 def test_there_is_no_ratio_to_zero() -> None:
@@ -111,7 +111,7 @@ def test_the_best_of_three_is_only_best_if_it_is_clearly_better() -> None:
     (text,) = said(measured(GOODPUT, [THREE], one | {("cubic",): [6.0, 6.02, 5.98]}))
     assert text.endswith("Next is cubic, 6.00 Mbit/s.")
     (text,) = said(measured(GOODPUT, [THREE], one | {("cubic",): [9.85, 9.55, 9.35]}))
-    assert text.endswith("Cubic is as good as bbr to within 5 %: 9.58 Mbit/s.")
+    assert text.endswith("As good to within 5 % is cubic, 9.58 Mbit/s.")
 
 
 def test_a_trend_is_told_from_end_to_end_with_its_turning_point() -> None:
@@ -214,4 +214,4 @@ def test_the_needed_repetitions_make_a_difference_clear() -> None:
 def test_the_answer_of_a_real_run(reports: Callable[[str], Report], name: str) -> None:
     found = answer(reports(name))
     assert found.sentences
-    assert all(text[0].isupper() and text.endswith(".") for text in found.sentences)
+    assert all(text.endswith(".") for text in found.sentences)
