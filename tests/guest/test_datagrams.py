@@ -71,7 +71,8 @@ def test_without_impairments_there_is_no_jitter(run_job: RunJob, kernel: str) ->
     _, counts = sent_over(run_job, kernel)
     # In a virtual machine, the processor needs time for a packet, and not always the same.
     assert mean_jitter_us(counts) < (0.5 if kernel in kernels.UML else 20)
-    assert counts["jitter_last_ns"] < (500 if kernel in kernels.UML else 50_000)
+    # J has a sixteenth of a datagram's lateness, such as that of a sender that wakes up late just before the end.
+    assert counts["jitter_last_ns"] < (500 if kernel in kernels.UML else 250_000)
     assert (counts["reordered"], counts["extents"], counts["extent_max"]) == (0, 0, 0)
     # What leaves within the last 10 ms arrives after the declared end.
     assert 4 <= counts["left"] - counts["arrived"] <= 6

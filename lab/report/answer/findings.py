@@ -84,15 +84,17 @@ class Finding:
 def findings(measured: Sequence[Measured]) -> list[Finding]:
     """Return at most :data:`MOST_FINDINGS` findings, the quantities in the given order, and the largest effects first.
 
-    Of each quantity, a finding that shows no clear effect is only returned if no other does.
+    Of each quantity, a finding that shows no clear effect is only returned if no other does, or if it is about kernels.
     """
     found = [_corrected(finding) for one in measured for finding in _of(one)]
     chosen: list[Finding] = []
     for one in measured:
         own = [finding for finding in found if finding.measured is one]
         own.sort(key=lambda finding: (not finding.is_clear, -_clear_magnitude(finding)))
-        clear = [finding for finding in own if finding.is_clear]
-        chosen += (clear or own[:1])[:_MOST_OF_A_QUANTITY]
+        # Who compares kernels wants to know that they do not differ, too.
+        told = [finding for finding in own if finding.factor.kind == "kernel"]
+        told += [finding for finding in own if finding.is_clear and finding not in told]
+        chosen += (told or own[:1])[:_MOST_OF_A_QUANTITY]
     # Each quantity has its first finding before any has its second.
     rank = {id(finding): _rank(finding, chosen) for finding in chosen}
     kept = sorted(chosen, key=lambda finding: rank[id(finding)])[:MOST_FINDINGS]

@@ -7,7 +7,7 @@ import asyncio
 import inspect
 import signal
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -218,6 +218,15 @@ def test_an_engine_that_cannot_start(engines: list[Engine], tmp_path: Path) -> N
     assert not Path("results").exists()
 
 
+@pytest.fixture
+def interruptible() -> Iterator[None]:
+    """SIGINT raises KeyboardInterrupt: a shell starts jobs in the background with SIGINT ignored."""
+    previous = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, previous)
+
+
+@pytest.mark.usefixtures("interruptible")
 def test_an_interrupt_keeps_what_is_finished(engines: list[Engine]) -> None:
     class Interrupted(ReplayEngine):
         async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:

@@ -135,6 +135,18 @@ def test_without_anything_to_compare_the_values_are_told() -> None:
     )
 
 
+def test_that_kernels_do_not_differ_is_told() -> None:
+    kernel = Factor("kernel", "kernel", ("debian-12", "debian-13"))
+    values = {
+        (algorithm, name): [rate + drift, rate - drift, rate]
+        for algorithm, rate in (("cubic", 3.0), ("bbr", 18.0))
+        for name, drift in (("debian-12", 0.01), ("debian-13", 0.02))
+    }
+    assert said(measured(GOODPUT, [ALGORITHM, kernel], values))[0] == (
+        "Goodput is the same to within 5 % for debian-12 and debian-13, under all 2 conditions."
+    )
+
+
 def test_no_more_findings_than_a_reader_can_take_in() -> None:
     values = {
         levels: [float(1 + 3 * place + place**2)] * 3
