@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.evaluation.repetition import Repetition
+from lab.evaluation.repetition import Repetition, repetitions_of
 from lab.evaluation.trial import evaluate_trial
 from lab.report.model import Report
 from lab.report.tables.columns import Column
@@ -63,10 +63,9 @@ def run_cells(path: Path) -> RunCells:
     valid = [result for result in report.done if result.verdict != "invalid"]
     for result in valid:
         cell = tuple((axis.label, axis.text(result.trial.cell.get(axis.path))) for axis in report.axes)
-        for key in dict.fromkeys((row.group, row.congestion_control) for row in result.metrics):
-            flows = tuple(row for row in result.metrics if (row.group, row.congestion_control) == key)
-            place = (*cell, ("flow", key[0]), ("algorithm", key[1]))
-            _add(values.setdefault(place, {}), columns, Repetition(result, flows))
+        for group, algorithm, flows in repetitions_of(result, result.metrics):
+            place = (*cell, ("flow", group), ("algorithm", algorithm))
+            _add(values.setdefault(place, {}), columns, flows)
     by_key = {column.key: column for column in columns}
     return RunCells(run, values, by_key, run.provenance, run.plan, len(report.done) - len(valid))
 

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
@@ -87,18 +87,18 @@ def losses_of(trial: TrialResult) -> tuple[Loss, ...]:
     )
 
 
-def troubles_of(trial: TrialResult, flow: str) -> list[Trouble]:
-    """Return the drops of a flow's data on their way, and its packets that arrived with an ECN mark, in bins."""
+def troubles_of(trial: TrialResult) -> dict[str, list[Trouble]]:
+    """Return name of a flow → the drops of its data on their way, and its packets that arrived with an ECN mark."""
+    found: dict[str, list[Trouble]] = defaultdict(list)
     drops = trial.collected(LOSSES, ["time_ns", "packets", "flow", "way", "cause", "interface"])
-    own = pc.and_(pc.equal(drops.column("flow"), flow), pc.equal(drops.column("way"), "forward"))
-    found = [
-        Trouble(row["time_ns"], row["cause"], row["packets"])
-        for row in drops.filter(pc.and_(own, pc.is_valid(drops.column("interface")))).to_pylist()
-    ]
+    on_the_way = pc.and_(pc.equal(drops.column("way"), "forward"), pc.is_valid(drops.column("interface")))
+    for row in drops.filter(on_the_way).to_pylist():
+        found[row["flow"]].append(Trouble(row["time_ns"], row["cause"], row["packets"]))
     accounts = trial.collected("accounts", ["time_ns", "flow", "side", "ce_packets"])
-    arrived = pc.and_(pc.equal(accounts.column("flow"), flow), pc.equal(accounts.column("side"), "arrived"))
-    marked = accounts.filter(pc.and_(arrived, pc.greater(accounts.column("ce_packets"), 0)))
-    return found + [Trouble(row["time_ns"], MARK, row["ce_packets"]) for row in marked.to_pylist()]
+    marked = pc.and_(pc.equal(accounts.column("side"), "arrived"), pc.greater(accounts.column("ce_packets"), 0))
+    for row in accounts.filter(marked).to_pylist():
+        found[row["flow"]].append(Trouble(row["time_ns"], MARK, row["ce_packets"]))
+    return found
 
 
 def dropped_of(trial: TrialResult) -> dict[str, int]:

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from lab.analysis.metrics import FlowMetrics
@@ -31,3 +31,10 @@ class Repetition:
     def curves(self) -> list[FlowCurves]:
         """Return the curves of those flows that were traced."""
         return [self.evaluated.curves[flow.flow] for flow in self.flows if flow.flow in self.evaluated.curves]
+
+
+def repetitions_of(evaluated: EvaluatedTrial, flows: Sequence[FlowMetrics]) -> Iterator[tuple[str, str, Repetition]]:
+    """Yield the group, the algorithm and the flows of each group and algorithm among *flows*, in their order."""
+    for group, algorithm in dict.fromkeys((flow.group, flow.congestion_control) for flow in flows):
+        own = (flow for flow in flows if (flow.group, flow.congestion_control) == (group, algorithm))
+        yield group, algorithm, Repetition(evaluated, tuple(own))

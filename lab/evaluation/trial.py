@@ -174,8 +174,9 @@ def _evaluated(trial: TrialResult) -> EvaluatedTrial:
         for flow in measured.flows
         if flow.sending is not None and len(flow.sending)
     }
+    troubles = troubles_of(trial) if any(flow.sending is not None for flow in measured.flows) else {}
     reductions = {
-        flow.name: reduction_causes(flow.measured_samples, troubles_of(trial, flow.name), trial.job["bin_ns"])
+        flow.name: reduction_causes(flow.measured_samples, troubles[flow.name], trial.job["bin_ns"])
         for flow in measured.bulk_flows
         if flow.is_measured and flow.measured_samples is not None and uses_ssthresh(flow.result["congestion_control"])
     }

@@ -43,7 +43,9 @@ def build_report(
         content = page_content(report)
         only_page = page_only(report, pictures, folder / "figures")
         (folder / "index.html").write_text(render_page({**content, **only_page}), encoding="utf-8")
-        (folder / "answer.json").write_bytes(to_json(answer_document(report, content["answer"])))
+        table = (content["columns"], content["lines"], content["marks"])
+        answer = answer_document(report.facet_axes, content["answer"], *table)
+        (folder / "answer.json").write_bytes(to_json(answer))
         (folder / "summary.md").write_text(render_summary(content), encoding="utf-8")
     return final / "index.html"
 

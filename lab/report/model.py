@@ -82,14 +82,15 @@ class Row:
 
     def paired(self, other: Row, measure: Measure) -> Paired | None:
         """Compare *measure* with that of another row by the repetitions that both have; None if they have none."""
-        own, others = self._by_repetition(measure), other._by_repetition(measure)
+        own, others = (row.by_repetition(lambda repetition: repetition.value(measure)) for row in (self, other))
         both = [key for key in own if key in others]
         return paired([own[key] for key in both], [others[key] for key in both])
 
-    def _by_repetition(self, measure: Measure) -> dict[tuple[int, int], float]:
+    def by_repetition(self, read: Callable[[Repetition], float | None]) -> dict[tuple[int, int], float]:
+        """Return the number and the seed of each repetition that has a value → what *read* returns for it."""
         found = {}
         for repetition in self.used:
-            value, identity = repetition.value(measure), repetition.evaluated.trial.identity
+            value, identity = read(repetition), repetition.evaluated.trial.identity
             if value is not None:
                 found[identity.repetition, identity.seed] = value
         return found

@@ -3,8 +3,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Literal
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal
 
 from lab.report.answer.effects import TOLD, effect
 from lab.report.model import Report, Row
@@ -63,7 +63,7 @@ def _best_of(rows: Sequence[Row], column: Column) -> list[int]:
     better = direction(column)
     if better is None:
         return []
-    values = [_by_repetition(row, column) for row in rows]
+    values = [row.by_repetition(column.value) for row in rows]
     means = {place: sum(own.values()) / len(own) for place, own in enumerate(values) if own}
     if len(means) < 2:
         return []
@@ -72,16 +72,7 @@ def _best_of(rows: Sequence[Row], column: Column) -> list[int]:
     return [place for place in means if place not in worse] if worse else []
 
 
-def _differs(first: dict[int, float], second: dict[int, float]) -> bool:
+def _differs(first: Mapping[Any, float], second: Mapping[Any, float]) -> bool:
     if not first.keys() & second.keys():
         return False
     return effect(first, second, is_ratio=True).verdict in TOLD
-
-
-def _by_repetition(row: Row, column: Column) -> dict[int, float]:
-    found = {}
-    for repetition in row.used:
-        value = column.value(repetition)
-        if value is not None:
-            found[repetition.evaluated.trial.identity.repetition] = value
-    return found

@@ -6,10 +6,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TypedDict
 
+from lab.evaluation.axes import RunAxis
 from lab.report.answer.answer import Answer
-from lab.report.answer.best import best
-from lab.report.model import Report
-from lab.report.tables.results import result_columns, result_lines
+from lab.report.tables.columns import Column
+from lab.report.tables.results import ResultLine
 
 FORMAT = 1
 
@@ -47,15 +47,20 @@ class AnswerDocument(TypedDict):
     lines: list[Line]
 
 
-def answer_document(report: Report, found: Answer) -> AnswerDocument:
-    """Return the answer, with the results table."""
-    columns, lines, marks = result_columns(report), result_lines(report), best(report)
+def answer_document(
+    axes: Sequence[RunAxis],
+    found: Answer,
+    columns: Sequence[Column],
+    lines: Sequence[ResultLine],
+    marks: Sequence[frozenset[int]],
+) -> AnswerDocument:
+    """Return the answer, with the results table: its axes, columns, lines, and the columns in which a line is best."""
     return {
         "format": FORMAT,
         "sentences": list(found.sentences),
         "basis": found.basis,
         "explanations": list(found.explanations),
-        "axes": [axis.label for axis in report.facet_axes],
+        "axes": [axis.label for axis in axes],
         "columns": [f"{column.title} ({column.unit})" if column.unit else column.title for column in columns],
         "lines": [
             {

@@ -11,7 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 from lab.analysis.comparison import holm
 from lab.analysis.intervals import EQUAL
@@ -112,7 +112,7 @@ class Effect:
 
 
 def effect(
-    first: Mapping[int, float], second: Mapping[int, float], *, is_ratio: bool, is_exact: bool = False
+    first: Mapping[Any, float], second: Mapping[Any, float], *, is_ratio: bool, is_exact: bool = False
 ) -> Effect:
     """Compare two groups, given as repetition → value; at least one repetition must be in both of them.
 

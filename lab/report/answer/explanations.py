@@ -11,6 +11,7 @@ from lab.analysis.metrics import FlowMetrics
 from lab.analysis.reductions import MARK, UNKNOWN
 from lab.evaluation.collected import inside
 from lab.evaluation.repetition import Repetition
+from lab.report.answer.wording import joined
 from lab.report.model import Report, Row
 from lab.report.tables.results import number
 
@@ -73,7 +74,7 @@ def _cuts(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
     often = f"cut {windows} {_times(total)} {during}"
     if len(causes) == 1:
         return [f"{often}, {'each time ' if total > 1 else ''}after {_cause(next(iter(causes)))}"]
-    return [f"{often}, {_and([f'{count} after {_cause(cause)}' for cause, count in causes.most_common()])}"]
+    return [f"{often}, {joined([f'{count} after {_cause(cause)}' for cause, count in causes.most_common()])}"]
 
 
 def _modes(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
@@ -91,7 +92,7 @@ def _modes(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
         of_time = "" if parts else " of the time"
         entered = f" (entered {_times(sum(span.name == mode for span in modes))})" if mode == "ProbeRTT" else ""
         parts.append(f"{number(100 * held / whole, 2, 1)} %{of_time} in {mode}{entered}")
-    return [f"spent {_and(parts)}"]
+    return [f"spent {joined(parts)}"]
 
 
 def _limits(flows: Sequence[FlowMetrics]) -> list[str]:
@@ -118,8 +119,3 @@ def _cause(cause: str) -> str:
 
 def _times(count: int) -> str:
     return {1: "once", 2: "twice"}.get(count, f"{count} times")
-
-
-def _and(parts: Sequence[str]) -> str:
-    *most, last = parts
-    return f"{', '.join(most)}{',' if len(most) > 1 else ''} and {last}" if most else last

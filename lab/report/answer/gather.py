@@ -10,7 +10,7 @@ from functools import lru_cache, partial
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.randomness import randomness
 from lab.evaluation.axes import RunAxis, numeric_axis, value_label
-from lab.evaluation.repetition import Measure, Repetition
+from lab.evaluation.repetition import Measure, Repetition, repetitions_of
 from lab.evaluation.trial import EvaluatedTrial
 from lab.report.answer.observations import Factor, FactorKind, Measured, Observation, Quantity
 from lab.report.model import Report
@@ -85,11 +85,10 @@ def _of_flows(
     for result in _usable(report):
         levels = {item.factor.name: item.level(result) for item in axes}
         rows = [row for row in result.metrics if is_meant(row)]
-        for key in dict.fromkeys((row.group, row.congestion_control) for row in rows):
-            flows = Repetition(result, tuple(row for row in rows if (row.group, row.congestion_control) == key))
+        for group, algorithm, flows in repetitions_of(result, rows):
             number = flows.value(value)
             if number is not None:
-                name = _flows_name(*key, has_axis=report.algorithm_axis is not None)
+                name = _flows_name(group, algorithm, has_axis=report.algorithm_axis is not None)
                 names[name] = None
                 repetition = result.trial.identity.repetition
                 own = {**levels, _FLOWS: name}

@@ -132,7 +132,7 @@ def _without_effect(finding: Finding) -> str:
     quantity, factor = finding.measured.quantity, finding.factor
     same = [item for item in finding.contrasts if item.effect.verdict == "same"]
     unclear = [item for item in finding.contrasts if item.effect.verdict == "unclear"]
-    names = _and(
+    names = joined(
         [
             factor.label(level)
             for level in sorted({g.level for c in finding.contrasts for g in c.groups}, key=factor.levels.index)
@@ -262,7 +262,7 @@ def _wheres(wheres: Sequence[Where]) -> str:
     """Return several conditions as text, or only their number if they are many."""
     if len(wheres) > _LISTED:
         return f"under {len(wheres)} conditions"
-    return _and([_where(where) for where in wheres])
+    return joined([_where(where) for where in wheres])
 
 
 def _listed(items: Sequence[tuple[Where, str]]) -> str:
@@ -275,7 +275,8 @@ def _joined(where: str, what: str) -> str:
     return f"{where}, {what}" if where else what
 
 
-def _and(parts: Iterable[str], comma: str = ",") -> str:
+def joined(parts: Iterable[str], comma: str = ",") -> str:
+    """Return the parts of an enumeration as text."""
     *most, last = list(parts)
     return f"{f'{comma} '.join(most)}{comma if len(most) > 1 or comma == ';' else ''} and {last}" if most else last
 

@@ -13,7 +13,7 @@ from lab.report.answer.best import best, direction
 from lab.report.answer.document import answer_document
 from lab.report.model import Report
 from lab.report.tables.columns import COLUMNS
-from lab.report.tables.results import result_columns
+from lab.report.tables.results import result_columns, result_lines
 from tests.data.capture import EXPERIMENTS
 
 
@@ -51,7 +51,8 @@ def test_some_values_are_marked_but_not_all(reports: Callable[[str], Report]) ->
 
 def test_the_document_has_the_whole_table(reports: Callable[[str], Report]) -> None:
     report = reports("loss")
-    document = json.loads(json.dumps(answer_document(report, answer(report))))
+    table = (result_columns(report), result_lines(report), best(report))
+    document = json.loads(json.dumps(answer_document(report.facet_axes, answer(report), *table)))
     assert [len(line["values"]) for line in document["lines"]] == [len(document["columns"])] * len(report.rows)
     marked = [{place for place, value in enumerate(line["values"]) if value["is_best"]} for line in document["lines"]]
     assert marked == [set(own) for own in best(report)]
