@@ -166,31 +166,43 @@ def running(engine: VmEngine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]
         stderr=subprocess.PIPE,
         text=True,
     )
-    deadline = time.monotonic() + 60
-    while len(machines_of(process.pid)) < 2:
-        assert time.monotonic() < deadline, "no machine started"
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.1)
     with process:
-        yield process
-        process.kill()
+        try:
+            deadline = time.monotonic() + 60
+            while len(machines_of(process.pid)) < 2:
+                assert time.monotonic() < deadline, "no machine started"
+                assert process.poll() is None, process.communicate()
+                time.sleep(0.1)
+            yield process
+        finally:
+            process.kill()
 
 
 def machines_of(pid: int) -> list[int]:
     """Return the QEMU processes that are children of ``pid``."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if "qemu" in Path(f"/proc/{child}/comm").read_text()]
+    return [int(child) for child in children if "qemu" in content_of(Path(f"/proc/{child}/comm"))]
 
 
 def wait_until_gone(pids: list[int], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while alive := [pid for pid in pids if Path(f"/proc/{pid}/stat").exists() and state_of(pid) != "Z"]:
+    while alive := [pid for pid in pids if state_of(pid) not in ("", "Z")]:
         assert time.monotonic() < deadline, f"still there: {alive}"
         time.sleep(0.05)
 
 
 def state_of(pid: int) -> str:
-    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    """Return the letter that ``ps`` shows for the state of a process, or nothing if the process has ended."""
+    stat = content_of(Path(f"/proc/{pid}/stat"))
+    return stat.rpartition(")")[2].split()[0] if stat else ""
+
+
+def content_of(path: Path) -> str:
+    """Return the content of a file below /proc, or nothing if its process has ended since it was listed."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
 
 
 @pytest.mark.vm

@@ -91,14 +91,15 @@ except KeyboardInterrupt as interrupt:
         [sys.executable, "-c", script], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=os.environ.copy()
     )
     assert process.stderr is not None
-    try:
-        for line in process.stderr:
-            if "done in" in line:
-                break
-        process.send_signal(signal.SIGINT)
-        said, _rest = process.communicate(timeout=60)
-    finally:
-        process.kill()
+    with process:
+        try:
+            for line in process.stderr:
+                if "done in" in line:
+                    break
+            process.send_signal(signal.SIGINT)
+            said, _rest = process.communicate(timeout=60)
+        finally:
+            process.kill()
     assert said.startswith("1 of 2 trials are finished and kept in ")
     run = api.load(tmp_path / "interrupted" / "latest")
     assert run.state == "interrupted"

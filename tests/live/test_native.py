@@ -64,6 +64,14 @@ def marked() -> list[Path]:
     return found
 
 
+def name_of(process: Path) -> str:
+    """Return the name of a process, or nothing if the process has ended since it was listed."""
+    try:
+        return (process / "comm").read_text().strip()
+    except OSError:
+        return ""
+
+
 def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: Path) -> None:
     before = links()
     # Other work on the machine may make a trial invalid.
@@ -99,17 +107,20 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
 def test_a_killed_lab_leaves_nothing(experiment: Path, tmp_path: Path) -> None:
     before = links()
     command = [str(lab_command()), "run", str(experiment), "--engine", "native", "--set", "duration=60s"]
-    process = subprocess.Popen([*command, "-o", str(tmp_path / "results")], stderr=subprocess.DEVNULL)
-    deadline = time.monotonic() + 60
-    while not any("iperf3" in (path / "comm").read_text() for path in marked()):
-        assert time.monotonic() < deadline
-        assert process.poll() is None
-        time.sleep(0.1)
-    process.send_signal(signal.SIGKILL)
-    process.wait()
+    command += ["-o", str(tmp_path / "results")]
+    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as process:
+        try:
+            deadline = time.monotonic() + 60
+            while not any("iperf3" in name_of(path) for path in marked()):
+                assert time.monotonic() < deadline
+                assert process.poll() is None
+                time.sleep(0.1)
+        finally:
+            # Also when the wait failed: the lock of a lab that goes on would make every later test fail.
+            process.send_signal(signal.SIGKILL)
     deadline = time.monotonic() + 10
-    while marked():
-        assert time.monotonic() < deadline, [(path / "cmdline").read_text() for path in marked()]
+    while left := [name_of(path) for path in marked()]:
+        assert time.monotonic() < deadline, left
         time.sleep(0.1)
     assert links() == before
 

@@ -264,13 +264,18 @@ def test_it_ends_cleanly(number: int) -> None:
 def test_it_ends_with_its_reader() -> None:
     with listening() as server:
         command = f"{lab_command()} trace tcp_probe --port {server.getsockname()[1]} | head -n 3"
-        process = subprocess.Popen(["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
-        assert process.stderr is not None
-        assert "tracing" in process.stderr.readline()
-        transfer(server)
-        time.sleep(0.3)
-        transfer(server)
-        output, _errors = process.communicate(timeout=10)
+        with subprocess.Popen(
+            ["sh", "-c", command], stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        ) as process:
+            try:
+                assert process.stderr is not None
+                assert "tracing" in process.stderr.readline()
+                transfer(server)
+                time.sleep(0.3)
+                transfer(server)
+                output, _errors = process.communicate(timeout=10)
+            finally:
+                process.kill()
     assert len(output.splitlines()) == 3
 
 
