@@ -21,7 +21,7 @@ import pytest
 
 from lab.engine.vm.engine import VmEngine
 from tests.conftest import SHIPPED, lab_command, write_bootstrap, write_program
-from tests.e2e.test_cli import SHORT, Lab, run_folder, state_of
+from tests.e2e.test_cli import SHORT, Lab, is_running, run_folder
 
 DEADLINE_S = 60.0
 
@@ -59,13 +59,6 @@ def wait_for(condition: Callable[[], bool], seconds: float, what: str) -> None:
     while not condition():
         assert time.monotonic() < deadline, f"after {seconds} s: {what}"
         time.sleep(0.02)
-
-
-def is_running(pid: int) -> bool:
-    try:
-        return state_of(pid) != "Z"
-    except (FileNotFoundError, ProcessLookupError):
-        return False
 
 
 def has_ended(pid: int) -> bool:

@@ -186,15 +186,15 @@ def machines_of(pid: int) -> list[int]:
 
 def wait_until_gone(pids: list[int], seconds: float) -> None:
     deadline = time.monotonic() + seconds
-    while alive := [pid for pid in pids if state_of(pid) not in ("", "Z")]:
+    while alive := [pid for pid in pids if is_running(pid)]:
         assert time.monotonic() < deadline, f"still there: {alive}"
         time.sleep(0.05)
 
 
-def state_of(pid: int) -> str:
-    """Return the letter that ``ps`` shows for the state of a process, or nothing if the process has ended."""
+def is_running(pid: int) -> bool:
+    """Tell whether there is a process that has not ended; a zombie has ended."""
     stat = content_of(Path(f"/proc/{pid}/stat"))
-    return stat.rpartition(")")[2].split()[0] if stat else ""
+    return bool(stat) and stat.rpartition(")")[2].split()[0] != "Z"
 
 
 def content_of(path: Path) -> str:

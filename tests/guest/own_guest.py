@@ -5,26 +5,36 @@ from __future__ import annotations
 
 import asyncio
 import json
+import subprocess
 from pathlib import Path
 from typing import Any
 
 from lab.engine import sources
 from lab.engine.image import cpio
+from lab.engine.uml import arguments
+from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.engine import VmEngine
 from lab.job import kernels
+from lab.job.folder import SharedFolder
 from lab.job.mailbox import State
 
 PACKAGE = Path(__file__).parents[2] / "lab"
-ENTRY = "lab/lab/agent/guest/__main__.py"
+AGENT = b"lab.agent.guest.uml"
+"""The module that the first process of User-mode Linux runs, unless a test replaces it."""
 LIMIT_S = 900
 
 
 def run_script(
-    engine: VmEngine, script: Path, directory: Path, asked: Any = None, *, kernel: str = kernels.DEFAULT
+    engine: VmEngine | UmlEngine, script: Path, directory: Path, asked: Any = None, *, kernel: str = kernels.DEFAULT
 ) -> Any:
-    """Boot a guest, call ``main(asked)`` of *script* there, and return its result; both values are passed as JSON."""
-    return asyncio.run(asyncio.wait_for(_run(engine, script, directory, asked, kernel), LIMIT_S))
+    """Boot a guest, call ``main(asked)`` of *script* there, and return its result; both values are passed as JSON.
+
+    *kernel* counts for virtual machines only.
+    """
+    if isinstance(engine, UmlEngine):
+        return _run_in_uml(engine, script, directory, asked)
+    return asyncio.run(asyncio.wait_for(_run_in_vm(engine, script, directory, asked, kernel), LIMIT_S))
 
 
 def _archive(script: Path) -> bytes:
@@ -35,11 +45,11 @@ def _archive(script: Path) -> bytes:
     live += [PACKAGE / "store" / name for name in ("files.py", "owner.py")]
     files |= {f"lab/lab/{path.relative_to(PACKAGE)}": path.read_bytes() for path in live}
     files["lab/lab/agent/script.py"] = script.read_bytes()
-    files[ENTRY] = (Path(__file__).parent / "scripts" / "entry.py").read_bytes()
+    files["lab/lab/agent/guest/__main__.py"] = (Path(__file__).parent / "scripts" / "entry.py").read_bytes()
     return cpio.archive(files)
 
 
-async def _run(engine: VmEngine, script: Path, directory: Path, asked: Any, kernel: str) -> Any:
+async def _run_in_vm(engine: VmEngine, script: Path, directory: Path, asked: Any, kernel: str) -> Any:
     found, image = engine.machine(kernel)
     initramfs, ram, console = (directory / name for name in ("initramfs", "ram.img", "console.log"))
     initramfs.write_bytes(image.boot_archive.read_bytes() + _archive(script))
@@ -51,3 +61,23 @@ async def _run(engine: VmEngine, script: Path, directory: Path, asked: Any, kern
         result = bytes(guest.mailbox.record).decode(errors="replace")
         assert guest.mailbox.state is State.DONE, result or console.read_text(errors="replace")
         return json.loads(result)
+
+
+def _run_in_uml(engine: UmlEngine, script: Path, directory: Path, asked: Any) -> Any:
+    kernel, image = engine.parts()
+    arguments.put_files(directory, image)
+    init = arguments.init_script()
+    assert init.count(AGENT) == 1
+    first = cpio.archive({"uml-init": init.replace(AGENT, b"lab.agent.guest")}, executable=frozenset({"uml-init"}))
+    with open(directory / arguments.INITRAMFS, "ab") as file:
+        file.write(_archive(script) + first)
+    shared, console = SharedFolder(directory), directory / "console.log"
+    shared.initialise(json.dumps(asked).encode())
+    with open(console, "wb") as output:
+        subprocess.run(
+            [kernel.program, *arguments.ARGUMENTS],
+            cwd=directory, stdin=subprocess.DEVNULL, stdout=output, stderr=output, timeout=LIMIT_S, check=False,
+        )  # fmt: skip
+    result = shared.record_file.read_text(errors="replace") if shared.record_file.exists() else ""
+    assert shared.state is State.DONE, result or console.read_text(errors="replace")
+    return json.loads(result)
