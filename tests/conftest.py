@@ -35,6 +35,9 @@ ALL_PROCESSORS = os.sched_getaffinity(0)
 FAST = kernels.DEFAULT_UML
 """The kernel on which tests run unless their subject is the virtual machine: its engine is many times faster."""
 
+FAST_AND_AT_NIGHT_VM = (FAST, pytest.param(kernels.DEFAULT, marks=pytest.mark.nightly))
+"""The kernels for tests whose subject both engines share: the virtual machine repeats them at night."""
+
 SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep", "uml-kernels", "checked")
 
 
@@ -63,6 +66,18 @@ TOOLS = {
     "setpriv": "util-linux",
     "taskset": "util-linux",
 }
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--nightly", action="store_true", help="also run the tests that take long in virtual machines")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out tests that are marked as nightly, unless the option asks for them."""
+    if not config.getoption("nightly"):
+        left_out = [item for item in items if item.get_closest_marker("nightly") is not None]
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = [item for item in items if item.get_closest_marker("nightly") is None]
 
 
 def pytest_configure() -> None:

@@ -12,10 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.job import kernels
 from lab.job.protocol import Job
 from lab.store.rows import read_rows
-from tests.conftest import FAST, job_of, record_in
+from tests.conftest import FAST_AND_AT_NIGHT_VM, job_of, record_in
 
 pytestmark = pytest.mark.vm
 
@@ -57,7 +56,7 @@ class Sender:
         return rows
 
 
-@pytest.fixture(scope="module", params=[FAST, kernels.DEFAULT])
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
 def send(run_job: Callable[[Job], Path], request: pytest.FixtureRequest) -> Callable[..., Sender]:
     """A function that runs a flow on a kernel of each engine and returns what its sender saw."""
 

@@ -20,7 +20,7 @@ from lab.experiment.schema.capacity import parse_capacity
 from lab.job.network import mean_burst, mean_loss
 from lab.job.protocol import Job
 from lab.plan.plan import make_plan
-from tests.conftest import FAST
+from tests.conftest import FAST_AND_AT_NIGHT_VM
 from tests.guest.own_guest import run_script
 
 pytestmark = pytest.mark.vm
@@ -192,10 +192,14 @@ def _asked() -> dict[str, tuple[Any, ...]]:
 Answers = dict[str, dict[str, Any]]
 
 
-@pytest.fixture(scope="module")
-def answers(engines: Callable[[str], VmEngine | UmlEngine], tmp_path_factory: pytest.TempPathFactory) -> Answers:
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
+def answers(
+    engines: Callable[[str], VmEngine | UmlEngine],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> Answers:
     script = Path(__file__).parent / "scripts" / "links.py"
-    found: Answers = run_script(engines(FAST), script, tmp_path_factory.mktemp("links"), _asked())
+    found: Answers = run_script(engines(request.param), script, tmp_path_factory.mktemp("links"), _asked())
     return found
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter
+from collections.abc import Callable
 from datetime import datetime
 from itertools import pairwise
 from pathlib import Path
@@ -15,8 +16,12 @@ from typing import Any
 
 import pytest
 
+from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
+from lab.job import kernels
+from tests.conftest import FAST
 from tests.guest.own_guest import run_script
+from tests.guest.scripts.live_traces import SESSIONS
 
 pytestmark = pytest.mark.vm
 
@@ -26,11 +31,26 @@ FIN, SYN, PSH, ACK = 1, 2, 8, 16
 Printed = dict[str, Any]
 
 
+NEEDS_THE_WHOLE_KERNEL = ("list", "latency", "causes")
+"""Sessions for which User-mode Linux lacks something: fentry, kprobes, or an action of tc."""
+
+
 @pytest.fixture(scope="module")
-def printed(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> Printed:
+def printed(
+    engines: Callable[[str], VmEngine | UmlEngine],
+    tmp_path_factory: pytest.TempPathFactory,
+    pytestconfig: pytest.Config,
+) -> Printed:
     """Name of a session → what it printed and what was done while it ran."""
     script = Path(__file__).parent / "scripts" / "live_traces.py"
-    found: Printed = run_script(engine, script, tmp_path_factory.mktemp("live"))
+    others = tuple(name for name in SESSIONS if name not in NEEDS_THE_WHOLE_KERNEL)
+    found: Printed = {}
+    # Compiling programs takes minutes in a virtual machine.
+    on_each = {FAST: others, kernels.DEFAULT: NEEDS_THE_WHOLE_KERNEL}
+    if pytestconfig.getoption("nightly"):
+        on_each = {kernels.DEFAULT: tuple(SESSIONS)}
+    for kernel, names in on_each.items():
+        found |= run_script(engines(kernel), script, tmp_path_factory.mktemp("live"), names)
     sessions = [session for name, session in found.items() if name != "list"]
     assert {session["status"] for session in sessions} == {0}
     assert all(session["errors"].strip().endswith("events, 0 lost") for session in sessions)

@@ -6,28 +6,33 @@ The tests check that trials run and that they leave nothing behind.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
-from lab.job import kernels
-from tests.conftest import job_of
+from tests.conftest import FAST_AND_AT_NIGHT_VM, job_of
 from tests.guest.own_guest import run_script
 
 pytestmark = pytest.mark.vm
 
 
-@pytest.fixture(scope="module")
-def done(engine: VmEngine, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
+def done(
+    engines: Callable[[str], VmEngine | UmlEngine],
+    tmp_path_factory: pytest.TempPathFactory,
+    request: pytest.FixtureRequest,
+) -> dict[str, Any]:
     # A link with listed losses makes the agent pin a BPF program.
     lost = "topology.bottleneck.reverse.loss={model: list, packets: [1000000]}"
     collect = "collect={tcp_probe: , retrans: , drops: , states: }"
-    job = job_of("duration=3s", collect, lost, loss="1%", kernel=kernels.DEFAULT)
+    job = job_of("duration=3s", collect, lost, loss="1%", kernel=request.param)
     asked = {"job": job, "tuned": {**job, "congestion_control_parameters": {"cubic": {"hystart": "0"}}}}
     script = Path(__file__).parent / "scripts" / "native.py"
-    found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("native"), asked)
+    found: dict[str, Any] = run_script(engines(request.param), script, tmp_path_factory.mktemp("native"), asked)
     return found
 
 

@@ -17,7 +17,7 @@ from lab.job import kernels
 from lab.job.protocol import Job, Record
 from lab.store.digest import record_digest
 from lab.store.rows import read_rows
-from tests.conftest import FAST, job_of, record_in
+from tests.conftest import FAST, FAST_AND_AT_NIGHT_VM, job_of, record_in
 
 pytestmark = pytest.mark.vm
 
@@ -28,6 +28,12 @@ MBIT = 1e6
 @pytest.fixture(scope="module", params=[FAST, kernels.DEFAULT])
 def run(run_job: RunJob, request: pytest.FixtureRequest) -> RunJob:
     """A function that runs a job on a kernel of each engine with virtual time."""
+    return lambda job: run_job({**job, "kernel": request.param})
+
+
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
+def run_long(run_job: RunJob, request: pytest.FixtureRequest) -> RunJob:
+    """A function that runs a job that takes long in a virtual machine, and therefore runs there at night only."""
     return lambda job: run_job({**job, "kernel": request.param})
 
 
@@ -124,9 +130,9 @@ def test_ipv6(run: RunJob) -> None:
     assert server(directory)["end"]["sum_received"]["bits_per_second"] > 10 * MBIT
 
 
-def test_random_loss_is_within_its_binomial_band(run: RunJob) -> None:
+def test_random_loss_is_within_its_binomial_band(run_long: RunJob) -> None:
     # BBR keeps the link busy in spite of the loss, so that many packets are sent.
-    record = record_in(run(job_of("duration=10s", cc="bbr", loss="1%")))
+    record = record_in(run_long(job_of("duration=10s", cc="bbr", loss="1%")))
     netem = qdisc(record, "r2", "netem")
     dropped, passed = netem["drops"], netem["packets"]
     seen = dropped + passed
@@ -161,16 +167,16 @@ def test_only_changes_of_the_window(run: RunJob, cubic: Path) -> None:
     assert rows["snd_cwnd"].max() == pytest.approx(whole["snd_cwnd"].max(), rel=0.05)
 
 
-def test_the_probe_does_not_disturb(run: RunJob) -> None:
+def test_the_probe_does_not_disturb(run_long: RunJob) -> None:
     goodput = [
-        server(run(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
+        server(run_long(job_of("duration=10s", collect)))["end"]["sum_received"]["bits_per_second"]
         for collect in ("collect={}", "collect={tcp_probe: {}}")
     ]
     assert goodput[1] == pytest.approx(goodput[0], rel=0.005)
 
 
-def test_nothing_is_lost_at_100_mbit(run: RunJob) -> None:
-    record = record_in(run(job_of("duration=10s", "topology.bottleneck.rate=100mbit")))
+def test_nothing_is_lost_at_100_mbit(run_long: RunJob) -> None:
+    record = record_in(run_long(job_of("duration=10s", "topology.bottleneck.rate=100mbit")))
     probe = record["collectors"]["tcp_probe"]
     assert probe["rows"] > 35_000
     assert probe["lost"] == 0
@@ -197,14 +203,14 @@ def test_the_same_trial_is_the_same_to_the_byte_under_load(run: RunJob) -> None:
     assert {record_digest(directory) for directory in busy} == {record_digest(quiet)}
 
 
-def test_another_seed_drops_other_packets(run: RunJob, cubic: Path) -> None:
+def test_another_seed_drops_other_packets(run_long: RunJob) -> None:
     # The start jitter also depends on the seed.  Without it, only netem's random numbers do.
     first, second = (
-        run(job_of("duration=3s", "start_jitter=0s", f"seed={seed}", cc="bbr", loss="1%")) for seed in (1, 2)
+        run_long(job_of("duration=3s", "start_jitter=0s", f"seed={seed}", cc="bbr", loss="1%")) for seed in (1, 2)
     )
     assert record_in(first)["flows"][0]["source_port"] == record_in(second)["flows"][0]["source_port"]
     when_lost = [probe_rows(directory)["snd_una"][-1000:].tolist() for directory in (first, second)]
     assert when_lost[0] != when_lost[1]
     drops = [qdisc(record_in(directory), "r2", "netem")["drops"] for directory in (first, second)]
     assert all(20 < dropped < 120 for dropped in drops)
-    assert record_digest(run(job_of("duration=5s", "seed=2", loss="0.1%"))) != record_digest(cubic)
+    assert record_digest(first) != record_digest(second)

@@ -13,6 +13,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -25,12 +26,13 @@ from lab.errors import EngineError, LostVMError, TrialTimeoutError
 from lab.job.protocol import Job
 from lab.store import places
 from lab.store.digest import record_digest
-from lab.store.rows import write_table
+from lab.store.rows import read_rows, write_table
 from tests.conftest import SHIPPED, job_of, lab_command, record_in
 
 pytestmark = pytest.mark.vm
 
 Edit = Callable[[str, bytes, bytes], None]
+RunJob = Callable[[Job], Path]
 
 
 def test_every_condition_gives_the_same_record(lab_cache: Path) -> None:
@@ -120,6 +122,23 @@ def test_an_agent_that_cannot_prepare_itself(lab_cache: Path, edit: Edit) -> Non
     edit("lab/agent/guest/service.py", b"    load_modules()\n", b'    raise OSError("nothing works")\n')
     with pytest.raises(EngineError, match=r"User-mode Linux has ended.*nothing works"), prepared():
         pass
+
+
+def test_what_finds_no_room_is_counted(lab_cache: Path, tmp_path: Path, edit: Edit, run_job: RunJob) -> None:
+    job = job_of("duration=3s", "topology.bottleneck.rate=100mbit")
+    whole = record_in(run_job(job))["collectors"]["tcp_probe"]
+    edit("lab/agent/collectors/registry.py", b"32 << 20", b"1 << 16")
+    with prepared() as engine:
+        assert run_together(engine, {"small": job}, tmp_path) == {"small": None}
+    probe = record_in(tmp_path / "small")["collectors"]["tcp_probe"]
+    rows = read_rows(tmp_path / "small", "tcp_probe", probe)
+    # A buffer of 64 KiB holds 315 rows of 208 bytes, but at this rate about 1000 rows are written between two readings.
+    assert probe["lost"] > 1000
+    assert probe["rows"] == len(rows) > 1000
+    assert np.all(np.diff(rows["ts_ns"].astype(np.int64)) >= 0)
+    assert whole["lost"] == 0
+    # The figures are not equal because another agent may give slightly other results.
+    assert probe["rows"] + probe["lost"] == pytest.approx(whole["rows"], rel=0.1)
 
 
 def processes_of(kernel: Path) -> list[int]:

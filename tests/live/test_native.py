@@ -31,7 +31,7 @@ flows:
   bulk: {from: s1, to: d1}
 duration: 2s
 matrix:
-  flows.bulk.cc: [cubic, reno]
+  flows.bulk.cc: [cubic]
 repeat: 2
 collect:
   states:
@@ -85,7 +85,7 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
     assert provenance["jobs"] == 1
     assert not any(trial["cached"] for trial in provenance["trials"].values())
     trials = sorted(path.name for path in (run / "trials").iterdir())
-    assert trials == ["cubic-r1", "cubic-r2", "reno-r1", "reno-r2"]
+    assert trials == ["cubic-r1", "cubic-r2"]
     for name in trials:
         record = json.loads((run / "trials" / name / "trial.json").read_text())["record"]
         assert (record["engine"], record["status"]) == ("native", "ok")
@@ -96,9 +96,9 @@ def test_a_native_run_and_its_repetition(lab: Lab, experiment: Path, tmp_path: P
     assert "native: real time on the machine" in page
     again = lab("verify", str(run))
     assert "cannot be reproduced byte by byte" in again.stderr
-    # Goodput is compared for both cells.  Whether it agrees depends on what else the machine does.
-    assert again.stdout.splitlines()[-1] in ("2/2 agree", "1/2 agree", "0/2 agree")
-    assert again.returncode == (0 if "2/2" in again.stdout else 1)
+    # Goodput is compared.  Whether it agrees depends on what else the machine does.
+    assert again.stdout.splitlines()[-1] in ("1/1 agree", "0/1 agree")
+    assert again.returncode == (0 if "1/1" in again.stdout else 1)
     # In real time, a second run is another sample and must not come from the cache.
     more = lab("run", str(experiment), "--engine", "native", "--set", "repeat=1", "-o", str(tmp_path / "results"))
     assert "from the cache" not in more.stderr

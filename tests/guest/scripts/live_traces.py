@@ -242,22 +242,30 @@ def every_cause() -> dict[str, Any]:
     }
 
 
-def main(_asked: Any) -> dict[str, Any]:
+def listed() -> str:
+    command = [sys.executable, "-m", "lab.live", "list"]
+    return subprocess.run(command, check=True, capture_output=True, text=True).stdout
+
+
+SESSIONS: dict[str, Callable[[], Any]] = {
+    "list": listed,
+    "flow": lambda: traced(lambda: both_families(BYTES), "flow", "--interval", "0.5", "--json", "--timestamps", "wall"),
+    "flow of another process": lambda: traced(
+        transfer, "flow", "--interval", "0.3", "--pid", "1000000", "--timestamps", "boot"
+    ),
+    "packets": lambda: traced(lambda: both_families(100), "packets", "--json"),
+    "packets table": lambda: traced(lambda: transfer(100), "packets"),
+    "transmit": lambda: traced(lambda: transfer(5000), "tcp_probe", "--transmit", "--json"),
+    "latency": lambda: traced(lambda: transfer(100), "drops", "--latency"),
+    "causes": lambda: traced(every_cause, "drops", "--json"),
+    "switched": lambda: traced(switched, "drops", "--json"),
+    "causes that change": lambda: traced(queues_that_change, "drops", "--json"),
+    "dates": lambda: traced(clock_that_is_set, "states", "--json", "--timestamps", "wall"),
+    "queue": lambda: traced(shaped, "queue", "--every-packet", "--interval", "0.05", "--json"),
+}
+
+
+def main(asked: list[str]) -> dict[str, Any]:
+    """Return what each of the sessions in *asked* printed and what was done while it ran."""
     network()
-    trace = [sys.executable, "-m", "lab.live"]
-    return {
-        "list": subprocess.run([*trace, "list"], check=True, capture_output=True, text=True).stdout,
-        "flow": traced(lambda: both_families(BYTES), "flow", "--interval", "0.5", "--json", "--timestamps", "wall"),
-        "flow of another process": traced(
-            transfer, "flow", "--interval", "0.3", "--pid", "1000000", "--timestamps", "boot"
-        ),
-        "packets": traced(lambda: both_families(100), "packets", "--json"),
-        "packets table": traced(lambda: transfer(100), "packets"),
-        "transmit": traced(lambda: transfer(5000), "tcp_probe", "--transmit", "--json"),
-        "latency": traced(lambda: transfer(100), "drops", "--latency"),
-        "causes": traced(every_cause, "drops", "--json"),
-        "switched": traced(switched, "drops", "--json"),
-        "causes that change": traced(queues_that_change, "drops", "--json"),
-        "dates": traced(clock_that_is_set, "states", "--json", "--timestamps", "wall"),
-        "queue": traced(shaped, "queue", "--every-packet", "--interval", "0.05", "--json"),
-    }
+    return {name: SESSIONS[name]() for name in asked}
