@@ -57,7 +57,7 @@ def run_cells(path: Path) -> RunCells:
         StoreError: A trial is damaged.
     """
     run = open_run(path)
-    report = Report(run, [evaluate_trial(trial) for trial in run.trials()])
+    report = Report(run, [evaluate_trial(trial, with_curves=False) for trial in run.trials()])
     columns = all_columns(report)
     values: dict[Place, dict[str, dict[int, Value]]] = {}
     valid = [result for result in report.done if result.verdict != "invalid"]

@@ -14,6 +14,7 @@ import pyarrow.compute as pc
 
 from lab.analysis.backlog import Backlog
 from lab.analysis.reductions import MARK, Trouble
+from lab.evaluation.columns import codes
 from lab.store.trial import TrialResult
 
 BACKLOG = "backlog"
@@ -51,12 +52,14 @@ class Loss:
 def queues_of(trial: TrialResult) -> Mapping[Place, Backlog]:
     """Return (node, interface) → the length of its queue over time, for every queue through which packets went."""
     table = trial.collected(BACKLOG, [*_COLUMNS, "node", "interface"])
+    columns = [table.column(name).to_numpy().astype(np.int64) for name in _COLUMNS]
+    (nodes, node), (interfaces, interface) = codes(table, "node"), codes(table, "interface")
+    place = node * len(interfaces) + interface
+    _distinct, firsts = np.unique(place, return_index=True)
     found = {}
-    places = dict.fromkeys(zip(table.column("node").to_pylist(), table.column("interface").to_pylist(), strict=True))
-    for node, interface in places:
-        here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
-        own = table.filter(here)
-        found[node, interface] = Backlog(*(own.column(name).to_numpy().astype(np.int64) for name in _COLUMNS))
+    for first in np.sort(firsts).tolist():
+        own = place == place[first]
+        found[nodes[node[first]], interfaces[interface[first]]] = Backlog(*(column[own] for column in columns))
     return found
 
 

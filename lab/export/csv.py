@@ -45,7 +45,7 @@ def _metrics(run: Run) -> pa.Table:
     """Return the metrics of a run; of one that was interrupted before they were stored, they are computed."""
     if (run.path / "metrics.parquet").exists():
         return run.metrics_table()
-    return metrics_table(*run_metrics(run, [evaluate_trial(trial) for trial in run.trials()]))
+    return metrics_table(*run_metrics(run, [evaluate_trial(trial, with_curves=False) for trial in run.trials()]))
 
 
 def _tables(trial: TrialResult) -> list[Path]:
