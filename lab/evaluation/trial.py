@@ -36,7 +36,6 @@ from lab.analysis.series import Bins, bin_width_ns, decimate, rate_series
 from lab.errors import StoreError
 from lab.evaluation.alone import Together, with_harm
 from lab.evaluation.axes import RunAxis, axes_of
-from lab.evaluation.columns import chosen, codes, has_text
 from lab.evaluation.on_the_way import dropped_by_queues, dropped_of, queues_of, troubles_of
 from lab.evaluation.rows import metric_rows, metric_schema
 from lab.job.over_time import Steps
@@ -242,15 +241,17 @@ def _samples(trial: TrialResult) -> tuple[dict[str, AckSamples], dict[str, State
     table = trial.collected(TCP_PROBE, [*stored, "ca_state", "ca_mode", "flow", "end", "is_transmit"])
     # Keep the rows that the sender recorded when ACKs arrived and after timeouts.  Rows of the receiver, and those of
     # other segments that were sent, are not used here.
-    at_sender = has_text(table, "end", "source", or_none=True)
-    table = chosen(table, at_sender & has_text(table, "is_transmit", "receive", "timeout"))
-    names, index = codes(table, "flow")
-    columns: dict[str, NDArray[Any]] = {name: table.column(name).to_numpy() for name in stored}
-    columns["in_recovery"] = has_text(table, "ca_state", "CWR", "Recovery")
-    is_timeout = has_text(table, "is_transmit", "timeout")
-    of_state, states = codes(table, "ca_state")
-    state = np.array([CA_STATES.index(name) if name in CA_STATES else 0 for name in of_state] + [0])[states]
-    in_startup = has_text(table, "ca_mode", "Startup")
+    at_sender = pc.or_kleene(pc.equal(table.column("end"), "source"), pc.is_null(table.column("end")))
+    is_used = pc.is_in(table.column("is_transmit"), pa.array(["receive", "timeout"]))
+    table = table.filter(pc.and_(at_sender, is_used))
+    flow = table.column("flow").combine_chunks()
+    names = [] if not len(flow) else flow.dictionary.to_pylist()
+    index = flow.indices.fill_null(-1).to_numpy() if len(flow) else np.zeros(0, np.int64)
+    columns = {name: table.column(name).to_numpy() for name in stored}
+    columns["in_recovery"] = pc.is_in(table.column("ca_state"), pa.array(["CWR", "Recovery"])).to_numpy()
+    is_timeout = pc.equal(table.column("is_transmit"), "timeout").to_numpy()
+    state = pc.index_in(table.column("ca_state"), pa.array(CA_STATES)).fill_null(0).to_numpy().astype(np.int64)
+    in_startup = pc.equal(table.column("ca_mode"), "Startup").fill_null(False).to_numpy()
     has_all_states = trial.job["collectors"][TCP_PROBE].get("record") != "cwnd_change"
     samples_of, states_of = {}, {}
     for number, name in enumerate(names):
@@ -292,16 +293,15 @@ def completions_of(trial: TrialResult, group: str) -> Completions:
 def arrivals_of(trial: TrialResult) -> dict[str, Bins]:
     """Return what arrived of each flow, by its name."""
     table = trial.collected(ACCOUNTS, ["time_ns", "flow", "side", "bytes", "again_bytes"])
-    has_arrived = has_text(table, "side", "arrived")
-    times, payload, again = (
-        table.column(name).to_numpy().astype(np.int64) for name in ("time_ns", "bytes", "again_bytes")
-    )
-    names, index = codes(table, "flow")
+    table = table.filter(pc.equal(table.column("side"), "arrived"))
     found = {}
     for flow in trial.job["flows"]:
-        place = names.index(flow["name"]) if flow["name"] in names else None
-        own = has_arrived & (index == place) & (payload > again)
-        found[flow["name"]] = Bins(times[own], (payload - again)[own], trial.job["bin_ns"])
+        own = table.filter(pc.equal(table.column("flow"), flow["name"]))
+        times, payload, again = (
+            own.column(name).to_numpy().astype(np.int64) for name in ("time_ns", "bytes", "again_bytes")
+        )
+        has_any = payload > again
+        found[flow["name"]] = Bins(times[has_any], (payload - again)[has_any], trial.job["bin_ns"])
     return found
 
 

@@ -255,8 +255,8 @@ def write_table(table: pa.Table, path: Path) -> None:
 def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
     """Return the table in *path*, with the named *columns* in this order, or with all columns.
 
-    A single file needs no data set of Arrow, whose import loads pandas.  No threads are started: the columns of a trial
-    take about a millisecond to decode, and a process without threads can be forked.
+    A single file needs no data set of Arrow, which takes longer than reading a small file.  No threads are started: the
+    columns of a trial take about a millisecond to decode, and a process without threads can be forked.
 
     Raises:
         StoreError: The file is missing or damaged, or lacks a column.
