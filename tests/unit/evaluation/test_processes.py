@@ -19,13 +19,15 @@ def test_the_results_are_those_of_one_process_in_the_same_order() -> None:
     assert shared_out(lambda place: place, 0) == []
 
 
-def test_several_processes_take_part() -> None:
-    def work(_place: int) -> int:
-        time.sleep(0.01)
-        return os.getpid()
+def slow(_place: int) -> int:
+    """Take a while, and return the id of the process that did it."""
+    time.sleep(0.01)
+    return os.getpid()
 
-    assert len(set(shared_out(work, 30, 3))) == 3
-    assert os.getpid() in shared_out(work, 30, 3)
+
+def test_several_processes_take_part() -> None:
+    assert len(set(shared_out(slow, 30, 3))) == 3
+    assert os.getpid() in shared_out(slow, 30, 3)
 
 
 @pytest.mark.parametrize("processes", [1, 3])
@@ -65,7 +67,7 @@ def test_nothing_is_forked_beside_another_thread() -> None:
 
 def test_no_process_and_no_file_is_left() -> None:
     before = set(os.listdir("/proc/self/fd"))
-    processes = set(shared_out(lambda _place: time.sleep(0.01) or os.getpid(), 20, 3)) - {os.getpid()}
+    processes = set(shared_out(slow, 20, 3)) - {os.getpid()}
     assert set(os.listdir("/proc/self/fd")) == before
     assert processes
     assert not any(Path(f"/proc/{process}").exists() for process in processes)
