@@ -10,7 +10,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.ack_samples import weighted_quantile
+from lab.analysis.ack_samples import weighted_quantile, weighted_quantiles
 from lab.analysis.events import Occupancy
 
 Integers = NDArray[np.int64]
@@ -138,8 +138,7 @@ def queueing_delay(queues: Sequence[Backlog], start_ns: int, end_ns: int) -> Wai
     at_ns, packets = longest.arrivals(start_ns, end_ns)
     waits = np.sum([queue.wait_ns(at_ns) for queue in queues if len(queue.start_ns)], axis=0)
     leaves = ~np.isnan(waits)
-    quantiles = (weighted_quantile(waits[leaves], packets[leaves], share) for share in (0.5, 0.95, 0.99))
-    return Waits(sum(known), *quantiles)
+    return Waits(sum(known), *weighted_quantiles(waits[leaves], packets[leaves], (0.5, 0.95, 0.99)))
 
 
 def _first_time_at(

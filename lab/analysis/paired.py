@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from lab.analysis.comparison import holm
 from lab.analysis.intervals import ALL_EQUAL, EQUAL, Interval, t_interval
 from lab.analysis.statistics import student_t_p_value, summarise
 
@@ -64,8 +63,6 @@ class Paired:
 
     With more than :data:`MOST_EXACT` repetitions, it is that of the t-test.
     """
-    adjusted_p_value: float | None = None
-    """:attr:`p_value`, adjusted for the number of comparisons by :func:`adjusted`."""
     reason: str = ""
     """Why there is no p-value, or no interval; empty if there are both."""
 
@@ -104,14 +101,6 @@ def paired(a: Sequence[float], b: Sequence[float]) -> Paired | None:
         exact_p_value=exact,
         reason=reason,
     )
-
-
-def adjusted(comparisons: Sequence[Paired]) -> list[Paired]:
-    """Return all comparisons that are made together with p-values that are adjusted for their number (Holm)."""
-    places = [place for place, found in enumerate(comparisons) if found.p_value is not None]
-    corrected = iter(holm([p for found in comparisons if (p := found.p_value) is not None]))
-    by_place = dict(zip(places, corrected, strict=True))
-    return [replace(found, adjusted_p_value=by_place.get(place)) for place, found in enumerate(comparisons)]
 
 
 def exact_p_value(differences: Sequence[float]) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.ack_samples import Floats, Integers
+from lab.analysis.ack_samples import Floats, Integers, merged_times
 
 MIN_BIN_NS = 100_000_000
 MAX_BINS = 300
@@ -59,7 +59,7 @@ def rate_series(
     times = np.stack([begins, ends], axis=1).reshape(-1)
     total = np.cumsum(bins.bytes).astype(np.float64)
     arrived = np.stack([total - bins.bytes, total], axis=1).reshape(-1)
-    knots = np.union1d(times, edges_ns)
+    knots = merged_times(times, edges_ns)
     room = carries(knots)
     if room is None:
         by_knot = np.interp(knots, times, arrived)

@@ -32,8 +32,28 @@ def show_answer(report_dir: Path) -> None:
         console.print()
     if document["basis"]:
         console.print(Padding(Text(document["basis"], style="dim"), (0, 0, 1, 2), expand=False))
+    if document["evidence"]:
+        console.print(_evidence(document["evidence"]))
     if document["lines"]:
         console.print(_table(document))
+
+
+def _evidence(found: list[dict[str, Any]]) -> Table:
+    """Return the comparisons with the largest effects, one for each sentence; the report has all of them."""
+    from rich import box
+    from rich.table import Table
+
+    table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for name in ("compared in pairs", "difference", "95 % interval", "effect size", "p (Holm)", "agree", "verdict"):
+        table.add_column(name, justify="left" if name in ("compared in pairs", "verdict") else "right")
+    for item in found:
+        if item["is_leading"]:
+            where = f", {item['where']}" if item["where"] else ""
+            table.add_row(
+                f"{item['quantity']}{where}: {item['first']} and {item['second']}",
+                *(item[name] for name in ("difference", "interval", "effect_size", "p_value", "agreeing", "verdict")),
+            )
+    return table
 
 
 def _table(document: dict[str, Any]) -> Table:

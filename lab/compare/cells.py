@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.evaluation.repetition import Repetition, repetitions_of
-from lab.evaluation.trial import evaluate_trial
+from lab.evaluation.trial import evaluate_trials
 from lab.report.model import Report
 from lab.report.tables.columns import Column
 from lab.report.tables.results import all_columns
@@ -57,7 +57,7 @@ def run_cells(path: Path) -> RunCells:
         StoreError: A trial is damaged.
     """
     run = open_run(path)
-    report = Report(run, [evaluate_trial(trial) for trial in run.trials()])
+    report = Report(run, evaluate_trials(run, with_curves=False))
     columns = all_columns(report)
     values: dict[Place, dict[str, dict[int, Value]]] = {}
     valid = [result for result in report.done if result.verdict != "invalid"]

@@ -10,6 +10,7 @@ from typing import Any
 from lab.compare.differences import ORDER, Comparison, Difference
 from lab.compare.inputs import input_differences
 from lab.report.answer.effects import Effect
+from lab.report.answer.evidence import effect_size_text, how_sure, p_text
 from lab.report.tables.results import number
 
 FORMAT = 1
@@ -28,6 +29,10 @@ class Line:
     first: str
     second: str
     change: str
+    effect_size: str
+    """Hedges' g; empty where there is none."""
+    p_value: str
+    """Two-sided p-value, corrected for the number of cells (Holm); empty where there is none."""
     verdict: str
 
 
@@ -60,8 +65,28 @@ def remarks(comparison: Comparison) -> list[str]:
             found.append(f"{run.left_out} invalid trials of {run.name} are left out")
     if any(item.effect.verdict == "few" for item in comparison.differences):
         found.append("changes without an interval come from too few repetitions to exclude chance")
+    found += _how_sure(comparison)
     if any(not item.is_paired and item.verdict != "identical" for item in comparison.differences):
         found.append("repetitions with different seeds were not compared in pairs")
+    return found
+
+
+def _how_sure(comparison: Comparison) -> list[str]:
+    """Return how sure changes can be with these repetitions, and how many it takes where they are not clear."""
+    tested = [
+        item
+        for item in comparison.differences
+        if item.is_paired and item.verdict != "identical" and item.effect.p_value
+    ]
+    if not tested:
+        return []
+    found = [how_sure(max(item.effect.pairs for item in tested)).rstrip(".")]
+    unclear = [item.effect for item in tested if item.verdict == "unclear"]
+    if needed := [count for effect in unclear if (count := effect.repetitions_needed()) is not None]:
+        count = max(*needed, max(effect.pairs for effect in unclear) + 1)
+        some = "all" if len(needed) == len(unclear) else str(len(needed))
+        which = "the unclear change" if len(unclear) == 1 else f"{some} of the {len(unclear)} unclear changes"
+        found.append(f"with {count} repetitions, {which} would be expected to become clear")
     return found
 
 
@@ -103,7 +128,13 @@ def _line(item: Difference) -> Line:
     first, second = (number(value, column.digits, column.decimals) for value in (item.effect.second, item.effect.first))
     title = f"{column.title} ({column.unit})" if column.unit else column.title
     flow = group if group == algorithm else f"{group} ({algorithm})"
-    return Line(place_text(cell), flow, title, first, second, _change(item.effect), item.verdict)
+    return Line(place_text(cell), flow, title, first, second, _change(item.effect), *_tests(item), item.verdict)
+
+
+def _tests(item: Difference) -> tuple[str, str]:
+    if item.verdict == "identical" or item.effect.is_exact:
+        return "", ""
+    return effect_size_text(item.effect.effect_size), p_text(item.effect.p_value)
 
 
 def _change(effect: Effect) -> str:
@@ -140,6 +171,8 @@ def _entry(item: Difference) -> dict[str, Any]:
         "low": effect.low,
         "high": effect.high,
         "p_value": effect.p_value,
+        "effect_size": effect.effect_size,
+        "agreeing": effect.agreeing if item.is_paired else None,
         "repetitions": effect.pairs,
         "is_paired": item.is_paired,
         "verdict": item.verdict,

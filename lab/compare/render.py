@@ -11,7 +11,8 @@ from dataclasses import astuple
 from lab.compare.differences import Comparison
 from lab.compare.outcome import Line, document, inputs, lines, remarks, summary
 
-_HEADINGS = ("cell", "flow", "metric", "first", "second", "change", "verdict")
+_HEADINGS = ("cell", "flow", "metric", "first", "second", "change", "effect size", "p (Holm)", "verdict")
+_TEXTS = ("cell", "flow", "metric", "change", "verdict")
 _STYLES = {"worse": "bold red", "better": "green", "changed": "yellow", "unclear": "dim", "same": "", "identical": ""}
 
 
@@ -31,7 +32,7 @@ def as_text(comparisons: Sequence[Comparison], width: int, *, everything: bool, 
         if found:
             table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
             for name in _HEADINGS:
-                table.add_column(name, justify="right" if name in ("first", "second") else "left")
+                table.add_column(name, justify="left" if name in _TEXTS else "right")
             for line in found:
                 style = _STYLES[line.verdict]
                 table.add_row(*astuple(line)[:-1], Text(line.verdict, style=style))

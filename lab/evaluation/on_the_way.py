@@ -51,12 +51,17 @@ class Loss:
 def queues_of(trial: TrialResult) -> Mapping[Place, Backlog]:
     """Return (node, interface) → the length of its queue over time, for every queue through which packets went."""
     table = trial.collected(BACKLOG, [*_COLUMNS, "node", "interface"])
+    columns = [table.column(name).to_numpy().astype(np.int64) for name in _COLUMNS]
+    nodes, interfaces = (table.column(name).combine_chunks() for name in ("node", "interface"))
+    if not len(nodes):
+        return {}
+    # Numbers are compared several times as fast as texts.
+    place = nodes.indices.to_numpy().astype(np.int64) * len(interfaces.dictionary) + interfaces.indices.to_numpy()
+    _distinct, firsts = np.unique(place, return_index=True)
     found = {}
-    places = dict.fromkeys(zip(table.column("node").to_pylist(), table.column("interface").to_pylist(), strict=True))
-    for node, interface in places:
-        here = pc.and_(pc.equal(table.column("node"), node), pc.equal(table.column("interface"), interface))
-        own = table.filter(here)
-        found[node, interface] = Backlog(*(own.column(name).to_numpy().astype(np.int64) for name in _COLUMNS))
+    for first in np.sort(firsts).tolist():
+        own = place == place[first]
+        found[nodes[first].as_py(), interfaces[first].as_py()] = Backlog(*(column[own] for column in columns))
     return found
 
 

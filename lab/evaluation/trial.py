@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import pyarrow as pa
@@ -37,6 +37,7 @@ from lab.errors import StoreError
 from lab.evaluation.alone import Together, with_harm
 from lab.evaluation.axes import RunAxis, axes_of
 from lab.evaluation.on_the_way import dropped_by_queues, dropped_of, queues_of, troubles_of
+from lab.evaluation.processes import shared_out
 from lab.evaluation.rows import metric_rows, metric_schema
 from lab.job.over_time import Steps
 from lab.job.protocol import Probe
@@ -108,6 +109,16 @@ class EvaluatedTrial:
         return verdict(self.checks) if self.trial.ok else None
 
 
+_Results: TypeAlias = tuple[
+    tuple[FlowMetrics, ...],
+    tuple[Check, ...],
+    Mapping[str, FlowCurves],
+    Mapping[str, Mapping[str, int]],
+    tuple[ProbeMetrics, ...],
+]
+"""What is computed of a trial, in the order of the fields of :class:`EvaluatedTrial`."""
+
+
 def measure(trial: TrialResult) -> MeasuredTrial:
     """Read everything that the trial measured.
 
@@ -142,8 +153,10 @@ def measure(trial: TrialResult) -> MeasuredTrial:
     )
 
 
-def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
+def evaluate_trial(trial: TrialResult, *, with_curves: bool = True) -> EvaluatedTrial:
     """Judge a trial and compute its metrics and curves.  A failed trial has none of them.
+
+    What needs no curves and no causes of reductions takes a third less time without them.
 
     Raises:
         StoreError: A file of the trial is missing or damaged.
@@ -151,7 +164,7 @@ def evaluate_trial(trial: TrialResult) -> EvaluatedTrial:
     if not trial.ok:
         return EvaluatedTrial(trial)
     try:
-        return _evaluated(trial)
+        return _evaluated(trial, with_curves=with_curves)
     except _DAMAGED as exc:
         raise StoreError(f"{trial.path} is damaged: {type(exc).__name__}: {exc}") from exc
 
@@ -163,12 +176,15 @@ Neither has a schema against which they could be checked before, and both come f
 """
 
 
-def _evaluated(trial: TrialResult) -> EvaluatedTrial:
+def _evaluated(trial: TrialResult, *, with_curves: bool) -> EvaluatedTrial:
     try:
         measured = measure(trial)
         checks, metrics = judge(measured), trial_metrics(measured)
     except ValueError as exc:
         return EvaluatedTrial(trial, checks=(_unreadable(exc),))
+    probes = tuple(probe_metrics(measured))
+    if not with_curves:
+        return EvaluatedTrial(trial, tuple(metrics), tuple(checks), probes=probes)
     curves = {
         flow.name: _curves(measured, flow, flow.sending, measured.arrivals[flow.name])
         for flow in measured.flows
@@ -180,7 +196,22 @@ def _evaluated(trial: TrialResult) -> EvaluatedTrial:
         for flow in measured.bulk_flows
         if flow.is_measured and flow.measured_samples is not None and uses_ssthresh(flow.result["congestion_control"])
     }
-    return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves, reductions, tuple(probe_metrics(measured)))
+    return EvaluatedTrial(trial, tuple(metrics), tuple(checks), curves, reductions, probes)
+
+
+def evaluate_trials(run: Run, *, with_curves: bool = True) -> list[EvaluatedTrial]:
+    """Evaluate all stored trials of a run, on all processors; raises what :func:`evaluate_trial` raises."""
+    trials = list(run.trials())
+
+    def evaluated(place: int) -> _Results:
+        # The trial itself, with all of its job and record, need not come back from another process.
+        found = evaluate_trial(trials[place], with_curves=with_curves)
+        return found.metrics, found.checks, found.curves, found.reductions, found.probes
+
+    return [
+        EvaluatedTrial(trial, *results)
+        for trial, results in zip(trials, shared_out(evaluated, len(trials)), strict=True)
+    ]
 
 
 def evaluate_run(run: Run) -> list[EvaluatedTrial]:
@@ -189,14 +220,12 @@ def evaluate_run(run: Run) -> list[EvaluatedTrial]:
     Raises:
         StoreError: A trial is damaged, or a file cannot be written.
     """
-    evaluated = []
-    for trial in run.trials():
-        result = evaluate_trial(trial)
-        if trial.ok:
+    evaluated = evaluate_trials(run)
+    for result in evaluated:
+        if result.trial.ok:
             checks = [asdict(check) for check in result.checks]
-            if trial.validity != checks:
-                trial.put_validity(checks)
-        evaluated.append(result)
+            if result.trial.validity != checks:
+                result.trial.put_validity(checks)
     evaluated = compared_with_alone(evaluated)
     run.put_metrics(*run_metrics(run, evaluated))
     return evaluated

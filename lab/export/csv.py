@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.csv as pa_csv
 
 from lab.errors import InputError
-from lab.evaluation.trial import evaluate_trial, run_metrics
+from lab.evaluation.trial import evaluate_trials, run_metrics
 from lab.store.run import Run, metrics_table
 from lab.store.trial import TrialResult
 
@@ -45,7 +45,7 @@ def _metrics(run: Run) -> pa.Table:
     """Return the metrics of a run; of one that was interrupted before they were stored, they are computed."""
     if (run.path / "metrics.parquet").exists():
         return run.metrics_table()
-    return metrics_table(*run_metrics(run, [evaluate_trial(trial) for trial in run.trials()]))
+    return metrics_table(*run_metrics(run, evaluate_trials(run, with_curves=False)))
 
 
 def _tables(trial: TrialResult) -> list[Path]:

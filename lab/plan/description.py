@@ -10,6 +10,7 @@ from lab.job.protocol import Direction, Flow, Job, Link, Loss
 from lab.job.windows import declared_window, is_cut, is_measured
 from lab.plan.notes import base_rtt_ns, base_rtt_over_time, notes_of
 from lab.plan.plan import Cell, Plan
+from lab.plan.repetitions import repetition_notes
 from lab.units import format_duration, format_percent, format_rate, format_size, value_text
 
 __all__ = ["describe", "notes", "what_they_share"]
@@ -69,7 +70,7 @@ def notes(plan: Plan) -> list[str]:
     """Return warnings about parts of the plan that are valid but have an effect that users hardly expect."""
     # One repetition is enough, because repetitions differ only in their seeds.
     jobs = [trial.job for trial in plan.trials if trial.repetition == 1]
-    return notes_of(jobs, max(trial.repetition for trial in plan.trials))
+    return [*notes_of(jobs), *repetition_notes(plan)]
 
 
 def _count(number: int, noun: str) -> str:

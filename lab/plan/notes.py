@@ -92,8 +92,8 @@ def _rate(job: Job, flow: Flow) -> Steps[float] | None:
     return path_rate_over_time(_forward(job, flow), _end_ns(flow))
 
 
-def notes_of(jobs: Sequence[Job], repetitions: int) -> list[str]:
-    """Return the notes on a plan with these *jobs*, without duplicates."""
+def notes_of(jobs: Sequence[Job]) -> list[str]:
+    """Return the notes on these *jobs*, without duplicates."""
     # What holds for several links, hosts or flows is one note, which names them.
     of: dict[str | About, dict[str, None]] = {}
     for job in jobs:
@@ -103,10 +103,7 @@ def notes_of(jobs: Sequence[Job], repetitions: int) -> list[str]:
                 of.setdefault(key, {})
                 if isinstance(found, About):
                     of[key][found.what] = None
-    texts = [key if isinstance(key, str) else key.told(list(whom)) for key, whom in of.items()]
-    if repetitions < 3:
-        texts.append("fewer than 3 repetitions: the report cannot estimate the random variation of the results")
-    return texts
+    return [key if isinstance(key, str) else key.told(list(whom)) for key, whom in of.items()]
 
 
 class About(NamedTuple):

@@ -12,7 +12,6 @@ from typing import Any
 
 from lab.analysis.checks.check import Verdict, worst
 from lab.analysis.intervals import UNBOUNDED, Bounds, Estimate, interval
-from lab.analysis.paired import Paired, paired
 from lab.analysis.randomness import Randomness, randomness
 from lab.analysis.statistics import Summary, median_index, summarise
 from lab.evaluation.axes import Quantity, RunAxis, algorithm_axis, axes_of, numeric_axis
@@ -79,12 +78,6 @@ class Row:
         """Return what :meth:`estimate` does, of what *read* returns for each repetition."""
         found = interval(self.values_of(read), bounds)
         return found.without_intervals(self.why_equal) if found is not None and self.are_equal else found
-
-    def paired(self, other: Row, measure: Measure) -> Paired | None:
-        """Compare *measure* with that of another row by the repetitions that both have; None if they have none."""
-        own, others = (row.by_repetition(lambda repetition: repetition.value(measure)) for row in (self, other))
-        both = [key for key in own if key in others]
-        return paired([own[key] for key in both], [others[key] for key in both])
 
     def by_repetition(self, read: Callable[[Repetition], float | None]) -> dict[tuple[int, int], float]:
         """Return the number and the seed of each repetition that has a value → what *read* returns for it."""

@@ -87,7 +87,7 @@ def values_of(
     for trial in run.trials():
         if not trial.ok or trial.id not in cells:
             continue
-        evaluated = evaluate_trial(trial)
+        evaluated = evaluate_trial(trial, with_curves=False)
         for group in dict.fromkeys(flow.group for flow in evaluated.metrics):
             flows = Repetition(evaluated, tuple(flow for flow in evaluated.metrics if flow.group == group))
             for quantity, measure in quantities.items():

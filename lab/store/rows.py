@@ -252,6 +252,27 @@ def write_table(table: pa.Table, path: Path) -> None:
     )
 
 
+def read_table(path: Path, columns: Sequence[str] | None = None) -> pa.Table:
+    """Return the table in *path*, with the named *columns* in this order, or with all columns.
+
+    A single file needs no data set of Arrow, which takes longer than reading a small file.  No threads are started: the
+    columns of a trial take about a millisecond to decode, and a process without threads can be forked.
+
+    Raises:
+        StoreError: The file is missing or damaged, or lacks a column.
+    """
+    try:
+        with pq.ParquetFile(path) as file:
+            table = file.read(columns=None if columns is None else list(columns), use_threads=False)
+    except (OSError, pa.ArrowException) as exc:
+        raise StoreError(f"cannot read {path}: {exc}") from exc
+    if columns is None:
+        return table
+    if missing := [name for name in columns if name not in table.column_names]:
+        raise StoreError(f"cannot read {path}: it has no column {', '.join(missing)}")
+    return table.select(list(columns))
+
+
 def _distinct(addresses: NDArray[np.void]) -> tuple[list[str], NDArray[np.intp]]:
     """Return the distinct 16-byte *addresses* as text, and for each row the index of its address among them."""
     distinct, inverse = _distinct_bytes(addresses)

@@ -12,7 +12,6 @@ from pathlib import Path
 from typing import Any, TypedDict, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lab.errors import InputError, StoreError
 from lab.job.protocol import Job
@@ -30,7 +29,7 @@ from lab.store.files import (
     writing,
 )
 from lab.store.folders import finished_folders, new_folder, remove_leftovers
-from lab.store.rows import write_table
+from lab.store.rows import read_table, write_table
 from lab.store.shape import check_shape
 from lab.store.stored_plan import check_plan
 from lab.store.trial import TrialIdentity, TrialResult, convert_record, trial_document
@@ -281,11 +280,7 @@ class Run:
         Raises:
             StoreError: The file has not been written yet, or is damaged.
         """
-        path = self.path / "metrics.parquet"
-        try:
-            return pq.read_table(path)
-        except (OSError, pa.ArrowException) as exc:
-            raise StoreError(f"cannot read {path}: {exc}") from exc
+        return read_table(self.path / "metrics.parquet")
 
 
 def metrics_table(rows: Sequence[Mapping[str, Any]], schema: pa.Schema | None = None) -> pa.Table:

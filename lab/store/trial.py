@@ -11,13 +11,12 @@ from pathlib import Path
 from typing import Any, Literal, NotRequired, TypedDict, cast
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from lab.errors import StoreError
 from lab.job.protocol import PROTOCOL_FORMAT, Job, Record
 from lab.store.digest import digest_of_files, file_digest, file_digests
 from lab.store.files import check_name, file_inside, read_json, to_json, write_file
-from lab.store.rows import Context, read_rows, rows_to_table, write_table
+from lab.store.rows import Context, read_rows, read_table, rows_to_table, write_table
 from lab.store.shape import check_shape
 from lab.store.stored_job import check_job
 
@@ -173,11 +172,7 @@ class TrialResult:
 
     def collected(self, collector: str, columns: Sequence[str] | None = None) -> pa.Table:
         """Return the rows of *collector* with the named *columns*, or with all columns."""
-        path = self.path / f"{check_name(collector, 'collector')}.parquet"
-        try:
-            return pq.read_table(path, columns=list(columns) if columns is not None else None)
-        except (OSError, pa.ArrowException) as exc:
-            raise StoreError(f"cannot read {path}: {exc}") from exc
+        return read_table(self.path / f"{check_name(collector, 'collector')}.parquet", columns)
 
     @property
     def validity(self) -> list[dict[str, Any]] | None:

@@ -33,7 +33,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "engine": {"errors", "job", "names", "store"},
         "evaluation": {"analysis", "errors", "job", "store", "units"},
         "live": {"agent", "job"},
-        "plan": {"agent", "errors", "experiment", "job", "store", "units"},
+        "plan": {"agent", "analysis", "errors", "experiment", "job", "store", "units"},
     },
     {
         "export": {"errors", "evaluation", "job", "store"},
@@ -154,6 +154,11 @@ def test_a_part_imports_what_it_may(module: str) -> None:
     part = module.split(".")[1]
     used = {name.split(".")[1] for name in imports(module) if within(name, ["lab"]) and name != "lab"}
     assert used - {part} <= ALLOWED[part]
+
+
+def test_a_plan_needs_no_more_of_the_analysis_than_what_is_random() -> None:
+    used = {name for module in modules_of("lab.plan") for name in imports(module) if within(name, ["lab.analysis"])}
+    assert used == {"lab.analysis.randomness"}
 
 
 def test_the_parts_of_an_experiment_are_in_order() -> None:

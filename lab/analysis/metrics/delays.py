@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from lab.analysis.ack_samples import AckSamples, holding_times, weighted_mean, weighted_quantile
+from lab.analysis.ack_samples import AckSamples, holding_times, merged_times, weighted_mean, weighted_quantiles
 from lab.analysis.backlog import queueing_delay
 from lab.analysis.measured import MeasuredFlow, MeasuredTrial
 
@@ -101,7 +101,7 @@ def _inflation(flow: MeasuredFlow, samples: AckSamples | None) -> _Times:
     changes = np.array([at_ns for at_ns, _value in base.changes], dtype=np.int64)
     changes = changes[(changes > samples.time_ns[0]) & (changes < samples.time_ns[-1])]
     # The value of a row was in force since the row before.
-    until_ns = np.union1d(samples.time_ns, changes)
+    until_ns = merged_times(samples.time_ns, changes)
     srtt_us = samples.srtt_us[np.searchsorted(samples.time_ns, until_ns)]
     base_us = np.array([base.at(int(since_ns)) for since_ns in [until_ns[0], *changes]])
     place = np.searchsorted(changes, until_ns, side="left")
@@ -110,13 +110,8 @@ def _inflation(flow: MeasuredFlow, samples: AckSamples | None) -> _Times:
 
 
 def _statistics(values: NDArray[Any], weights: NDArray[Any]) -> _Times:
-    return _Times(
-        mean=weighted_mean(values, weights),
-        median=weighted_quantile(values, weights, 0.5),
-        p95=weighted_quantile(values, weights, 0.95),
-        p99=weighted_quantile(values, weights, 0.99),
-        maximum=float(values.max()) if len(values) else None,
-    )
+    median, p95, p99 = weighted_quantiles(values, weights, (0.5, 0.95, 0.99))
+    return _Times(weighted_mean(values, weights), median, p95, p99, float(values.max()) if len(values) else None)
 
 
 def _us(ns: float | None) -> float | None:

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from lab.analysis.paired import FEWEST
 from lab.report.answer.effects import SAME
+from lab.report.answer.evidence import Evidence, evidence, how_sure
 from lab.report.answer.explanations import explanations
 from lab.report.answer.findings import Finding, findings
 from lab.report.answer.gather import gather
@@ -28,6 +29,8 @@ class Answer:
     """What the numbers in the sentences are and how sure they are; may be empty."""
     explanations: tuple[str, ...] = ()
     """What the kernel did in some of the cells."""
+    evidence: tuple[Evidence, ...] = ()
+    """The comparisons that the sentences rest on; empty if chance has no part in them."""
 
 
 def answer(report: Report) -> Answer:
@@ -35,8 +38,15 @@ def answer(report: Report) -> Answer:
     measured, told = gather(report), tuple(explanations(report))
     found = findings(measured)
     if found:
-        return Answer(tuple(map(sentence, found)), _basis(found), told)
+        tested = tuple(evidence(found)) if _has_tests(found) else ()
+        return Answer(tuple(map(sentence, found)), _basis(found), told, tested)
     return Answer(tuple(statement(one) for one in measured[:_STATEMENTS]), "", told)
+
+
+def _has_tests(found: list[Finding]) -> bool:
+    """Return whether chance has a part in the comparisons, and there are enough repetitions to tell which."""
+    effects = [contrast.effect for finding in found for contrast in finding.contrasts]
+    return max(effect.pairs for effect in effects) >= FEWEST and not all(effect.is_exact for effect in effects)
 
 
 def _basis(found: list[Finding]) -> str:
@@ -56,6 +66,7 @@ def _basis(found: list[Finding]) -> str:
         "same repetition with each other (Student's t), and the range of the repetitions for shares of the link. A "
         "difference is clear if its p-value, corrected for the number of comparisons (Holm), is at most 0.05."
     )
+    text += f" {how_sure(pairs)}"
     if any(effect.verdict == "few" for effect in effects):
         text += f" Differences without an interval are between fewer than {FEWEST} repetitions."
     unclear = [effect for effect in effects if effect.verdict == "unclear" and effect.magnitude > math.log1p(SAME)]

@@ -4,7 +4,8 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TypedDict
+from dataclasses import asdict
+from typing import Any, TypedDict
 
 from lab.evaluation.axes import RunAxis
 from lab.report.answer.answer import Answer
@@ -42,6 +43,9 @@ class AnswerDocument(TypedDict):
     sentences: list[str]
     basis: str
     explanations: list[str]
+    evidence: list[dict[str, Any]]
+    """The comparisons that the sentences rest on, as text: the fields of :class:`lab.report.answer.evidence.Evidence`.
+    """
     axes: list[str]
     columns: list[str]
     lines: list[Line]
@@ -60,6 +64,7 @@ def answer_document(
         "sentences": list(found.sentences),
         "basis": found.basis,
         "explanations": list(found.explanations),
+        "evidence": [asdict(item) for item in found.evidence],
         "axes": [axis.label for axis in axes],
         "columns": [f"{column.title} ({column.unit})" if column.unit else column.title for column in columns],
         "lines": [

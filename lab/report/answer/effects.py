@@ -59,6 +59,11 @@ class Effect:
     """By how much the p-value has been multiplied because of other comparisons."""
     is_exact: bool = False
     """Whether the repetitions of each group are equal, so that chance has no part in the difference."""
+    effect_size: float | None = None
+    """Hedges' g of the pairs' differences, or of the logarithms of their ratios (:class:`lab.analysis.paired.Paired`).
+    """
+    agreeing: int = 0
+    """Number of pairs that differ in the direction of their mean; 0 if the groups are not compared in pairs."""
 
     @property
     def magnitude(self) -> float:
@@ -138,7 +143,19 @@ def effect(
     interval = found.of_difference if len(shared) >= FEWEST else None
     limits = (None, None) if interval is None else (interval.low, interval.high)
     size, low, high = (_exp(value) if is_ratio else value for value in (found.difference, *limits))
-    return Effect(*means, size, low, high, found.p_value, is_ratio, len(shared), spread.sd, is_exact=is_exact)
+    return Effect(
+        *means,
+        size,
+        low,
+        high,
+        found.p_value,
+        is_ratio,
+        len(shared),
+        spread.sd,
+        is_exact=is_exact,
+        effect_size=found.effect_size,
+        agreeing=sum((one - other) * found.difference > 0 for one, other in zip(a, b, strict=True)),
+    )
 
 
 def _are_equal(values: Sequence[float]) -> bool:

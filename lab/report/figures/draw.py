@@ -12,11 +12,11 @@ from lab.report.figures.compare.comparison import comparison_figures
 from lab.report.figures.compare.completions import completion_figures
 from lab.report.figures.compare.latency import latency_figures
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.look.settings import save
 from lab.report.figures.over_time.events import event_figures
 from lab.report.figures.over_time.states import state_figures
 from lab.report.figures.over_time.timeseries import time_figures
 from lab.report.figures.picture import Picture
+from lab.report.figures.saving import save_all
 from lab.report.figures.topology import topology_figure
 from lab.report.model import Report
 
@@ -33,11 +33,9 @@ _FIGURES: tuple[tuple[str, Callable[[Report], Iterable[Drawn]]], ...] = (
 
 def draw(report: Report, folder: Path) -> list[Picture]:
     """Save all figures of *report* in *folder*, and return them in the order of the page."""
-    pictures = []
-    for section, drawn in all_figures(report):
-        save(drawn.figure, folder, drawn.name)
-        pictures.append(Picture(section, drawn.name, drawn.caption, drawn.alt))
-    return pictures
+    found = list(all_figures(report))
+    save_all([drawn for _section, drawn in found], folder)
+    return [Picture(section, drawn.name, drawn.caption, drawn.alt) for section, drawn in found]
 
 
 def figure(report: Report, name: str) -> Figure:

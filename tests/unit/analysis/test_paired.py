@@ -13,7 +13,7 @@ import pytest
 from scipy import stats
 
 from lab.analysis.intervals import ALL_EQUAL
-from lab.analysis.paired import MOST_EXACT, TOO_FEW, Paired, adjusted, exact_p_value, paired
+from lab.analysis.paired import MOST_EXACT, TOO_FEW, Paired, exact_p_value, paired
 
 
 def of(a: list[float], b: list[float]) -> Paired:
@@ -118,18 +118,6 @@ def test_exact_p_values_count_signs() -> None:
         for signs in itertools.product((1, -1), repeat=4)
     ]
     assert exact_p_value(differences) == sum(value >= 4.5 for value in sums) / 16
-
-
-def test_comparisons_that_are_made_together_are_adjusted() -> None:
-    strong = of([5.0, 6.1, 6.9, 8.0], [1.0, 2.0, 3.0, 4.0])
-    weak = of([1.0, 2.5, 2.0, 4.0], [1.1, 2.0, 2.4, 3.5])
-    few = of([1.0, 2.0], [3.0, 4.0])
-    first, second, third = adjusted([weak, few, strong])
-    assert strong.p_value is not None
-    assert weak.p_value is not None
-    assert third.adjusted_p_value == pytest.approx(2 * strong.p_value)
-    assert first.adjusted_p_value == weak.p_value
-    assert second.adjusted_p_value is None
 
 
 DIFFERENCES: dict[str, Callable[[random.Random], float]] = {

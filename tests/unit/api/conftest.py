@@ -53,5 +53,5 @@ def engines(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[Engine]:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lab.api.running.engine_named", named)
-    monkeypatch.setattr("lab.report.figures.draw.save", quick)
+    monkeypatch.setattr("lab.report.figures.saving.save", quick)
     return found

@@ -143,3 +143,24 @@ def test_the_output_can_go_to_a_file(
     said = lab_command("compare", one, replayed("udp").path, "--format", form, "-o", tmp_path / "out")
     assert said.out.strip() == str(tmp_path / "out")
     assert "no metric of a cell is in both runs" in (tmp_path / "out").read_text().lower()
+
+
+def test_how_sure_changes_are_and_how_many_repetitions_it_takes() -> None:
+    # Ratios of 1.30, 1.32 and 1.28: the mean of their logarithms is 0.26227 and the deviation 0.01539, so t is 29.5.
+    later = {"0%": [13.0, 13.2, 12.8], "1%": [12.5, 8.9, 11.2]}
+    first = made_up("a", {"0%": [10.0] * 3, "1%": [10.0] * 3})
+    found = differences(first, made_up("b", later))
+    clear, unclear = (line for line in lines(found, everything=True))
+    assert (clear.effect_size, clear.p_value, clear.verdict) == ("9.6", "0.002", "better")
+    assert unclear.verdict == "unclear"
+    told = remarks(found)
+    assert any("3 repetitions that all differ in the same direction show with 75 % confidence" in text for text in told)
+    # The mean of the logarithms is 0.07331 and the deviation 0.17334: with 24 repetitions, t would be 2.072 and p 0.0497.
+    assert "with 24 repetitions, the unclear change would be expected to become clear" in told
+    entry = json.loads(as_json([found], 0.05))["comparisons"][0]["metrics"][0]
+    assert entry["agreeing"] == 3
+    assert entry["effect_size"] == pytest.approx(9.6, abs=0.1)
+    # Trials that are equal to the byte have nothing to test.
+    same = differences(first, made_up("c", {"0%": [10.0] * 3, "1%": [10.0] * 3}, digest="a"))
+    assert all(line.p_value == line.effect_size == "" for line in lines(same, everything=True))
+    assert not any("confidence" in text for text in remarks(same))

@@ -23,6 +23,8 @@ def found(**fields: Any) -> list[str]:
         "flows": {"bulk": {"from": "s1", "to": "d1"}},
         "duration": "60s",
         "repeat": 3,
+        # Without anything random, repetitions would have a note of their own.
+        "start_jitter": "1ms",
     }
     return notes(make_plan(validate({**document, **fields})))
 
@@ -50,6 +52,7 @@ def test_flows_that_are_measured_together_need_no_note() -> None:
 
 MIXED = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2", "cc": "bbr"}}
 ALIKE = {"a": {"from": "s1", "to": "d1"}, "b": {"from": "s2", "to": "d2"}}
+AT_ONCE = {"start_jitter": "0s", "link": {"reverse": {"loss": "0.01%"}}}
 SINGLE = {"kind": "single-link", "link": {"rate": "20mbit", "delay": "10ms"}}
 WIRE = {"kind": "single-link", "link": {"delay": "10ms"}}
 TWO_WAYS = {
@@ -71,7 +74,7 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
         "flows with different RTTs may take 200 s to reach stable shares",
     ),
     "windows": (
-        {"flows": {**ALIKE, "c": {"from": "s1", "to": "d1", "start": "30s"}}, "measure": {"from": "10s"}},
+        {"flows": {**ALIKE, "c": {"from": "s1", "to": "d1", "start": "30s"}}, "measure": {"from": "10s"}, **AT_ONCE},
         "flows that share a link are measured at different times, so that their shares of it cannot be compared; all "
         "of them run from 30 s to 60 s",
     ),
@@ -80,7 +83,7 @@ TRAPS: dict[str, tuple[dict[str, Any], str]] = {
         "flows that share a link are measured at different times",
     ),
     "together": (
-        {"flows": {"many": {"from": "s1", "to": "d1", "count": 9}}},
+        {"flows": {"many": {"from": "s1", "to": "d1", "count": 9}}, **AT_ONCE},
         "9 flows start at the same moment, and their first 90 packets do not fit into a queue of 33",
     ),
     "short": ({"duration": "1s"}, "traffic lasts less than 100 base RTTs"),

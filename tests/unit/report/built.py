@@ -103,7 +103,7 @@ def build(run: Run, into: Path, change: Callable[[Path], None] = lambda _run: No
     shutil.copytree(run.path, copy)
     change(copy)
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("lab.report.figures.draw.save", quick)
+        patch.setattr("lab.report.figures.saving.save", quick)
         index = build_report(copy)
     assert index == copy / "report" / "index.html"
     return copy, Page.of(index)

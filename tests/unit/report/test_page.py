@@ -302,7 +302,7 @@ def test_the_same_run_gives_the_same_bytes(replayed: Callable[[str], Run], tmp_p
 def test_a_damaged_figure_in_the_cache_does_not_end_the_report(
     replayed: Callable[[str], Run], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("lab.report.figures.draw.save", quick)
+    monkeypatch.setattr("lab.report.figures.saving.save", quick)
     run = tmp_path / "udp" / replayed("udp").path.name
     shutil.copytree(replayed("udp").path, run)
     build_report(run, tmp_path / "figures")
@@ -324,7 +324,7 @@ def test_a_report_parses_the_plan_once(
         return read_json(path)
 
     monkeypatch.setattr("lab.store.run.read_json", counted)
-    monkeypatch.setattr("lab.report.figures.draw.save", quick)
+    monkeypatch.setattr("lab.report.figures.saving.save", quick)
     build_report(run, tmp_path / "figures")
     assert read.count(run / "plan.json") == 1
 
@@ -338,7 +338,7 @@ def test_figures_that_were_drawn_before_are_taken(
         drawn.append(name)
         quick(figure, folder, name)
 
-    monkeypatch.setattr("lab.report.figures.draw.save", counted)
+    monkeypatch.setattr("lab.report.figures.saving.save", counted)
     run = tmp_path / "failed" / replayed("failed").path.name
     shutil.copytree(replayed("failed").path, run)
     build_report(run, tmp_path / "figures")

@@ -10,7 +10,6 @@ import pytest
 
 from lab.analysis.intervals import Interval
 from lab.analysis.metrics import FlowMetrics
-from lab.analysis.paired import paired
 from lab.report.model import Report
 from lab.report.tables.columns import COLUMNS, goodput_bounds
 from lab.report.tables.results import interval_text, result_lines
@@ -48,19 +47,6 @@ def test_a_table_of_equal_repetitions(reports: Callable[[str], Report], monkeypa
     for line, row in zip(result_lines(fresh), rows, strict=True):
         assert line.note == f"no interval: {row.why_equal}"
         assert all(spread == "" for _mean, spread in line.cells)
-
-
-def test_rows_are_compared_by_the_repetitions_that_both_have(reports: Callable[[str], Report]) -> None:
-    report = reports("loss")
-    first, second = report.rows[0], report.rows[1]
-    found = first.paired(second, goodput)
-    assert found is not None
-    assert found.n == 3
-    assert found == paired(first.values(goodput), second.values(goodput))
-    fewer = first.paired(replace(second, used=second.used[1:]), goodput)
-    assert fewer is not None
-    assert (fewer.n, fewer.first) == (2, sum(first.values(goodput)[1:]) / 2)
-    assert first.paired(replace(second, used=second.used[:0]), goodput) is None
 
 
 def test_no_interval_of_goodput_is_above_the_link(reports: Callable[[str], Report]) -> None:
