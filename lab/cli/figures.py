@@ -12,6 +12,7 @@ import typer
 
 from lab.cli.common import Jobs, Quiet, RunFolder, completing, planned, say
 from lab.errors import EXIT_OK, InputError, LabError
+from lab.words import listed
 
 if TYPE_CHECKING:
     from lab.experiment.schema.paper import Paper, PaperRun
@@ -28,7 +29,7 @@ Kind = Annotated[
         "--kind",
         metavar="KIND",
         autocompletion=completing(*KINDS),
-        help=f"The kind of figure: {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
+        help=f"The kind of figure: {listed(KINDS, 'or')}.",
     ),
 ]
 OfReport = Annotated[

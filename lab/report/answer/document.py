@@ -42,6 +42,7 @@ class AnswerDocument(TypedDict):
     sentences: list[str]
     basis: str
     explanations: list[str]
+    """What the kernel did in each cell; those of the cells that the sentences are about come first."""
     axes: list[str]
     columns: list[str]
     lines: list[Line]
@@ -59,7 +60,7 @@ def answer_document(
         "format": FORMAT,
         "sentences": list(found.sentences),
         "basis": found.basis,
-        "explanations": list(found.explanations),
+        "explanations": [*found.explanations.leading, *found.explanations.others],
         "axes": [axis.label for axis in axes],
         "columns": [f"{column.title} ({column.unit})" if column.unit else column.title for column in columns],
         "lines": [

@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 
 from lab.analysis.ack_samples import Floats
 from lab.evaluation.repetition import Measure
@@ -11,6 +11,7 @@ from lab.evaluation.trial import FlowCurves
 from lab.report.figures.picture import Picture
 from lab.report.model import Report
 from lab.units import format_duration
+from lab.words import listed
 
 _MOST_NAMED = 6
 """Largest number of values of an axis that are listed; of more, the first and the last are named."""
@@ -32,8 +33,8 @@ def _topology(report: Report, _picture: Picture) -> str:
     nodes = {node["name"]: node for job in report.jobs for node in job["nodes"]}
     hosts = [name for name, node in nodes.items() if node["role"] == "host"]
     others = [name for name in nodes if name not in hosts]
-    middle = f", connected by {_listed(others)}" if others else ""
-    return f"Diagram of the network: the hosts {_listed(hosts)}{middle}, with the rate, delay and queue of each link."
+    middle = f", connected by {listed(others)}" if others else ""
+    return f"Diagram of the network: the hosts {listed(hosts)}{middle}, with the rate, delay and queue of each link."
 
 
 def _cwnd(report: Report, picture: Picture) -> str:
@@ -104,7 +105,7 @@ def _completions(report: Report, picture: Picture) -> str:
 
 def _latency(report: Report, _picture: Picture) -> str:
     probes = list(dict.fromkeys(probe["name"] for job in report.jobs for probe in job["probes"]))
-    return f"Cumulative distributions of the round-trip time that {_listed(probes)} measured{_cells(report)}."
+    return f"Cumulative distributions of the round-trip time that {listed(probes)} measured{_cells(report)}."
 
 
 def _events(report: Report, picture: Picture) -> str:
@@ -125,7 +126,7 @@ def _trials_in(report: Report, caption: str) -> str:
     """Return the trials that a caption names, after the word *in*; empty if it names none."""
     words = {word.rstrip(",.") for word in caption.split()}
     trials = [result.trial.id for result in report.done if result.trial.id in words]
-    return f" in {_listed(trials)}" if trials else ""
+    return f" in {listed(trials)}" if trials else ""
 
 
 _KINDS: dict[str, Callable[[Report, Picture], str]] = {
@@ -151,7 +152,7 @@ def _end(report: Report) -> str:
 
 
 def _series(report: Report) -> str:
-    return _listed([series.label for series in report.series]) or "all flows"
+    return listed([series.label for series in report.series]) or "all flows"
 
 
 def _axes(report: Report) -> str:
@@ -159,9 +160,9 @@ def _axes(report: Report) -> str:
     named = []
     for axis in report.facet_axes:
         texts = [axis.text(value) for value in axis.values]
-        shown = _listed(texts) if len(texts) <= _MOST_NAMED else f"{len(texts)} values from {texts[0]} to {texts[-1]}"
+        shown = listed(texts) if len(texts) <= _MOST_NAMED else f"{len(texts)} values from {texts[0]} to {texts[-1]}"
         named.append(f"{axis.label} ({shown})")
-    return _listed(named) or "the cells"
+    return listed(named) or "the cells"
 
 
 def _panels(report: Report) -> str:
@@ -170,7 +171,7 @@ def _panels(report: Report) -> str:
 
 def _cells(report: Report) -> str:
     axes = [axis.label for axis in report.axes]
-    return f", with a line for each combination of {_listed(axes)}" if axes else ""
+    return f", with a line for each combination of {listed(axes)}" if axes else ""
 
 
 def _goodputs(report: Report) -> str:
@@ -189,9 +190,3 @@ def _range(report: Report, measure: Measure, unit: str) -> str:
             low, high = f"{min(means):.3g}", f"{max(means):.3g}"
             ranges.append(f"{series.label} {low} {unit}" if low == high else f"{series.label} {low} to {high} {unit}")
     return "; ".join(ranges)
-
-
-def _listed(names: Iterable[str]) -> str:
-    """Return names as in a sentence: ``a``, ``a and b``, ``a, b and c``."""
-    *first, last = list(names) or [""]
-    return f"{', '.join(first)} and {last}" if first else last

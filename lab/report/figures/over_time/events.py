@@ -51,6 +51,7 @@ from lab.report.figures.over_time.marks import (
 )
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
+from lab.words import listed
 
 MAX_FIGURES = 12
 """Largest number of figures; the remaining cells are not drawn."""
@@ -369,7 +370,7 @@ def _handles(rows: Sequence[Row], queues: Sequence[tuple[QueueOccupancy, ...]]) 
 def _caption(rows: Sequence[Row], left_out: int) -> str:
     trials = list(dict.fromkeys(_trial(row).id for row in rows))
     which = "each the repetition" if len(trials) > 1 else "the repetition"
-    parts = [f"Events in {' and '.join(trials)}, {which} with the median goodput of its cell."]
+    parts = [f"Events in {listed(trials)}, {which} with the median goodput of its cell."]
     parts.append("Top: congestion window.")
     if any(_events(row) for row in rows):
         parts.append(
