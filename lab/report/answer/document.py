@@ -69,7 +69,7 @@ def answer_document(
                 "flow": line.label,
                 "repetitions": line.n,
                 "values": _cells(line.cells, marked),
-                "remarks": ", ".join(filter(None, (line.verdict if line.verdict != "ok" else "", line.note))),
+                "remarks": line.remarks,
             }
             for line, marked in zip(lines, marks, strict=True)
         ],

@@ -13,12 +13,12 @@ from matplotlib.patches import Patch
 
 from lab.analysis.events import Span
 from lab.evaluation.collected import inside, retransmissions
+from lab.report.event_names import RETRANSMISSIONS
 from lab.report.figures.look.style import GREY, legend_columns
 from lab.report.figures.over_time.curves import QUANTITIES, Kind, curves_of
 from lab.report.figures.over_time.envelope import dense_curves
 from lab.report.figures.over_time.marks import (
     BANDS,
-    RETRANSMISSIONS,
     SSTHRESH,
     band_handles,
     last_moment,

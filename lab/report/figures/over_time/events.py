@@ -30,14 +30,13 @@ from lab.evaluation.collected import (
     stitched,
 )
 from lab.evaluation.trial import CURVE_BINS
+from lab.report.event_names import DROPS, RETRANSMISSIONS
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.look.settings import styled
 from lab.report.figures.look.style import GREY, INK, PAGE_INCHES, shades
 from lab.report.figures.over_time.envelope import dense_curves, draw_envelope
 from lab.report.figures.over_time.marks import (
-    DROPS,
     HELD,
-    RETRANSMISSIONS,
     SSTHRESH,
     WINDOW_MAX,
     band_handles,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.evaluation.trial import Curve, FlowCurves
+from lab.report.event_names import MAX_MARKED
 from lab.report.figures.look.labels import DIRECT, cell_title
 from lab.report.figures.look.style import Look, shades
 from lab.report.figures.over_time.curves import Kind, curves_of
@@ -22,8 +23,6 @@ MAX_FAINT = 6
 """Largest number of repetitions that are drawn faintly; more would only make a grey cloud."""
 MARK_BINS = 90
 """Largest number of markers of each kind on a curve."""
-MAX_MARKED = 4
-"""If a row has more flows than this, their curves have no markers, because they could not be distinguished."""
 SAME_SCALE = 5.0
 """Panels share their y-axis if the highest curve is at most this many times as high as that of any other panel."""
 
