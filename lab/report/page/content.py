@@ -54,7 +54,7 @@ def page_only(report: Report, pictures: Sequence[Picture], folder: Path) -> dict
     keys = len(report.facet_axes) + 2 + any_cut(report)
     return {
         "result_parts": parts(keys, len(result_columns(report)), RESULT_COLUMNS),
-        "pictures": shown_pictures(report, pictures, folder),
+        "pictures": shown_pictures(pictures, folder),
         "charts": charts,
         "chart_caption": chart_caption(report, charts) if charts else "",
         "trial_lines": trial_lines(report),
