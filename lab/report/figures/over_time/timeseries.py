@@ -103,13 +103,16 @@ def _figure(report: Report, kind: Kind, panels: list[Panel], name: str) -> Drawn
     for axes in ordered[len(panels) :]:
         axes.set_visible(False)
     for place, axes in enumerate(ordered[: len(panels)]):
-        if place % columns == 0:
+        if place % columns == 0 and not is_many:
             axes.set_ylabel(QUANTITIES[kind].label(unit))
         if place + columns >= len(panels):
             axes.set_xlabel("Time (s)")
             axes.tick_params(labelbottom=True)
         if is_direct(panels, kind):
             label_lines(axes, _ends(panels[place].rows, kind, scale))
+    if is_many:
+        # Small panels are not high enough for the label.
+        figure.supylabel(QUANTITIES[kind].label(unit), fontsize=ordered[0].yaxis.label.get_fontsize())
     is_fair = any(share is not None for share in fair)
     add_legend(figure, report, kind, panels, fair=is_fair)
     text = caption(report, kind, panels, fair=is_fair, shared=shared)
