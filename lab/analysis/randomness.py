@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from lab.job.kernels import netem_takes_seeds
 from lab.job.over_time import netem_over_time, queue_over_time
 from lab.job.protocol import Job, Netem, Queue
+from lab.words import listed
 
 RANDOM_DISCIPLINES = {
     "red": "random drops",
@@ -56,8 +57,7 @@ class Randomness:
             found.append("the course of real time")
         if not found:
             return "nothing in it is random"
-        *most, last = found
-        return f"{', '.join(most)} and {last} are random" if most else f"{last} is random"
+        return f"{listed(found)} {'are' if len(found) > 1 else 'is'} random"
 
 
 def randomness(jobs: Sequence[Job], engine: str, release: str) -> Randomness:

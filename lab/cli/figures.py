@@ -5,13 +5,16 @@ from __future__ import annotations
 
 import contextlib
 import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from lab.cli.common import Jobs, Quiet, RunFolder, completing, planned, say
-from lab.errors import EXIT_OK, InputError, LabError
+from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, EXIT_OK, InputError, LabError
+from lab.words import listed
 
 if TYPE_CHECKING:
     from lab.experiment.schema.paper import Paper, PaperRun
@@ -21,6 +24,8 @@ KINDS = (
     "time", "cdf", "box", "violin", "heatmap", "against", "cells", "goodput-vs-delay", "phase", "jain", "share",
 )  # fmt: skip
 
+_NAMED = 3
+"""The number of invalid trials of a run that are named."""
 
 Kind = Annotated[
     str | None,
@@ -28,7 +33,7 @@ Kind = Annotated[
         "--kind",
         metavar="KIND",
         autocompletion=completing(*KINDS),
-        help=f"The kind of figure: {', '.join(KINDS[:-1])} or {KINDS[-1]}.",
+        help=f"The kind of figure: {listed(KINDS, 'or')}.",
     ),
 ]
 OfReport = Annotated[
@@ -112,15 +117,23 @@ def paper(
     jobs: Jobs = None,
     quiet: Quiet = False,
 ) -> None:
-    """Draw all figures of a paper; experiments that have not been run are run first.  Prints the paths of the files."""
+    """Draw all figures of a paper; experiments that have not been run are run first.  Prints the paths of the files.
+
+    Exits with 1 if a run has invalid trials, which are named, and with 3 if trials failed; figures of a run in which
+    trials failed are not drawn, but all others are.
+    """
     from lab.experiment.read.paper import load_paper
     from lab.report.figures.file import report_of, write_figure
 
     asked = load_paper(file)
-    folders = {name: _folder(file, name, run, results, jobs, quiet=quiet) for name, run in asked.runs.items()}
+    runs = {name: _found(file, name, run, results, jobs, quiet=quiet) for name, run in asked.runs.items()}
     reports: dict[str, Report] = {}
+    left_out: dict[str, list[str]] = {}
     for name, one in asked.figures.items():
-        report = reports.get(one.run) or reports.setdefault(one.run, report_of(folders[one.run]))
+        if runs[one.run].has_failed:
+            left_out.setdefault(one.run, []).append(name)
+            continue
+        report = reports.get(one.run) or reports.setdefault(one.run, report_of(runs[one.run].folder))
         what = one.figure if one.figure is not None else one.name
         assert what is not None
         for path in _targets(file, asked, name):
@@ -132,16 +145,51 @@ def paper(
                 raise InputError(f"{file}: figures.{name}: {error}") from error
             for done in written:
                 print(done)
+    raise typer.Exit(max(_say_failed(left_out, runs), _say_invalid(reports)))
+
+
+def _say_failed(left_out: Mapping[str, Sequence[str]], runs: Mapping[str, _Run]) -> int:
+    """Name the figures that are not drawn because trials of their run failed; return the exit code."""
+    for run, figures in left_out.items():
+        what = f"the figure{'s' if len(figures) > 1 else ''} {listed(figures)} {'are' if len(figures) > 1 else 'is'}"
+        say(f"lab: {what} not drawn: trials of the run {run} failed; see {runs[run].folder}")
+    failed = any(run.has_failed for run in runs.values())
+    return EXIT_FAILED if failed else EXIT_OK
+
+
+def _say_invalid(reports: Mapping[str, Report]) -> int:
+    """Name the invalid trials of each run; return the exit code."""
+    code = EXIT_OK
+    for name, report in reports.items():
+        invalid = [result.trial.id for result in report.done if result.verdict == "invalid"]
+        if invalid:
+            more = [f"{len(invalid) - _NAMED} more"] if len(invalid) > _NAMED else []
+            say(
+                f"lab: run {name}: {len(invalid)} of {len(report.done)} trials {'are' if len(invalid) > 1 else 'is'} "
+                f"invalid and did not measure what the experiment asks for: {listed([*invalid[:_NAMED], *more])}; see "
+                f"{report.run.report_dir / 'index.html'}"
+            )
+            code = EXIT_EXPECTATION_FAILED
+    return code
 
 
 def _targets(file: Path, asked: Paper, name: str) -> list[Path]:
     return [file.parent / asked.output / f"{name}.{suffix}" for suffix in asked.formats]
 
 
-def _folder(file: Path, name: str, run: PaperRun, results: Path, jobs: int | None, *, quiet: bool) -> Path:
-    """Return the folder of a run of the paper; run its experiment if that has not been done."""
+@dataclass(frozen=True)
+class _Run:
+    """A run of the paper."""
+
+    folder: Path
+    has_failed: bool = False
+    """Whether trials failed when its experiment was run just now."""
+
+
+def _found(file: Path, name: str, run: PaperRun, results: Path, jobs: int | None, *, quiet: bool) -> _Run:
+    """Return a run of the paper; run its experiment if that has not been done."""
     if run.folder is not None:
-        return file.parent / run.folder
+        return _Run(file.parent / run.folder)
     assert run.experiment is not None
     experiment = file.parent / run.experiment
     try:
@@ -150,11 +198,11 @@ def _folder(file: Path, name: str, run: PaperRun, results: Path, jobs: int | Non
         raise type(error)(f"{file}: runs.{name}: {error}") from error
     found = _run_of(results / plan.name, plan.to_json())
     if found is not None:
-        return found
+        return _Run(found)
     if not quiet:
         say(f"{name}: {loaded.path} has not been run like this; running it")
-    _run(experiment, results, jobs, run.overrides, quiet=quiet)
-    return (results / plan.name / "latest").resolve()
+    code = _run(experiment, results, jobs, run.overrides, quiet=quiet)
+    return _Run((results / plan.name / "latest").resolve(), code == EXIT_FAILED)
 
 
 def _run_of(folder: Path, plan: str) -> Path | None:
@@ -169,7 +217,8 @@ def _run_of(folder: Path, plan: str) -> Path | None:
     return None
 
 
-def _run(experiment: Path, results: Path, jobs: int | None, overrides: list[str], *, quiet: bool) -> None:
+def _run(experiment: Path, results: Path, jobs: int | None, overrides: list[str], *, quiet: bool) -> int:
+    """Run an experiment and return the exit code of ``lab run``; invalid and failed trials do not end the command."""
     from lab.cli.run import run
 
     try:
@@ -177,5 +226,7 @@ def _run(experiment: Path, results: Path, jobs: int | None, overrides: list[str]
         with contextlib.redirect_stdout(sys.stderr):
             run(experiment, output=results, jobs=jobs, set_=overrides, quiet=quiet)
     except typer.Exit as done:
-        if done.exit_code != EXIT_OK:
+        if done.exit_code not in (EXIT_OK, EXIT_EXPECTATION_FAILED, EXIT_FAILED):
             raise
+        return done.exit_code
+    return EXIT_OK

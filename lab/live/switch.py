@@ -17,6 +17,8 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from lab.words import listed
+
 DIRECTORY = Path("/run/lab")
 LIMIT_S = 5.0
 """How long a client waits for its answer, and how long the trace waits for a client's command, in seconds."""
@@ -131,7 +133,7 @@ class Switch:
     def _answer(self, command: bytes) -> str:
         text = command.decode(errors="replace")
         if text not in COMMANDS:
-            return f"{_REFUSED}found {text!r}; expected {', '.join(COMMANDS[:-1])} or {COMMANDS[-1]}"
+            return f"{_REFUSED}found {text!r}; expected {listed(COMMANDS, 'or')}"
         try:
             return self._act(text)
         except SwitchError as exc:

@@ -33,6 +33,7 @@ from lab.job.windows import is_cut, is_measured
 from lab.plan.correlation import correlated_share
 from lab.plan.load import busy_share, load, offered_bps
 from lab.units import format_duration, format_percent, format_rate, format_size
+from lab.words import listed
 
 __all__ = ["base_rtt_ns", "base_rtt_over_time", "notes_of"]
 
@@ -119,12 +120,8 @@ class About(NamedTuple):
         """Return the note about all of *whom*."""
         if len(whom) == 1:
             return f"{whom[0]}{self.text}"
-        *shown, last = whom[:MAX_NAMED]
-        if len(whom) > MAX_NAMED:
-            names = f"{', '.join([*shown, last])} and {len(whom) - MAX_NAMED} more"
-        else:
-            names = f"{', '.join(shown)} and {last}"
-        return f"{names}{self.text_of_several or self.text}"
+        more = [f"{len(whom) - MAX_NAMED} more"] if len(whom) > MAX_NAMED else []
+        return f"{listed([*whom[:MAX_NAMED], *more])}{self.text_of_several or self.text}"
 
 
 def _bulk(job: Job) -> list[Flow]:
@@ -459,8 +456,7 @@ def _sender_queue(job: Job) -> Iterator[Note]:
         if flow["source"] in hosts and own_ns > BRIEF_SHARE * flow["duration_ns"]:
             limited[flow["source"]] = None
     if limited:
-        *most, last = limited
-        who = f"{', '.join(most)} and {last} send through their" if most else f"{last} sends through its"
+        who = f"{listed(limited)} {'send through their' if len(limited) > 1 else 'sends through its'}"
         yield (
             f"{who} own rate limit: TCP Small Queues (TSQ) keeps the queue there short, so that it never fills like "
             "that of a router"

@@ -280,6 +280,6 @@ def _series(keys: Sequence[tuple[str, str, str]], algorithms: RunAxis | None, ke
                 look, colour=colour, dashes=DASHES[place % 4], marker=MARKERS[place % len(MARKERS)], tint=tint
             )
         group, algorithm, kernel = key
-        label = f"{group} ({algorithm})" if several_groups else algorithm
+        label = f"{group} ({algorithm})" if several_groups and group != algorithm else algorithm
         found.append(Series(*key, ", ".join(filter(None, (label, kernel))), look))
     return found

@@ -22,22 +22,23 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "units": set(),
         "job": set(),
         "version": set(),
+        "words": set(),
     },
     {
         "agent": {"job"},
-        "analysis": {"job", "units"},
-        "experiment": {"errors", "job", "names", "units"},
+        "analysis": {"job", "units", "words"},
+        "experiment": {"errors", "job", "names", "units", "words"},
         "store": {"errors", "job", "names"},
     },
     {
-        "engine": {"errors", "job", "names", "store"},
+        "engine": {"errors", "job", "names", "store", "words"},
         "evaluation": {"analysis", "errors", "job", "store", "units"},
-        "live": {"agent", "job"},
-        "plan": {"agent", "analysis", "errors", "experiment", "job", "store", "units"},
+        "live": {"agent", "job", "words"},
+        "plan": {"agent", "analysis", "errors", "experiment", "job", "store", "units", "words"},
     },
     {
         "export": {"errors", "evaluation", "job", "store"},
-        "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units"},
+        "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units", "words"},
         "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
     },
     {
@@ -71,6 +72,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "store",
             "units",
             "version",
+            "words",
         },
     },
 )

@@ -21,6 +21,7 @@ from lab.errors import EngineError, GuestError, TrialTimeoutError
 from lab.job.protocol import Job
 from lab.store.folders import scratch_folder
 from lab.store.owner import own_name
+from lab.words import listed
 
 PACKAGES = {"mininet": "mininet"}
 _BEYOND_S = 180.0
@@ -51,7 +52,7 @@ class NativeEngine:
             )
         missing = [name for name in ("setpriv", "unshare") if shutil.which(name) is None]
         if missing:
-            raise EngineError(f"cannot find {' and '.join(missing)}; install the package util-linux")
+            raise EngineError(f"cannot find {listed(missing)}; install the package util-linux")
         self._interpreter = find_interpreter(PACKAGES)
 
     def identity(self, job: Job) -> dict[str, str]:

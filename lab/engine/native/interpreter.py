@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from lab.errors import InputError
+from lab.words import listed
 
 PYTHON_PATH = str(Path(__file__).with_name("path"))
 """The value of ``PYTHONPATH`` with which another interpreter finds the package ``lab`` and nothing else."""
@@ -32,7 +33,7 @@ def find_interpreter(modules: Mapping[str, str]) -> str:
         if done.returncode == 0:
             return candidate
         tried.append(candidate)
-    names, packages = " and ".join(modules), " ".join(modules.values())
+    names, packages = listed(modules), " ".join(modules.values())
     raise InputError(
         f"no Python with {names}: cannot import it in {', '.join(tried)}; "
         f"install the package {packages} (`lab doctor --fix` installs it)"

@@ -24,6 +24,7 @@ from lab.job.machines import socket_memory_bytes
 from lab.job.network import NoRouteError
 from lab.job.protocol import Link, Network
 from lab.units import format_duration, format_size, show
+from lab.words import listed
 
 __all__ = ["check"]
 
@@ -216,7 +217,7 @@ def _no_host(name: str, graph: Graph) -> str:
 
 def _listed(hosts: list[str]) -> str:
     if len(hosts) <= _SHOWN_HOSTS:
-        return " or ".join([", ".join(hosts[:-1]), hosts[-1]] if len(hosts) > 1 else hosts)
+        return listed(hosts, "or")
     return f"{', '.join(hosts[:3])}, … {hosts[-1]}, {len(hosts)} in total"
 
 

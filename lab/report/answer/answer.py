@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from lab.analysis.paired import FEWEST
 from lab.report.answer.effects import SAME
 from lab.report.answer.evidence import Evidence, evidence, how_sure
-from lab.report.answer.explanations import explanations
+from lab.report.answer.explanations import Explanations, explanations
 from lab.report.answer.findings import Finding, findings
 from lab.report.answer.gather import gather
 from lab.report.answer.wording import sentence, statement
@@ -27,16 +27,17 @@ class Answer:
     """One item for each finding, the most important one first; empty if the run has no results."""
     basis: str
     """What the numbers in the sentences are and how sure they are; may be empty."""
-    explanations: tuple[str, ...] = ()
-    """What the kernel did in some of the cells."""
+    explanations: Explanations
+    """What the kernel did in each cell."""
     evidence: tuple[Evidence, ...] = ()
     """The comparisons that the sentences rest on; empty if chance has no part in them."""
 
 
 def answer(report: Report) -> Answer:
     """Return the answer of a run."""
-    measured, told = gather(report), tuple(explanations(report))
+    measured = gather(report)
     found = findings(measured)
+    told = explanations(report, found)
     if found:
         tested = tuple(evidence(found)) if _has_tests(found) else ()
         return Answer(tuple(map(sentence, found)), _basis(found), told, tested)

@@ -43,6 +43,7 @@ class AnswerDocument(TypedDict):
     sentences: list[str]
     basis: str
     explanations: list[str]
+    """What the kernel did in each cell; those of the cells that the sentences are about come first."""
     evidence: list[dict[str, Any]]
     """The comparisons that the sentences rest on, as text: the fields of :class:`lab.report.answer.evidence.Evidence`.
     """
@@ -63,7 +64,7 @@ def answer_document(
         "format": FORMAT,
         "sentences": list(found.sentences),
         "basis": found.basis,
-        "explanations": list(found.explanations),
+        "explanations": [*found.explanations.leading, *found.explanations.others],
         "evidence": [asdict(item) for item in found.evidence],
         "axes": [axis.label for axis in axes],
         "columns": [f"{column.title} ({column.unit})" if column.unit else column.title for column in columns],
@@ -73,7 +74,7 @@ def answer_document(
                 "flow": line.label,
                 "repetitions": line.n,
                 "values": _cells(line.cells, marked),
-                "remarks": ", ".join(filter(None, (line.verdict if line.verdict != "ok" else "", line.note))),
+                "remarks": line.remarks,
             }
             for line, marked in zip(lines, marks, strict=True)
         ],

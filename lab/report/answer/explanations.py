@@ -4,19 +4,22 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 
 from lab.analysis.events import Span
 from lab.analysis.metrics import FlowMetrics
 from lab.analysis.reductions import MARK, UNKNOWN
+from lab.evaluation.axes import value_label
 from lab.evaluation.collected import inside
 from lab.evaluation.repetition import Repetition
-from lab.report.answer.wording import joined
+from lab.report.answer.findings import Contrast, Finding
 from lab.report.model import Report, Row
 from lab.report.tables.results import number
+from lab.words import listed
 
 _MOST_FACETS = 3
-"""The number of cells that are explained; the tables have all others."""
+"""The number of cells that are explained first; all others are explained after them."""
 
 _WORTH_TELLING = 0.01
 """The smallest share of the time that is told."""
@@ -31,16 +34,47 @@ _CAUSES = {
 }
 
 
-def explanations(report: Report) -> list[str]:
-    """Return one sentence for each group of TCP flows in the first, the middle and the last cell of the matrix.
+@dataclass(frozen=True)
+class Explanations:
+    """What the kernel did, one sentence for each group of TCP flows in each cell."""
 
-    It is about the repetition with the median goodput.
+    leading: tuple[str, ...]
+    """Of the cells that the findings are about."""
+    others: tuple[str, ...]
+    """Of all other cells."""
+
+
+def explanations(report: Report, findings: Sequence[Finding]) -> Explanations:
+    """Return a sentence for each group of TCP flows in each cell, about the repetition with the median goodput.
+
+    The cells that the *findings* are about come first; without any, the first and the last one.  If there are no more
+    than :data:`_MOST_FACETS` cells, all of them do.
     """
     chosen = report.facets
     if len(chosen) > _MOST_FACETS:
-        chosen = [chosen[0], chosen[len(chosen) // 2], chosen[-1]]
-    texts = (_explained(report, row) for facet in chosen for row in report.rows_of(facet))
-    return [text for text in texts if text]
+        named = dict.fromkeys(facet for finding in findings for facet in _facets(report, finding))
+        chosen = list(named or dict.fromkeys((chosen[0], chosen[-1])))[:_MOST_FACETS]
+        chosen.sort(key=report.facets.index)
+    return Explanations(
+        _sentences(report, chosen), _sentences(report, [facet for facet in report.facets if facet not in chosen])
+    )
+
+
+def _sentences(report: Report, facets: Sequence[tuple[str, ...]]) -> tuple[str, ...]:
+    return tuple(filter(None, (_explained(report, row) for facet in facets for row in report.rows_of(facet))))
+
+
+def _facets(report: Report, finding: Finding) -> Iterator[tuple[str, ...]]:
+    """Yield the facets that the largest effect of a finding compares: those of both levels, if they differ."""
+    lead: Contrast = finding.contrasts[0]
+    wanted: dict[str, set[str]] = {factor.name: {level} for factor, level in lead.where}
+    wanted[finding.factor.name] = {lead.first.level, lead.last.level}
+    axes = report.facet_axes
+    labels = [{axis.text(value): value_label(axis, value) for value in axis.values} for axis in axes]
+    for facet in report.facets:
+        levels = [texts.get(text, text) for texts, text in zip(labels, facet, strict=True)]
+        if all(level in wanted.get(axis.label, {level}) for axis, level in zip(axes, levels, strict=True)):
+            yield facet
 
 
 def _explained(report: Report, row: Row) -> str:
@@ -74,7 +108,8 @@ def _cuts(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
     often = f"cut {windows} {_times(total)} {during}"
     if len(causes) == 1:
         return [f"{often}, {'each time ' if total > 1 else ''}after {_cause(next(iter(causes)))}"]
-    return [f"{often}, {joined([f'{count} after {_cause(cause)}' for cause, count in causes.most_common()])}"]
+    why = [f"{count} after {_cause(cause)}" for cause, count in causes.most_common()]
+    return [f"{often}, {listed(why, is_serial=True)}"]
 
 
 def _modes(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
@@ -92,7 +127,7 @@ def _modes(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
         of_time = "" if parts else " of the time"
         entered = f" (entered {_times(sum(span.name == mode for span in modes))})" if mode == "ProbeRTT" else ""
         parts.append(f"{number(100 * held / whole, 2, 1)} %{of_time} in {mode}{entered}")
-    return [f"spent {joined(parts)}"]
+    return [f"spent {listed(parts, is_serial=True)}"]
 
 
 def _limits(flows: Sequence[FlowMetrics]) -> list[str]:

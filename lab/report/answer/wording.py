@@ -4,12 +4,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from lab.report.answer.effects import SAME, TOLD, Effect
 from lab.report.answer.findings import Contrast, Finding, Group, Where
 from lab.report.answer.observations import Factor, Measured, Quantity
 from lab.report.tables.results import number
+from lab.words import listed
 
 _LISTED = 3
 """The number of further conditions that a sentence lists; of more, it says how many there are."""
@@ -132,12 +133,8 @@ def _without_effect(finding: Finding) -> str:
     quantity, factor = finding.measured.quantity, finding.factor
     same = [item for item in finding.contrasts if item.effect.verdict == "same"]
     unclear = [item for item in finding.contrasts if item.effect.verdict == "unclear"]
-    names = joined(
-        [
-            factor.label(level)
-            for level in sorted({g.level for c in finding.contrasts for g in c.groups}, key=factor.levels.index)
-        ]
-    )
+    levels = sorted({group.level for one in finding.contrasts for group in one.groups}, key=factor.levels.index)
+    names = listed(map(factor.label, levels), is_serial=True)
     text, number_of = "", len(finding.contrasts)
     everywhere = f", under all {number_of} conditions" if number_of > 1 and not (same and unclear) else ""
     if same:
@@ -262,7 +259,7 @@ def _wheres(wheres: Sequence[Where]) -> str:
     """Return several conditions as text, or only their number if they are many."""
     if len(wheres) > _LISTED:
         return f"under {len(wheres)} conditions"
-    return joined([_where(where) for where in wheres])
+    return listed(map(_where, wheres), is_serial=True)
 
 
 def _listed(items: Sequence[tuple[Where, str]]) -> str:
@@ -273,12 +270,6 @@ def _listed(items: Sequence[tuple[Where, str]]) -> str:
 
 def _joined(where: str, what: str) -> str:
     return f"{where}, {what}" if where else what
-
-
-def joined(parts: Iterable[str], comma: str = ",") -> str:
-    """Return the parts of an enumeration as text."""
-    *most, last = list(parts)
-    return f"{f'{comma} '.join(most)}{comma if len(most) > 1 or comma == ';' else ''} and {last}" if most else last
 
 
 def _capital(text: str) -> str:

@@ -74,6 +74,63 @@
     return low;
   }
 
+  // --- marks: packets that were sent again, and packets that were dropped -------------------------------------
+
+  const SYMBOLS = { fast: "\u25bc", timeout: "\u2715", tlp: "\u271a", drop: "\u25cb" };
+  const OTHER_SYMBOL = "\u25cf", LEAST_GAP = 5;
+
+  // The marks of a view, each with the line of the window that it belongs to.
+  function marked(lines) {
+    return view.marks.map(function (marks) {
+      const line = lines.find((one) => !one.minor && one.series === marks.series && one.name === marks.name);
+      return { ...decoded(marks), line: line };
+    }).filter((marks) => marks.line && marks.x.length);
+  }
+
+  function drawMarks(plot, chart) {
+    const { ctx, bbox } = plot, ratio = uPlot.pxRatio;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(bbox.left, bbox.top, bbox.width, bbox.height);
+    ctx.clip();
+    ctx.textAlign = "center";
+    ctx.textBaseline = "middle";
+    for (const { line, x, symbol, series } of chart.marks) {
+      if (hidden.has(series)) continue;
+      const isDrop = symbol === "drop";
+      ctx.font = (isDrop ? 10 : 9) * ratio + "px system-ui, sans-serif";
+      ctx.fillStyle = isDrop ? colour("--ink") : visible(view.series[series].colours[chart.kind.id]);
+      let last = -Infinity;
+      for (const tick of x) {
+        const at = plot.valToPos(tick * TICK, "x", true);
+        if (at < bbox.left || at > bbox.left + bbox.width || at - last < LEAST_GAP * ratio) continue;
+        // The window that the event left.
+        const height = valueAt(line, tick + 1, nextPoint(line.x, tick + 1));
+        if (height === null) continue;
+        last = at;
+        ctx.fillText(SYMBOLS[symbol] || OTHER_SYMBOL, at, plot.valToPos(height, "y", true) - (isDrop ? 0 : 6 * ratio));
+      }
+    }
+    ctx.restore();
+  }
+
+  // How many marks of each kind are under the pointer.
+  function marksAt(chart, at) {
+    const reach = chart.plot.posToVal(LEAST_GAP, "x") - chart.plot.posToVal(0, "x");
+    const counts = new Map();
+    for (const { x, label, series } of chart.marks) {
+      if (hidden.has(series)) continue;
+      const number = nextPoint(x, (at + reach) / TICK) - nextPoint(x, (at - reach) / TICK);
+      if (number) counts.set(label, (counts.get(label) || 0) + number);
+    }
+    return counts;
+  }
+
+  function markKeys(marks) {
+    const keys = new Map(marks.map((one) => [one.label, SYMBOLS[one.symbol] || OTHER_SYMBOL]));
+    return [...keys].map(([label, symbol]) => symbol + " " + label).join("  ");
+  }
+
   // --- one chart ---------------------------------------------------------------------------------------------
 
   function drawn(line, kind) {
@@ -127,6 +184,11 @@
       groups.set(name, group);
     });
     for (const [name, group] of groups) values.append(value(name, group, kind));
+    for (const [label, number] of marksAt(chart, at)) {
+      const item = document.createElement("span");
+      item.textContent = number + " \u00d7 " + label;
+      values.append(item);
+    }
   }
 
   function value(name, group, kind) {
@@ -156,13 +218,20 @@
     const unit = document.createElement("span");
     unit.textContent = kind.unit;
     name.append(unit);
+    const marks = kind.id === "cwnd" ? marked(lines) : [];
+    if (marks.length) {
+      const keys = document.createElement("span");
+      keys.className = "marks";
+      keys.textContent = markKeys(marks);
+      name.append(keys);
+    }
     const values = document.createElement("div");
     values.className = "values";
     head.append(name, values);
     const canvas = document.createElement("div");
     element.append(head, canvas);
     place.append(element);
-    const chart = { kind, lines, element, values, plot: null };
+    const chart = { kind, lines, marks, element, values, plot: null };
     chart.plot = new uPlot(options(chart, isLast), aligned(lines), canvas);
     element.addEventListener("keydown", (event) => pressed(event, chart));
     element.addEventListener("focus", () => values.setAttribute("aria-live", "polite"));
@@ -190,6 +259,7 @@
       series: [{}, ...chart.lines.map((line) => drawn(line, chart.kind))],
       hooks: {
         drawClear: [shadeUnmeasured],
+        draw: [(plot) => drawMarks(plot, chart)],
         setCursor: [() => say(chart)],
         setScale: [(plot, key) => { if (key === "x") zoomed(plot); }],
       },

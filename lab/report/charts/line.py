@@ -24,7 +24,7 @@ class Line:
     """A line of a chart, as the page's script reads it."""
 
     chart: str
-    """Name of the chart: ``cwnd``, ``srtt``, ``goodput`` or ``queue``."""
+    """Name of the chart: ``cwnd``, ``in_flight``, ``srtt``, ``goodput``, ``pacing_rate`` or ``queue``."""
     series: int | None
     """Place of the series in the view; None for a reference line, which belongs to no series."""
     name: str
@@ -55,10 +55,10 @@ def points(curve: Curve, bins: int, digits: int, scale: float = 1.0) -> tuple[tu
     # Points between two of the same value show nothing.
     kept = np.ones(len(values), dtype=bool)
     kept[1:-1] = (values[1:-1] != values[:-2]) | (values[1:-1] != values[2:])
-    return _ascending(seconds[kept]), tuple(values[kept].tolist())
+    return ascending(seconds[kept]), tuple(values[kept].tolist())
 
 
-def _ascending(seconds: Floats) -> tuple[int, ...]:
+def ascending(seconds: Floats) -> tuple[int, ...]:
     """Return the times in :data:`TICK_S`; times that would be equal are one tick apart."""
     ticks = np.rint(seconds / TICK_S).astype(np.int64)
     places = np.arange(len(ticks))

@@ -9,9 +9,12 @@ from typing import Any
 import numpy as np
 
 from lab.evaluation.repetition import Repetition
+from lab.evaluation.traces import traced
 from lab.evaluation.trial import CURVE_BINS, Curve, FlowCurves
 from lab.report.charts.flows import queue_lines, sampled, samples_of
 from lab.report.charts.line import TICK_S, Line, points
+from lab.report.charts.marks import Marks, marks_of
+from lab.report.event_names import MAX_MARKED
 from lab.report.figures.look.style import GREY, Look
 from lab.report.model import Report, Row
 from lab.report.windows import unmeasured
@@ -25,6 +28,8 @@ LEAST_BINS = 60
 MAX_FLOWS = 12
 """Largest number of flows of a series that are drawn; more could not be told apart."""
 _POINTS_IN_BIN = 4
+_SOLID = ("cwnd", "in_flight", "srtt", "pacing_rate", "queue")
+"""The charts whose lines have a point in each bin, and therefore no dashes."""
 
 
 @dataclass(frozen=True)
@@ -62,8 +67,10 @@ def charts_of(report: Report) -> Charts | None:
     drawn = {line["chart"] for view in views for line in view["lines"]}
     kinds = (
         {"id": "cwnd", "title": "Congestion window", "unit": "segments", "digits": 0},
+        {"id": "in_flight", "title": "In flight", "unit": "segments", "digits": 0},
         {"id": "srtt", "title": "Smoothed RTT", "unit": "ms", "digits": 2},
         {"id": "goodput", "title": "Goodput", "unit": report.rate_unit[0], "digits": 3},
+        {"id": "pacing_rate", "title": "Pacing rate", "unit": report.rate_unit[0], "digits": 3},
         {"id": "queue", "title": "Bottleneck queue", "unit": "packets", "digits": 1},
     )
     shown = tuple(kind for kind in kinds if kind["id"] in drawn)
@@ -73,8 +80,9 @@ def charts_of(report: Report) -> Charts | None:
 
 def _bins(rows: list[Row]) -> int:
     """Return the number of bins with which the curves of *rows* have at most :data:`MAX_POINTS` points."""
-    # Window, smoothed RTT and queue have as many points as remain in the bins; other curves have few.
-    curves = sum(2 * len(row.median().curves()[:MAX_FLOWS]) + 1 for row in rows)
+    # Window, smoothed RTT, what is in flight, pacing rate and queue have as many points as remain in the bins; other
+    # curves have few.
+    curves = sum(4 * len(row.median().curves()[:MAX_FLOWS]) + 1 for row in rows)
     return max(LEAST_BINS, min(MOST_BINS, MAX_POINTS // (_POINTS_IN_BIN * curves)))
 
 
@@ -107,6 +115,7 @@ def _view(report: Report, rows: list[Row], bins: int) -> dict[str, Any]:
         "series": [_series(row, item) for row, item in zip(rows, shown, strict=True)],
         "unmeasured": unmeasured(rows, _end_s(report, rows)),
         "lines": [line.as_json() for line in lines],
+        "marks": [marks.as_json() for marks in _marks(shown, _end_s(report, rows), bins)],
     }
 
 
@@ -115,7 +124,7 @@ def _series(row: Row, shown: Repetition) -> dict[str, Any]:
     return {
         "label": row.series.label,
         # As in the other figures: dashes only where curves have few points.
-        "colours": {"goodput": look.colour} | dict.fromkeys(("cwnd", "srtt", "queue"), look.solid_colour),
+        "colours": {"goodput": look.colour} | dict.fromkeys(_SOLID, look.solid_colour),
         "dash": _dashes(look),
         "trial": shown.evaluated.trial.id,
     }
@@ -126,9 +135,25 @@ def _dashes(look: Look) -> list[float]:
     return [] if look.dashes == "solid" else list(look.dashes[1])
 
 
+def _names(repetition: Repetition) -> list[str]:
+    """Return the names of those flows that are drawn."""
+    return [flow.flow for flow in repetition.flows if flow.flow in repetition.evaluated.curves][:MAX_FLOWS]
+
+
+def _marks(shown: list[Repetition], end_s: float, bins: int) -> list[Marks]:
+    """Return the marks on the windows of those series that have few flows."""
+    return [
+        marks
+        for place, item in enumerate(shown)
+        if len(names := _names(item)) <= MAX_MARKED
+        for name in names
+        for marks in marks_of(item.evaluated.trial, name, place, name if len(names) > 1 else "", end_s, bins)
+    ]
+
+
 def _flow_lines(report: Report, repetition: Repetition, place: int, bins: int) -> list[Line]:
     evaluated = repetition.evaluated
-    names = [flow.flow for flow in repetition.flows if flow.flow in evaluated.curves][:MAX_FLOWS]
+    names = _names(repetition)
     lines = []
     for name in names:
         curves = evaluated.curves[name]
@@ -142,6 +167,9 @@ def _flow_lines(report: Report, repetition: Repetition, place: int, bins: int) -
         lines.append(Line("srtt", place, shown, "none", ticks, values))
         ticks, values = points(curves.goodput, bins, 3, report.rate_unit[1])
         lines.append(Line("goodput", place, shown, "after", ticks, values))
+        for chart, digits, scale in (("in_flight", 0, 1), ("pacing_rate", 3, report.rate_unit[1])):
+            ticks, values = points(traced(evaluated.trial, name, chart), bins, digits, scale)
+            lines.append(Line(chart, place, shown, "before", ticks, values))
     return [line for line in lines if line.ticks]
 
 

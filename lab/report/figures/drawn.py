@@ -16,5 +16,5 @@ class Drawn:
     """Name of the figure's files, without their suffix."""
     figure: Figure
     caption: str
-    alt: str = ""
+    alt: str
     """What the figure shows, for somebody who does not see it: which quantity over what, for whom, and its range."""

@@ -24,6 +24,7 @@ from lab.report.model import Report
 from lab.store.files import writing
 from lab.store.run import open_run
 from lab.units import show
+from lab.words import listed
 
 STYLES = ("screen", "paper", "mono")
 """Names of the styles: that of the report, that of a paper, and that of a paper without colours."""
@@ -69,16 +70,13 @@ def check_target(path: Path, style: str, width: str | None) -> None:
     """
     suffix = path.suffix.removeprefix(".")
     if suffix not in FORMATS:
-        raise InputError(f"--output: found {show(str(path))}; expected a name that ends in {_listed(FORMATS, '.')}")
+        expected = listed((f".{name}" for name in FORMATS), "or")
+        raise InputError(f"--output: found {show(str(path))}; expected a name that ends in {expected}")
     for option, found, known in (("style", style, STYLES), ("width", width, tuple(WIDTHS))):
         if found is not None and found not in known:
             close = nearest(found, known)
             meant = f"; did you mean '{close}'?" if close else ""
-            raise InputError(f"--{option}: found {show(found)}; expected {_listed(known)}{meant}")
-
-
-def _listed(names: tuple[str, ...], before: str = "") -> str:
-    return ", ".join(before + name for name in names[:-1]) + f" or {before}{names[-1]}"
+            raise InputError(f"--{option}: found {show(found)}; expected {listed(known, 'or')}{meant}")
 
 
 def write_figure(

@@ -18,7 +18,7 @@ class Picture:
     name: str
     """Name of the figure's files, without their suffix."""
     caption: str
-    alt: str = ""
+    alt: str
     """What the figure shows, for somebody who does not see it."""
 
     def files(self) -> list[str]:

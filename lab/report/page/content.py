@@ -20,7 +20,9 @@ from lab.report.page.setup import covered, settings
 from lab.report.page.trials import trial_lines
 from lab.report.page.verdict import concerns, overall_verdict
 from lab.report.tables.events import event_tables
+from lab.report.tables.parts import RESULT_COLUMNS, parts
 from lab.report.tables.results import result_columns, result_lines
+from lab.report.windows import any_cut
 
 
 def page_content(report: Report) -> dict[str, Any]:
@@ -48,8 +50,11 @@ def page_content(report: Report) -> dict[str, Any]:
 def page_only(report: Report, pictures: Sequence[Picture], folder: Path) -> dict[str, Any]:
     """Return what only the page has: the figures, whose files are in *folder*, the charts and the trials' files."""
     charts = charts_of(report)
+    # Of each row, the axes, the flow, perhaps the window, and the number of repetitions stay.
+    keys = len(report.facet_axes) + 2 + any_cut(report)
     return {
-        "pictures": shown_pictures(report, pictures, folder),
+        "result_parts": parts(keys, len(result_columns(report)), RESULT_COLUMNS),
+        "pictures": shown_pictures(pictures, folder),
         "charts": charts,
         "chart_caption": chart_caption(report, charts) if charts else "",
         "trial_lines": trial_lines(report),
@@ -59,12 +64,17 @@ def page_only(report: Report, pictures: Sequence[Picture], folder: Path) -> dict
 def chart_caption(report: Report, charts: Charts) -> str:
     """Return what the charts show, and how many points of the recorded ones."""
     parts = [
-        f"{_repetitions(report)}The congestion window and the smoothed RTT are "
+        f"{_repetitions(report)}The congestion window, what is in flight, the smoothed RTT and the pacing rate are "
         "read from the kernel at each ACK; the queue is the mean number of packets in bins of 10 ms. Dashed grey: base "
         "RTT and link capacity (payload). Dotted: ssthresh.",
         f"So that the page stays small, at most four points remain of each {_milliseconds(charts.bin_ms)}: the first, "
         "the lowest, the highest and the last one. No peak is lost.",
     ]
+    if any(view["marks"] for view in charts.views):
+        parts.append(
+            "Marks on the congestion window: packets that were sent again or dropped, at most one of each kind in as "
+            "long a time."
+        )
     if charts.many_flows:
         parts.append(f"Of more than {MAX_FLOWS} flows of a series, the first {MAX_FLOWS} are drawn.")
     return " ".join(parts)

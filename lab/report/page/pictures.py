@@ -11,8 +11,6 @@ from pathlib import Path
 from typing import Any
 
 from lab.report.figures.picture import Picture
-from lab.report.model import Report
-from lab.report.page.alt import alt_text
 
 _SCALE = 1.25 * 96 / 72
 """Pixels for each point of a figure, whose text is 8 points high."""
@@ -20,20 +18,18 @@ _WIDE_PX = 620
 """A figure of this width has text that is too small to read if it shrinks to the width of a telephone."""
 
 
-def shown_pictures(report: Report, pictures: Sequence[Picture], folder: Path) -> list[dict[str, Any]]:
+def shown_pictures(pictures: Sequence[Picture], folder: Path) -> list[dict[str, Any]]:
     """Return the pictures, whose files are in *folder*, for the templates.
 
     ``data`` is the SVG file as a data URI, so that the page needs no other files.
     """
-    return [_shown(report, picture, (folder / f"{picture.name}.svg").read_bytes()) for picture in pictures]
+    return [_shown(picture, (folder / f"{picture.name}.svg").read_bytes()) for picture in pictures]
 
 
-def _shown(report: Report, picture: Picture, svg: bytes) -> dict[str, Any]:
+def _shown(picture: Picture, svg: bytes) -> dict[str, Any]:
     fields, size = asdict(picture), _size_px(svg)
     return {
         **fields,
-        # A figure may know better what it shows.
-        "alt": fields.get("alt") or alt_text(report, picture),
         "data": f"data:image/svg+xml;base64,{base64.b64encode(svg).decode()}",
         "size": size,
         "is_wide": size is not None and size[0] >= _WIDE_PX,

@@ -43,6 +43,11 @@ class ResultLine:
     note: str
     """Number of invalid and missing trials, and that repetitions are equal; empty if nothing is to be said."""
 
+    @property
+    def remarks(self) -> str:
+        """The verdict, unless it is ``ok``, and the note; empty if there is nothing to remark."""
+        return ", ".join(filter(None, (self.verdict if self.verdict != "ok" else "", self.note)))
+
 
 def result_columns(report: Report) -> list[Column]:
     """Return the columns that the page shows, in which at least one row has a value.

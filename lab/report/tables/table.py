@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 from lab.report.model import Report
+from lab.report.tables.parts import parts
 
 SHOWN = 40
 """Largest number of lines of a table on the page; the CSV file has all of them."""
@@ -46,6 +47,16 @@ class EventTable:
     """Names of the columns in the CSV file."""
     rows: Sequence[Mapping[str, Any]]
     """Rows of the CSV file."""
+
+    @property
+    def parts(self) -> list[list[int]]:
+        """Places of the columns in :attr:`headings` that each part of the table has on paper.
+
+        The texts before the first number say what a line is about, and are in each part.
+        """
+        texts = next((place for place, heading in enumerate(self.headings) if heading.number), len(self.headings))
+        divided = parts(len(self.axes) + texts, len(self.headings) - texts)
+        return [[*range(texts), *(texts + place for place in part)] for part in divided]
 
     @property
     def shown(self) -> list[tuple[tuple[str, ...], tuple[str, ...]]]:

@@ -11,12 +11,14 @@ import pytest
 
 from lab.cli.figures import KINDS
 from lab.engine.base import Engine
+from lab.engine.replay import ReplayEngine
 from lab.experiment.schema.paper import Style, Width
 from lab.experiment.schema.report import FIGURE_KINDS
 from lab.report.figures.file import STYLES
 from lab.report.figures.look.sizes import WIDTHS
-from tests.data.capture import EXPERIMENTS
-from tests.unit.cli.conftest import Lab
+from tests.data.capture import EXPERIMENTS, RECORDS
+from tests.unit.cli.conftest import Changing, Lab
+from tests.unit.cli.test_verdict import another_mtu
 
 
 @pytest.fixture
@@ -80,6 +82,54 @@ figures:
     assert "has not been run" not in again.err
     assert {path: Path(path).read_bytes() for path in again.lines} == before
     assert len(list((tmp_path / "results" / "loss").glob("2*"))) == 1
+
+
+def test_a_paper_with_invalid_trials_is_finished_and_names_them(
+    engines: list[Engine], lab_command: Lab, tmp_path: Path
+) -> None:
+    engines[:] = [Changing(another_mtu), ReplayEngine(RECORDS)]
+    for name in ("udp", "loss"):
+        shutil.copy(EXPERIMENTS / f"{name}.yaml", tmp_path / f"{name}.yaml")
+    (tmp_path / "paper.yaml").write_text(
+        """
+runs:
+  bad: {experiment: udp.yaml}
+  good: {experiment: loss.yaml}
+figures:
+  first: {run: bad, name: topology}
+  second: {run: good, name: topology}
+"""
+    )
+    # The second time, both runs are there, and the answer is the same.
+    for _again in range(2):
+        said = lab_command("paper", "paper.yaml", "-q")
+        assert said.code == 1
+        assert said.lines == ["figures/first.pdf", "figures/second.pdf"]
+        (line,) = (line for line in said.err.splitlines() if line.startswith("lab: run "))
+        assert line.startswith(
+            "lab: run bad: 2 of 4 trials are invalid and did not measure what the experiment asks for: "
+            "queue-pfifo-20p-r1 and queue-"
+        )
+
+
+def test_a_paper_with_failed_trials_draws_the_figures_of_the_other_runs(
+    engines: list[Engine], lab_command: Lab, tmp_path: Path
+) -> None:
+    for name in ("failed", "loss"):
+        shutil.copy(EXPERIMENTS / f"{name}.yaml", tmp_path / f"{name}.yaml")
+    (tmp_path / "paper.yaml").write_text(
+        """
+runs:
+  bad: {experiment: failed.yaml}
+  good: {experiment: loss.yaml}
+figures:
+  first: {run: bad, name: topology}
+  second: {run: good, name: topology}
+"""
+    )
+    said = lab_command("paper", "paper.yaml", "-q")
+    assert (said.code, said.lines) == (3, ["figures/second.pdf"])
+    assert "lab: the figure first is not drawn: trials of the run bad failed; see " in said.err
 
 
 @pytest.mark.parametrize(

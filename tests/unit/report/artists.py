@@ -52,5 +52,12 @@ def is_close(one: Sequence[tuple[float, ...]], other: Sequence[tuple[float, ...]
     return len(one) == len(other) and bool(np.allclose(np.array(one), np.array(other), rtol=1e-9, atol=1e-9))
 
 
+def side_by_side(axes: Axes) -> int:
+    """Return how many panels of the figure are side by side."""
+    place = axes.get_subplotspec()
+    assert place is not None
+    return place.get_gridspec().ncols
+
+
 def visible(figure: Figure) -> list[Axes]:
     return [axes for axes in figure.axes if axes.get_visible()]

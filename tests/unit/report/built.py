@@ -24,6 +24,8 @@ class Page(HTMLParser):
 
     tables: list[list[list[str]]] = field(default_factory=list)
     """Of each the rows, of each the cells' texts; what is in a span of its own follows a bar."""
+    paper: list[list[list[str]]] = field(default_factory=list)
+    """The tables that only paper has: parts of those that are too wide for it."""
     figures: dict[str, str] = field(default_factory=dict)
     """Id → where the picture is."""
     links: list[str] = field(default_factory=list)
@@ -38,6 +40,7 @@ class Page(HTMLParser):
         super().__init__()
         self._open: list[str] = []
         self._figure = ""
+        self._rows = self.tables
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
         given = dict(attrs)
@@ -53,14 +56,17 @@ class Page(HTMLParser):
         if tag == "h2":
             self.headings.append(given["id"] or "")
         if tag == "table":
-            self.tables.append([])
-            self.sections.append(self.headings[-1] if self.headings else "")
+            is_paper = "part" in (given.get("class") or "").split()
+            self._rows = self.paper if is_paper else self.tables
+            self._rows.append([])
+            if not is_paper:
+                self.sections.append(self.headings[-1] if self.headings else "")
         if tag == "tr":
-            self.tables[-1].append([])
+            self._rows[-1].append([])
         if tag in ("td", "th"):
-            self.tables[-1][-1].append("")
+            self._rows[-1][-1].append("")
         if tag == "span" and "td" in self._open:
-            self.tables[-1][-1][-1] += "|"
+            self._rows[-1][-1][-1] += "|"
         if tag not in VOID:
             self._open.append(tag)
 
@@ -72,7 +78,7 @@ class Page(HTMLParser):
             return
         self.text += data
         if "td" in self._open or "th" in self._open:
-            self.tables[-1][-1][-1] += data.strip()
+            self._rows[-1][-1][-1] += data.strip()
 
     def tables_in(self, section: str) -> list[list[list[str]]]:
         """Return the tables below the heading with this id."""

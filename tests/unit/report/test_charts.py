@@ -13,12 +13,14 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from lab.analysis.events import held_at
-from lab.evaluation.collected import bottleneck_places
+from lab.evaluation.collected import bottleneck_places, flow_drops, retransmissions
 from lab.evaluation.on_the_way import queues_of
+from lab.evaluation.traces import traced
 from lab.report.charts import views
 from lab.report.charts.flows import sampled, samples_of
 from lab.report.charts.line import TICK_S, Line, points
 from lab.report.charts.views import MAX_FLOWS, MAX_POINTS, MOST_BINS, charts_of, shown_repetitions
+from lab.report.event_names import DROPS, RETRANSMISSIONS
 from lab.report.model import Report, Row
 from tests.data.capture import names
 
@@ -105,6 +107,11 @@ def test_curves_are_those_of_the_trials(name: str, reports: Reports) -> None:
                     assert shown.max() == pytest.approx(values.max(), abs=10**-digits)
                     assert times[0] == pytest.approx(seconds[0], abs=TICK_S)
                     assert times[-1] == pytest.approx(seconds[-1], abs=TICK_S * len(times))
+                for chart, digits, scale in (("in_flight", 0, 1), ("pacing_rate", 3, report.rate_unit[1])):
+                    seconds, values = traced(trial, flow, chart)
+                    _times, shown = decoded(lines_of(report, place, chart, series)[number])
+                    assert shown.min() == pytest.approx(values.min() / scale, abs=10**-digits)
+                    assert shown.max() == pytest.approx(values.max() / scale, abs=10**-digits)
                 curves = shown_of.evaluated.curves[flow]
                 times, shown = decoded(lines_of(report, place, "goodput", series)[number])
                 middles = (curves.goodput[0][:-1] + curves.goodput[0][1:]) / 2
@@ -169,7 +176,9 @@ def test_colours_and_dashes_are_those_of_the_figures(name: str, reports: Reports
         for series, row in zip(found.views[place]["series"], rows, strict=True):
             look = row.series.look
             assert series["colours"]["goodput"] == look.colour
-            assert {series["colours"][chart] for chart in ("cwnd", "srtt", "queue")} == {look.solid_colour}
+            assert {series["colours"][chart] for chart in ("cwnd", "in_flight", "srtt", "pacing_rate", "queue")} == {
+                look.solid_colour
+            }
             assert series["dash"] == ([] if look.dashes == "solid" else list(look.dashes[1]))
 
 
@@ -183,9 +192,9 @@ def test_curves_of_many_cells_have_fewer_points(reports: Reports, monkeypatch: p
     rows = [row for row in report.rows if row.median().curves()]
     for times in (1, 20, 100, 250):
         bins = views._bins(rows * times)
-        assert bins * 4 * 3 * len(rows) * times <= MAX_POINTS or bins == views.LEAST_BINS
+        assert bins * 4 * 5 * len(rows) * times <= MAX_POINTS or bins == views.LEAST_BINS
     # With few bins, the curves of the figures suffice; they have the same peaks.
-    monkeypatch.setattr(views, "MAX_POINTS", 4 * 3 * len(rows) * 80)
+    monkeypatch.setattr(views, "MAX_POINTS", 4 * 5 * len(rows) * 80)
     few = charts(report)
     assert few.bins == 80
     for place, group in enumerate(traced_rows(report)):
@@ -199,3 +208,33 @@ def test_the_end_of_the_measured_window_is_passed_on(reports: Reports) -> None:
     shaded = [view["unmeasured"] for view in charts(reports("measured")).views]
     assert any(shaded)
     assert not any(view["unmeasured"] for view in charts(reports("loss")).views)
+
+
+def test_the_marks_are_the_packets_that_were_sent_again_or_dropped(reports: Reports) -> None:
+    report = reports("everything")
+    found = 0
+    for place, rows in enumerate(traced_rows(report)):
+        view = charts(report).views[place]
+        for series, item in enumerate(shown_repetitions(rows)):
+            trial = item.evaluated.trial
+            (flow,) = (flow.flow for flow in item.flows)
+            wanted = {
+                **{RETRANSMISSIONS[kind]: times for kind, times in retransmissions(trial, flow).items()},
+                **{DROPS[cause]: times for cause, times in flow_drops(trial, flow).items() if cause in DROPS},
+            }
+            own = {marks["label"]: marks for marks in view["marks"] if marks["series"] == series}
+            assert own.keys() == wanted.keys()
+            for label, marks in own.items():
+                ticks = np.cumsum(marks["x"])
+                assert len(ticks) <= len(wanted[label])
+                assert set(ticks[:1]) <= {round(float(time) / TICK_S) for time in wanted[label]}
+                # Of those that are close together, the first one remains.
+                assert len(ticks) >= len(np.unique((wanted[label] / 0.1).astype(int))) - 1
+                found += len(ticks)
+    assert found
+
+
+def test_windows_of_many_flows_have_no_marks(reports: Reports, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert any(view["marks"] for view in charts(reports("everything")).views)
+    monkeypatch.setattr(views, "MAX_MARKED", 0)
+    assert not any(view["marks"] for view in charts(reports("everything")).views)

@@ -53,7 +53,7 @@ def drawn(root: Path, run: Run) -> bool:
         return False
     for suffix in ("svg", "pdf", "png"):
         (folder / f"cwnd.{suffix}").write_text("drawn")
-    FigureCache(root / "cache", run).put([Picture("time", "cwnd", "Windows")], folder)
+    FigureCache(root / "cache", run).put([Picture("time", "cwnd", "Windows", "Windows of cubic")], folder)
     return True
 
 

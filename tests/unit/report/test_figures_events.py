@@ -21,7 +21,7 @@ from lab.report.figures.look.style import GREY
 from lab.report.figures.over_time.states import COLOURS
 from tests.data.raw import RawTrial, Row
 from tests.unit.report import expected
-from tests.unit.report.artists import Points, is_close, points, visible
+from tests.unit.report.artists import Points, is_close, points, side_by_side, visible
 
 Figures = Callable[[str], dict[str, Drawn]]
 Raw = Callable[[str], dict[str, RawTrial]]
@@ -122,7 +122,7 @@ def test_marks_are_on_the_window(everything: list[tuple[list[Axes], RawTrial]]) 
         again = [row["t"] / 1e9 for row in trial.rows("retrans") if (row["flow"], row["kind"]) == ("bulk", "fast")]
         for marker, times in (("o", lost), ("v", again)):
             (marks,) = (line for line in window.get_lines() if line.get_marker() == marker)
-            wanted = first_in_each(times, end, 60)
+            wanted = first_in_each(times, end, 75 // side_by_side(window))
             # The window that the ACK or the timeout has left: the next row's, which was in force since then.
             after = [next((window for t, window in zip(x, y, strict=True) if t >= at + 1e-4), y[-1]) for at in wanted]
             assert is_close(points(marks), list(zip(wanted, after, strict=True)))
@@ -187,7 +187,7 @@ def test_packets_that_found_the_queue_full_are_marked(figures: Figures, raw: Raw
             if (row["node"], row["interface"]) == ("r1", "r1-eth1") and cause(trial, row) == "queue_overflow"
         ]
         (marks,) = (line for line in axes.get_lines() if line.get_marker() == "x")
-        wanted = first_in_each(lost, axes.get_xlim()[1] / 1.01, 60)
+        wanted = first_in_each(lost, axes.get_xlim()[1] / 1.01, 75 // side_by_side(axes))
         samples = [(row["t"] / 1e9, row["backlog_packets"]) for row in expected.queue_rows(trial, "r1", "r1-eth1")]
         heights = [next((value for t, value in reversed(samples) if 0 < t <= at), 0) for at in wanted]
         assert is_close(points(marks), list(zip(wanted, heights, strict=True)))

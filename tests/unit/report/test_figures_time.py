@@ -22,7 +22,7 @@ from lab.report.model import Report
 from lab.store.run import Run
 from tests.data.raw import RawTrial, Row
 from tests.unit.report import expected
-from tests.unit.report.artists import Points, is_close, legend_of, lines_of, points, visible
+from tests.unit.report.artists import Points, is_close, legend_of, lines_of, points, side_by_side, visible
 from tests.unit.report.expected import Line
 
 Figures = Callable[[str], dict[str, Drawn]]
@@ -332,7 +332,7 @@ def test_retransmissions_are_marked_where_they_were(name: str, shown: Callable[[
         for flow, window in zip(one.flows, bold(one), strict=True):
             x, y = (np.asarray(values, dtype=float) for values in window.get_data())
             for kind, times in retransmissions(one.median, flow).items():
-                wanted = first_in_each(times, end, 90)
+                wanted = first_in_each(times, end, 90 // side_by_side(one.axes))
                 style = MARKERS.get(kind, {"marker": "."})["marker"]
                 candidates = [points(line) for line in lines_of(one.axes, one.colour, linestyle="None", marker=style)]
                 # The window that the ACK or the timeout has left, which is that of the next row.

@@ -16,6 +16,7 @@ from lab.report.figures.look.labels import cell_title, wrapped
 from lab.report.figures.look.scales import HEADROOM, plain_logarithm, spans_decades
 from lab.report.figures.look.sizes import page_inches
 from lab.report.model import Report, Row
+from lab.words import listed
 
 MAX_ROWS = 60
 """Largest number of lines; the table of results has the others."""
@@ -41,7 +42,7 @@ def by_cell(report: Report, metrics: Sequence[Metric]) -> Drawn | None:
     columns[0].set_ylim(len(rows) - 0.4, -0.6)
     for axes in columns:
         axes.grid(axis="y", visible=False)
-    names = " and ".join(metric.text if place == 0 else _lower(metric.text) for place, metric in enumerate(shown))
+    names = listed(metric.text if place == 0 else _lower(metric.text) for place, metric in enumerate(shown))
     capacity = capacity_caption(report) if shown[0].name == "goodput" else ""
     left_out = f" {len(report.rows) - MAX_ROWS} more cells are in the table." if len(report.rows) > MAX_ROWS else ""
     caption = f"{names} by cell. Large markers: means. {SPREAD}{capacity}{left_out}{windows.of_values(report)}"

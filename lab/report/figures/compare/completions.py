@@ -15,6 +15,7 @@ from lab.analysis.statistics import spread
 from lab.evaluation.trial import COMPLETIONS
 from lab.report.cells import cells_with
 from lab.report.figures.compare.cell_looks import cell_looks
+from lab.report.figures.compare.crowded import by_algorithm
 from lab.report.figures.compare.distributions import (
     MAX_CELLS,
     MAX_PANELS,
@@ -58,7 +59,8 @@ def completion_figures(report: Report) -> Iterator[Drawn]:
     styles = cell_looks(report, dict(shown))
     panels = [Panel(group, [(label, milliseconds(cell)) for label, cell in lines]) for group, lines in flows.items()]
     with styled():
-        figure = distributions(panels, "Flow completion time (ms)", "Share of flows", styles)
+        divided = by_algorithm(report, [where for where, _trials in shown], panels, styles)
+        figure = distributions(divided, "Flow completion time (ms)", "Share of flows", styles)
     caption = (
         "Distribution of the completion times of short flows: the share of flows that took at most that long, over all "
         "repetitions. The completion time runs from the request for the connection until the receiver has the last "

@@ -37,6 +37,8 @@ class Panel:
 
     The value 0 stands for what never arrived, so a line with zeros does not reach 1.
     """
+    styles: Sequence[dict[str, Any]] = ()
+    """Colour and dashes of each line; empty if all panels have the same."""
 
 
 def distributions(
@@ -47,15 +49,16 @@ def distributions(
     A panel with more than :data:`~lab.report.figures.look.labels.DIRECT` lines has labels on its lines; otherwise, the
     figure has a legend.
     """
-    direct = max(len(panel.lines) for panel in panels) > DIRECT
-    figure, all_axes = grid(len(panels), 3.4 if direct and len(panels) == 1 else 2.3)
+    # A legend explains the lines of all panels only if these have the same looks.
+    direct = max(len(panel.lines) for panel in panels) > DIRECT or any(panel.styles for panel in panels)
+    figure, all_axes = grid(len(panels), {1: 3.4, 2: 2.9}.get(len(panels), 2.5) if direct else 2.3)
     for axes, panel in zip(all_axes, panels, strict=True):
-        for (label, values), style in zip(panel.lines, styles, strict=True):
+        for (label, values), style in zip(panel.lines, panel.styles or styles, strict=True):
             arrived = np.sort(values[values > 0])
             if len(arrived):
                 x, share = _thinned(arrived, np.arange(1, len(arrived) + 1) / len(values))
                 axes.plot(x, share, drawstyle="steps-post", label=label, linewidth=1.0, **style)
-        axes.set_title(wrapped(panel.title, page_inches() / panel_columns(len(panels))), loc="left")
+        axes.set_title(wrapped(panel.title, page_inches() / _columns(len(panels))), loc="left")
         axes.set_ylim(0, 1)
     if logarithmic:
         # On a linear axis, a few values that include a timeout would squeeze all others into a corner.
@@ -100,9 +103,13 @@ def _label_curves(axes: Axes) -> None:
         )
 
 
+def _columns(number: int) -> int:
+    return panel_columns(number, 2 if number == 4 else 3)
+
+
 def grid(number: int, height: float = 2.3) -> tuple[Figure, list[Axes]]:
     """Return a figure with *number* panels that share their axes, at most three of them side by side."""
-    columns = panel_columns(number)
+    columns = _columns(number)
     lines = math.ceil(number / columns)
     figure = Figure(figsize=(page_inches(), height * lines + 0.3), layout="constrained")
     panels = [axes for row in figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True) for axes in row]
@@ -113,7 +120,7 @@ def grid(number: int, height: float = 2.3) -> tuple[Figure, list[Axes]]:
 
 def label_outside(panels: Sequence[Axes], x_label: str, y_label: str) -> None:
     """Label the y-axis of the panels at the left edge, and the x-axis of those at the bottom."""
-    columns = panel_columns(len(panels))
+    columns = _columns(len(panels))
     for place, axes in enumerate(panels):
         if place % columns == 0:
             axes.set_ylabel(y_label)

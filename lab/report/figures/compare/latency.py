@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from lab.evaluation.trial import LATENCY
 from lab.report.cells import cells_with
 from lab.report.figures.compare.cell_looks import cell_looks
+from lab.report.figures.compare.crowded import by_algorithm
 from lab.report.figures.compare.distributions import MAX_CELLS, MAX_PANELS, Panel, distributions, range_alt
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.look.labels import where_label
@@ -28,7 +29,9 @@ def latency_figures(report: Report) -> Iterator[Drawn]:
         for probe in probes[:MAX_PANELS]
     ]
     with styled():
-        figure = distributions(panels, "Round-trip time (ms)", "Share of requests", cell_looks(report, dict(shown)))
+        styles = cell_looks(report, dict(shown))
+        divided = by_algorithm(report, [where for where, _trials in shown], panels, styles)
+        figure = distributions(divided, "Round-trip time (ms)", "Share of requests", styles)
     caption = (
         "Distribution of the latency that probes measured while the flows ran: the share of requests whose answer took "
         "at most that long, over all repetitions. If some requests were never answered, the curve does not reach 1."

@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -18,9 +21,10 @@ from lab.report.figures.compare.axis import NumberAxis, x_axis
 from lab.report.figures.compare.quantities import Metric, goodput, metric, top, values_of
 from lab.report.figures.compare.reference import capacities, capacity_caption, draw_capacities
 from lab.report.figures.drawn import Drawn
-from lab.report.figures.look.labels import DIRECT, cell_title
+from lab.report.figures.look.labels import DIRECT, cell_title, wrapped
+from lab.report.figures.look.placing import Box, around, place, text_box
 from lab.report.figures.look.scales import HEADROOM, plain_logarithm, scale_y, spans_decades
-from lab.report.figures.look.sizes import column_inches, page_inches
+from lab.report.figures.look.sizes import column_inches, page_inches, panel_columns
 from lab.report.figures.look.style import GREY, MARKERS
 from lab.report.model import Report, Row, Series
 
@@ -29,6 +33,20 @@ LEAST_WIDTH_MS = 1.0
 LEAST_FOR_ELLIPSE = 3
 """Fewer repetitions have no ellipse."""
 ELLIPSE_ALPHA = 0.16
+MAX_PANELS = 6
+"""Largest number of panels; with more cells, they are in the same one."""
+_X_LABEL = "Mean queueing delay (ms), decreasing to the right"
+_SHORT_X_LABEL = "Mean queueing delay (ms)"
+_LONG_INCHES = 3.3
+"""A panel that is wider than this has room for the long label."""
+_FONT = 6.0
+"""Size of the texts beside points."""
+_POINT_SIZE = 5.0
+"""Size of a marker, in points of 1/72 inch."""
+_FAR = 9.0
+"""A text that is further from its point than this has a line to it, in points of 1/72 inch."""
+_BETTER = (46.0, 22.0)
+"""Width and height of the word ``better`` with its arrow, in points of 1/72 inch."""
 
 
 def plane(report: Report) -> Drawn | None:
@@ -39,29 +57,46 @@ def plane(report: Report) -> Drawn | None:
         return None
     facets = list(dict.fromkeys(row.facet for row in rows))
     path = _path(report, facets)
-    figure = Figure(figsize=(min(column_inches() * 1.45, page_inches()), 3.0), layout="constrained")
-    axes = figure.subplots()
-    delays = values_of(rows, delay)
+    # So many algorithms have their names beside their markers, which takes a panel for each cell.
+    direct = path is None and len(report.series) > DIRECT and len(facets) <= MAX_PANELS
+    panels = [[row for row in rows if row.facet == facet] for facet in facets] if direct else [rows]
+    columns = panel_columns(len(panels), 2)
+    lines = math.ceil(len(panels) / columns)
+    width = page_inches() if len(panels) > 1 else min(column_inches() * 1.45, page_inches())
+    figure = Figure(figsize=(width, 3.0 * lines), layout="constrained")
+    grid = [axes for line in figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=True) for axes in line]
+    delays, levels = values_of(rows, delay), capacities(report, rows)
     logarithmic = spans_decades(delays)
-    direct = path is None and len(facets) == 1 and len(report.series) > DIRECT
-    for row in rows:
-        marker = row.series.look.marker if path or len(facets) == 1 else MARKERS[facets.index(row.facet) % len(MARKERS)]
-        _draw(axes, report, row, (delay, rate), marker, logarithmic=logarithmic)
-        if direct:
-            _label_row(axes, row, delay, rate)
-    if path:
-        _join(axes, report, rows, path, delay, rate)
-    levels = capacities(report, rows)
-    draw_capacities(axes, levels)
-    scale_y(axes, [*values_of(rows, rate), *levels], logarithmic=False)
-    _scale_delays(axes, delays, logarithmic=logarithmic)
-    axes.set_xlabel("Mean queueing delay (ms), decreasing to the right")
-    axes.set_ylabel(rate.label)
-    _mark_better(axes)
+    for axes, own in zip(grid, panels, strict=False):
+        for row in own:
+            by_series = path or len(facets) == 1 or direct
+            marker = row.series.look.marker if by_series else MARKERS[facets.index(row.facet) % len(MARKERS)]
+            _draw(axes, report, row, (delay, rate), marker, logarithmic=logarithmic)
+        if path:
+            _join(axes, own, path, delay, rate)
+        draw_capacities(axes, capacities(report, own))
+        if len(panels) > 1:
+            axes.set_title(wrapped(cell_title(report, own[0].facet), width / columns), loc="left")
+    scale_y(grid[0], [*values_of(rows, rate), *levels], logarithmic=False)
+    _scale_delays(grid[0], delays, logarithmic=logarithmic)
+    for number, axes in enumerate(grid):
+        axes.set_visible(number < len(panels))
+        if number % columns == 0:
+            axes.set_ylabel(rate.label)
+        if number + columns >= len(panels):
+            axes.set_xlabel(_X_LABEL if width / columns > _LONG_INCHES else _SHORT_X_LABEL)
+            axes.tick_params(labelbottom=True)
     handles = [] if direct else _series_handles(report, rows, by_facet=path is None and len(facets) > 1)
-    handles += _facet_handles(report, facets) if path is None else []
+    handles += _facet_handles(report, facets) if path is None and not direct else []
     if handles:
         figure.legend(handles=handles, loc="outside right upper", handletextpad=0.3)
+    # Texts find their places when everything else has its own.
+    figure.draw_without_rendering()
+    for axes, own in zip(grid, panels, strict=False):
+        pairs = [(row, row.summary(delay.read), row.summary(rate.read)) for row in own]
+        means = [(row, x.mean, y.mean) for row, x, y in pairs if x and y]
+        texts = _series_texts(means) if direct else _end_texts(means, path) if path else []
+        _mark_better(axes, _write(axes, texts))
     return Drawn("goodput-vs-delay", figure, _caption(report, path), _alt(report, rows, delay, rate))
 
 
@@ -127,42 +162,89 @@ def ellipse(points: NDArray[np.float64], *, logarithmic: bool) -> NDArray[np.flo
     return np.asarray(outline)
 
 
-def _join(axes: Axes, report: Report, rows: Sequence[Row], path: NumberAxis, delay: Metric, rate: Metric) -> None:
-    """Join the means of each series in the order of the axis, and write the first and the last number beside them."""
+def _join(axes: Axes, rows: Sequence[Row], path: NumberAxis, delay: Metric, rate: Metric) -> None:
+    """Join the means of each series in the order of the axis."""
     for series in dict.fromkeys(row.series for row in rows):
         own = sorted((row for row in rows if row.series == series), key=lambda row: path.number(row.facet[0]))
-        means = [
-            (x.mean, y.mean, path.number(row.facet[0]))
-            for row in own
-            if (x := row.summary(delay.read)) and (y := row.summary(rate.read))
-        ]
-        xs, ys = [x for x, _y, _n in means], [y for _x, y, _n in means]
-        axes.plot(xs, ys, color=series.look.colour, linestyle=series.look.dashes, linewidth=0.9, zorder=3)
-        for delay_ms, rate_, number in _apart(means):
-            axes.annotate(
-                f"{number:g} {path.unit}".strip(),
-                (delay_ms, rate_),
-                xytext=(0, -9),
-                textcoords="offset points",
-                ha="center",
-                fontsize=6,
-                color=series.look.colour,
-            )
+        means = [(x.mean, y.mean) for row in own if (x := row.summary(delay.read)) and (y := row.summary(rate.read))]
+        look = series.look
+        axes.plot(*zip(*means, strict=True), color=look.colour, linestyle=look.dashes, linewidth=0.9, zorder=3)
 
 
-def _apart(means: Sequence[tuple[float, float, float]]) -> list[tuple[float, float, float]]:
-    """Return the first and the last point of a line, or none if their labels would overlap."""
-    (first_x, first_y, _), (last_x, last_y, _) = means[0], means[-1]
-    far_x = max(first_x, last_x) > 1.5 * min(first_x, last_x)
-    far_y = abs(first_y - last_y) > 0.1 * max(first_y, last_y)
-    return [means[0], means[-1]] if far_x or far_y else []
+@dataclass(frozen=True)
+class _Text:
+    """A text beside a point."""
+
+    x: float
+    y: float
+    text: str
+    colour: str
 
 
-def _label_row(axes: Axes, row: Row, delay: Metric, rate: Metric) -> None:
-    x, y = row.summary(delay.read), row.summary(rate.read)
-    if x and y:
-        offset: Any = {"xytext": (4, 2), "textcoords": "offset points"}
-        axes.annotate(row.series.label, (x.mean, y.mean), fontsize=6, color=row.series.look.colour, **offset)
+def _series_texts(means: Sequence[tuple[Row, float, float]]) -> list[_Text]:
+    return [_Text(x, y, row.series.label, row.series.look.colour) for row, x, y in means]
+
+
+def _end_texts(means: Sequence[tuple[Row, float, float]], path: NumberAxis) -> list[_Text]:
+    """Return the numbers at the first and the last point of each line, or none if it is too short for two."""
+    found = []
+    for series in dict.fromkeys(row.series for row, _x, _y in means):
+        own = sorted((path.number(row.facet[0]), x, y) for row, x, y in means if row.series == series)
+        (_, first_x, first_y), (_, last_x, last_y) = own[0], own[-1]
+        far_x = max(first_x, last_x) > 1.5 * min(first_x, last_x)
+        if far_x or abs(first_y - last_y) > 0.1 * max(first_y, last_y):
+            found += [
+                _Text(x, y, f"{number:g} {path.unit}".strip(), series.look.colour) for number, x, y in (own[0], own[-1])
+            ]
+    return found
+
+
+def _write(axes: Axes, texts: Sequence[_Text]) -> list[Box]:
+    """Write texts beside their points where there is room; return what is taken now, by points, lines and texts."""
+    taken = [around(x, y, _POINT_SIZE) for x, y in _points(axes)]
+    places = place([(*_in_points(axes, [one.x], [one.y])[0], one.text) for one in texts], _FONT, _inside(axes), taken)
+    for one, (left, middle) in zip(texts, places, strict=True):
+        (x, y) = _in_points(axes, [one.x], [one.y])[0]
+        box = text_box(left, middle, one.text, _FONT)
+        taken.append(box)
+        is_far = min(abs(box.left - x), abs(box.right - x)) > _FAR or min(abs(box.top - y), abs(box.bottom - y)) > _FAR
+        axes.annotate(
+            one.text,
+            (one.x, one.y),
+            xytext=(left - x, middle - y),
+            textcoords="offset points",
+            va="center",
+            fontsize=_FONT,
+            color=one.colour,
+            zorder=6,
+            arrowprops={"arrowstyle": "-", "color": one.colour, "linewidth": 0.4, "shrinkB": 3} if is_far else None,
+        )
+    return taken
+
+
+def _points(axes: Axes) -> list[tuple[float, float]]:
+    """Return where markers are and lines pass, in points of 1/72 inch."""
+    found = []
+    for line in axes.get_lines():
+        x, y = (np.asarray(data, dtype=np.float64) for data in (line.get_xdata(), line.get_ydata()))
+        is_level = line.get_transform() != axes.transData
+        own = [] if is_level else _in_points(axes, x, y)
+        found += own
+        if line.get_linestyle() != "None":
+            for (x0, y0), (x1, y1) in pairwise(own):
+                steps = np.linspace(0, 1, 2 + int(max(abs(x1 - x0), abs(y1 - y0)) / _POINT_SIZE))
+                found += [(x0 + (x1 - x0) * step, y0 + (y1 - y0) * step) for step in steps]
+    return found
+
+
+def _in_points(axes: Axes, x: Any, y: Any) -> list[tuple[float, float]]:
+    places = axes.transData.transform(np.stack([x, y], axis=1)) * 72 / axes.figure.dpi
+    return [(float(left), float(bottom)) for left, bottom in places]
+
+
+def _inside(axes: Axes) -> Box:
+    box = axes.get_window_extent()
+    return Box(*(float(edge) * 72 / axes.figure.dpi for edge in (box.x0, box.y0, box.x1, box.y1)))
 
 
 def _scale_delays(axes: Axes, delays: Sequence[float], *, logarithmic: bool) -> None:
@@ -176,11 +258,22 @@ def _scale_delays(axes: Axes, delays: Sequence[float], *, logarithmic: bool) -> 
     axes.set_xlim(high, -0.02 * high)
 
 
-def _mark_better(axes: Axes) -> None:
+def _mark_better(axes: Axes, taken: Sequence[Box]) -> None:
+    """Write where it is better, with an arrow, at the first of several places that is free."""
+    inside = _inside(axes)
+    width, height = inside.right - inside.left, inside.top - inside.bottom
+
+    def covered(corner: tuple[float, float]) -> float:
+        left, bottom = inside.left + corner[0] * width, inside.bottom + corner[1] * height
+        box = Box(left, bottom, left + _BETTER[0], bottom + _BETTER[1])
+        return sum(box.overlap(other) for other in taken)
+
+    corners = [(right, up) for up in (0.02, 0.3, 0.55) for right in (1 - _BETTER[0] / width - 0.01, 0.4, 0.03)]
+    left, bottom = min(corners, key=covered)
     axes.annotate(
         "better",
-        xy=(0.99, 0.13),
-        xytext=(0.89, 0.03),
+        xy=(left + _BETTER[0] / width, bottom + _BETTER[1] / height),
+        xytext=(left + 0.55 * _BETTER[0] / width, bottom),
         xycoords="axes fraction",
         textcoords="axes fraction",
         arrowprops={"arrowstyle": "-|>", "color": GREY, "linewidth": 0.8, "mutation_scale": 8},
@@ -224,8 +317,9 @@ def _caption(report: Report, path: NumberAxis | None) -> str:
         )
     return (
         "Goodput against mean queueing delay (the time that packets wait in queues); the upper right corner is best. "
-        "Large markers: means; small markers: single repetitions; shaded: ellipse of one standard deviation, if there "
-        f"are at least three repetitions.{joined}{capacity_caption(report)}{windows.of_values(report)}"
+        "Large markers: means; small markers: single repetitions; shaded: ellipse of one standard deviation around the "
+        "mean, if there are at least three repetitions. It shows how much repetitions differ, not how sure the mean "
+        f"is; for that, the table has intervals.{joined}{capacity_caption(report)}{windows.of_values(report)}"
     )
 
 

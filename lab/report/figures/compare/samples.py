@@ -14,6 +14,7 @@ from lab.evaluation.repetition import Repetition
 from lab.evaluation.trial import COMPLETIONS, LATENCY
 from lab.report.cells import cells_with
 from lab.report.figures.compare.cell_looks import cell_looks
+from lab.report.figures.compare.crowded import by_algorithm
 from lab.report.figures.compare.distributions import MAX_CELLS, MAX_PANELS, Panel
 from lab.report.figures.look.labels import cell_title, where_label
 from lab.report.figures.over_time.curves import QUANTITIES, Kind, curves_of
@@ -29,6 +30,8 @@ class Samples:
     """The values of which a figure shows the distributions."""
 
     panels: list[Panel]
+    curves: list[Panel]
+    """The same, but with a panel for each algorithm if one would have too many curves."""
     styles: list[dict[str, Any]]
     """Colour and dashes of the lines of each panel."""
     label: str
@@ -64,7 +67,11 @@ def _events(report: Report, of: str) -> Samples | None:
         texts = ("Flow completion time (ms)", "Share of flows")
         caption = "Completion times of short flows, over all repetitions. Unfinished flows are left out."
     panels = [Panel(name, list(zip(labels, values, strict=True))) for name, values in read[:MAX_PANELS]]
-    return Samples(panels, cell_looks(report, dict(shown)), *texts, caption, is_delay=True) if panels else None
+    if not panels:
+        return None
+    styles = cell_looks(report, dict(shown))
+    curves = by_algorithm(report, [where for where, _trials in shown], panels, styles)
+    return Samples(panels, curves, styles, *texts, caption, is_delay=True)
 
 
 def _over_time(report: Report, kind: Kind) -> Samples | None:
@@ -86,7 +93,7 @@ def _over_time(report: Report, kind: Kind) -> Samples | None:
         f"{quantity.text} over time: the share of the time for which it had these values, over all flows and "
         "repetitions, each flow's first to last value."
     )
-    return Samples(panels, styles, quantity.label(unit), "Share of time", caption, is_delay=kind == "srtt")
+    return Samples(panels, panels, styles, quantity.label(unit), "Share of time", caption, is_delay=kind == "srtt")
 
 
 def _held(repetition: Repetition, kind: Kind) -> Floats:

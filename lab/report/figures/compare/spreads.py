@@ -32,7 +32,7 @@ def cdf(report: Report, of: str) -> Drawn | None:
     if found is None:
         return None
     decades = found.is_delay or spans_decades(all_values(found.panels))
-    figure = distributions(found.panels, found.label, found.share, found.styles, logarithmic=decades)
+    figure = distributions(found.curves, found.label, found.share, found.styles, logarithmic=decades)
     caption = f"Distribution. {found.caption} The height of a curve is the share that is at most as large."
     return Drawn(f"cdf-{_file(of)}", figure, caption, f"Distribution of {found.label}. {range_alt(found.panels)}.")
 

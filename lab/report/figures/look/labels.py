@@ -38,6 +38,12 @@ def where_label(report: Report, where: Sequence[str]) -> str:
     return ", ".join(_shown(axis, text) for axis, text in zip(report.axes, where, strict=True))
 
 
+def cell_label(report: Report, where: Sequence[str], without: RunAxis) -> str:
+    """Return a cell of all axes as :func:`where_label` does, but without the value of one axis."""
+    pairs = zip(report.axes, where, strict=True)
+    return ", ".join(_shown(axis, text) for axis, text in pairs if axis is not without)
+
+
 def _shown(axis: RunAxis, text: str) -> str:
     return axis_texts(axis).get(text, text)
 

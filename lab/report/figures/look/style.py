@@ -9,6 +9,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 COLUMN_INCHES = 3.4
 """Width of one column of a two-column paper."""
 PAGE_INCHES = 7.0
@@ -107,13 +109,22 @@ def mixed(colour: str, share: float) -> str:
     return "#" + "".join(f"{round(part + (other - part) * amount):02X}" for part in parts)
 
 
+_MANY_SHADES = 4
+"""From this number on, shades use the whole range from dark to light."""
+_SHADE = 0.07
+"""Half the distance in lightness between two of few shades."""
+
+
 def shades(colour: str, number: int) -> list[str]:
     """Return *number* shades of *colour* from dark to light; a single one is the colour itself."""
     if number == 1:
         return [colour]
     red, green, blue = (int(colour[start : start + 2], 16) / 255 for start in (1, 3, 5))
-    hue, _lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     low, high = 0.2, 0.68
+    if number < _MANY_SHADES:
+        # Few shades stay close to the colour, so that nobody takes them for another one.
+        low, high = (min(max(lightness + way * _SHADE * (number - 1), low), high) for way in (-1, 1))
     found = []
     for place in range(number):
         parts = colorsys.hls_to_rgb(hue, low + (high - low) * place / (number - 1), saturation)
@@ -137,5 +148,11 @@ def legend_columns(labels: Sequence[str], inches: float, most: int = 4) -> int:
 
     A legend that is too wide would be cut off by matplotlib.
     """
-    widest = max((len(label) for label in labels), default=0) + _HANDLE_CHARACTERS
-    return max(1, min(most, len(labels), int(inches * _CHARACTERS_PER_INCH // widest)))
+    lengths = [len(label) + _HANDLE_CHARACTERS for label in labels]
+    fitting = [
+        columns
+        for columns in range(1, min(most, len(lengths)) + 1)
+        # A column is as wide as its widest entry, and matplotlib fills one after the other, the first ones fuller.
+        if sum(int(part.max()) for part in np.array_split(lengths, columns)) <= inches * _CHARACTERS_PER_INCH
+    ]
+    return max(fitting, default=1)

@@ -13,12 +13,12 @@ from matplotlib.patches import Patch
 
 from lab.analysis.events import Span
 from lab.evaluation.collected import inside, retransmissions
+from lab.report.event_names import RETRANSMISSIONS
 from lab.report.figures.look.style import GREY, legend_columns
 from lab.report.figures.over_time.curves import QUANTITIES, Kind, curves_of
 from lab.report.figures.over_time.envelope import dense_curves
 from lab.report.figures.over_time.marks import (
     BANDS,
-    RETRANSMISSIONS,
     SSTHRESH,
     band_handles,
     last_moment,
@@ -27,12 +27,13 @@ from lab.report.figures.over_time.marks import (
     unmeasured_handles,
 )
 from lab.report.figures.over_time.panels import (
-    MARK_BINS,
     MAX_FAINT,
     Panel,
+    Shared,
     colour_of,
     dashes_of,
     has_shades,
+    has_titles_for_series,
     is_direct,
     marked,
     trial_of,
@@ -61,7 +62,8 @@ def add_legend(figure: Figure, report: Report, kind: Kind, facets: Sequence[Pane
             label=series.label,
         )
         for series in report.series
-        if not is_direct(facets, kind) and any(row.series == series and curves_of(row.median(), kind) for row in rows)
+        if not (is_direct(facets, kind) or has_titles_for_series(facets))
+        and any(row.series == series and curves_of(row.median(), kind) for row in rows)
     ]
     if kind == "cwnd" and any(_has_threshold(row, last_moment(report)) for row in rows):
         handles.append(Line2D([], [], color=GREY, linewidth=0.8, linestyle=SSTHRESH, label="ssthresh"))
@@ -105,7 +107,7 @@ def _modes(row: Row) -> tuple[Span, ...]:
     return inside(trial_of(row), flows[0].flow).modes if len(flows) == 1 else ()
 
 
-def caption(report: Report, kind: Kind, panels: Sequence[Panel], *, fair: bool, shared: bool) -> str:
+def caption(report: Report, kind: Kind, panels: Sequence[Panel], *, fair: bool, shared: Shared) -> str:
     """Return the caption of a figure over time."""
     window = "read from the kernel at each ACK and at each timeout; in between, it stays as it is."
     what = {
@@ -124,8 +126,9 @@ def caption(report: Report, kind: Kind, panels: Sequence[Panel], *, fair: bool, 
     parts = [what.rstrip(), unmeasured_caption(panel.rows for panel in panels).strip()]
     if fair:
         parts.append("Dotted grey: fair share, the capacity divided by the number of flows that run.")
-    if len(panels) > 1 and not shared:
-        parts.append("Each panel has its own scale.")
+    if len(panels) > 1 and shared != "all":
+        which = {"row": "The panels of each row share", "col": "The panels of each column share"}
+        parts.append(f"{which.get(shared, 'Each panel has')} a scale of {'their' if shared in which else 'its'} own.")
     if has_shades(panels):
         parts.append("Shades from dark to light: the flows of a series, in the order in which they start.")
     if _has_envelope(report, kind, panels):
@@ -168,7 +171,7 @@ def alt(report: Report, kind: Kind, panels: Sequence[Panel]) -> str:
 
 def _marks_caption(report: Report) -> str:
     found = any(retransmissions(trial_of(row), flow) for row in report.rows for flow, _curves in marked(row))
-    marks = f" Markers: retransmissions, at most {MARK_BINS} of each kind on a curve." if found else ""
+    marks = " Markers: retransmissions, of which those that would overlap are left out." if found else ""
     shaded = any(span.name in BANDS for row in report.rows for span in _modes(row))
     return marks + (" Shaded: BBR is in Startup, Drain or ProbeRTT, not in ProbeBW." if shaded else "")
 

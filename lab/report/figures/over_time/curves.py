@@ -3,29 +3,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any, Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.compute as pc
 
-from lab.analysis.ack_samples import Floats
 from lab.analysis.series import decimate
 from lab.evaluation.collected import bottleneck_places, recorded
 from lab.evaluation.on_the_way import queues_of
 from lab.evaluation.repetition import Repetition
+from lab.evaluation.traces import traced
 from lab.evaluation.trial import CURVE_BINS, TCP_PROBE, Curve
 from lab.report.figures.over_time.marks import HELD
 from lab.store.trial import TrialResult
 
 Kind = Literal["cwnd", "srtt", "goodput", "queue", "pacing_rate", "in_flight"]
 """The quantity that a figure over time shows."""
-
-UNPACED_BPS = 1e13
-"""The kernel stores a pacing rate that is larger than this if it does not pace."""
 
 
 @dataclass(frozen=True)
@@ -70,42 +64,6 @@ def curves_of(repetition: Repetition, kind: Kind) -> list[Curve]:
     if kind in ("cwnd", "srtt", "goodput"):
         return [getattr(repetition.evaluated.curves[name], kind) for name in names]
     return [decimate(*traced(trial, name, kind), CURVE_BINS) for name in names]
-
-
-@lru_cache(maxsize=64)
-def traced(trial: TrialResult, flow: str, kind: str) -> Curve:
-    """Return the values of the rows of tcp_probe of a flow's sender: all of them, in the order of time.
-
-    What is in flight is what the kernel's tcp_packets_in_flight() returns, in segments; the pacing rate is in bit/s, at
-    the times when there is one.
-    """
-    columns, read = _READ[kind]
-    table = trial.collected(TCP_PROBE, ["time_ns", "flow", "end", "is_transmit", *columns])
-    is_used = pc.is_in(table.column("is_transmit"), pa.array(["receive", "timeout"]))
-    at_sender = pc.and_(pc.equal(table.column("end"), "source"), pc.equal(table.column("flow"), flow))
-    table = table.filter(pc.and_(at_sender, is_used))
-    seconds = table.column("time_ns").to_numpy() / 1e9
-    values = read(*(table.column(name).to_numpy().astype(np.float64) for name in columns))
-    known = np.isfinite(values)
-    return seconds[known], values[known]
-
-
-def _in_flight(out: Floats, sacked: Floats, lost: Floats, again: Floats) -> Floats:
-    return out - sacked - lost + again
-
-
-def _pacing(rate: Floats) -> Floats:
-    bps: Floats = np.where((rate > 0) & (rate * 8 < UNPACED_BPS), rate * 8, np.nan)
-    return bps
-
-
-_READ: dict[str, tuple[tuple[str, ...], Callable[..., Floats]]] = {
-    "cwnd": (("snd_cwnd",), lambda window: window),
-    "srtt": (("srtt_us",), lambda srtt_us: np.where(srtt_us > 0, srtt_us / 1000, np.nan)),
-    "in_flight": (("packets_out", "sacked_out", "lost_out", "retrans_out"), _in_flight),
-    "pacing_rate": (("pacing_rate",), _pacing),
-}
-"""Quantity → the columns of tcp_probe that it needs, and how to compute it from them."""
 
 
 @lru_cache(maxsize=64)

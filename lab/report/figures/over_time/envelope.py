@@ -9,8 +9,9 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from lab.analysis.ack_samples import Floats
+from lab.evaluation.traces import traced
 from lab.evaluation.trial import Curve
-from lab.report.figures.over_time.curves import Kind, curves_of, queue_curve, traced
+from lab.report.figures.over_time.curves import Kind, curves_of, queue_curve
 from lab.report.model import Row
 
 BINS = 120

@@ -30,14 +30,13 @@ from lab.evaluation.collected import (
     stitched,
 )
 from lab.evaluation.trial import CURVE_BINS
+from lab.report.event_names import DROPS, RETRANSMISSIONS
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.look.settings import styled
 from lab.report.figures.look.style import GREY, INK, PAGE_INCHES, shades
 from lab.report.figures.over_time.envelope import dense_curves, draw_envelope
 from lab.report.figures.over_time.marks import (
-    DROPS,
     HELD,
-    RETRANSMISSIONS,
     SSTHRESH,
     WINDOW_MAX,
     band_handles,
@@ -51,6 +50,7 @@ from lab.report.figures.over_time.marks import (
 )
 from lab.report.model import Report, Row
 from lab.store.trial import TrialResult
+from lab.words import listed
 
 MAX_FIGURES = 12
 """Largest number of figures; the remaining cells are not drawn."""
@@ -61,8 +61,8 @@ FAINT_BINS = 150
 """Number of bins to which the curves of many flows are reduced."""
 TICK_BINS = 400
 """Largest number of ticks in a line of the strip of events; more could not be distinguished."""
-MARK_BINS = 60
-"""Largest number of markers of each kind on a curve."""
+MARK_BINS = 75
+"""Largest number of markers of each kind on the curves of all columns of a figure."""
 
 DROP_MARK: dict[str, Any] = {
     "color": INK,
@@ -96,7 +96,8 @@ def event_figures(report: Report) -> Iterator[Drawn]:
         with styled():
             figure = _figure(report, rows)
         name = f"events-{number}" if len(pages) > 1 else "events"
-        yield Drawn(name, figure, _caption(rows, len(pages) - MAX_FIGURES if number == MAX_FIGURES else 0))
+        left_out = len(pages) - MAX_FIGURES if number == MAX_FIGURES else 0
+        yield Drawn(name, figure, _caption(rows, left_out), _alt(report, rows))
 
 
 def _pages(report: Report) -> list[list[Row]]:
@@ -149,16 +150,15 @@ def _figure(report: Report, rows: Sequence[Row]) -> Figure:
             share_y = columns[0][line] if columns else None
             panels.append(figure.add_subplot(grid[line, column], sharex=panels[0] if panels else None, sharey=share_y))
         columns.append(panels)
-        _draw_window(panels[0], row, end_s)
+        _draw_window(panels[0], row, end_s, MARK_BINS // len(rows))
         if strip:
             _draw_strip(panels[1], row, strip, end_s, labels=column == 0)
         if queue:
-            _draw_queue(panels[-1], row, queue, end_s, labels=column == len(rows) - 1)
+            _draw_queue(panels[-1], row, queue, end_s, MARK_BINS // len(rows), labels=column == len(rows) - 1)
         for axes in panels:
             shade_unmeasured(axes, [row], end_s)
         _finish(panels, end_s, first=column == 0, queue=any(queues))
-        title = ", ".join(filter(None, (row.series.label, report.facet_title(row.facet))))
-        panels[0].set_title(title, loc="left")
+        panels[0].set_title(_title(report, row), loc="left")
     for panels in columns:
         panels[0].set_ylim(bottom=0)
         if any(queues):
@@ -167,6 +167,10 @@ def _figure(report: Report, rows: Sequence[Row]) -> Figure:
         handles=_handles(rows, queues), loc="outside upper right", ncols=6, handlelength=2.0, columnspacing=1.2
     )
     return figure
+
+
+def _title(report: Report, row: Row) -> str:
+    return ", ".join(filter(None, (row.series.label, report.facet_title(row.facet))))
 
 
 def _finish(panels: Sequence[Axes], end_s: float, *, first: bool, queue: bool) -> None:
@@ -186,7 +190,7 @@ def _finish(panels: Sequence[Axes], end_s: float, *, first: bool, queue: bool) -
 # --- the window --------------------------------------------------------------------------------------------
 
 
-def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
+def _draw_window(axes: Axes, row: Row, end_s: float, most_marks: int) -> None:
     median, colour = row.median(), row.series.look.colour
     draw_bands(axes, row)
     curves = median.curves()
@@ -213,10 +217,10 @@ def _draw_window(axes: Axes, row: Row, end_s: float) -> None:
     if algorithm.window_max is not None:
         x, y = decimate(*algorithm.window_max, CURVE_BINS)
         axes.plot(x, y, color=GREY, linewidth=0.8, linestyle=WINDOW_MAX, zorder=3, **HELD)
-    shown = thinned(_lost(row), end_s, MARK_BINS)
+    shown = thinned(_lost(row), end_s, most_marks)
     axes.plot(shown, window_after(only, shown), **DROP_MARK, zorder=5)
     for kind, times in retransmissions(_trial(row), _flows(row)[0]).items():
-        shown = thinned(times, end_s, MARK_BINS)
+        shown = thinned(times, end_s, most_marks)
         axes.plot(shown, window_after(only, shown), **mark(kind), zorder=6)
 
 
@@ -284,7 +288,9 @@ def _queue(row: Row) -> tuple[QueueOccupancy, ...]:
     return queues if any(len(queue.seconds) for queue in queues) else ()
 
 
-def _draw_queue(axes: Axes, row: Row, queues: Sequence[QueueOccupancy], end_s: float, *, labels: bool) -> None:
+def _draw_queue(
+    axes: Axes, row: Row, queues: Sequence[QueueOccupancy], end_s: float, most_marks: int, *, labels: bool
+) -> None:
     seconds, packets = stitched(queues)
     x, y = decimate(np.append(seconds, end_s), np.append(packets, packets[-1:]), CURVE_BINS)
     # The queue holds the packets of all flows, so it does not have the colour of an algorithm.
@@ -300,7 +306,7 @@ def _draw_queue(axes: Axes, row: Row, queues: Sequence[QueueOccupancy], end_s: f
                     times[(times >= since) & (times < (np.inf if until == last else until))]
                     for since, until in queue.is_bottleneck
                 ]
-                shown = thinned(np.concatenate([np.zeros(0), *inside]), end_s, MARK_BINS)
+                shown = thinned(np.concatenate([np.zeros(0), *inside]), end_s, most_marks)
                 height = held_at(seconds, packets, shown)
                 axes.plot(shown, height, color=INK, linestyle="none", zorder=5, **_QUEUE_DROPS[cause])
     if len(queues) > 1:
@@ -369,7 +375,7 @@ def _handles(rows: Sequence[Row], queues: Sequence[tuple[QueueOccupancy, ...]]) 
 def _caption(rows: Sequence[Row], left_out: int) -> str:
     trials = list(dict.fromkeys(_trial(row).id for row in rows))
     which = "each the repetition" if len(trials) > 1 else "the repetition"
-    parts = [f"Events in {' and '.join(trials)}, {which} with the median goodput of its cell."]
+    parts = [f"Events in {listed(trials)}, {which} with the median goodput of its cell."]
     parts.append("Top: congestion window.")
     if any(_events(row) for row in rows):
         parts.append(
@@ -384,8 +390,26 @@ def _caption(rows: Sequence[Row], left_out: int) -> str:
             + (" Where the bottleneck moves to another link, it is the queue of this link." if moves else "")
         )
     parts.append(
-        f"Markers on the curves: at most {MARK_BINS} of each kind.{unmeasured_caption([[row] for row in rows])}"
+        "Markers on the curves: events of each kind, of which those that would overlap are left out."
+        f"{unmeasured_caption([[row] for row in rows])}"
     )
     if left_out > 0:
         parts.append(f"{left_out} more figures of this kind are left out.")
     return " ".join(parts)
+
+
+def _alt(report: Report, rows: Sequence[Row]) -> str:
+    """Return a text that says what the figure shows to somebody who does not see it."""
+    parts = []
+    for row in rows:
+        windows = [curves.cwnd[1] for curves in row.median().curves()]
+        low, high = min(float(one.min()) for one in windows), max(float(one.max()) for one in windows)
+        said = [f"window from {low:.0f} to {high:.0f} segments"]
+        said += [f"{len(times):,} times {label}" for label, times in _events(row).items()]
+        queues = [float(queue.packets.max()) for queue in _queue(row) if len(queue.packets)]
+        said += [f"queue up to {max(queues):.0f} packets"] if queues else []
+        parts.append(f"{_title(report, row)}: {listed(said)}")
+    return (
+        f"Congestion window, events and bottleneck queue over time, from 0 to {last_moment(report):.4g} s, side by "
+        f"side on the same axes. {'; '.join(parts)}."
+    )

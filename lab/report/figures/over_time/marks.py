@@ -22,25 +22,6 @@ from lab.report.windows import unmeasured
 BANDS = {"Startup": "#f4e3d7", "Drain": "#dfe8d8", "ProbeRTT": "#cfcfcf"}
 """Colours of the bands behind BBR's curve.  ProbeBW, in which BBR spends most of its time, has no band."""
 
-RETRANSMISSIONS = {
-    "fast": "fast retransmit",
-    "timeout": "timeout",
-    "tlp": "tail loss probe",
-    "synack": "SYN-ACK retransmit",
-    "other": "other retransmission",
-}
-"""Kind of a retransmission → its label."""
-DROPS = {
-    "random_loss": "random loss",
-    "queue_overflow": "queue overflow",
-    "aqm": "dropped by AQM",
-    "receive_buffer": "receive buffer full",
-    "checksum": "bad checksum",
-    "no_route": "no route",
-    "firewall": "firewall",
-}
-"""Cause of a drop → its label.  ``other`` is left out: it is mostly packets for connections that are closed."""
-
 SSTHRESH: Any = (0, (1, 1.5))
 """Line style of ssthresh."""
 WINDOW_MAX: Any = (0, (5, 2))

@@ -5,9 +5,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from lab.evaluation.trial import Curve, FlowCurves
+from lab.report.event_names import MAX_MARKED
 from lab.report.figures.look.labels import DIRECT, cell_title
 from lab.report.figures.look.style import Look, shades
 from lab.report.figures.over_time.curves import Kind, curves_of
@@ -18,12 +19,12 @@ MAX_PANELS = 6
 """Largest number of panels in a figure."""
 FAINT_BINS = 150
 """Number of bins to which faint curves are reduced."""
+MANY_PANELS = 16
+"""Largest number of panels in a figure whose panels are small, because each has one of many series."""
 MAX_FAINT = 6
 """Largest number of repetitions that are drawn faintly; more would only make a grey cloud."""
 MARK_BINS = 90
-"""Largest number of markers of each kind on a curve."""
-MAX_MARKED = 4
-"""If a row has more flows than this, their curves have no markers, because they could not be distinguished."""
+"""Largest number of markers of each kind on a curve, if its panel has the whole width; narrower ones have fewer."""
 SAME_SCALE = 5.0
 """Panels share their y-axis if the highest curve is at most this many times as high as that of any other panel."""
 
@@ -49,6 +50,49 @@ def panels_of(report: Report) -> list[Panel]:
         else:
             panels.append(Panel(title, tuple(report.rows_of(facet))))
     return panels
+
+
+def divided(panels: Sequence[Panel]) -> list[list[Panel]]:
+    """Return the panels of each figure.
+
+    A panel with more than :data:`~lab.report.figures.look.labels.DIRECT` rows becomes several: one for those that ran
+    in the same trials.  If these are many, they have figures of their own, with small panels.
+    """
+    pages: list[list[Panel]] = [[]]
+    for panel in panels:
+        groups: dict[tuple[str, ...], list[Row]] = {}
+        for row in panel.rows:
+            groups.setdefault(tuple(item.evaluated.trial.id for item in row.used), []).append(row)
+        if len(panel.rows) <= DIRECT or len(groups) == 1:
+            own = [panel]
+        else:
+            own = [Panel(", ".join(filter(None, (_names(rows), panel.title))), tuple(rows)) for rows in groups.values()]
+        if len(own) > MAX_PANELS:
+            pages += [own[first : first + MANY_PANELS] for first in range(0, len(own), MANY_PANELS)]
+            pages.append([])
+            continue
+        for one in own:
+            if len(pages[-1]) == MAX_PANELS:
+                pages.append([])
+            pages[-1].append(one)
+    return [page for page in pages if page]
+
+
+def _names(rows: Sequence[Row]) -> str:
+    """Return what rows are called that ran together: their algorithm, or, if it is not the same, their labels."""
+    if len({(row.series.algorithm, row.series.kernel) for row in rows}) == 1 and len(rows) > 1:
+        return ", ".join(filter(None, (rows[0].series.algorithm, rows[0].series.kernel)))
+    return " and ".join(row.series.label for row in rows)
+
+
+def has_titles_for_series(panels: Sequence[Panel]) -> bool:
+    """Return whether the titles of many small panels say which series they show, so that no legend has to."""
+    return len(panels) > MAX_PANELS and all(len(panel.rows) == 1 for panel in panels)
+
+
+def marks_on(columns: int) -> int:
+    """Return the largest number of markers of each kind on a curve in a figure with so many panels side by side."""
+    return MARK_BINS // columns
 
 
 def trial_of(row: Row) -> TrialResult:
@@ -93,9 +137,25 @@ def flow_colours(row: Row, kind: Kind, number: int) -> list[str]:
     return shades(colour_of(row.series.look, kind), number)
 
 
-def share_scale(panels: Sequence[Panel], kind: Kind) -> bool:
-    """Return whether all panels have the same y-axis."""
+Shared = Literal["all", "row", "col", "none"]
+"""Which panels have the same y-axis, in matplotlib's words."""
+
+
+def share_scale(panels: Sequence[Panel], kind: Kind, columns: int) -> Shared:
+    """Return which panels have the same y-axis: all of them, those of a row or of a column, or none."""
     highest = [_highest([curve for row in panel.rows for curve in curves_of(row.median(), kind)]) for panel in panels]
+    if _is_similar(highest):
+        return "all"
+    if len(panels) > columns and all(
+        _is_similar(highest[first : first + columns]) for first in range(0, len(panels), columns)
+    ):
+        return "row"
+    if len(panels) > columns and all(_is_similar(highest[first::columns]) for first in range(columns)):
+        return "col"
+    return "none"
+
+
+def _is_similar(highest: Sequence[float]) -> bool:
     known = [value for value in highest if value > 0]
     return not known or max(known) <= SAME_SCALE * min(known)
 

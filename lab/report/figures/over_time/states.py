@@ -16,6 +16,7 @@ from lab.report.figures.look.settings import styled
 from lab.report.figures.look.style import GREY, PAGE_INCHES
 from lab.report.figures.over_time.marks import last_moment
 from lab.report.model import Report
+from lab.words import listed
 
 MAX_FIGURES = 6
 """Largest number of figures; the remaining cells are only in the table."""
@@ -61,7 +62,25 @@ def state_figures(report: Report) -> Iterator[Drawn]:
             f"TCP states of both ends of each connection of {trial.id}. A state that lasted for less than"
             f" {LEAST_SHARE:.1%} of the time axis is drawn with that width; the table says how long each state lasted."
         )
-        yield Drawn(f"states-{number}" if len(trials) > 1 else "states", figure, " ".join([caption, *more]))
+        yield Drawn(
+            f"states-{number}" if len(trials) > 1 else "states",
+            figure,
+            " ".join([caption, *more]),
+            _alt(trial.id, shown),
+        )
+
+
+def _alt(trial: str, ends: Sequence[ConnectionEnd]) -> str:
+    """Return a text that says what the figure shows to somebody who does not see it."""
+    held: dict[str, float] = {}
+    for end in ends:
+        for span in end.spans:
+            held[span.name] = held.get(span.name, 0.0) + span.end - span.start
+    times = [f"{state} {held[state]:.3g} s" for state in [*COLOURS, *(held.keys() - COLOURS.keys())] if state in held]
+    return (
+        f"Bars over time that show in which TCP state the {len(ends)} ends of connections in {trial} were. "
+        f"Together, they were in {listed(times)}."
+    )
 
 
 def _figure(ends: Sequence[ConnectionEnd], place: Where, axis_end_s: float) -> Figure:

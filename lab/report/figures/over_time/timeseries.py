@@ -28,15 +28,16 @@ from lab.report.figures.over_time.jain import jain
 from lab.report.figures.over_time.marks import SSTHRESH, draw_bands, last_moment, mark, shade_unmeasured, window_after
 from lab.report.figures.over_time.panels import (
     FAINT_BINS,
-    MARK_BINS,
     MAX_FAINT,
     MAX_PANELS,
     Panel,
     colour_of,
     dashes_of,
+    divided,
     flow_colours,
     is_direct,
     marked,
+    marks_on,
     panels_of,
     share_scale,
     trial_of,
@@ -69,28 +70,29 @@ def _join_later(report: Report) -> bool:
 
 
 def figures_over_time(report: Report, kind: Kind) -> Iterator[Drawn]:
-    """Yield the figures of one quantity over time, with at most :data:`MAX_PANELS` panels each."""
+    """Yield the figures of one quantity over time, with at most :data:`MAX_PANELS` panels each, or more small ones."""
     panels = [panel for panel in panels_of(report) if any(curves_of(row.median(), kind) for row in panel.rows)]
-    for first in range(0, len(panels), MAX_PANELS):
-        part = panels[first : first + MAX_PANELS]
-        number = f"-{first // MAX_PANELS + 1}" if len(panels) > MAX_PANELS else ""
+    pages = divided(panels)
+    for number, page in enumerate(pages, 1):
+        name = f"{kind.replace('_', '-')}{f'-{number}' if len(pages) > 1 else ''}"
         with styled():
-            yield _figure(report, kind, part, f"{kind.replace('_', '-')}{number}")
+            yield _figure(report, kind, page, name)
 
 
 def _figure(report: Report, kind: Kind, panels: list[Panel], name: str) -> Drawn:
-    columns = panel_columns(len(panels), 2 if len(panels) == 4 else 3)
+    is_many = len(panels) > MAX_PANELS
+    columns = panel_columns(len(panels), 4 if is_many else 2 if len(panels) == 4 else 3)
     lines = math.ceil(len(panels) / columns)
-    height = 2.5 if lines == 1 and columns <= 2 else 2.15
+    height = 1.4 if is_many else 2.5 if lines == 1 and columns <= 2 else 2.15
     figure = Figure(figsize=(page_inches(), height * lines + 0.25), layout="constrained")
-    shared = share_scale(panels, kind)
+    shared = share_scale(panels, kind, columns)
     unit, scale = report.rate_unit if QUANTITIES[kind].is_rate else ("", 1)
     grid = figure.subplots(lines, columns, squeeze=False, sharex=True, sharey=shared)
     ordered = [axes for line in grid for axes in line]
     end_s = last_moment(report)
     fair = [fair_share(panel.rows) if kind == "goodput" else None for panel in panels]
     for axes, panel, share in zip(ordered, panels, fair, strict=False):
-        _draw_panel(axes, kind, list(panel.rows), scale, end_s)
+        _draw_panel(axes, kind, list(panel.rows), scale, end_s, marks_on(columns))
         if share is not None:
             axes.plot(share[0], share[1] / scale, drawstyle="steps-post", **FAIR)
         title = panel.title
@@ -101,25 +103,28 @@ def _figure(report: Report, kind: Kind, panels: list[Panel], name: str) -> Drawn
     for axes in ordered[len(panels) :]:
         axes.set_visible(False)
     for place, axes in enumerate(ordered[: len(panels)]):
-        if place % columns == 0:
+        if place % columns == 0 and not is_many:
             axes.set_ylabel(QUANTITIES[kind].label(unit))
         if place + columns >= len(panels):
             axes.set_xlabel("Time (s)")
             axes.tick_params(labelbottom=True)
         if is_direct(panels, kind):
             label_lines(axes, _ends(panels[place].rows, kind, scale))
+    if is_many:
+        # Small panels are not high enough for the label.
+        figure.supylabel(QUANTITIES[kind].label(unit), fontsize=ordered[0].yaxis.label.get_fontsize())
     is_fair = any(share is not None for share in fair)
     add_legend(figure, report, kind, panels, fair=is_fair)
     text = caption(report, kind, panels, fair=is_fair, shared=shared)
     return Drawn(name, figure, text, alt(report, kind, panels))
 
 
-def _draw_panel(axes: Axes, kind: Kind, rows: list[Row], scale: float, end_s: float) -> None:
+def _draw_panel(axes: Axes, kind: Kind, rows: list[Row], scale: float, end_s: float, most_marks: int) -> None:
     for row in rows:
         _draw_row(axes, kind, row, scale, end_s, alone=len(rows) == 1)
         _draw_inside(axes, kind, row, scale)
         if kind == "cwnd":
-            _draw_marks(axes, row, end_s)
+            _draw_marks(axes, row, end_s, most_marks)
             draw_bands(axes, row)
     _reference(axes, kind, rows, scale)
     shade_unmeasured(axes, rows, end_s)
@@ -172,12 +177,12 @@ def _draw_row(axes: Axes, kind: Kind, row: Row, scale: float, end_s: float, *, a
                 axes.plot(*threshold, color=colour, linewidth=0.8, linestyle=SSTHRESH, alpha=0.8, zorder=3, **held)
 
 
-def _draw_marks(axes: Axes, row: Row, end_s: float) -> None:
+def _draw_marks(axes: Axes, row: Row, end_s: float, most: int) -> None:
     """Mark retransmissions just above the curve of the congestion window."""
     above = axes.transData + ScaledTranslation(0, 3.5 / 72, axes.figure.dpi_scale_trans)
     for flow, curves in marked(row):
         for kind, times in retransmissions(trial_of(row), flow).items():
-            shown = thinned(times, end_s, MARK_BINS)
+            shown = thinned(times, end_s, most)
             height, look = window_after(curves, shown), mark(kind, colour_of(row.series.look, "cwnd"))
             axes.plot(shown, height, **look, transform=above, zorder=5)
 

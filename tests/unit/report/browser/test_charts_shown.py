@@ -78,7 +78,10 @@ def page(opened: Open) -> Page:
 
 def test_there_is_a_chart_for_each_quantity_over_the_whole_time(page: Page) -> None:
     titles = [one.inner_text() for one in page.locator(".chart .name").all()]
-    assert titles == ["Congestion window segments", "Smoothed RTT ms", "Goodput Mbit/s", "Bottleneck queue packets"]
+    assert [re.split(" ?[▼○✕]", title)[0].replace("segments\n", "segments") for title in titles] == [
+        "Congestion window segments", "In flight segments", "Smoothed RTT ms", "Goodput Mbit/s", "Pacing rate Mbit/s",
+        "Bottleneck queue packets",
+    ]  # fmt: skip
     begin, end = shown(page)
     assert begin == 0
     assert end >= 3
