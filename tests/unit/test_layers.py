@@ -24,14 +24,17 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "version": set(),
     },
     {
+        "expect": {"units"},
+    },
+    {
         "agent": {"job"},
         "analysis": {"job", "units"},
-        "experiment": {"errors", "job", "names", "units"},
+        "experiment": {"errors", "expect", "job", "names", "units"},
         "store": {"errors", "job", "names"},
     },
     {
         "engine": {"errors", "job", "names", "store"},
-        "evaluation": {"analysis", "errors", "job", "store", "units"},
+        "evaluation": {"analysis", "errors", "expect", "job", "store", "units"},
         "live": {"agent", "job"},
         "plan": {"agent", "errors", "experiment", "job", "store", "units"},
     },
