@@ -12,7 +12,7 @@ from typing import Any
 from lab.evaluation.axes import RunAxis, axes_of
 from lab.evaluation.trial import EvaluatedTrial
 from lab.expect.meaning import Meaning, Term
-from lab.expect.names import Declared, Kind
+from lab.expect.names import STATES, Declared, Kind
 from lab.expect.setting import Axis, Setting
 from lab.expect.tree import Measure
 from lab.job.protocol import Job
@@ -185,6 +185,15 @@ def _options(term: Term, cells: Cells, cell: Cell, flow: str) -> Iterator[tuple[
             yield from ((where, who) for who in _flows(term, where)[:1])
 
 
+def _algorithms(term: Term) -> frozenset[str] | None:
+    """Return the algorithms that have what a term is about; None: all of them."""
+    of: frozenset[str] | None = getattr(term.source, "algorithms", None)
+    for name in term.selection.during:
+        only = STATES[name].algorithms
+        of = only if of is None or only is None else of & only
+    return of
+
+
 def _flows(term: Term, cell: Cell) -> list[str]:
     """Return the flows and probes of a cell that a term is about."""
     kinds = cell.kinds()
@@ -195,7 +204,7 @@ def _flows(term: Term, cell: Cell) -> list[str]:
         if group is None or kinds[group] not in term.kinds:
             continue
         algorithm = cell.algorithm(name)
-        of = getattr(term.source, "algorithms", None)
+        of = _algorithms(term)
         wanted = term.selection.algorithms
         if (wanted is None or algorithm in wanted) and (of is None or algorithm in of):
             found.append(name)

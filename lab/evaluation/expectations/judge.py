@@ -265,7 +265,7 @@ def _compared(
         f"{_SIGNS[one.comparator]} {text(found.limit)}"
         for one, found in zip(condition.comparisons, judgements, strict=True)
     ]
-    share = "" if not worst.limit else f" ({'−' if worst.rank < 0 else ''}{abs(worst.rank) * 100:.2g} %)"
+    share = f" ({_percent(worst.rank)})" if worst.limit else ""
     return Case(
         **about,
         verdict=verdict,
@@ -338,6 +338,13 @@ def confidence_interval(values: Sequence[float], confidence: float) -> tuple[flo
         return None
     half = student_t(confidence, summary.n - 1) * summary.sd / math.sqrt(summary.n)
     return summary.mean - half, summary.mean + half
+
+
+def _percent(share: float) -> str:
+    percent = abs(share) * 100
+    return (
+        f"{'−' if share < 0 else ''}{percent:.0f} %" if percent >= 10 else f"{'−' if share < 0 else ''}{percent:.2g} %"
+    )
 
 
 def _mean(values: Sequence[float]) -> float:
