@@ -65,6 +65,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "compare",
             "engine",
             "errors",
+            "evaluation",
             "experiment",
             "export",
             "job",
