@@ -76,6 +76,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "units",
             "version",
         },
+        "testing": {"api", "errors", "evaluation", "experiment"},
     },
 )
 """The parts of ``lab`` from the lowest layer to the highest, and the other parts that each of them may import."""

@@ -3,12 +3,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 from pydantic import BeforeValidator, Field
 
 from lab.experiment.schema.base import Model
 from lab.experiment.schema.short import Or
+from lab.units import show
 
 __all__ = ["Expectation", "Expected"]
 
@@ -37,7 +39,12 @@ class Expectation(Model):
 
 
 def _as_mapping(value: Any) -> Any:
-    return {"that": value} if isinstance(value, str) else value
+    if isinstance(value, str):
+        return {"that": value}
+    if not isinstance(value, Mapping | Model):
+        found = f"found {show(value)}; expected a condition, such as 'jain >= 0.95', or a mapping with 'that'"
+        raise ValueError(found)
+    return value
 
 
 Expected = Annotated[Expectation, BeforeValidator(_as_mapping), Or(str)]
