@@ -354,6 +354,6 @@ class _Parser:
         if at is not None:
             self.at = at
         rest = self.rest()
-        word = re.match(r"[A-Za-z0-9_.%]+|\S+", rest)
+        word = re.match(r"[A-Za-z0-9_.%]+|[<>=!]=|\S", rest)
         found = show(word[0], 30) if word else "the end"
         raise ExpectError(f"found {found}; expected {expected}", self.column)

@@ -18,6 +18,8 @@ class Tolerance:
 
     share: float = 0.0
     amount: float = 0.0
+    text: str = ""
+    """As written."""
 
     def of(self, limit: float) -> float:
         """Return by how much a value may miss *limit*."""
@@ -37,7 +39,7 @@ def tolerance(text: str, meaning: Meaning) -> Tolerance:
     if meaning.state is not None:
         raise ValueError(f"found {show(text)} for a condition on a state; expected none")
     if text.strip().endswith("%") and found is not None:
-        return Tolerance(share=found[0])
+        return Tolerance(share=found[0], text=text)
     if found is None or found[1] != meaning.dimension:
         raise ValueError(f"found {show(text)}; expected a percentage, such as 5%, or {meaning.dimension}")
-    return Tolerance(amount=found[0])
+    return Tolerance(amount=found[0], text=text)

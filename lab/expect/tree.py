@@ -110,15 +110,17 @@ class Operation:
     right: Expression
 
     def __str__(self) -> str:
-        left = _inner(self.left) if self._binds_tighter_than(self.left) else str(self.left)
-        right = _inner(self.right) if isinstance(self.right, Operation) else str(self.right)
+        left = _inner(self.left) if _binds(self.left) < _binds(self) else str(self.left)
+        right = _inner(self.right) if _binds(self.right) <= _binds(self) else str(self.right)
         return f"{left} {self.operator} {right}"
-
-    def _binds_tighter_than(self, other: Expression) -> bool:
-        return isinstance(other, Operation) and self.operator in "*/" and other.operator in "+-"
 
 
 Expression = Number | Measure | Negative | Operation
+
+
+def _binds(part: Expression) -> int:
+    """Return how tightly the parts of an expression are bound to each other."""
+    return 3 if not isinstance(part, Operation) else 2 if part.operator in "*/" else 1
 
 
 def _inner(part: Expression) -> str:

@@ -243,7 +243,10 @@ def _compared(
         return shown(value, dimension, as_percent=as_percent)
 
     mean = _mean(observed)
+    # A condition on parts of what is measured may be about negative values; the measured ones never are.
     own = None if is_exact else confidence_interval(observed, condition.confidence or CONFIDENCE)
+    if own is not None and isinstance(condition.observed, Measure):
+        own = max(own[0], 0.0), own[1]
     judgements = [
         _judgement(one, observed, limit, allowed, None if is_exact else condition.confidence)
         for one, limit in zip(condition.comparisons, limits, strict=True)
@@ -272,7 +275,7 @@ def _compared(
         reason=reason,
         observed=text(mean),
         interval="" if own is None else f"{text(own[0])} to {text(own[1])}",
-        expected=" and ".join(parts),
+        expected=" and ".join(parts) + (f" (tolerance {allowed.text})" if allowed.text else ""),
         margin=text(worst.margin) + share,
         rank=worst.rank,
         numbers=about_numbers,
