@@ -16,6 +16,7 @@ from lab.api.summary import RunSummary, state_of, summary_of, verdict_of
 from lab.api.view import View
 from lab.errors import StoreError, UnknownNameError
 from lab.evaluation.axes import RunAxis, axes_of
+from lab.evaluation.expectations.judge import entries_of, judged
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run, evaluate_trial, run_metrics
 from lab.store import run as store
 from lab.store.folders import finished_folders
@@ -132,6 +133,23 @@ class Run:
         values = [axis.text(cell.get(axis.path)) for axis in self._axes]
         status = "missing" if found is None else found.status
         return [*identity, *values, status, verdicts.get(identity[0]), None if found is None else found.error]
+
+    @cached_property
+    def expectations(self) -> pl.DataFrame:
+        """The outcome of the expectations: ``name``, ``that`` (the condition), ``verdict`` (``met``, ``not met``,
+        ``cannot be judged``), and of the case that decides ``cell``, ``flow``, ``observed``, ``interval``,
+        ``expected``, ``margin`` and ``reason``, as texts.  ``cases`` is the number of cases."""
+        found = judged(self._stored.plan, self._evaluated, entries_of(self._stored.plan, str(self.path / "plan.json")))
+        fields = ("observed", "interval", "expected", "margin", "reason")
+        rows = []
+        for one in found:
+            case = one.worst
+            own = [getattr(case, name) for name in fields] if case else ["", "", "", "", one.reason]
+            where = [case.where, case.flow] if case else ["", ""]
+            rows.append([one.entry.title, one.entry.that, one.verdict, *where, *own, len(one.cases)])
+        names = ("name", "that", "verdict", "cell", "flow", *fields)
+        schema = {**dict.fromkeys(names, pl.String), "cases": pl.Int64}
+        return pl.DataFrame(rows, schema=schema, orient="row")
 
     @cached_property
     def checks(self) -> pl.DataFrame:

@@ -15,6 +15,7 @@ import typer
 
 from lab.cli import compare, experiments, figures, images, machine, runs
 from lab.cli.common import say
+from lab.cli.expect import expect
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, LabError
@@ -48,6 +49,7 @@ for command in (
     runs.report,
     runs.verify,
     compare.compare,
+    expect,
     experiments.shell,
     machine.doctor,
     machine.clean,

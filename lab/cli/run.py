@@ -58,7 +58,10 @@ def run(
     ] = None,
     allow_invalid: Annotated[
         bool,
-        typer.Option("--allow-invalid", help="Exit with 0 even if trials are invalid; they are reported all the same."),
+        typer.Option(
+            "--allow-invalid",
+            help="Exit with 0 even if trials are invalid; they are reported all the same, and meet no expectation.",
+        ),
     ] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
@@ -103,6 +106,7 @@ def run(
 def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, quiet: bool) -> int:
     """Print how the run ended, with its folder as the last line, and return the exit code."""
     from lab.cli.answer import show_answer
+    from lab.cli.expectations import report_expectations
     from lab.cli.verdict import run_verdict
 
     for trial_id, error in outcome.failures.items():
@@ -111,12 +115,13 @@ def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, 
     if not quiet:
         show_answer(folder.report_dir)
         say(f"report: {folder.report_dir / 'index.html'}")
+    expected = report_expectations(folder.report_dir, quiet=quiet)
     for line in verdict.lines:
         say(f"lab: {line}")
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
     print(folder.path)
-    return EXIT_FAILED if outcome.failures else verdict.exit_code(allow_invalid=allow_invalid)
+    return EXIT_FAILED if outcome.failures else max(expected, verdict.exit_code(allow_invalid=allow_invalid))
 
 
 def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome | None:

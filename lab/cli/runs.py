@@ -38,13 +38,17 @@ if TYPE_CHECKING:
 
 
 def report(run_dir: RunFolder) -> None:
-    """Rebuild the report of a run from its stored results."""
+    """Rebuild the report of a run from its stored results, and check its expectations again."""
+    from lab.cli.expectations import report_expectations
     from lab.store.run import open_run
 
     for message in open_run(run_dir).remove_leftovers():
         say(message)
     remove_leftovers_of_cache(say)
-    print(write_report(run_dir, quiet=True))
+    page = write_report(run_dir, quiet=True)
+    code = report_expectations(page.parent)
+    print(page)
+    raise typer.Exit(code)
 
 
 def verify(

@@ -13,7 +13,7 @@ _NOT_INPUTS = frozenset({
     "command", "overrides", "notes", "started", "status", "wall_seconds", "jobs", "trials", "files", "results_digest",
 })  # fmt: skip
 """Keys of ``provenance.json`` that say how the run went, and not what its results depend on."""
-_NOT_COMPARED = frozenset({"name", "title", "description", "report"})
+_NOT_COMPARED = frozenset({"name", "title", "description", "expect", "report"})
 """Fields of an experiment on which results do not depend."""
 
 

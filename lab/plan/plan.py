@@ -92,6 +92,8 @@ class Plan:
     """The name of the engine that the experiment asks for."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """What the experiment asks for in its report, as written in the file; it has no effect on trials."""
+    expect: tuple[Any, ...] = ()
+    """The expectations of the experiment, as written in the file; they have no effect on trials."""
 
     def cell(self, cell_id: str) -> Cell:
         """Return the cell with this id.
@@ -126,6 +128,7 @@ class Plan:
             "cells": [{"id": cell.id, "values": cell.values, "experiment": cell.experiment} for cell in self.cells],
             "trials": [_trial_document(trial) for trial in self.trials],
             **({"report": self.report} if self.report else {}),
+            **({"expect": list(self.expect)} if self.expect else {}),
         }
 
     @classmethod
@@ -170,6 +173,7 @@ def make_plan(checked: CheckedExperiment) -> Plan:
         description=experiment.description,
         engine=experiment.engine,
         report=checked.report,
+        expect=checked.expect,
     )
 
 
@@ -217,6 +221,7 @@ class _PlanDocument(TypedDict):
     cells: list[_CellDocument]
     trials: list[_TrialDocument]
     report: NotRequired[dict[str, Any]]
+    expect: NotRequired[list[Any]]
 
 
 def _plan_of(document: Mapping[str, Any]) -> Plan:
@@ -246,4 +251,5 @@ def _plan_of(document: Mapping[str, Any]) -> Plan:
         description=document["description"],
         engine=document.get("engine", "vm"),  # Earlier versions did not store it.
         report=document.get("report", {}),
+        expect=tuple(document.get("expect", ())),
     )

@@ -7,12 +7,15 @@ from collections.abc import Callable
 from pathlib import Path
 
 from lab.errors import StoreError
+from lab.evaluation.expectations.document import document
+from lab.evaluation.expectations.judge import entries_of, judged
 from lab.evaluation.trial import evaluate_run
 from lab.report.answer.document import answer_document
 from lab.report.figures.cache import FigureCache
 from lab.report.figures.picture import Picture
 from lab.report.model import Report
 from lab.report.page.content import page_content, page_only
+from lab.report.page.expectations import expectations
 from lab.report.page.render import render_page, render_summary
 from lab.report.tables.results import write_tables
 from lab.store.files import cause_of, to_json
@@ -40,12 +43,15 @@ def build_report(
         cache = FigureCache(figure_cache, run) if figure_cache is not None else None
         pictures = _figures(report, folder / "figures", cache, warn)
         write_tables(report, folder / "tables")
-        content = page_content(report)
+        outcomes = judged(run.plan, report.evaluated, entries_of(run.plan, str(run.path / "plan.json")))
+        content = {**page_content(report), **expectations(outcomes)}
         only_page = page_only(report, pictures, folder / "figures")
         (folder / "index.html").write_text(render_page({**content, **only_page}), encoding="utf-8")
         table = (content["columns"], content["lines"], content["marks"])
         answer = answer_document(report.facet_axes, content["answer"], *table)
         (folder / "answer.json").write_bytes(to_json(answer))
+        if outcomes:
+            (folder / "expectations.json").write_bytes(to_json(document(outcomes)))
         (folder / "summary.md").write_text(render_summary(content), encoding="utf-8")
     return final / "index.html"
 

@@ -43,6 +43,7 @@ PARTS: dict[str, Any] = {
     "axes": list[_Axis],
     "cells": list[_Cell],
     "trials": list[_Trial],
+    "expect": list[Any],
 }
 """Key of the plan → the type of its value."""
 

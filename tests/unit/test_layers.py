@@ -25,14 +25,17 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "words": set(),
     },
     {
+        "expect": {"units"},
+    },
+    {
         "agent": {"job"},
         "analysis": {"job", "units", "words"},
-        "experiment": {"errors", "job", "names", "units", "words"},
+        "experiment": {"errors", "expect", "job", "names", "units", "words"},
         "store": {"errors", "job", "names"},
     },
     {
         "engine": {"errors", "job", "names", "store", "words"},
-        "evaluation": {"analysis", "errors", "job", "store", "units"},
+        "evaluation": {"analysis", "errors", "expect", "job", "store", "units"},
         "live": {"agent", "job", "words"},
         "plan": {"agent", "analysis", "errors", "experiment", "job", "store", "units", "words"},
     },
@@ -63,6 +66,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "compare",
             "engine",
             "errors",
+            "evaluation",
             "experiment",
             "export",
             "job",
@@ -74,6 +78,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "version",
             "words",
         },
+        "testing": {"api", "errors", "evaluation", "experiment"},
     },
 )
 """The parts of ``lab`` from the lowest layer to the highest, and the other parts that each of them may import."""

@@ -28,7 +28,7 @@ __all__ = [
 
 MAX_TRIALS = 10_000
 
-_NOT_AXES = ("name", "title", "description", "engine", "matrix", "repeat", "report", "seed")
+_NOT_AXES = ("name", "title", "description", "engine", "expect", "matrix", "repeat", "report", "seed")
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class CellDocument:
     values: dict[str, Any]
     """Key of the axis → value, as written in the file."""
     document: dict[str, Any]
-    """The experiment document with these values set, and without the matrix and the report."""
+    """The experiment document with these values set, and without the matrix, the expectations and the report."""
 
 
 def split_path(text: str) -> Path:
@@ -174,8 +174,8 @@ def cells(document: Mapping[str, Any], axes: list[MatrixAxis]) -> Iterator[CellD
 
     Without axes there is one cell, which has no values.
     """
-    # The figures of the report belong to no cell.
-    plain = {key: value for key, value in document.items() if key not in ("matrix", "report")}
+    # The expectations and the figures of the report belong to no cell.
+    plain = {key: value for key, value in document.items() if key not in ("expect", "matrix", "report")}
     for indices in itertools.product(*(range(len(axis.values)) for axis in axes)):
         cell = plain
         for axis, index in zip(axes, indices, strict=True):

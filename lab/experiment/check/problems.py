@@ -160,7 +160,11 @@ def _problem(details: ErrorDetails, document: Any, root: type[BaseModel]) -> Pro
                 homes = " or ".join(path_text((*path[:-1], below)) for below in reversed(elsewhere))
                 message = f"unknown field {show(name)}; it is a field of {homes}: write it there"
                 return Problem(path[:-1], message, child=name)
-            return Problem(path[:-1], unknown("field", name, list(fields), plural="fields"), child=name)
+            message = unknown("field", name, list(fields), plural="fields")
+            if path[0] == "expect" and any(sign in name for sign in "()=<>"):
+                # YAML has cut a condition at one of its commas.
+                message += "; put the condition in quotes, because a comma ends a value between { and }"
+            return Problem(path[:-1], message, child=name)
         case "union_tag_not_found":
             name = details["ctx"]["discriminator"].strip("'")
             if not isinstance(details["input"], Mapping):

@@ -9,6 +9,7 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from lab.experiment.check.expect import expect_problems, setting_of, syntax_problems
 from lab.experiment.check.experiment import check
 from lab.experiment.check.known import Lookup, known_problems
 from lab.experiment.check.matrix import MAX_TRIALS, CellDocument, MatrixAxis, cells, count, lacks, read_axes
@@ -42,6 +43,8 @@ class CheckedExperiment:
     """The cells of the matrix, in an order in which the last axis varies fastest; one cell if there is no matrix."""
     report: Mapping[str, Any] = field(default_factory=dict)
     """The part ``report`` of the document; empty if there is none."""
+    expect: tuple[Any, ...] = ()
+    """The part ``expect`` of the document, as written; empty if there is none."""
 
 
 def validate(document: Mapping[str, Any], contents: Contents = NO_CONTENTS) -> CheckedExperiment:
@@ -79,12 +82,19 @@ def examine(
     problems += [problem for axis in axes for problem in _value_problems(base, axis, found, experiment, contents)]
     if experiment is not None:
         problems += report_problems(experiment.report, [axis.key for axis in axes])
+        problems += syntax_problems(experiment.expect, document.get("expect"))
     if experiment is None or problems:
         return problems
     checked = _checked_cells(document, axes, experiment.repeat, contents, lookup)
     if not isinstance(checked, tuple):
         return checked
-    return CheckedExperiment(experiment, tuple(axes), checked, document.get("report") or {})
+    if experiment.expect:
+        setting = setting_of(((axis.key, axis.values) for axis in axes), (cell.experiment for cell in checked))
+        problems = list(expect_problems(experiment.expect, setting, document.get("expect")))
+        if problems:
+            return problems
+    expected = tuple(document.get("expect") or ())
+    return CheckedExperiment(experiment, tuple(axes), checked, document.get("report") or {}, expected)
 
 
 def _parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:

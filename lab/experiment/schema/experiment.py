@@ -17,6 +17,7 @@ from pydantic import Field
 from lab.experiment.schema.amounts import Amount
 from lab.experiment.schema.base import Model
 from lab.experiment.schema.collect import Collect, TcpProbe
+from lab.experiment.schema.expect import Expected
 from lab.experiment.schema.kernel import Kernel
 from lab.experiment.schema.links import NO_TIME
 from lab.experiment.schema.report import Report
@@ -336,6 +337,12 @@ class Experiment(Model):
         description="Width of the bins of time in which the packets of flows and the lengths of queues are counted, "
         "from 1 ms to 100 ms.",
         json_schema_extra={"default": "10ms"},
+    )
+    expect: list[Expected] = Field(
+        default=[],
+        description="Conditions on what the trials measure. They are checked at the end of the run, which fails if one "
+        "of them is not met. They have no effect on trials.",
+        examples=[["jain >= 0.95", {"that": "p95(rtt) <= 60ms", "because": "calls must stay usable"}]],
     )
     report: Report = Field(default=Report(), description="Figures of the report. They have no effect on trials.")
     calibration: Calibration = Field(

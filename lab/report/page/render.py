@@ -10,7 +10,7 @@ from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-STYLES = ("page.css", "answer.css", "tables.css", "figures.css", "charts.css", "print.css")
+STYLES = ("page.css", "answer.css", "expectations.css", "tables.css", "figures.css", "charts.css", "print.css")
 """The style sheets of the page, in ``lab/report/assets``, in the order in which they apply."""
 THEME = ("theme.js",)
 """The script that must run before the page is drawn."""

@@ -17,7 +17,7 @@ def drawn(name: str, heights: list[float]) -> Drawn:
         figure = Figure(figsize=(2, 1.5), layout="constrained")
         figure.subplots().plot(heights, label=name)
         figure.legend()
-    return Drawn(name, figure, "A line.")
+    return Drawn(name, figure, "A line.", "A line that rises.")
 
 
 def test_figures_have_the_same_bytes_whatever_number_of_processes_saves_them(tmp_path: Path) -> None:
