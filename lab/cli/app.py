@@ -48,6 +48,7 @@ for command in (
     runs.report,
     runs.verify,
     compare.compare,
+    compare.baseline,
     experiments.shell,
     machine.doctor,
     machine.clean,

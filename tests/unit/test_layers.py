@@ -54,7 +54,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "run",
             "store",
         },
-        "compare": {"analysis", "evaluation", "report", "store"},
+        "compare": {"analysis", "errors", "evaluation", "report", "store", "units"},
     },
     {
         "cli": {

@@ -16,6 +16,7 @@ from lab.compare.differences import differences
 from lab.compare.inputs import input_differences
 from lab.compare.outcome import lines, remarks, summary
 from lab.compare.render import as_json, as_markdown, as_text
+from lab.compare.tolerances import Tolerances
 from lab.report.tables.columns import COLUMNS
 from lab.store.run import Run
 
@@ -96,7 +97,7 @@ def test_what_else_differs() -> None:
     first = made_up("a", BASE, provenance={"kernel": "6.12.115", "agent_digest": "1", "started": "then"})
     second = made_up("b", BASE, provenance={"kernel": "6.12.117", "agent_digest": "1", "started": "now"})
     differing, same = input_differences(first, second)
-    assert [vars(item) for item in differing] == [{"name": "kernel", "first": "6.12.115", "second": "6.12.117"}]
+    assert [(item.name, item.first, item.second) for item in differing] == [("kernel", "6.12.115", "6.12.117")]
     assert same == ["agent_digest"]
 
 
@@ -109,7 +110,7 @@ def test_all_forms_have_the_same_content() -> None:
     assert line.change.startswith("−20 % (−")
     text = as_text(found, 120, everything=False, colour=False)
     markdown = as_markdown(found, everything=False)
-    document = json.loads(as_json(found, 0.05))
+    document = json.loads(as_json(found, Tolerances()))
     for output in (text, markdown):
         assert all(part in output for part in (line.cell, line.first, line.second, line.change, "worse"))
         assert "loss 0%" not in output
