@@ -115,8 +115,9 @@ def run(
     if confirming is not None:
         confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
     write_report(folder.path, quiet=quiet)
-    compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
     ended = _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)
+    compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
+    print(folder.path)
     raise typer.Exit(max(confirmed, compared, ended))
 
 
@@ -137,7 +138,7 @@ def _reference(baseline: Path | None, tolerance: list[str] | None) -> tuple[RunC
 
 
 def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, quiet: bool) -> int:
-    """Print how the run ended, with its folder as the last line, and return the exit code."""
+    """Print how the run ended, and return the exit code."""
     from lab.cli.answer import show_answer
     from lab.cli.verdict import run_verdict
 
@@ -151,7 +152,6 @@ def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, 
         say(f"lab: {line}")
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
-    print(folder.path)
     return EXIT_FAILED if outcome.failures else verdict.exit_code(allow_invalid=allow_invalid)
 
 

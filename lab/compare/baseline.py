@@ -172,7 +172,7 @@ def read_baseline(path: Path) -> RunCells:
             raise InputError(
                 f"{path}: found more than {_MOST_BYTES >> 20} MiB; expected a baseline, as `lab baseline` writes"
             )
-        document = read_json(path)
+        document = _parsed(path)
         found = document.get("format") if isinstance(document, dict) else None
         if not isinstance(document, dict) or not {"format", "environment", "cells"} <= document.keys():
             raise InputError(f"{path} is no baseline; expected a file that `lab baseline` has written")
@@ -185,6 +185,15 @@ def read_baseline(path: Path) -> RunCells:
         return _cells(path, cast(_Document, document))
     except StoreError as error:
         raise InputError(str(error)) from error
+
+
+def _parsed(path: Path) -> Any:
+    try:
+        return read_json(path)
+    except StoreError as error:
+        if isinstance(error.__cause__, OSError):
+            raise
+        raise InputError(f"{path} is no baseline; expected a file that `lab baseline` has written: {error}") from error
 
 
 def _cells(path: Path, document: _Document) -> RunCells:

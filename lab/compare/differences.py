@@ -18,6 +18,11 @@ from lab.report.tables.columns import Column
 
 ROUNDING = 1e-9
 """Relative difference of values that are computed from the same record in another order, or written to a file."""
+NEGLIGIBLE = 1e-6
+"""Standard deviation of the logarithms of ratios up to which all repetitions have changed by the same factor.
+
+Student's t does not apply to them, and the exact test, which does, finds no difference with fewer than six repetitions.
+"""
 
 Verdict = Literal["identical", "same", "unclear", "better", "worse", "changed"]
 """``identical``: the raw records are equal to the byte, and so is what is computed from them; ``changed``: neither
@@ -121,9 +126,12 @@ def _no_effect(values: Mapping[int, Value]) -> Effect:
 
 
 def _effect(one: Mapping[int, Value], other: Mapping[int, Value]) -> tuple[Effect, bool]:
-    """Return how *other* differs from *one*, and whether their repetitions were compared in pairs."""
+    """Return how *other* differs from *one*, and whether their repetitions were compared in pairs.
+
+    If some repetitions have the same seeds, the others are left out: they would add more chance than knowledge.
+    """
     shared = [number for number in one if number in other and one[number].seed == other[number].seed]
-    if len(shared) == len(one) == len(other):
+    if shared:
         first, second = ({number: run[number].value for number in shared} for run in (other, one))
         return effect(first, second, is_ratio=True), True
     return _unpaired([value.value for value in other.values()], [value.value for value in one.values()]), False
@@ -145,18 +153,20 @@ def _unpaired(later: Sequence[float], earlier: Sequence[float]) -> Effect:
 def _verdict(found: Effect, column: Column, tolerance: float) -> Verdict:
     """Return the verdict on a metric of trials that are not equal.
 
-    A change is told from chance only where there are enough repetitions to do so, and where they differ.
+    A change is told from chance only where there are enough repetitions to do so, and where they have not all changed
+    alike.
     """
     largest = 1 + tolerance
 
     def is_within(size: float | None) -> bool:
         return size is not None and 1 / largest <= size <= largest
 
-    if is_within(found.size) and (found.p_value is None or found.p_value <= ALPHA or found.is_exact):
+    is_certain = found.is_exact or (found.deviation is not None and found.deviation <= NEGLIGIBLE)
+    if is_within(found.size) and (is_certain or found.p_value is None or found.p_value <= ALPHA):
         return "same"
     if is_within(found.low) and is_within(found.high):
         return "same"
-    if not found.is_exact and found.p_value is not None and found.p_value > ALPHA:
+    if not is_certain and found.p_value is not None and found.p_value > ALPHA:
         return "unclear"
     better = direction(column)
     if better is None:

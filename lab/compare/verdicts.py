@@ -82,9 +82,9 @@ def _outcome(
         if all(item.verdict == "identical" for item in differences):
             return CellOutcome(cell, "unchanged to the byte", "")
         return CellOutcome(cell, *_of(differences, "the records are equal to the byte, but lab computes "))
-    more = len(second) - len(first)
-    if more:
-        return CellOutcome(cell, *_of(differences, f"{len(second)} repetitions instead of {len(first)}; "))
+    if len(first) != len(second):
+        found = f"{len(second)} repetition{'' if len(second) == 1 else 's'} instead of {len(first)}; "
+        return CellOutcome(cell, *_of(differences, found))
     return CellOutcome(cell, *_of(differences, ""))
 
 
