@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import compare, experiments, figures, images, machine, runs
+from lab.cli import bisect, compare, experiments, figures, images, machine, runs
 from lab.cli.common import say
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
@@ -49,6 +49,7 @@ for command in (
     runs.verify,
     compare.compare,
     compare.baseline,
+    bisect.bisect,
     experiments.shell,
     machine.doctor,
     machine.clean,

@@ -57,8 +57,12 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "compare": {"analysis", "errors", "evaluation", "report", "store", "units"},
     },
     {
+        "bisect": {"compare", "errors", "store"},
+    },
+    {
         "cli": {
             "api",
+            "bisect",
             "compare",
             "engine",
             "errors",
