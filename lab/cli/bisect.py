@@ -205,20 +205,15 @@ def _versions_between(good: str, bad: str) -> list[str]:
     Raises:
         InputError: One of them is no kernel of Debian, or neither the archive nor the cache has it.
     """
-    from lab.engine.debian.archive import offered
-    from lab.engine.debian.range import versions_between
+    from lab.engine.debian.range import kernels_between
     from lab.experiment.schema.kernel import SUFFIX
-    from lab.job import kernels
-    from lab.names import kernel_and_version
 
     for option, kernel in (("--good", good), ("--bad", bad)):
         if kernel.endswith(SUFFIX):
             raise InputError(
                 f"{option}: found a package; expected --kernels with all kernels between the two, in order"
             )
-    releases = list(kernels.DEBIAN)
-    first, last = sorted(releases.index(kernel_and_version(kernel)[0]) for kernel in (good, bad))
-    return [one.full_name for one in versions_between(good, bad, offered(releases[first : last + 1], say))]
+    return [kernel.full_name for kernel in kernels_between(good, bad, say)]
 
 
 def _search(search: _Search) -> int:

@@ -83,19 +83,7 @@ def bootstrap(
     Raises:
         ImageError: mmdebstrap failed.  The message names the log.
     """
-    command = [
-        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _supervisor(), "sh"),
-        "mmdebstrap",
-        *(("--variant=essential", f"--include={','.join(packages)}") if packages else ("--variant=custom",)),
-        '--aptopt=APT::Install-Recommends "false"',
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        *arguments,
-        suite,
-        target,
-    ]
-    if mirror is not None:
-        command.append(mirror)
+    command = _command(arguments, target, packages, suite, mirror)
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -122,6 +110,23 @@ def bootstrap(
             raise
     if process.returncode != 0:
         raise ImageError(f"mmdebstrap failed (exit status {process.returncode}); {last_errors(log)} (log: {log})")
+
+
+def _command(
+    arguments: Sequence[str], target: str, packages: Sequence[str], suite: str, mirror: str | None
+) -> list[str]:
+    command = [
+        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _supervisor(), "sh"),
+        "mmdebstrap",
+        *(("--variant=essential", f"--include={','.join(packages)}") if packages else ("--variant=custom",)),
+        '--aptopt=APT::Install-Recommends "false"',
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        *arguments,
+        suite,
+        target,
+    ]
+    return command if mirror is None else [*command, mirror]
 
 
 def last_errors(log: Path) -> str:

@@ -5,9 +5,23 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from lab.engine.debian.archive import DebianKernel
+from lab.engine.debian.archive import DebianKernel, offered
+from lab.engine.debian.bootstrap import Progress
 from lab.errors import InputError
+from lab.job import kernels
 from lab.names import kernel_and_version
+
+
+def kernels_between(good: str, bad: str, progress: Progress) -> list[DebianKernel]:
+    """Return the kernels that Debian's archive offers or the cache keeps, from *good* to *bad*.
+
+    Raises:
+        ImageError: The archive cannot be read.
+        InputError: One of the two is not offered, or they are the same.
+    """
+    releases = list(kernels.DEBIAN)
+    first, last = sorted(releases.index(kernel_and_version(kernel)[0]) for kernel in (good, bad))
+    return versions_between(good, bad, offered(releases[first : last + 1], progress))
 
 
 def versions_between(good: str, bad: str, offered: Sequence[DebianKernel]) -> list[DebianKernel]:
