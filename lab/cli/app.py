@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import bisect, compare, experiments, figures, images, machine, runs
+from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, runs
 from lab.cli.common import say
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
@@ -50,6 +50,8 @@ for command in (
     compare.compare,
     compare.baseline,
     bisect.bisect,
+    artifact.artifact,
+    artifact.reproduce,
     experiments.shell,
     machine.doctor,
     machine.clean,

@@ -57,11 +57,13 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "compare": {"analysis", "errors", "evaluation", "report", "store", "units"},
     },
     {
+        "artifact": {"engine", "errors", "job", "store", "version"},
         "bisect": {"compare", "errors", "store"},
     },
     {
         "cli": {
             "api",
+            "artifact",
             "bisect",
             "compare",
             "engine",
