@@ -19,6 +19,7 @@ __all__ = [
     "FLOW",
     "HOST_OR_ADDRESS",
     "INPUTS",
+    "KERNEL_VERSION",
     "MODULE_PARAMETER",
     "NODE",
     "SETTING",
@@ -26,6 +27,7 @@ __all__ = [
     "TC_NAME",
     "TC_WORD",
     "Discipline",
+    "kernel_and_version",
     "place_of_input",
 ]
 
@@ -47,6 +49,8 @@ TC_WORD = r"^[A-Za-z0-9][A-Za-z0-9._%]*$"
 """The value of a parameter of ``tc``."""
 HOST_OR_ADDRESS = r"^[A-Za-z0-9_.:]{1,45}$"
 """The name of a node, or an address of IPv4 or IPv6."""
+KERNEL_VERSION = r"^[0-9][A-Za-z0-9.+~-]{0,63}$"
+"""The version of a kernel's Debian package (Debian Policy, section 5.6.12, without an epoch), or its release."""
 
 Discipline = Literal["bfifo", "pfifo", "codel", "fq_codel", "fq", "pie", "fq_pie", "red", "sfq", "cake"]
 """The queueing disciplines of ``tc`` that a queue may have."""
@@ -56,6 +60,15 @@ INPUTS = "inputs"
 
 _OUTSIDE = "outside-"
 _MOST_BYTES = 200
+
+
+def kernel_and_version(name: str) -> tuple[str, str]:
+    """Split the name of a kernel in two: ``debian-13=6.12.115-1`` is that version of ``debian-13``.
+
+    The version is empty if the name has none.
+    """
+    kernel, _, version = name.partition("=")
+    return kernel, version
 
 
 def place_of_input(name: str) -> PurePosixPath:

@@ -13,7 +13,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -228,8 +228,38 @@ def write_program(path: Path, script: str) -> Path:
     return path
 
 
-def write_bootstrap(folder: Path, *, note: str = "") -> Path:
-    """Write an ``mmdebstrap`` that needs no network and delivers only the few files that an image requires."""
+OFFERED = {"linux-image-6.12.0-test": "6.12.0-1", "linux-image-6.12.9-test": "6.12.9-1"}
+"""The kernels that the archive of :func:`write_bootstrap` offers in each release, the newest last."""
+
+ARCHIVE = r"""# What lab.engine.debian.kernels.sh does, with the kernels of a test: list them, or download one.
+for word; do
+	case $word in
+	--customize-hook=*kernels.sh*) eval set -- ${word#*=}; shift 2; release=$1; package=${2-}; version=${3-} ;;
+	--customize-hook=copy-out*) eval set -- ${word#*=}; target=$3 ;;
+	esac
+done
+if [ -n "${target-}" ]; then
+	echo "$release $package $version" >>'ASKED'
+	mkdir "$target/out"
+	if [ -n "$package" ]; then
+		echo "$package $version" >"$target/out/${package}_${version}_amd64.deb"
+	else
+		printf 'OFFERED' >"$target/out/kernels"
+		echo NEWEST >"$target/out/newest"
+	fi
+	exit
+fi
+"""
+
+
+def write_bootstrap(folder: Path, *, note: str = "", offered: Mapping[str, str] = OFFERED) -> Path:
+    """Write an ``mmdebstrap`` that needs no network and delivers only the few files that an image requires.
+
+    It appends what is asked of its archive, which has the kernels *offered*, to the file ``asked`` in *folder*.
+    """
+    lines = "".join(f"{package} {version}\\n" for package, version in offered.items())
+    archive = ARCHIVE.replace("ASKED", str(folder / "asked")).replace("OFFERED", lines)
+    archive = archive.replace("NEWEST", list(offered)[-1])
     kernel = "6.12.0-test"
     root = folder / "tree"
     modules = root / "usr/lib/modules" / kernel
@@ -252,5 +282,6 @@ def write_bootstrap(folder: Path, *, note: str = "") -> Path:
     # The archive is the last argument; a mirror may follow.
     find_archive = "for word; do case $word in *.tar) archive=$word;; esac; done"
     return write_program(
-        folder / "bin" / "mmdebstrap", f"{find_archive}\necho 'I: unpacking...'\ntar -C '{root}' -cf \"$archive\" ."
+        folder / "bin" / "mmdebstrap",
+        f"{archive}{find_archive}\necho 'I: unpacking...'\ntar -C '{root}' -cf \"$archive\" .",
     )

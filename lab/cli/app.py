@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import compare, experiments, figures, images, machine, runs
+from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, runs
 from lab.cli.common import say
 from lab.cli.expect import expect
 from lab.cli.run import run
@@ -50,6 +50,10 @@ for command in (
     runs.verify,
     compare.compare,
     expect,
+    compare.baseline,
+    bisect.bisect,
+    artifact.artifact,
+    artifact.reproduce,
     experiments.shell,
     machine.doctor,
     machine.clean,

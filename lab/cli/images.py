@@ -25,8 +25,9 @@ def image_build(
         typer.Option(
             metavar="KERNEL",
             autocompletion=completing(*kernels.DEBIAN, *kernels.UML),
-            help=f"{', '.join((*kernels.DEBIAN, *kernels.UML))}, or the path of a Debian package that contains a "
-            "kernel. For uml-…, only the kernel is built: its trials use the image with the default kernel.",
+            help=f"{', '.join((*kernels.DEBIAN, *kernels.UML))}, a version such as {kernels.DEFAULT}=6.12.115-1, or "
+            "the path of a Debian package that contains a kernel. For uml-…, only the kernel is built: its trials use "
+            "the image with the default kernel.",
         ),
     ] = kernels.DEFAULT,
     mirror: Annotated[
@@ -42,9 +43,10 @@ def image_build(
 
     detail = detail_of(verbose, quiet)
     package = None
-    if kernel not in kernels.DEBIAN and kernel not in kernels.UML:
+    from lab.experiment.schema.kernel import EXPECTED, SUFFIX, is_version
+
+    if kernel not in kernels.DEBIAN and kernel not in kernels.UML and not is_version(kernel):
         from lab.experiment.read.files import package_in
-        from lab.experiment.schema.kernel import EXPECTED, SUFFIX
 
         if not kernel.endswith(SUFFIX):
             raise InputError(f"--kernel: found {kernel!r}; {EXPECTED}")

@@ -28,44 +28,61 @@ from lab.cli.common import (
     say_what_counts,
     write_report,
 )
-from lab.errors import EXIT_FAILED, EXIT_OK
+from lab.cli.compare import TolerancesOption, compare_with_baseline, tolerances_for
+from lab.errors import EXIT_FAILED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from lab.compare.cells import RunCells
+    from lab.compare.tolerances import Tolerances
     from lab.plan.plan import Plan
     from lab.run.runner import Outcome, Runner
     from lab.store.run import Run
 
 
+_Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder in which runs are stored.")]
+_Confirm = Annotated[
+    str | None,
+    typer.Option(
+        "--confirm",
+        metavar="ENGINE",
+        autocompletion=completing("vm"),
+        help="vm: after a run with the engine uml, also run some of its cells in virtual machines, and compare the "
+        "means.",
+    ),
+]
+_Baseline = Annotated[
+    Path | None,
+    typer.Option(
+        "--baseline",
+        metavar="FILE",
+        help="Compare the run with this baseline, which `lab baseline` has written; exits with 1 if it is worse.",
+    ),
+]
+_AllowInvalid = Annotated[
+    bool,
+    typer.Option(
+        "--allow-invalid",
+        help="Exit with 0 even if trials are invalid; they are reported all the same, and meet no expectation.",
+    ),
+]
+_NoCache = Annotated[
+    bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
+]
+
+
 def run(
     file: ExperimentFile,
-    output: Annotated[
-        Path, typer.Option("-o", "--output", metavar="DIR", help="The folder in which runs are stored.")
-    ] = Path("results"),
+    output: _Output = Path("results"),
     jobs: Jobs = None,
     set_: Overrides = None,
     engine_: EngineName = None,
-    confirm: Annotated[
-        str | None,
-        typer.Option(
-            "--confirm",
-            metavar="ENGINE",
-            autocompletion=completing("vm"),
-            help="vm: after a run with the engine uml, also run some of its cells in virtual machines, and compare the "
-            "means.",
-        ),
-    ] = None,
-    allow_invalid: Annotated[
-        bool,
-        typer.Option(
-            "--allow-invalid",
-            help="Exit with 0 even if trials are invalid; they are reported all the same, and meet no expectation.",
-        ),
-    ] = False,
-    no_cache: Annotated[
-        bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
-    ] = False,
+    confirm: _Confirm = None,
+    baseline: _Baseline = None,
+    tolerance: TolerancesOption = None,
+    allow_invalid: _AllowInvalid = False,
+    no_cache: _NoCache = False,
     verbose: Verbose = False,
     quiet: Quiet = False,
 ) -> None:
@@ -80,6 +97,7 @@ def run(
     from lab.store.trial_cache import TrialCache
 
     detail = detail_of(verbose, quiet)
+    reference = _reference(baseline, tolerance)
     overrides = all_overrides(set_, engine_)
     loaded, plan = planned(file, overrides, image_lookup([]))
     confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
@@ -100,11 +118,30 @@ def run(
     if confirming is not None:
         confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
     write_report(folder.path, quiet=quiet)
-    raise typer.Exit(max(confirmed, _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)))
+    ended = _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)
+    compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
+    print(folder.path)
+    raise typer.Exit(max(confirmed, compared, ended))
+
+
+def _reference(baseline: Path | None, tolerance: list[str] | None) -> tuple[RunCells, Tolerances] | None:
+    """Return the baseline, which is read before trials run, and the tolerances of the comparison with it.
+
+    Raises:
+        InputError: It cannot be used, or there are tolerances without a baseline.
+    """
+    if baseline is None:
+        if tolerance:
+            raise InputError("--tolerance: found it without --baseline; expected both, or neither")
+        return None
+    from lab.compare.baseline import read_baseline
+
+    reference = read_baseline(baseline)
+    return reference, tolerances_for(reference, [reference], tolerance)
 
 
 def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, quiet: bool) -> int:
-    """Print how the run ended, with its folder as the last line, and return the exit code."""
+    """Print how the run ended, and return the exit code."""
     from lab.cli.answer import show_answer
     from lab.cli.expectations import report_expectations
     from lab.cli.verdict import run_verdict
@@ -120,7 +157,6 @@ def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, 
         say(f"lab: {line}")
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
-    print(folder.path)
     return EXIT_FAILED if outcome.failures else max(expected, verdict.exit_code(allow_invalid=allow_invalid))
 
 

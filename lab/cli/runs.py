@@ -68,12 +68,16 @@ def verify(
     Before that, the contents of the image, the kernel and the template are checked. A record in the cache of finished
     trials that turns out to be wrong is removed.
     """
+    raise typer.Exit(verified(run_dir, trials, jobs or processors(), detail_of(verbose, quiet)))
+
+
+def verified(run_dir: Path, trials: int | None, jobs: int, detail: Detail) -> int:
+    """Run *trials* trials of a run again, print what differs and how many are equal, and return the exit code."""
     from lab.plan.plan import Plan
     from lab.run import verify as verification
     from lab.run.stored import inspect
     from lab.store.run import open_run
 
-    detail = detail_of(verbose, quiet)
     folder = open_run(run_dir)
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     found = inspect(folder, plan)
@@ -87,7 +91,7 @@ def verify(
         if not engine.is_exact:
             verdicts, code = _verify_means(folder, part, engine, detail)
         else:
-            again = _repeat(folder, plan, part, engine, found, detail, jobs or processors())
+            again = _repeat(folder, plan, part, engine, found, detail, jobs)
     differences = verification.all_differences(folder, plan, found, again)
     if not chosen and not differences:
         raise InputError(f"{run_dir} has no finished trial")
@@ -102,7 +106,7 @@ def verify(
     print("; ".join(verdicts))
     if any(difference.error for difference in differences):
         code = EXIT_FAILED
-    raise typer.Exit(max(code, EXIT_EXPECTATION_FAILED if differences else EXIT_OK))
+    return max(code, EXIT_EXPECTATION_FAILED if differences else EXIT_OK)
 
 
 def _repeat(

@@ -6,7 +6,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from lab.evaluation.repetition import Repetition, repetitions_of
 from lab.evaluation.trial import evaluate_trials
@@ -17,6 +17,12 @@ from lab.store.run import Run, open_run
 
 Place = tuple[tuple[str, str], ...]
 """Where metrics were measured: (name, value) for each axis of the matrix, then for the flows and their algorithm."""
+
+Cell = tuple[tuple[str, str], ...]
+"""A cell of the matrix: (name, value) for each axis; the beginning of each :data:`Place` in the cell."""
+
+TrialVerdict = Literal["valid", "invalid", "failed", "missing"]
+"""``missing``: the trial is in the plan, but has not been run."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +36,21 @@ class Value:
 
 
 @dataclass(frozen=True)
-class RunCells:
-    """The metrics of a run."""
+class TrialState:
+    """A planned repetition of a cell."""
 
-    run: Run
+    seed: int
+    digest: str
+    """Digest of the raw record; empty if there is none."""
+    verdict: TrialVerdict
+
+
+@dataclass(frozen=True)
+class RunCells:
+    """The metrics of a run, or those that a file with a baseline keeps of one."""
+
+    run: Run | None
+    """None if this comes from a baseline."""
     values: Mapping[Place, Mapping[str, Mapping[int, Value]]]
     """Place → key of a column of the results table → repetition → value; invalid trials are left out."""
     columns: Mapping[str, Column]
@@ -42,11 +59,39 @@ class RunCells:
     plan: Mapping[str, Any]
     left_out: int
     """Number of invalid trials."""
+    trials: Mapping[Cell, Mapping[int, TrialState]] | None = None
+    """Cell → repetition → what is known of the trial; None if only :attr:`values` tell."""
+    fields: Mapping[str, Sequence[str]] | None = None
+    """Path of a field of the experiment → its values in the cells; None if only :attr:`plan` tells."""
+    title: str = ""
+    """What messages call this if it is no run."""
+    origin: str = ""
+    """The id of the run that a baseline was made from."""
+    tolerances: Mapping[str, float] | None = None
+    """What a baseline declares: key of a metric, or ``default`` → the relative change that is none."""
+    remarks: tuple[str, ...] = ()
+    """What readers have to know about a baseline."""
 
     @property
     def name(self) -> str:
-        """The experiment and the id of the run."""
-        return f"{self.run.experiment}/{self.run.id}"
+        """The experiment and the id of the run, or the path of the baseline."""
+        return self.title if self.run is None else f"{self.run.experiment}/{self.run.id}"
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether this comes from a file with a baseline."""
+        return self.run is None
+
+    def cells(self) -> Mapping[Cell, Mapping[int, TrialState]]:
+        """Return the trials of each cell; without :attr:`trials`, those that have values."""
+        if self.trials is not None:
+            return self.trials
+        found: dict[Cell, dict[int, TrialState]] = {}
+        for place, metrics in self.values.items():
+            own = found.setdefault(place[:-2], {})
+            for of_metric in metrics.values():
+                own |= {number: TrialState(one.seed, one.digest, "valid") for number, one in of_metric.items()}
+        return found
 
 
 def run_cells(path: Path) -> RunCells:
@@ -67,7 +112,29 @@ def run_cells(path: Path) -> RunCells:
             place = (*cell, ("flow", group), ("algorithm", algorithm))
             _add(values.setdefault(place, {}), columns, flows)
     by_key = {column.key: column for column in columns}
-    return RunCells(run, values, by_key, run.provenance, run.plan, len(report.done) - len(valid))
+    left_out = len(report.done) - len(valid)
+    return RunCells(run, values, by_key, run.provenance, run.plan, left_out, _trials(report))
+
+
+def _trials(report: Report) -> dict[Cell, dict[int, TrialState]]:
+    """Return every planned trial."""
+    evaluated = {result.trial.id: result for result in report.evaluated}
+    values = {cell["id"]: cell["values"] for cell in report.plan.get("cells", [])}
+    found: dict[Cell, dict[int, TrialState]] = {}
+    for planned in report.plan.get("trials", []):
+        of_cell = values.get(planned["cell"], {})
+        cell = tuple((axis.label, axis.text(of_cell.get(axis.path))) for axis in report.axes)
+        result = evaluated.get(planned["id"])
+        verdict: TrialVerdict = "valid"
+        if result is None:
+            verdict = "missing"
+        elif not result.trial.ok:
+            verdict = "failed"
+        elif result.verdict == "invalid":
+            verdict = "invalid"
+        digest = "" if result is None else result.trial.record_digest or ""
+        found.setdefault(cell, {})[planned["repetition"]] = TrialState(planned["seed"], digest, verdict)
+    return found
 
 
 def _add(values: dict[str, dict[int, Value]], columns: Sequence[Column], flows: Repetition) -> None:

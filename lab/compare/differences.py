@@ -11,15 +11,22 @@ from typing import Literal
 
 from lab.analysis.comparison import compare
 from lab.compare.cells import Place, RunCells, Value
+from lab.compare.tolerances import TOLERANCE, Tolerances
 from lab.report.answer.best import direction
-from lab.report.answer.effects import Effect, corrected, effect
+from lab.report.answer.effects import ALPHA, Effect, corrected, effect
 from lab.report.tables.columns import Column
 
-TOLERANCE = 0.05
-"""Relative difference that is still no change, unless somebody asks for another one."""
+ROUNDING = 1e-9
+"""Relative difference of values that are computed from the same record in another order, or written to a file."""
+NEGLIGIBLE = 1e-6
+"""Standard deviation of the logarithms of ratios up to which all repetitions have changed by the same factor.
+
+Student's t does not apply to them, and the exact test, which does, finds no difference with fewer than six repetitions.
+"""
 
 Verdict = Literal["identical", "same", "unclear", "better", "worse", "changed"]
-"""``identical``: the raw records are equal to the byte; ``changed``: neither higher nor lower values are better."""
+"""``identical``: the raw records are equal to the byte, and so is what is computed from them; ``changed``: neither
+higher nor lower values are better."""
 
 ORDER: tuple[Verdict, ...] = ("worse", "better", "changed", "unclear", "same", "identical")
 
@@ -55,22 +62,31 @@ class Comparison:
 
 
 def differences(
-    first: RunCells, second: RunCells, tolerance: float = TOLERANCE, *, everything: bool = False
+    first: RunCells, second: RunCells, tolerance: float | Tolerances = TOLERANCE, *, everything: bool = False
 ) -> Comparison:
     """Compare two runs; *tolerance* is the relative difference that does not count as a change.
+
+    Metrics of trials that are equal to the byte are compared without any statistics.
 
     The metrics are those that the page of a report shows, or, with *everything*, all that ``results.csv`` has.
 
     The p-values of each metric are corrected for the number of cells (Holm).
     """
+    tolerances = tolerance if isinstance(tolerance, Tolerances) else Tolerances(tolerance)
     found: list[Difference] = []
     for column in _columns(first, second, everything=everything):
         places = [place for place in first.values if _has(first, place, column) and _has(second, place, column)]
-        pairs = [(first.values[place][column.key], second.values[place][column.key]) for place in places]
-        compared = [_effect(one, other) for one, other in pairs]
+        both = {place: (first.values[place][column.key], second.values[place][column.key]) for place in places}
+        found += [
+            Difference(place, column, _no_effect(one), "identical", is_paired=True)
+            for place, (one, other) in both.items()
+            if _is_identical(one, other)
+        ]
+        differing = {place: pair for place, pair in both.items() if not _is_identical(*pair)}
+        compared = [_effect(one, other) for one, other in differing.values()]
         effects = corrected([item for item, _is_paired in compared])
-        for place, (one, other), (_, is_paired), adjusted in zip(places, pairs, compared, effects, strict=True):
-            verdict = "identical" if _is_identical(one, other) else _verdict(adjusted, column, tolerance)
+        for place, (_, is_paired), adjusted in zip(differing, compared, effects, strict=True):
+            verdict = _verdict(adjusted, column, tolerances.of(column.key))
             found.append(Difference(place, column, adjusted, verdict, is_paired))
     places_in_order = {place: number for number, place in enumerate(first.values)}
     found.sort(key=lambda item: (ORDER.index(item.verdict), places_in_order[item.place]))
@@ -97,13 +113,25 @@ def _has(run: RunCells, place: Place, column: Column) -> bool:
 
 
 def _is_identical(one: Mapping[int, Value], other: Mapping[int, Value]) -> bool:
-    return {key: value.digest for key, value in one.items()} == {key: value.digest for key, value in other.items()}
+    """Return whether the trials are equal to the byte, and this version computes the same from them as before."""
+    return one.keys() == other.keys() and all(
+        value.digest == other[key].digest != "" and math.isclose(value.value, other[key].value, rel_tol=ROUNDING)
+        for key, value in one.items()
+    )
+
+
+def _no_effect(values: Mapping[int, Value]) -> Effect:
+    mean = math.fsum(value.value for value in values.values()) / len(values)
+    return Effect(mean, mean, 1.0, 1.0, 1.0, None, True, len(values), is_exact=True)
 
 
 def _effect(one: Mapping[int, Value], other: Mapping[int, Value]) -> tuple[Effect, bool]:
-    """Return how *other* differs from *one*, and whether their repetitions were compared in pairs."""
+    """Return how *other* differs from *one*, and whether their repetitions were compared in pairs.
+
+    If some repetitions have the same seeds, the others are left out: they would add more chance than knowledge.
+    """
     shared = [number for number in one if number in other and one[number].seed == other[number].seed]
-    if len(shared) == len(one) == len(other):
+    if shared:
         first, second = ({number: run[number].value for number in shared} for run in (other, one))
         return effect(first, second, is_ratio=True), True
     return _unpaired([value.value for value in other.values()], [value.value for value in one.values()]), False
@@ -123,11 +151,23 @@ def _unpaired(later: Sequence[float], earlier: Sequence[float]) -> Effect:
 
 
 def _verdict(found: Effect, column: Column, tolerance: float) -> Verdict:
-    verdict = found.verdict
-    if verdict in ("same", "unclear"):
-        return verdict
-    if found.size is not None and 1 / (1 + tolerance) <= found.size <= 1 + tolerance:
+    """Return the verdict on a metric of trials that are not equal.
+
+    A change is told from chance only where there are enough repetitions to do so, and where they have not all changed
+    alike.
+    """
+    largest = 1 + tolerance
+
+    def is_within(size: float | None) -> bool:
+        return size is not None and 1 / largest <= size <= largest
+
+    is_certain = found.is_exact or (found.deviation is not None and found.deviation <= NEGLIGIBLE)
+    if is_within(found.size) and (is_certain or found.p_value is None or found.p_value <= ALPHA):
         return "same"
+    if is_within(found.low) and is_within(found.high):
+        return "same"
+    if not is_certain and found.p_value is not None and found.p_value > ALPHA:
+        return "unclear"
     better = direction(column)
     if better is None:
         return "changed"

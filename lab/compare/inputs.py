@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,13 @@ _NOT_INPUTS = frozenset({
     "command", "overrides", "notes", "started", "status", "wall_seconds", "jobs", "trials", "files", "results_digest",
 })  # fmt: skip
 """Keys of ``provenance.json`` that say how the run went, and not what its results depend on."""
+_WORDS = {
+    "agent_digest": "agent", "bpf_digest": "BPF programs", "image_digest": "image", "lab_version": "version of lab",
+    "lockstep_digest": "library for QEMU", "machine_digest": "settings of the machine", "python": "Python",
+    "qemu_version": "QEMU", "uml_kernel_digest": "kernel of User-mode Linux",
+    "uml_recipe_digest": "recipe of User-mode Linux",
+}  # fmt: skip
+"""Key of ``provenance.json`` → what people call it."""
 _NOT_COMPARED = frozenset({"name", "title", "description", "expect", "report"})
 """Fields of an experiment on which results do not depend."""
 
@@ -25,13 +32,13 @@ class InputDifference:
     first: str
     second: str
     """Empty, as ``first`` is, if the run does not have it."""
+    is_field: bool = False
+    """Whether it is a field of the experiment."""
 
 
 def input_differences(first: RunCells, second: RunCells) -> tuple[list[InputDifference], list[str]]:
     """Return what differs, and the names of the properties that are the same in both runs."""
-    one, other = (
-        {key: str(value) for key, value in run.provenance.items() if key not in _NOT_INPUTS} for run in (first, second)
-    )
+    one, other = (environment(run.provenance) for run in (first, second))
     names = dict.fromkeys([*one, *other])
     differing = [
         InputDifference(name, one.get(name, ""), other.get(name, ""))
@@ -39,23 +46,42 @@ def input_differences(first: RunCells, second: RunCells) -> tuple[list[InputDiff
         if one.get(name) != other.get(name)
     ]
     same = [name for name in names if one.get(name) == other.get(name)]
-    fields = [_fields(run.plan) for run in (first, second)]
+    fields = [fields_of(run) for run in (first, second)]
     differing += [
-        InputDifference(name, ", ".join(fields[0].get(name, {})), ", ".join(fields[1].get(name, {})))
+        InputDifference(name, ", ".join(fields[0].get(name, ())), ", ".join(fields[1].get(name, ())), is_field=True)
         for name in dict.fromkeys([*fields[0], *fields[1]])
-        if fields[0].get(name, {}).keys() != fields[1].get(name, {}).keys()
+        if set(fields[0].get(name, ())) != set(fields[1].get(name, ()))
     ]
     return differing, same
 
 
-def _fields(plan: Mapping[str, Any]) -> dict[str, dict[str, None]]:
-    """Return path of a field → the values that it has in the cells, in their order."""
+def environment(provenance: Mapping[str, Any]) -> dict[str, str]:
+    """Return the part of the provenance on which results depend, as texts."""
+    return {key: str(value) for key, value in provenance.items() if key not in _NOT_INPUTS}
+
+
+def fields_of(run: RunCells) -> Mapping[str, Sequence[str]]:
+    """Return path of a field of the experiment → the values that it has in the cells, in their order."""
+    if run.fields is not None:
+        return run.fields
     found: dict[str, dict[str, None]] = {}
-    for cell in plan.get("cells", []):
+    for cell in run.plan.get("cells", []):
         for path, value in _flat(cell.get("experiment", {})):
             if path.partition(".")[0] not in _NOT_COMPARED:
                 found.setdefault(path, {})[value] = None
-    return found
+    return {path: list(values) for path, values in found.items()}
+
+
+def causes(first: RunCells, second: RunCells) -> tuple[list[str], list[str]]:
+    """Return in words what has changed of that on which results depend, and what has not."""
+    differing, same = input_differences(first, second)
+    changed = dict.fromkeys(_WORDS.get(item.name, item.name) for item in differing if not item.is_field)
+    others = [name for name in dict.fromkeys(_WORDS.get(name, name) for name in same) if name not in changed]
+    if any(item.is_field for item in differing):
+        changed["experiment"] = None
+    else:
+        others.append("experiment")
+    return list(changed), others
 
 
 def _flat(value: Any, path: str = "") -> Iterator[tuple[str, str]]:

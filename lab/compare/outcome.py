@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.compare.differences import ORDER, Comparison, Difference
-from lab.compare.inputs import input_differences
+from lab.compare.inputs import causes, input_differences
+from lab.compare.tolerances import Tolerances
+from lab.compare.verdicts import CellOutcome, cell_outcomes, counts
 from lab.report.answer.effects import Effect
 from lab.report.answer.evidence import effect_size_text, how_sure, p_text
 from lab.report.tables.results import number
@@ -54,9 +56,53 @@ def summary(comparison: Comparison) -> str:
     return f"{total} metrics: {', '.join(told)}"
 
 
+@dataclass(frozen=True)
+class CellLine:
+    """A cell, as text."""
+
+    cell: str
+    verdict: str
+    why: str
+
+
+def cell_summary(comparison: Comparison) -> str:
+    """Return in one sentence how many cells have which verdict."""
+    outcomes = cell_outcomes(comparison)
+    if not outcomes:
+        return "neither run has a cell"
+    told = [f"{count} {verdict}" for verdict, count in counts(outcomes)]
+    return f"{len(outcomes)} cell{'' if len(outcomes) == 1 else 's'}: {', '.join(told)}"
+
+
+def cell_lines(comparison: Comparison, *, everything: bool = False) -> list[CellLine]:
+    """Return the cells that have changed or cannot be compared; with *everything*, all of them."""
+    unchanged = ("unchanged to the byte", "within tolerance")
+    return [
+        cell_line(outcome) for outcome in cell_outcomes(comparison) if everything or outcome.verdict not in unchanged
+    ]
+
+
+def cell_line(outcome: CellOutcome) -> CellLine:
+    """Return the outcome of a cell as text."""
+    return CellLine(place_text(outcome.cell) or "the only cell", outcome.verdict, outcome.why)
+
+
+def what_changed(comparison: Comparison) -> str:
+    """Return in one sentence what has changed of that on which results depend."""
+    changed, same = causes(comparison.first, comparison.second)
+    if not changed:
+        return f"nothing on which results depend has changed: {', '.join(same)}"
+    return f"changed: {', '.join(changed)}" + (f"; not changed: {', '.join(same)}" if same else "")
+
+
 def remarks(comparison: Comparison) -> list[str]:
     """Return what a reader has to know: cells that only one run has, invalid trials, and too few repetitions."""
-    found = []
+    found = [text for run in (comparison.first, comparison.second) for text in run.remarks]
+    if _differs_without_cause(comparison):
+        found.append(
+            "records differ although nothing on which they depend does: `lab verify` runs trials again and says which "
+            "record is wrong"
+        )
     for run, places in ((comparison.first, comparison.only_in_first), (comparison.second, comparison.only_in_second)):
         if places:
             names = "; ".join(place_text(place) for place in places[:3]) + (" …" if len(places) > 3 else "")
@@ -97,17 +143,37 @@ def inputs(comparison: Comparison) -> list[str]:
     return [*found, f"the same in both: {', '.join(same)}"] if same else found
 
 
-def document(comparisons: Sequence[Comparison], tolerance: float) -> dict[str, Any]:
+def _differs_without_cause(comparison: Comparison) -> bool:
+    """Return whether an exact engine has given other records for the same inputs."""
+    runs = (comparison.first, comparison.second)
+    if any(run.provenance.get("engine") not in ("vm", "uml") for run in runs) or causes(*runs)[0]:
+        return False
+    first, second = (run.cells() for run in runs)
+    return any(
+        one.seed == other.seed and one.digest and other.digest and one.digest != other.digest
+        for cell, trials in first.items()
+        for number, one in trials.items()
+        if (other := second.get(cell, {}).get(number)) is not None
+    )
+
+
+def document(comparisons: Sequence[Comparison], tolerances: Tolerances) -> dict[str, Any]:
     """Return everything as a document for other programs."""
     return {
         "format": FORMAT,
-        "tolerance": tolerance,
+        "tolerance": tolerances.default,
+        "tolerances": dict(tolerances.by_metric),
         "comparisons": [
             {
                 "first": comparison.first.name,
                 "second": comparison.second.name,
                 "summary": summary(comparison),
                 "counts": {verdict: comparison.count(verdict) for verdict in ORDER},
+                "cells": [
+                    {"cell": dict(outcome.cell), "verdict": outcome.verdict, "why": outcome.why}
+                    for outcome in cell_outcomes(comparison)
+                ],
+                "changed": causes(comparison.first, comparison.second)[0],
                 "inputs": [vars(item) for item in input_differences(comparison.first, comparison.second)[0]],
                 "remarks": remarks(comparison),
                 "metrics": [_entry(item) for item in comparison.differences],

@@ -28,6 +28,11 @@ def recipes() -> Path:
     return cache_root() / "recipes"
 
 
+def kernel_packages() -> Path:
+    """Return the folder with the packages of Debian's kernels, by package and version."""
+    return cache_root() / "kernel-packages"
+
+
 def uml_kernels() -> Path:
     """Return the folder of kernels of User-mode Linux, by digest."""
     return cache_root() / "uml-kernels"

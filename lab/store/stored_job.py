@@ -90,7 +90,10 @@ def _check(job: Job) -> None:
 
 
 def _kernel(kernel: str) -> None:
-    if kernel in kernels.DEBIAN or kernel in kernels.UML:
+    name, version = names.kernel_and_version(kernel)
+    if name in kernels.DEBIAN and (name == kernel or re.fullmatch(names.KERNEL_VERSION, version)):
+        return
+    if kernel in kernels.UML:
         return
     is_package = kernels.is_package(kernel) and re.fullmatch(_KERNEL_PACKAGE, kernel.partition("-")[2])
     _expect(bool(is_package), ("kernel",), kernel, "the name of a kernel")

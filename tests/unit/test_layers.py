@@ -58,11 +58,17 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "run",
             "store",
         },
-        "compare": {"analysis", "evaluation", "report", "store"},
+        "compare": {"analysis", "errors", "evaluation", "report", "store", "units"},
+    },
+    {
+        "artifact": {"engine", "errors", "job", "store", "version"},
+        "bisect": {"compare", "errors", "store"},
     },
     {
         "cli": {
             "api",
+            "artifact",
+            "bisect",
             "compare",
             "engine",
             "errors",

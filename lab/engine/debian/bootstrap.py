@@ -59,9 +59,16 @@ def _temporary_folder() -> str:
 
 
 def bootstrap(
-    arguments: Sequence[str], target: str, *, packages: Sequence[str], log: Path, progress: Progress, mirror: str | None
+    arguments: Sequence[str],
+    target: str,
+    *,
+    packages: Sequence[str] = (),
+    log: Path,
+    progress: Progress,
+    mirror: str | None,
+    suite: str = SUITE,
 ) -> None:
-    """Make a root file system with *packages* and their dependencies.
+    """Make a root file system with *packages* and their dependencies; without packages, an empty one.
 
     Args:
         arguments: Further options of mmdebstrap.  It calls hooks as root, or as a user that appears as root in a user
@@ -71,24 +78,12 @@ def bootstrap(
         log: The file to which everything that mmdebstrap prints is written.
         progress: Called with each step that mmdebstrap or a hook prints as ``I: STEP...``.
         mirror: The Debian mirror to use; None for mmdebstrap's default.
+        suite: The code name of the Debian release.
 
     Raises:
         ImageError: mmdebstrap failed.  The message names the log.
     """
-    command = [
-        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _supervisor(), "sh"),
-        "mmdebstrap",
-        "--variant=essential",
-        f"--include={','.join(packages)}",
-        '--aptopt=APT::Install-Recommends "false"',
-        "--dpkgopt=path-exclude=/usr/share/man/*",
-        "--dpkgopt=path-exclude=/usr/share/locale/*",
-        *arguments,
-        SUITE,
-        target,
-    ]
-    if mirror is not None:
-        command.append(mirror)
+    command = _command(arguments, target, packages, suite, mirror)
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -115,6 +110,23 @@ def bootstrap(
             raise
     if process.returncode != 0:
         raise ImageError(f"mmdebstrap failed (exit status {process.returncode}); {last_errors(log)} (log: {log})")
+
+
+def _command(
+    arguments: Sequence[str], target: str, packages: Sequence[str], suite: str, mirror: str | None
+) -> list[str]:
+    command = [
+        *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _supervisor(), "sh"),
+        "mmdebstrap",
+        *(("--variant=essential", f"--include={','.join(packages)}") if packages else ("--variant=custom",)),
+        '--aptopt=APT::Install-Recommends "false"',
+        "--dpkgopt=path-exclude=/usr/share/man/*",
+        "--dpkgopt=path-exclude=/usr/share/locale/*",
+        *arguments,
+        suite,
+        target,
+    ]
+    return command if mirror is None else [*command, mirror]
 
 
 def last_errors(log: Path) -> str:

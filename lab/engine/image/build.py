@@ -23,12 +23,14 @@ import platform
 import shlex
 import shutil
 import subprocess
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
 from lab.engine.base import Notice
+from lab.engine.debian.archive import packages_of
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks, last_errors
 from lab.engine.debian.builds import (
     Build,
@@ -172,7 +174,8 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     log = places.cache_root() / "image-build.log"
     # The sources may change while the image is built, which takes minutes.
     recipe = recipe_digest(kernel_name)
-    _bootstrap(work / "root.tar", package or kernels.DEBIAN[kernel_name], log, progress, mirror)
+    packages = packages_of(kernel_name, progress, mirror=mirror) if package is None else [package]
+    _bootstrap(work / "root.tar", packages, log, progress, mirror)
     progress("unpacking")
     root = work / "root"
     root.mkdir()
@@ -206,14 +209,15 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     return image
 
 
-def _bootstrap(tar: Path, kernel: Path | str, log: Path, progress: Progress, mirror: str | None) -> None:
-    """Make the root file system with *kernel*: the code name of a Debian release, or the file of a package."""
+def _bootstrap(tar: Path, kernel: Sequence[Path], log: Path, progress: Progress, mirror: str | None) -> None:
+    """Make the root file system with the kernel in the packages *kernel*."""
     files: dict[str, bytes | Path] = {"customize.sh": _resource("customize.sh"), **_package_reader()}
-    if isinstance(kernel, Path):
-        files["kernel.deb"] = kernel
+    # The names of the user's own packages may be any.
+    files |= {f"kernel/{number}.deb": package for number, package in enumerate(kernel)}
     with files_for_hooks(files, progress) as folder:
-        source = str(folder / "kernel.deb") if isinstance(kernel, Path) else kernel
-        hook = f'--customize-hook={shlex.quote(str(folder / "customize.sh"))} "$1" {shlex.quote(source)}'
+        hook = (
+            f'--customize-hook={shlex.quote(str(folder / "customize.sh"))} "$1" {shlex.quote(str(folder / "kernel"))}'
+        )
         bootstrap([hook], str(tar), packages=PACKAGES, log=log, progress=progress, mirror=mirror)
 
 

@@ -1,8 +1,7 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # This is mmdebstrap's customize hook.  It adds the kernel to the guest's root file system and then removes what no
-# trial needs.  $1 is the root file system.  $2 is the kernel: the code name of a Debian release, or the path of a
-# package.
+# trial needs.  $1 is the root file system.  $2 is a folder with the packages that the kernel consists of.
 #
 # The kernel's package is not installed, because installing it would also install an initramfs generator and a boot
 # loader, neither of which the guest uses.  It is not unpacked by dpkg either, because it may come from anywhere:
@@ -11,40 +10,8 @@ set -eu
 root=$1
 kernel=$2
 
-# Prints the name of the package with the newest cloud kernel of the release $1.  To find it, the APT sources of the
-# root file system are changed to that release.
-newest_of() {
-	own=$(. "$root/etc/os-release" && echo "$VERSION_CODENAME")
-	case $1 in
-	*-backports)
-		# Backports have no updates and no security archive of their own.
-		sed -i -n "s/^\(deb .*\) $own main\$/\1 $1 main/p" "$root/etc/apt/sources.list"
-		;;
-	*)
-		for file in "$root"/etc/apt/sources.list "$root"/etc/apt/sources.list.d/*; do
-			[ ! -f "$file" ] || sed -i "s/\b$own\b/$1/g" "$file"
-		done
-		;;
-	esac
-	chroot "$root" apt-get update -qq
-	chroot "$root" apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces \
-		--no-enhances linux-image-cloud-amd64 |
-		sed -n 's/^ *Depends: \(linux-image-[0-9][^ ]*\)$/\1/p' | head -n 1
-}
-
 mkdir -p "$root/var/tmp/debs"
-case $kernel in
-*.deb)
-	cp "$kernel" "$root/var/tmp/debs/"
-	;;
-*)
-	package=$(newest_of "$kernel")
-	# In newer kernels, the kernel, its modules and its configuration have packages of their own.
-	parts=$(chroot "$root" apt-cache depends --important "$package" |
-		sed -n 's/^ *Depends: \(linux-\(base\|binary\|modules\)-[0-9][^ ]*\)$/\1/p' | sort -u)
-	chroot "$root" sh -c "cd /var/tmp/debs && apt-get download -qq $package $(echo $parts)"
-	;;
-esac
+cp "$kernel"/*.deb "$root/var/tmp/debs/"
 cp -r "$(dirname "$0")/python" "$root/var/tmp/python"
 chroot "$root" sh -c 'cd /var/tmp/debs && PYTHONPATH=/var/tmp/python python3 -m lab.engine.image.package *.deb'
 release=$(cat "$root/usr/share/lab/kernel-release")

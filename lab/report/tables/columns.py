@@ -189,10 +189,12 @@ chooses."""
 def probe_columns(report: Report) -> list[Column]:
     """Return the columns for the latency of each probe."""
     names = dict.fromkeys(probe.name for result in report.done for probe in result.probes)
-    return [column for name in names for column in _of_probe(name)]
+    return [column for name in names for column in columns_of_probe(name)]
 
 
-def _of_probe(name: str) -> Iterator[ProbeColumn]:
+def columns_of_probe(name: str) -> Iterator[ProbeColumn]:
+    """Yield the columns for the latency of the probe *name*."""
+
     def column(
         key: str, title: str, unit: str, read: Callable[[ProbeMetrics], float | None], shown: Shown
     ) -> ProbeColumn:

@@ -89,12 +89,12 @@ def test_a_tool_that_fails_leaves_no_image(
 ) -> None:
     write_program(builder.with_name(program), "echo 'E: something is wrong'; exit 7")
     if program == "tar":
-        write_program(builder, "exit 0")
+        write_program(builder, builder.read_text().replace("tar -C", "exit 0 #"))
     with pytest.raises(
         ImageError, match=rf"{program} failed \(exit status 7\); E: something is wrong \(log: .*\.log\)"
     ):
         build.build_image(ignore)
-    assert "something is wrong" in (own_cache / "image-build.log").read_text()
+    assert any("something is wrong" in log.read_text() for log in own_cache.glob("*.log"))
     assert build.find_image() is None
     assert list((own_cache / "images").iterdir()) == []
 
@@ -108,7 +108,7 @@ def test_an_interrupt_ends_the_builder(builder: Path, own_cache: Path, tmp_path:
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        build.build_image(interrupt)
+        build.build_image(interrupt, kernel="deb-1", package=write_package(tmp_path / "own.deb"))
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert list((own_cache / "images").iterdir()) == []
@@ -307,7 +307,7 @@ exit 1"""
     finally:
         os.umask(before)
     modes = {path: mode for mode, _, path in (line.partition(" ") for line in seen.read_text().splitlines())}
-    assert {Path(path).name for path in modes} >= {"customize.sh", "kernel.deb", "python", "image", "package.py"}
+    assert {Path(path).name for path in modes} >= {"customize.sh", "0.deb", "python", "image", "package.py"}
     for path, mode in modes.items():
         assert mode == ("644" if Path(path).suffix in (".py", ".deb") else "755"), path
         assert not Path(path).exists()

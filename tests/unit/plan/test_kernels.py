@@ -46,6 +46,9 @@ def plan(tmp_path: Path, *overrides: str) -> Plan:
 def test_the_kernel_is_debian_s_newest_unless_said_otherwise(tmp_path: Path) -> None:
     assert plan(tmp_path).kernels == ["debian-13"]
     assert plan(tmp_path, "kernel=debian-12").kernels == ["debian-12"]
+    assert plan(tmp_path, "kernel=debian-13=6.12.115-1").kernels == ["debian-13=6.12.115-1"]
+    made = plan(tmp_path, "matrix.kernel=[debian-13=6.12.115-1, debian-13-backports=6.16.3-1~bpo13+1]")
+    assert Plan.from_json(made.to_json()) == made
 
 
 def test_a_package_counts_by_its_content(tmp_path: Path) -> None:
@@ -64,8 +67,12 @@ KERNELS = "debian-12, debian-13, debian-13-backports, uml-7.3"
 @pytest.mark.parametrize(
     ("kernel", "expected"),
     [
-        ("debian-11", f"kernel: found 'debian-11'; expected {KERNELS}, or the path of a Debian package, *.deb"),
-        ("6.12", f"kernel: found 6.12; expected {KERNELS}, or the path of a Debian package, *.deb"),
+        ("debian-11", f"kernel: found 'debian-11'; expected {KERNELS}, a version of one of Debian's, such as"),
+        ("6.12", f"kernel: found 6.12; expected {KERNELS}, a version of one of Debian's, such as"),
+        ("debian-13=", "kernel: found 'debian-13='; expected"),
+        ("debian-13=../6.12", "kernel: found 'debian-13=../6.12'; expected"),
+        ("debian-11=5.10.1-1", "kernel: found 'debian-11=5.10.1-1'; expected"),
+        ("uml-7.3=7.3", "kernel: found 'uml-7.3=7.3'; expected"),
         ("there.deb", "kernel: found 'there.deb': "),
         ("text.deb", "this is not a Debian package; expected one that contains a kernel"),
     ],

@@ -1,0 +1,103 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Use the guest images and the kernels of User-mode Linux of an unpacked artifact.
+
+They are put into a cache of their own, so that nothing of an artifact gets into the user's.  Guest images only ever run
+inside of virtual machines and of User-mode Linux.  A kernel of User-mode Linux, however, is a program that runs on this
+machine with the rights of the user; so it is used only if the user's cache has the same one, to the byte, or if the
+user says that it may be.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from pathlib import Path
+from typing import TypeVar
+
+from lab.artifact.document import ArtifactDocument
+from lab.artifact.pack import IMAGES, UML_KERNELS
+from lab.engine.debian.builds import Build, DamagedBuildError, check_build, content_digest, open_build
+from lab.engine.image.build import Image
+from lab.engine.image.build import recipe_digest as image_recipe
+from lab.engine.uml.build import UmlKernel
+from lab.engine.uml.build import recipe_digest as kernel_recipe
+from lab.errors import InputError
+from lab.job import kernels
+from lab.store import integrity, places
+from lab.store.files import write_file
+
+_B = TypeVar("_B", bound=Build)
+
+
+def use_builds(top: Path, document: ArtifactDocument, cache: Path, *, trust: bool) -> list[str]:
+    """Let this process use the builds in the artifact *top*, in the new cache *cache*; return what to tell the user.
+
+    Without builds in the artifact, the user's own cache stays in use.
+
+    Raises:
+        InputError: A build is not what its digest says.
+    """
+    if not document["images"]:
+        return []
+    own_kernels = places.uml_kernels()
+    os.environ["LAB_CACHE"] = str(cache)
+    for digest in document["images"]:
+        image = _installed(Image, top / IMAGES / digest, places.images() / digest)
+        _note(image_recipe(image.kernel_name), digest)
+    told = []
+    for digest in document["uml_kernels"]:
+        packed = top / UML_KERNELS / digest
+        source = own_kernels / digest if _is_same(own_kernels, digest) else packed if trust else None
+        if source is None:
+            told.append(
+                f"the kernel of User-mode Linux {digest[:16]} of the artifact is a program that would run on this "
+                "machine "
+                "with your rights; it is not used without --trust-kernel, and lab compiles its own, which takes some "
+                "8 minutes of processor time"
+            )
+            continue
+        kernel = _installed(UmlKernel, source, places.uml_kernels() / digest)
+        if kernel.name in kernels.UML:
+            _note(kernel_recipe(kernel.name), digest)
+            (kernel.path / "linux").chmod(0o755)
+    return told
+
+
+def _is_same(parent: Path, digest: str) -> bool:
+    """Return whether the folder *parent* of the user's own cache has this kernel, as it was built."""
+    try:
+        found = open_build(UmlKernel, parent, digest)
+        if found is not None:
+            check_build(found)
+    except DamagedBuildError:
+        return False
+    return found is not None
+
+
+def _installed(kind: type[_B], source: Path, target: Path) -> _B:
+    """Copy a build to *target* and return it.
+
+    Raises:
+        InputError: It is not what its digest says.
+    """
+    if not target.exists():
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copytree(source, target)
+    try:
+        found = open_build(kind, target.parent, target.name)
+        if found is None:
+            raise InputError(f"the artifact is damaged: it has no {source.parent.name}/{source.name}")
+        if content_digest(found.path, found.contents) != found.digest:
+            raise InputError(
+                f"the artifact is damaged: the content of {source.parent.name}/{source.name} has another digest"
+            )
+    except (DamagedBuildError, OSError) as error:
+        raise InputError(f"the artifact is damaged: {error}") from error
+    integrity.write_list(target)
+    return found
+
+
+def _note(recipe: str, digest: str) -> None:
+    """Let this version of lab use the build, whichever version has built it."""
+    places.recipes().mkdir(parents=True, exist_ok=True)
+    write_file(places.recipes() / recipe, f"{digest}\n".encode("ascii"))
