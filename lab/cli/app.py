@@ -16,6 +16,7 @@ import typer
 from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, runs
 from lab.cli.common import say
 from lab.cli.expect import expect
+from lab.cli.prepare import prepare
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, LabError
@@ -43,6 +44,7 @@ image_app.callback()(_help_alone)
 
 for command in (
     run,
+    prepare,
     experiments.check,
     experiments.new,
     experiments.schema,

@@ -45,6 +45,12 @@ class Engine(Protocol):
             MachineryError: Something is missing and cannot be built.
         """
 
+    def recipes(self) -> dict[str, str]:
+        """Return the digest of the recipe of each thing that :meth:`locate` would build, without building it.
+
+        A recipe is everything that determines what is built, except versions of packages.
+        """
+
     def identity(self, job: Job) -> dict[str, str]:
         """Return the digests and versions of everything besides the job on which the job's record depends.
 

@@ -92,6 +92,9 @@ class ReplayEngine:
             raise EngineError(f"there are no captured records ({SUFFIX}) in {self._folder}")
         self._captures = found
 
+    def recipes(self) -> dict[str, str]:
+        return {}
+
     def identity(self, job: Job) -> dict[str, str]:
         """Say which archive is played back, and what recorded it; of a job without a record that there is none."""
         capture = self._located.get(digest_of(job))

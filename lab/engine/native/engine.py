@@ -55,6 +55,9 @@ class NativeEngine:
             raise EngineError(f"cannot find {listed(missing)}; install the package util-linux")
         self._interpreter = find_interpreter(PACKAGES)
 
+    def recipes(self) -> dict[str, str]:
+        return {}
+
     def identity(self, job: Job) -> dict[str, str]:
         return self.about()
 

@@ -19,9 +19,11 @@ from lab.engine import sources, watch
 from lab.engine.base import Notice, Step, VirtualTime, built_once, combined, in_thread, processor_of
 from lab.engine.debian.builds import intact
 from lab.engine.image.build import Image, build_image, find_image
+from lab.engine.image.build import recipe_digest as image_recipe
 from lab.engine.selftest import self_test_job
 from lab.engine.uml import arguments
 from lab.engine.uml.build import UmlKernel, build_kernel, find_kernel
+from lab.engine.uml.build import recipe_digest as kernel_recipe
 from lab.engine.uml.zygote import Child, Zygote
 from lab.engine.watch import DEFAULT_LIMITS, Limits
 from lab.errors import EngineError, GuestError, LostVMError
@@ -70,6 +72,10 @@ class UmlEngine:
             )
         what = "guest image"
         self._image = intact(what, find_image, step) or built_once(what, step, build_image)
+
+    def recipes(self) -> dict[str, str]:
+        images = {f"guest image {kernels.DEFAULT}": image_recipe()}
+        return {**images, **{f"kernel {name}": kernel_recipe(name) for name in self._names}}
 
     def identity(self, job: Job) -> dict[str, str]:
         return self._identity(job["kernel"])

@@ -16,6 +16,7 @@ from lab.engine import watch
 from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
 from lab.engine.debian.builds import intact
 from lab.engine.image.build import Image, build_image, find_image
+from lab.engine.image.build import recipe_digest as image_recipe
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.qemu import Qemu
@@ -74,6 +75,9 @@ class VmEngine:
                 "build the image from the package's file with `lab image build --kernel FILE.deb`"
             )
         return built_once(what, step, lambda doing: build_image(doing, kernel=kernel, package=package))
+
+    def recipes(self) -> dict[str, str]:
+        return {f"guest image {kernel}": image_recipe(kernel) for kernel in self._kernels}
 
     def identity(self, job: Job) -> dict[str, str]:
         return self._identity(job["kernel"])

@@ -92,6 +92,7 @@ def engines_of_commands(monkeypatch: pytest.MonkeyPatch, found: list[Engine]) ->
     monkeypatch.setattr("lab.cli.run.engine_named", named)
     monkeypatch.setattr("lab.cli.confirm.engine_named", named)
     monkeypatch.setattr("lab.cli.runs.engine_named", named)
+    monkeypatch.setattr("lab.cli.prepare.engine_named", named)
 
 
 @pytest.fixture

@@ -49,6 +49,9 @@ class ScriptedEngine:
     def about(self) -> dict[str, str]:
         return self.identity()
 
+    def recipes(self) -> dict[str, str]:
+        return {}
+
     def identity(self, _job: Job | None = None) -> dict[str, str]:
         return {"engine": self.name}
 
