@@ -18,6 +18,7 @@ from lab.cli.common import say
 from lab.cli.expect import expect
 from lab.cli.prepare import prepare
 from lab.cli.run import run
+from lab.cli.site import site
 from lab.cli.streams import checked_streams, output_error
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, LabError
 from lab.version import version_text
@@ -56,6 +57,7 @@ for command in (
     bisect.bisect,
     artifact.artifact,
     artifact.reproduce,
+    site,
     experiments.shell,
     machine.doctor,
     machine.clean,

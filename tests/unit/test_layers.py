@@ -63,6 +63,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "artifact": {"engine", "errors", "job", "store", "version"},
         "bisect": {"compare", "errors", "store"},
+        "site": {"api", "errors", "report", "store", "words"},
     },
     {
         "cli": {
@@ -79,6 +80,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "plan",
             "report",
             "run",
+            "site",
             "store",
             "units",
             "version",

@@ -43,6 +43,11 @@ def render_other(template: str, content: Mapping[str, Any]) -> str:
     return _render(template, {**content, **parts}, html=True)
 
 
+def render_other_text(template: str, content: Mapping[str, Any]) -> str:
+    """Return another text in Markdown than the summary of a report, from *template*."""
+    return _render(template, content, html=False)
+
+
 def render_summary(content: Mapping[str, Any]) -> str:
     """Return the summary in Markdown."""
     return _render("summary.md.j2", content, html=False)
