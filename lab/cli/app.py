@@ -16,6 +16,7 @@ import typer
 from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, runs
 from lab.cli.common import say
 from lab.cli.expect import expect
+from lab.cli.init_ci import init_ci
 from lab.cli.prepare import prepare
 from lab.cli.run import run
 from lab.cli.site import site
@@ -58,6 +59,7 @@ for command in (
     artifact.artifact,
     artifact.reproduce,
     site,
+    init_ci,
     experiments.shell,
     machine.doctor,
     machine.clean,

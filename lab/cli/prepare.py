@@ -37,7 +37,13 @@ if TYPE_CHECKING:
 
 
 def prepare(
-    files: Annotated[list[Path], typer.Argument(metavar="FILE...", help="The experiments, YAML files.")],
+    files: Annotated[
+        list[Path],
+        typer.Argument(
+            metavar="FILE...",
+            help="The experiments, YAML files; a folder stands for all experiments in it that expect something.",
+        ),
+    ],
     share: Annotated[
         str | None,
         typer.Option(
@@ -68,12 +74,24 @@ def prepare(
 
     chosen, detail = _share(share), detail_of(verbose, quiet)
     overrides = all_overrides(set_, engine_)
-    experiments = [planned(file, overrides, image_lookup([])) for file in files]
+    experiments = [planned(file, overrides, image_lookup([])) for file in _experiments(files)]
     if key:
         print(_key_of(experiments))
         raise typer.Exit(EXIT_OK)
     failed = [_prepared(loaded, plan, chosen, jobs or processors(), detail) for loaded, plan in experiments]
     raise typer.Exit(EXIT_FAILED if any(failed) else EXIT_OK)
+
+
+def _experiments(named: list[Path]) -> list[Path]:
+    from lab.experiment.read.expecting import expecting_in
+
+    found: list[Path] = []
+    for path in named:
+        inside = expecting_in(path) if path.is_dir() else [path]
+        if not inside:
+            raise InputError(f"{path}: found no experiment with `expect:` in the folder; expected one at least")
+        found += inside
+    return found
 
 
 def _share(text: str | None) -> Share | None:

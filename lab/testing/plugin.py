@@ -7,7 +7,6 @@ experiment to be run.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +16,6 @@ import pytest
 if TYPE_CHECKING:
     from lab.api.results import Run
     from lab.testing.runs import Runs
-
-_EXPECTS = re.compile(rb"^(?:expect|extends)[ \t]*:", re.MULTILINE)
-_IS_EXPERIMENT = re.compile(rb"^(?:topology|extends)[ \t]*:", re.MULTILINE)
-"""What an experiment that expects something has at the start of a line; a file that it extends may have it instead."""
-_SUFFIXES = (".yaml", ".yml")
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -60,19 +54,15 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
     """Collect an experiment that expects something; other YAML files are left alone."""
-    if file_path.suffix not in _SUFFIXES or not _expects_something(file_path):
+    if file_path.suffix not in (".yaml", ".yml"):
+        return None
+    from lab.experiment.read.expecting import expects_something
+
+    if not expects_something(file_path):
         return None
     from lab.testing.items import ExperimentFile
 
     return ExperimentFile.from_parent(parent, path=file_path)
-
-
-def _expects_something(path: Path) -> bool:
-    try:
-        text = path.read_bytes()
-    except OSError:
-        return False
-    return _EXPECTS.search(text) is not None and _IS_EXPERIMENT.search(text) is not None
 
 
 @pytest.fixture

@@ -29,6 +29,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "agent": {"job"},
+        "workflows": set(),
         "analysis": {"job", "units", "words"},
         "experiment": {"errors", "expect", "job", "names", "units", "words"},
         "store": {"errors", "job", "names"},
@@ -85,6 +86,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "units",
             "version",
             "words",
+            "workflows",
         },
         "testing": {"api", "errors", "evaluation", "experiment"},
     },
