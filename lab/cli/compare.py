@@ -6,7 +6,7 @@ from __future__ import annotations
 import shutil
 import sys
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,9 +14,20 @@ from lab.cli.common import completing
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK, InputError
 from lab.units import parse_probability
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from lab.compare.cells import RunCells
+
 FORMATS = ("text", "markdown", "json", "html")
+_FIGURES = (".svg", ".pdf", ".png")
 _WIDTH = 120
 """The number of columns if the output does not go to a terminal."""
+
+FigureFile = Annotated[
+    Path | None,
+    typer.Option("--figure", metavar="FILE", help="Also draw all runs in one figure: an SVG, PDF or PNG file."),
+]
 
 
 def compare(
@@ -35,6 +46,7 @@ def compare(
     tolerance: Annotated[
         str, typer.Option("--tolerance", metavar="SHARE", help="The change that is still none, such as 2%.")
     ] = "5%",
+    figure: FigureFile = None,
     everything: Annotated[
         bool,
         typer.Option("--all", help="Compare all metrics of results.csv, and show unchanged ones, too."),
@@ -48,6 +60,7 @@ def compare(
 
     if format_ not in FORMATS:
         raise InputError(f"--format: found {format_!r}; expected one of {', '.join(FORMATS)}")
+    _check_figure(figure)
     if len(runs) < 2:
         raise InputError("expected two runs or more: the others are compared with the first one")
     try:
@@ -68,6 +81,7 @@ def compare(
         is_terminal = output is None and sys.stdout.isatty()
         width = shutil.get_terminal_size().columns if is_terminal else _WIDTH
         text = as_text(comparisons, width, everything=everything, colour=is_terminal)
+    _draw(cells, figure)
     if output is None:
         print(text, end="")
     else:
@@ -75,3 +89,17 @@ def compare(
         print(output)
     is_worse = any(comparison.count("worse") for comparison in comparisons)
     raise typer.Exit(EXIT_EXPECTATION_FAILED if is_worse else EXIT_OK)
+
+
+def _check_figure(path: Path | None) -> None:
+    if path is not None and path.suffix not in _FIGURES:
+        raise InputError(f"--figure: found {str(path)!r}; expected a name that ends with {', '.join(_FIGURES)}")
+
+
+def _draw(cells: Sequence[RunCells], path: Path | None) -> None:
+    if path is None:
+        return
+    from lab.compare.figure import save_overlaid
+
+    if not save_overlaid(cells, path):
+        raise InputError("--figure: the runs have no cell with the same metrics in common, so there is nothing to draw")
