@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from lab.store.run import Run
 
 FORMATS = ("text", "markdown", "json", "html")
+_FIGURES = (".svg", ".pdf", ".png")
 _WIDTH = 120
 """The number of columns if the output does not go to a terminal."""
 
@@ -38,6 +39,10 @@ TolerancesOption = Annotated[
 CommonCells = Annotated[
     bool,
     typer.Option("--common-cells", help="Do not count cells that only one of the runs has as a failure."),
+]
+FigureFile = Annotated[
+    Path | None,
+    typer.Option("--figure", metavar="FILE", help="Also draw all runs in one figure: an SVG, PDF or PNG file."),
 ]
 
 
@@ -61,6 +66,7 @@ def compare(
     ] = None,
     tolerance: TolerancesOption = None,
     common_cells: CommonCells = False,
+    figure: FigureFile = None,
     everything: Annotated[
         bool,
         typer.Option("--all", help="Compare all metrics of results.csv, and show unchanged ones, too."),
@@ -76,6 +82,7 @@ def compare(
 
     if format_ not in FORMATS:
         raise InputError(f"--format: found {format_!r}; expected one of {', '.join(FORMATS)}")
+    _check_figure(figure)
     if len(runs) < 2:
         raise InputError("expected two runs or more: the others are compared with the first one")
     first, *others = cells = reference_first([cells_of(path) for path in runs])
@@ -84,6 +91,7 @@ def compare(
     is_terminal = output is None and sys.stdout.isatty()
     width = shutil.get_terminal_size().columns if is_terminal else _WIDTH
     text = _rendered(format_, cells, comparisons, tolerances, width, everything=everything, colour=is_terminal)
+    _draw(cells, figure)
     if output is None:
         print(text, end="")
     else:
@@ -202,3 +210,17 @@ def _rendered(
 
         return as_html(cells, comparisons, everything=everything)
     return as_text(comparisons, width, everything=everything, colour=colour)
+
+
+def _check_figure(path: Path | None) -> None:
+    if path is not None and path.suffix not in _FIGURES:
+        raise InputError(f"--figure: found {str(path)!r}; expected a name that ends with {', '.join(_FIGURES)}")
+
+
+def _draw(cells: Sequence[RunCells], path: Path | None) -> None:
+    if path is None:
+        return
+    from lab.compare.figure import save_overlaid
+
+    if not save_overlaid(cells, path):
+        raise InputError("--figure: the runs have no cell with the same metrics in common, so there is nothing to draw")

@@ -25,9 +25,6 @@ from lab.store.trial import TrialResult
 Seconds = NDArray[np.float64]
 """Times in seconds since the start of traffic."""
 
-QUEUE_CAUSES = ("random_loss", "queue_overflow", "aqm")
-"""The causes of drops by queueing disciplines, which ``tc`` counts as well."""
-
 
 @dataclass(frozen=True)
 class Inside:

@@ -119,7 +119,9 @@ def dropped_of(trial: TrialResult) -> dict[str, int]:
 
 
 QUEUE_CAUSES = ("queue_overflow", "aqm")
-"""The causes for which a queueing discipline itself drops packets."""
+"""The causes for which a queue drops packets: it is full, or its discipline keeps it short."""
+TC_CAUSES = ("random_loss", *QUEUE_CAUSES)
+"""The causes of all drops that ``tc`` counts: those of queues, and netem's random losses."""
 
 
 def dropped_by_queues(trial: TrialResult) -> Counter[tuple[str, str, str]]:

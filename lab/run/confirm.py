@@ -8,7 +8,7 @@ own kernel.  If both give the same results, neither of these differences matters
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, replace
 
 from lab.analysis.comparison import CONFIDENCE, compare
 from lab.engine.base import Engine
@@ -17,6 +17,7 @@ from lab.evaluation.repetition import Measure
 from lab.plan.plan import Plan
 from lab.run.repeat import QUANTITIES, values_of
 from lab.run.runner import Observer, Outcome, Runner
+from lab.store.confirmation import Confirmed
 from lab.store.run import Run, create_run
 from lab.store.trial_cache import TrialCache
 
@@ -31,28 +32,6 @@ computing takes no time.
 
 COMPARED: Mapping[str, Measure] = {**QUANTITIES, "retransmissions": lambda flow: flow.retransmits}
 """What is compared: a mapping from the name of a quantity, with its unit, to its value for a flow."""
-
-
-@dataclass(frozen=True)
-class Confirmed:
-    """The comparison of one quantity, for one group of flows in one cell, between both engines."""
-
-    cell: str
-    group: str
-    quantity: str
-    found: float
-    """Mean over the repetitions of the run that is to be confirmed."""
-    confirming: float
-    """Mean over the repetitions on the other engine."""
-    chance: float
-    """Largest difference between the two means that chance may explain."""
-    agrees: bool
-    """Whether the difference may be due to chance, or is smaller than :data:`RELEVANT`."""
-
-    def __str__(self) -> str:
-        verdict = "agree" if self.agrees else "DIFFER"
-        means = f"{self.found:.4g} and {self.confirming:.4g}"
-        return f"{self.cell}, {self.group}: {self.quantity} {means} {verdict} (chance: up to {self.chance:.3g})"
 
 
 def sample(plan: Plan) -> Plan:

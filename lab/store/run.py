@@ -9,13 +9,14 @@ import secrets
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any, TypedDict, cast
+from typing import Any, cast
 
 import pyarrow as pa
 
 from lab.errors import InputError, StoreError
 from lab.job.protocol import Job
 from lab.names import INPUTS, place_of_input
+from lab.store.confirmation import Confirmation
 from lab.store.digest import file_digest, file_digests, results_digest
 from lab.store.files import (
     check_name,
@@ -46,25 +47,6 @@ _REQUIRED = (*_INPUT_FILES, "trials")
 
 _State = tuple[int, int, int] | None
 """Inode, size in bytes and time of the last change in ns of a file."""
-
-
-class _Comparison(TypedDict):
-    cell: str
-    group: str
-    quantity: str
-    found: float
-    confirming: float
-    chance: float
-    agrees: bool
-
-
-class _Confirmation(TypedDict):
-    """The content of ``confirmation.json``."""
-
-    engine: str
-    kernel: str
-    run: str
-    comparisons: list[_Comparison]
 
 
 class Run:
@@ -251,7 +233,7 @@ class Run:
     def confirmation(self) -> dict[str, Any] | None:
         """How another engine has confirmed the results; None if none has tried to."""
         path = self.path / _CONFIRMATION
-        return _checked(path, _Confirmation) if path.exists() else None
+        return _checked(path, Confirmation) if path.exists() else None
 
     def put_confirmation(self, confirmation: Mapping[str, Any]) -> None:
         """Store the outcome of a confirmation in ``confirmation.json``, atomically; replace an earlier one."""

@@ -7,6 +7,7 @@ anything.  What has been checked here can be used as the TypedDicts of :mod:`lab
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import types
 import typing
@@ -37,10 +38,10 @@ class _WrongError(Exception):
 def check_shape(value: Any, hint: Any, what: str, place: Place = ()) -> None:
     """Check that *value* is what *hint* describes.
 
-    *hint* may consist of TypedDicts, ``list``, ``dict`` with texts as keys, ``Literal``, unions, ``None``, ``bool``,
-    ``int``, ``float``, ``str``, ``Any`` and ``object``.  A TypedDict has exactly its keys.  ``bool`` is no ``int``; an
-    ``int`` has at most 64 bits and is a ``float``, too, which is finite.  This also holds inside of ``Any``, but what
-    is to be an ``object`` is not looked at.
+    *hint* may consist of TypedDicts, dataclasses, ``list``, ``dict`` with texts as keys, ``Literal``, unions, ``None``,
+    ``bool``, ``int``, ``float``, ``str``, ``Any`` and ``object``.  A TypedDict has exactly its keys, and a dataclass is
+    an object with its fields.  ``bool`` is no ``int``; an ``int`` has at most 64 bits and is a ``float``, too, which is
+    finite.  This also holds inside of ``Any``, but what is to be an ``object`` is not looked at.
 
     Raises:
         StoreError: It is not; the message names *what* is damaged, the place in it, what was found and what was
@@ -90,7 +91,7 @@ def _expect(condition: bool, place: Place, value: Any, expected: str) -> None:
 @cache
 def _check_of(hint: Any) -> _Check:
     """Return the function that checks values against *hint*."""
-    if typing.is_typeddict(hint):
+    if typing.is_typeddict(hint) or dataclasses.is_dataclass(hint):
         return _of_typed_dict(hint)
     origin, arguments = get_origin(hint), get_args(hint)
     if origin is Literal:

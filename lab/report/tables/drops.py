@@ -8,8 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 
-from lab.evaluation.collected import QUEUE_CAUSES
-from lab.evaluation.on_the_way import Place, dropped_by_tc
+from lab.evaluation.on_the_way import TC_CAUSES, Place, dropped_by_tc
 from lab.report.cells import cells_with, counts
 from lab.report.model import Report
 from lab.report.tables.table import EventTable, Heading, axes_of_cells, number, table, text
@@ -97,7 +96,7 @@ def drop_lines(report: Report) -> list[DropLine]:
         total: Counter[tuple[str, ...]] = Counter()
         for trial in trials:
             total.update(_counts(trial))
-        ordered = sorted(total.items(), key=lambda item: (item[0][2] not in QUEUE_CAUSES, -item[1], item[0]))
+        ordered = sorted(total.items(), key=lambda item: (item[0][2] not in TC_CAUSES, -item[1], item[0]))
         for (node, interface, cause, reason, function), packets in ordered:
             found.append(DropLine(where, len(trials), node, interface, cause, reason, function, packets))
     return found
@@ -115,7 +114,7 @@ def tc_agreement(report: Report) -> TcAgreement:
                 continue
             collected: Counter[Place] = Counter()
             for (node, interface, cause, _reason, _function), packets in _counts(trial).items():
-                if cause in QUEUE_CAUSES:
+                if cause in TC_CAUSES:
                     collected[node, interface] += packets
             counted = dropped_by_tc(trial)
             lost = trial.record["collectors"]["drops"]["lost"]

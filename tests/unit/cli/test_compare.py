@@ -156,8 +156,7 @@ def test_how_sure_changes_are_and_how_many_repetitions_it_takes() -> None:
     assert unclear.verdict == "unclear"
     told = remarks(found)
     assert any("3 repetitions that all differ in the same direction show with 75 % confidence" in text for text in told)
-    # The mean of the logarithms is 0.07331 and the deviation 0.17334: with 24 repetitions, t would be 2.072 and p
-    # 0.0497.
+    # The mean of the logarithms is 0.07331 and the deviation 0.17334: with 24 repetitions, p would be 0.050.
     assert "with 24 repetitions, the unclear change would be expected to become clear" in told
     entry = json.loads(as_json([found], Tolerances()))["comparisons"][0]["metrics"][0]
     assert entry["agreeing"] == 3

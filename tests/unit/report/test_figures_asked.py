@@ -13,12 +13,12 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.image import AxesImage
 
-from lab.analysis.statistics import Summary
+from lab.analysis.intervals import UNBOUNDED, interval
 from lab.errors import InputError
 from lab.report.figures.asked import draw_figure
 from lab.report.figures.compare import closed_forms
 from lab.report.figures.compare.plane import ellipse
-from lab.report.figures.compare.quantities import error_bar, metric_names
+from lab.report.figures.compare.quantities import error_bar, estimated, metric, metric_names
 from lab.report.figures.compare.share import share_of
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.file import figure_of
@@ -27,6 +27,7 @@ from lab.report.figures.over_time.envelope import envelope, is_dense
 from lab.report.figures.over_time.fair import fair_share, share_over_time
 from lab.report.figures.over_time.jain import jain_curve
 from lab.report.model import Report
+from lab.report.tables.results import result_columns
 from tests.data.raw import RawTrial
 from tests.unit.report.artists import legend_of, lines_of, points, visible
 
@@ -188,11 +189,26 @@ def test_the_metrics_of_the_schema_are_those_of_the_figures() -> None:
 
 
 def test_no_bar_ends_below_zero_or_above_what_is_possible() -> None:
-    wide = Summary(n=3, mean=15.0, sd=8.0, low=8.0, high=19.0, ci95=20.0)
-    assert error_bar(wide, 19.1) == pytest.approx((15.0, 4.1))
-    assert error_bar(wide, None) == (15.0, 20.0)
-    assert error_bar(Summary(n=3, mean=19.2, sd=0.1, low=19.1, high=19.3, ci95=0.2), 19.1) == (0.2, 0.0)
-    assert error_bar(Summary(n=2, mean=15.0, sd=8.0, low=8.0, high=19.0, ci95=90.0), None) == (0.0, 0.0)
+    # The mean is 15 and the deviation 6.0828: Student's interval is 15 ± 15.11.
+    for bounds, expected in (((0.0, 19.1), (15.0, 4.1)), (UNBOUNDED, (15.11, 15.11))):
+        wide = interval([8.0, 18.0, 19.0], bounds)
+        assert wide is not None
+        assert error_bar(wide) == pytest.approx(expected, abs=0.001)
+    few = interval([8.0, 22.0])
+    assert few is not None
+    assert error_bar(few) == (0.0, 0.0)
+
+
+def test_figures_have_the_intervals_of_the_table(reports: Callable[[str], Report]) -> None:
+    report = reports("loss")
+    (column,) = (one for one in result_columns(report) if one.key == "goodput_mbps")
+    for row in report.rows:
+        shown, tabled = estimated(report, metric(report, "goodput"), row), column.estimate(row)
+        assert shown is not None
+        assert tabled is not None
+        assert (shown.of_mean is None) == (tabled.of_mean is None)
+        if shown.of_mean and tabled.of_mean:
+            assert (shown.of_mean.low, shown.of_mean.high) == pytest.approx((tabled.of_mean.low, tabled.of_mean.high))
 
 
 def test_the_closed_forms_are_those_of_the_papers() -> None:

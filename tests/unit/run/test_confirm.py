@@ -8,10 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from lab.errors import InputError
+from lab.errors import InputError, StoreError
 from lab.experiment.read.load import load_experiment
 from lab.plan.plan import Plan, make_plan
-from lab.run.confirm import Confirmed, compared, sample
+from lab.run.confirm import compared, sample
+from lab.store.confirmation import Confirmed
 from lab.store.run import Run, create_run
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
@@ -35,6 +36,15 @@ def test_what_is_stored_can_be_read(tmp_path: Path) -> None:
     stored = Run(run.path).confirmation
     assert stored is not None
     assert stored["comparisons"] == [comparison]
+
+
+def test_a_comparison_without_one_of_its_fields_is_damaged(tmp_path: Path) -> None:
+    run = create_run(tmp_path, "name", b"", {"trials": []})
+    comparison = asdict(only([1.0, 2.0, 3.0], [1.5, 2.5, 3.5]))
+    del comparison["agrees"]
+    run.put_confirmation({"engine": "vm", "kernel": "debian-13", "run": "confirmation", "comparisons": [comparison]})
+    with pytest.raises(StoreError, match=r"comparisons\[0\]: it lacks agrees"):
+        _ = Run(run.path).confirmation
 
 
 def test_the_sample_is_spread_over_the_cells_and_has_all_repetitions() -> None:

@@ -16,7 +16,7 @@ from matplotlib.transforms import ScaledTranslation
 from lab.report import windows
 from lab.report.figures.compare import closed_forms
 from lab.report.figures.compare.axis import NumberAxis
-from lab.report.figures.compare.quantities import Metric, error_bar, top, values_of
+from lab.report.figures.compare.quantities import Metric, error_bar, estimated, values_of
 from lab.report.figures.compare.reference import (
     SPREAD,
     add_legend,
@@ -152,14 +152,12 @@ def _draw(axes: Axes, report: Report, rows: Sequence[Row], x: NumberAxis, y: Met
             values = row.values(y.read)
             style: dict[str, Any] = {"color": look.colour, "ms": 3, "alpha": 0.45, "mew": 0, "transform": beside}
             axes.plot([position] * len(values), values, look.marker, **style)
-        means = [
-            (position, summary, top(report, y, row)) for position, row in points if (summary := row.summary(y.read))
-        ]
-        line = [position for position, _summary, _most in means], [summary.mean for _position, summary, _most in means]
+        means = [(position, mean) for position, row in points if (mean := estimated(report, y, row))]
+        line = [position for position, _mean in means], [mean.mean for _position, mean in means]
         if len(x.numbers) > 2:
             # A line between two values would suggest that something is known about those between them.
             axes.plot(*line, color=look.colour, linestyle=look.dashes, zorder=3)
-        bars = [error_bar(summary, most) for _position, summary, most in means]
+        bars = [error_bar(mean) for _position, mean in means]
         axes.errorbar(
             *line,
             yerr=[[below for below, _above in bars], [above for _below, above in bars]],

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from lab.report import windows
-from lab.report.figures.compare.quantities import Metric, error_bar, top, values_of
+from lab.report.figures.compare.quantities import Metric, error_bar, estimated, values_of
 from lab.report.figures.compare.reference import CAPACITY, SPREAD, capacities, capacity_caption
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.look.labels import cell_title, wrapped
@@ -55,12 +55,12 @@ def _lower(text: str) -> str:
 
 def _draw(axes: Axes, report: Report, rows: Sequence[Row], metric: Metric) -> None:
     for place, row in enumerate(rows):
-        look, summary, values = row.series.look, row.summary(metric.read), row.values(metric.read)
+        look, mean, values = row.series.look, estimated(report, metric, row), row.values(metric.read)
         axes.plot(values, [place] * len(values), look.marker, color=look.colour, markersize=2.5, alpha=0.35, mew=0)
-        if summary:
-            below, above = error_bar(summary, top(report, metric, row))
+        if mean:
+            below, above = error_bar(mean)
             axes.errorbar(
-                [summary.mean],
+                [mean.mean],
                 [place],
                 xerr=[[below], [above]],
                 fmt=look.marker,

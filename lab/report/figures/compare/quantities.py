@@ -6,10 +6,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from lab.analysis.intervals import Estimate
 from lab.analysis.metrics import FlowMetrics
-from lab.analysis.statistics import Summary
 from lab.evaluation.repetition import Measure
 from lab.report.model import Report, Row
+from lab.report.tables.columns import goodput_bounds_in
 
 
 @dataclass(frozen=True)
@@ -106,22 +107,22 @@ def top(report: Report, metric_: Metric, row: Row) -> float | None:
     flows = [flow for item in row.used for flow in item.flows]
     if metric_.name == "utilisation":
         return max((flow.ceiling * 100 for flow in flows), default=None)
-    if any(not flow.bottleneck_bps for flow in flows):
-        return None
-    return max((flow.bottleneck_bps * flow.ceiling / scale for flow in flows if flow.bottleneck_bps), default=None)
+    return goodput_bounds_in(scale)(flows)[1]
 
 
-def error_bar(summary: Summary, most: float | None) -> tuple[float, float]:
-    """Return the lengths of an error bar below and above the mean: a 95 % interval within what is possible.
+def estimated(report: Report, metric_: Metric, row: Row) -> Estimate | None:
+    """Return the mean of a metric in a row with the interval that the tables have; None if it has no value."""
+    return row.estimate(metric_.read, (0.0, top(report, metric_, row)))
 
-    Nothing is below zero, and nothing above *most*.  Two repetitions have no bar: their t quantile is 12.7, so that it
-    would say nothing.
+
+def error_bar(estimate: Estimate) -> tuple[float, float]:
+    """Return the lengths of an error bar below and above the mean: those of its 95 % interval.
+
+    Two repetitions have no bar: their t quantile is 12.7, so that it would say nothing.
     """
-    if summary.ci95 is None or summary.n <= 2:
+    if estimate.of_mean is None or estimate.n <= 2:
         return 0.0, 0.0
-    below = min(summary.ci95, max(0.0, summary.mean)) if summary.low >= 0 else summary.ci95
-    above = summary.ci95 if most is None else min(summary.ci95, max(0.0, most - summary.mean))
-    return below, above
+    return max(0.0, estimate.mean - estimate.of_mean.low), max(0.0, estimate.of_mean.high - estimate.mean)
 
 
 def values_of(rows: Sequence[Row], metric_: Metric) -> list[float]:

@@ -21,8 +21,8 @@ MAX_LEVELS = 3
 MAX_LEGEND_LINES = 5
 """A legend with more lines than this is placed beside the axes instead of above them."""
 SPREAD = (
-    "Error bars: 95 % confidence interval of the mean (Student's t), if there are at least three repetitions, cut off "
-    "at zero and at the largest possible value. Small markers: single repetitions."
+    "Error bars: 95 % confidence interval of the mean, as in the table of results, if there are at least three "
+    "repetitions, cut off at zero and at the largest possible value. Small markers: single repetitions."
 )
 """The part of the captions that explains error bars and small markers."""
 

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from lab.report import windows
-from lab.report.figures.compare.quantities import Metric, error_bar, top, values_of
+from lab.report.figures.compare.quantities import Metric, error_bar, estimated, values_of
 from lab.report.figures.compare.reference import SPREAD, add_legend
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.look.labels import cell_title
@@ -27,11 +27,11 @@ def scatter(report: Report, x: Metric, y: Metric) -> Drawn | None:
     axes = figure.subplots()
     for row in rows:
         marker = MARKERS[facets.index(row.facet) % len(MARKERS)] if len(facets) > 1 else row.series.look.marker
-        horizontal, vertical = row.summary(x.read), row.summary(y.read)
+        horizontal, vertical = estimated(report, x, row), estimated(report, y, row)
         assert horizontal is not None
         assert vertical is not None
-        left, right = error_bar(horizontal, top(report, x, row))
-        below, above = error_bar(vertical, top(report, y, row))
+        left, right = error_bar(horizontal)
+        below, above = error_bar(vertical)
         axes.errorbar(
             [horizontal.mean],
             [vertical.mean],

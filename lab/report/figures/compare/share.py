@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from lab.analysis.statistics import summarise
+from lab.analysis.intervals import interval
 from lab.report import windows
 from lab.report.figures.compare.quantities import error_bar
 from lab.report.figures.compare.reference import SPREAD, add_legend, series_handle
@@ -90,9 +90,9 @@ def _draw(axes: Axes, points: Sequence[tuple[Row, Share]]) -> None:
     for series in dict.fromkeys(row.series for row, _one in points):
         own = sorted((one for row, one in points if row.series == series), key=lambda one: one.flows)
         look = series.look
-        summaries = [(one, summary) for one in own if (summary := summarise(one.percent)) is not None]
-        x, y = [one.flows for one, _summary in summaries], [summary.mean for _one, summary in summaries]
-        bars = [error_bar(summary, 100.0) for _one, summary in summaries]
+        means = [(one, mean) for one in own if (mean := interval(one.percent, (0.0, 100.0))) is not None]
+        x, y = [one.flows for one, _mean in means], [mean.mean for _one, mean in means]
+        bars = [error_bar(mean) for _one, mean in means]
         for one in own:
             axes.plot(
                 [one.flows] * len(one.percent), one.percent, look.marker, color=look.colour, ms=2.5, alpha=0.4, mew=0
