@@ -141,8 +141,9 @@ def means_table(rows: Sequence[EarlyRow], cells: Mapping[str, str]) -> Table | N
 
 def _means(rows: Sequence[EarlyRow], cells: Mapping[str, str]) -> list[_Mean]:
     groups: dict[tuple[str, str], list[EarlyRow]] = {}
+    has_groups = len({row.group for row in rows}) > 1
     for row in rows:
-        flow = row.group if row.group == row.algorithm else f"{row.group} ({row.algorithm})"
+        flow = f"{row.group} ({row.algorithm})" if has_groups and row.group != row.algorithm else row.algorithm
         groups.setdefault((cells[row.trial], flow), []).append(row)
     order = list(dict.fromkeys(cells.values()))
     found = []

@@ -86,12 +86,11 @@ def _explained(report: Report, row: Row) -> str:
     if not did:
         return ""
     where = report.facet_title(row.facet)
-    series = row.series
-    name = series.group if series.group == series.algorithm and not series.kernel else series.label
-    subject = name if len(flows) == 1 else f"the {len(flows)} flows of {name}"
+    label = row.series.label
+    subject = label if len(flows) == 1 else f"the {len(flows)} flows of {label}"
     they = "it" if len(flows) == 1 else "they"
     text = f"{subject} {f'; {they} '.join(did)}"
-    return f"{where[:1].upper()}{where[1:]}: {text}." if where else f"{text}."
+    return f"{where}: {text}." if where else f"{text}."
 
 
 def _cuts(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
