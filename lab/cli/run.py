@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from lab.run.runner import Outcome, Runner
     from lab.store.run import Run
 
-
 _Output = Annotated[Path, typer.Option("-o", "--output", metavar="DIR", help="The folder in which runs are stored.")]
 _Confirm = Annotated[
     str | None,
@@ -102,21 +101,22 @@ def run(
     loaded, plan = planned(file, overrides, image_lookup([]))
     confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
     engine = engine_named(plan.engine, plan, loaded.packages)
-    at_a_time, cache = jobs or processors(), TrialCache(places.trials())
+    at_a_time, cache, confirmed = jobs or processors(), TrialCache(places.trials()), EXIT_OK
     with observing(plan, detail) as observer:
         remove_leftovers_of_cache(observer.step)
         engine.locate(observer.step)
         say_what_counts(engine, detail)
         folder = create_run(output, plan.name, loaded.text, plan.document(), loaded.files)
+        if engine.is_exact:
+            observer.watch(folder.path)
         runner = Runner(engine, observer, plan, folder, jobs=at_a_time, cache=cache, read_cache=not no_cache)
-        about = {"command": command_line(), "overrides": overrides, "notes": notes(plan)}
-        outcome = _carry_out(runner, plan, about)
+        outcome = _carry_out(runner, plan, {"overrides": overrides, "notes": notes(plan)})
     if outcome is None:
         _report_unfinished(runner)
         raise KeyboardInterrupt
-    confirmed = EXIT_OK
-    if confirming is not None:
-        confirmed = confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
+    confirmed = (
+        EXIT_OK if confirming is None else confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
+    )
     write_report(folder.path, quiet=quiet)
     ended = _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)
     compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
@@ -163,7 +163,7 @@ def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, 
 def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome | None:
     """Run all trials; if the user interrupts this, say how many are kept and what happens to them, and return None."""
     try:
-        return asyncio.run(runner.run(dict(about)))
+        return asyncio.run(runner.run({"command": command_line(), **about}))
     except KeyboardInterrupt:
         kept = f"interrupted; {runner.finished} of {len(plan.trials)} trials are finished and kept"
         if runner.continues:

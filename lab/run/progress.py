@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from enum import Enum
 from html import escape
 from importlib import import_module
+from pathlib import Path
 from typing import Any
 
 from rich.console import Console, Group
@@ -21,6 +22,7 @@ from rich.text import Text
 from lab.engine.base import Notice
 from lab.errors import LabError
 from lab.plan.plan import Plan, Trial
+from lab.run.early import EarlyAnswer
 
 
 class Detail(Enum):
@@ -119,6 +121,12 @@ class PlainObserver:
     def refresh(self) -> None:
         """Show what has changed, for displays that do not do so by themselves; called by the thread that waits."""
 
+    def watch(self, folder: Path) -> None:
+        """Also show means of the repetitions in the run folder that are complete, if there is a place for them.
+
+        This takes time that no trial wants.  In real time, even that could change what trials measure.
+        """
+
     def _end(self, trial: Trial, cached: bool) -> None:
         self._clock.leave_out(trial)
         if not cached:
@@ -165,6 +173,8 @@ class LiveObserver(PlainObserver):
         )
         self._rows: dict[str, object] = {}
         self._what = "getting ready"
+        self._plan = plan
+        self._early: EarlyAnswer | None = None
         self._live = Live(console=console, get_renderable=self._render, refresh_per_second=4, transient=True)
 
     def __enter__(self) -> LiveObserver:
@@ -172,7 +182,12 @@ class LiveObserver(PlainObserver):
         return self
 
     def __exit__(self, *_exc: object) -> None:
+        if self._early is not None:
+            self._early.close()
         self._live.stop()
+
+    def watch(self, folder: Path) -> None:
+        self._early = EarlyAnswer(self._plan, folder)
 
     def step(self, what: str) -> None:
         if isinstance(what, Notice):
@@ -198,6 +213,8 @@ class LiveObserver(PlainObserver):
         row = self._rows.pop(trial.id, None)
         if row is not None:
             self._bars.remove_task(row)  # type: ignore[arg-type]
+        if self._early is not None:
+            self._early.ended(trial, cached=cached)
 
     def _print(self, line: str) -> None:
         if "FAILED" in line or isinstance(line, Notice):
@@ -206,7 +223,8 @@ class LiveObserver(PlainObserver):
     def _render(self) -> Group:
         head = Table.grid(padding=(0, 2))
         head.add_row(Text(self._what or self._state(), style="bold"))
-        return Group(head, self._bars)
+        table = self._early.table() if self._early is not None else None
+        return Group(head, self._bars, *([table] if table is not None else []))
 
 
 class NotebookObserver(PlainObserver):

@@ -30,7 +30,6 @@ _CAUSES = {
     "aqm": "drops by the queue's management",
     "receive_buffer": "a full receive buffer",
     MARK: "ECN marks",
-    UNKNOWN: "no further drop, such as a repeated timeout",
 }
 
 
@@ -86,12 +85,12 @@ def _explained(report: Report, row: Row) -> str:
     if not did:
         return ""
     where = report.facet_title(row.facet)
-    series = row.series
-    name = series.group if series.group == series.algorithm and not series.kernel else series.label
-    subject = name if len(flows) == 1 else f"the {len(flows)} flows of {name}"
+    label = row.series.label
+    subject = label if len(flows) == 1 else f"the {len(flows)} flows of {label}"
     they = "it" if len(flows) == 1 else "they"
     text = f"{subject} {f'; {they} '.join(did)}"
-    return f"{where[:1].upper()}{where[1:]}: {text}." if where else f"{text}."
+    # The names of algorithms and flows stay as they are.
+    return f"{where}: {text}." if where else f"{text[:1].upper() if len(flows) > 1 else text[:1]}{text[1:]}."
 
 
 def _cuts(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
@@ -107,8 +106,8 @@ def _cuts(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
         return [f"did not cut {windows} {during}"]
     often = f"cut {windows} {_times(total)} {during}"
     if len(causes) == 1:
-        return [f"{often}, {'each time ' if total > 1 else ''}after {_cause(next(iter(causes)))}"]
-    why = [f"{count} after {_cause(cause)}" for cause, count in causes.most_common()]
+        return [f"{often}, {'each time ' if total > 1 else ''}{_cause(next(iter(causes)))}"]
+    why = [f"{count} {_cause(cause)}" for cause, count in causes.most_common()]
     return [f"{often}, {listed(why, is_serial=True)}"]
 
 
@@ -149,7 +148,9 @@ def _limits(flows: Sequence[FlowMetrics]) -> list[str]:
 
 
 def _cause(cause: str) -> str:
-    return _CAUSES.get(cause, cause.replace("_", " "))
+    if cause == UNKNOWN:
+        return "without a further drop, such as after a repeated timeout"
+    return f"after {_CAUSES.get(cause, cause.replace('_', ' '))}"
 
 
 def _times(count: int) -> str:
