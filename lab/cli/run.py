@@ -60,7 +60,7 @@ def run(
         bool,
         typer.Option(
             "--allow-invalid",
-            help="Exit with 0 even if trials are invalid; they are reported all the same, and meet no expectation.",
+            help="Exit with 0 even if trials are invalid; expectations must be met anyway.",
         ),
     ] = False,
     no_cache: Annotated[
