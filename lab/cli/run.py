@@ -59,8 +59,7 @@ def run(
     allow_invalid: Annotated[
         bool,
         typer.Option(
-            "--allow-invalid",
-            help="Exit with 0 even if trials are invalid; expectations must be met anyway.",
+            "--allow-invalid", help="Exit with 0 even if trials are invalid; expectations must be met anyway."
         ),
     ] = False,
     no_cache: Annotated[
