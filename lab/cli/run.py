@@ -58,9 +58,7 @@ def run(
     ] = None,
     allow_invalid: Annotated[
         bool,
-        typer.Option(
-            "--allow-invalid", help="Exit with 0 even if trials are invalid; expectations must be met anyway."
-        ),
+        typer.Option("--allow-invalid", help="Exit with 0 even if trials are invalid; expectations must be met."),
     ] = False,
     no_cache: Annotated[
         bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
