@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import checks, columns, commands, exit_codes, fields, metrics, python
+from generators import checks, columns, commands, exit_codes, expectations, fields, metrics, python
 
 HERE = Path(__file__).parent
 
@@ -22,6 +22,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "columns": columns.table,
     "error classes": exit_codes.errors,
     "exit codes": exit_codes.table,
+    "expectation names": expectations.table,
     "fields": fields.table_of,
     "metrics": metrics.table,
     "options": commands.table,

@@ -37,6 +37,7 @@ SECTIONS = {
     "HostSettings": "[settings](#hosts)",
     "LatencyProbe": "[a probe](#latency-probes)",
     "Measure": "[a window](#the-measured-window)",
+    "Expectation": "[an expectation](#expectations)",
     "FlowBytes": "[its options](#flow)",
     "FourState": "[four states](#loss)",
     "GilbertElliott": "[Gilbert and Elliott's model](#loss)",

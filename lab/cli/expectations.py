@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import json
+import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -31,7 +32,6 @@ def report_expectations(report_dir: Path, *, quiet: bool = False) -> int:
 def show_expectations(document: ExpectationsDocument, page: Path | None, *, quiet: bool = False) -> int:
     """Print the outcome of expectations, and the *page* that shows more; return the exit code that follows."""
     from rich.console import Console
-    from rich.padding import Padding
     from rich.text import Text
 
     from lab.cli.common import say
@@ -45,7 +45,8 @@ def show_expectations(document: ExpectationsDocument, page: Path | None, *, quie
             continue
         console.print(Text.assemble((f"{one['verdict']}: ", _STYLES[one["verdict"]]), one["name"]), soft_wrap=True)
         for line in filter(None, (one["that"] if one["that"] != one["name"] else "", one["sentence"])):
-            console.print(Padding(Text(line), (0, 0, 0, 4), expand=False))
+            for part in textwrap.wrap(line, console.width - 5):
+                console.print(Text(f"    {part}"), soft_wrap=True)
     missed = len(all_of) - document["counts"]["met"]
     if not missed:
         if not quiet:

@@ -63,7 +63,7 @@ _AllowInvalid = Annotated[
     bool,
     typer.Option(
         "--allow-invalid",
-        help="Exit with 0 even if trials are invalid; they are reported all the same, and meet no expectation.",
+        help="Exit with 0 even if trials are invalid; expectations must be met all the same.",
     ),
 ]
 _NoCache = Annotated[

@@ -22,7 +22,7 @@ from lab.expect.errors import ExpectError
 from lab.expect.meaning import Meaning, Term, understand
 from lab.expect.quantities import DURATION, shown
 from lab.expect.tolerance import NONE, Tolerance, tolerance
-from lab.expect.tree import Comparison, Expression, Measure, Negative, Number
+from lab.expect.tree import Comparison, Condition, Expression, Measure, Negative, Number
 
 __all__ = ["Case", "Entry", "Outcome", "Verdict", "entries_of", "judged"]
 
@@ -276,7 +276,7 @@ def _compared(
         observed=text(mean),
         interval="" if own is None else f"{text(own[0])} to {text(own[1])}",
         expected=" and ".join(parts) + (f" (tolerance {allowed.text})" if allowed.text else ""),
-        margin=text(worst.margin) + share,
+        margin=text(worst.margin) + share + _at_confidence(condition, is_exact),
         rank=worst.rank,
         numbers=about_numbers,
     )
@@ -341,6 +341,11 @@ def confidence_interval(values: Sequence[float], confidence: float) -> tuple[flo
         return None
     half = student_t(confidence, summary.n - 1) * summary.sd / math.sqrt(summary.n)
     return summary.mean - half, summary.mean + half
+
+
+def _at_confidence(condition: Condition, is_exact: bool) -> str:
+    """Return what the margin of a condition with confidence is: that of the unfavourable end of the interval."""
+    return "" if condition.confidence is None or is_exact else f" with {condition.confidence * 100:g} % confidence"
 
 
 def _percent(share: float) -> str:
