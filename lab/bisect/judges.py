@@ -44,7 +44,9 @@ class ComparisonJudge:
     """Whether a run is also bad if a metric is better, or has changed and is neither better nor worse."""
 
     def judge(self, run: Run, good: Run) -> Judgement:
-        outcomes = cell_outcomes(differences(run_cells(good.path), run_cells(run.path), self.tolerances))
+        outcomes = cell_outcomes(
+            differences(run_cells(good.path), run_cells(run.path), self.tolerances, everything=True)
+        )
         not_compared = [outcome for outcome in outcomes if outcome.verdict in NOT_COMPARED]
         if not_compared:
             return Judgement("skipped", _told(not_compared))
