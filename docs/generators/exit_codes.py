@@ -13,7 +13,8 @@ from . import markdown_table, sentences
 TEXTS = {
     "EXIT_OK": "Everything went well.",
     "EXIT_EXPECTATION_FAILED": "An expectation was not met: a trial of `lab run` is invalid, or virtual machines did "
-    "not confirm its results (`--confirm vm`); `lab compare` found a metric that is worse; or `lab verify` found "
+    "not confirm its results (`--confirm vm`); `lab compare` or `lab run --baseline` found a cell that is worse, "
+    "missing, new or invalid; `lab bisect` did not find exactly one kernel; or `lab verify` or `lab reproduce` found "
     "something that is not as it was stored, came out differently or cannot be compared.",
     "EXIT_BAD_INPUT": "The input is wrong: the command line, the experiment file, or the folder of a run.",
     "EXIT_FAILED": "A trial failed, or the machine lacks something. The other trials are kept.",

@@ -52,9 +52,10 @@ class ComparisonJudge:
             return Judgement("skipped", _told(not_compared))
         wanted: tuple[CellVerdict, ...] = ("worse", "better", "changed") if self.any_change else ("worse",)
         bad = [outcome for outcome in outcomes if outcome.verdict in wanted]
-        return (
-            Judgement("bad", _told(bad)) if bad else Judgement("good", "no metric is worse than with the good kernel")
-        )
+        if bad:
+            return Judgement("bad", _told(bad))
+        what = "has changed" if self.any_change else "is worse"
+        return Judgement("good", f"compared with the good kernel, no metric {what} by more than the tolerance")
 
 
 @dataclass(frozen=True)
