@@ -16,6 +16,8 @@ _NOT_INPUTS = frozenset({
     "command", "overrides", "notes", "started", "status", "wall_seconds", "jobs", "trials", "files", "results_digest",
 })  # fmt: skip
 """Keys of ``provenance.json`` that say how the run went, and not what its results depend on."""
+_NOT_COMPARED = frozenset({"name", "title", "description", "expect", "report"})
+"""Fields of an experiment on which results do not depend."""
 _WORDS = {
     "agent_digest": "agent", "bpf_digest": "BPF programs", "image_digest": "image", "lab_version": "version of lab",
     "lockstep_digest": "library for QEMU", "machine_digest": "settings of the machine", "python": "Python",
@@ -23,8 +25,6 @@ _WORDS = {
     "uml_recipe_digest": "recipe of User-mode Linux",
 }  # fmt: skip
 """Key of ``provenance.json`` → what people call it."""
-_NOT_COMPARED = frozenset({"name", "title", "description", "report"})
-"""Fields of an experiment on which results do not depend."""
 
 
 @dataclass(frozen=True)
