@@ -23,7 +23,7 @@ def readme(
     """
     parts = [
         f"# {document['title']}\n",
-        "Results of network experiments that [lab](runs) has made, with everything that is needed to check and to "
+        "Results of network experiments that lab has made, with everything that is needed to check and to "
         "reproduce them.\n",
         "## What is inside\n",
         _contents(document),

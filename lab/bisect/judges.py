@@ -44,15 +44,18 @@ class ComparisonJudge:
     """Whether a run is also bad if a metric is better, or has changed and is neither better nor worse."""
 
     def judge(self, run: Run, good: Run) -> Judgement:
-        outcomes = cell_outcomes(differences(run_cells(good.path), run_cells(run.path), self.tolerances))
+        outcomes = cell_outcomes(
+            differences(run_cells(good.path), run_cells(run.path), self.tolerances, everything=True)
+        )
         not_compared = [outcome for outcome in outcomes if outcome.verdict in NOT_COMPARED]
         if not_compared:
             return Judgement("skipped", _told(not_compared))
         wanted: tuple[CellVerdict, ...] = ("worse", "better", "changed") if self.any_change else ("worse",)
         bad = [outcome for outcome in outcomes if outcome.verdict in wanted]
-        return (
-            Judgement("bad", _told(bad)) if bad else Judgement("good", "no metric is worse than with the good kernel")
-        )
+        if bad:
+            return Judgement("bad", _told(bad))
+        what = "has changed" if self.any_change else "is worse"
+        return Judgement("good", f"compared with the good kernel, no metric {what} by more than the tolerance")
 
 
 @dataclass(frozen=True)

@@ -30,10 +30,11 @@ from lab.cli.common import (
     write_report,
 )
 from lab.cli.compare import TolerancesOption
-from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK, GuestError, InputError
+from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK, EngineError, GuestError, ImageError, InputError
 
 if TYPE_CHECKING:
     from lab.bisect.judges import Judge
+    from lab.bisect.search import Verdict
     from lab.bisect.state import State, Step
     from lab.run.progress import Detail
     from lab.store.run import Run
@@ -90,24 +91,29 @@ class _Search:
             say(f"{kernel}: {found['verdict']}, as found before")
             return found
         say(f"{kernel}: running the experiment")
-        run = _run(self.file, [*self.overrides, f"kernel={json.dumps(kernel)}"], self.state.folder, self)
-        good = self.state.step_of(self.state.kernels[0])
-        reference = run if good is None else self.run_of(good)
-        try:
-            _check_trials(run)
-            judgement = self.judge.judge(run, reference)
-            verdict, why = judgement.verdict, judgement.why
-        except GuestError as error:
-            verdict, why = "skipped", str(error)
-        step: Step = {
-            "kernel": kernel,
-            "verdict": verdict,
-            "why": why,
-            "run": str(run.path.relative_to(self.state.folder.resolve())),
-        }
+        place, verdict, why = self._tried(kernel)
+        step: Step = {"kernel": kernel, "verdict": verdict, "why": why, "run": place}
         self.state.add(step)
         say(f"{kernel}: {verdict}: {why}")
         return step
+
+    def _tried(self, kernel: str) -> tuple[str, Verdict, str]:
+        """Return the folder of the run with *kernel*, the verdict, and why.
+
+        A kernel of which no image can be built, or which cannot run trials, is skipped: others may do.
+        """
+        try:
+            run = _run(self.file, [*self.overrides, f"kernel={json.dumps(kernel)}"], self.state.folder, self)
+        except (ImageError, EngineError, InputError) as error:
+            return "", "skipped", str(error)
+        place = str(run.path.relative_to(self.state.folder.resolve()))
+        good = self.state.step_of(self.state.kernels[0])
+        try:
+            _check_trials(run)
+        except GuestError as error:
+            return place, "skipped", str(error)
+        judgement = self.judge.judge(run, run if good is None else self.run_of(good))
+        return place, judgement.verdict, judgement.why
 
     def run_of(self, step: Step) -> Run:
         """Return the run of a step."""
@@ -219,6 +225,7 @@ def _versions_between(good: str, bad: str) -> list[str]:
 def _search(search: _Search) -> int:
     """Try kernels until the first bad one is found; return the exit code."""
     from lab.bisect.search import next_place
+    from lab.bisect.state import FILE
 
     state = search.state
     for place, wanted in ((0, "good"), (len(state.kernels) - 1, "bad")):
@@ -235,6 +242,7 @@ def _search(search: _Search) -> int:
     if not found.is_exact:
         skipped = ", ".join(state.kernels[found.last_good + 1 : found.first_bad])
         say(f"lab: the first bad kernel is one of {skipped}, which cannot be judged, or {first_bad}")
+        say(f"lab: a step that is removed from {state.folder / FILE} is tried again")
     else:
         say(f"{last_good} is the last good kernel, and this is the first bad one:")
     print(first_bad)

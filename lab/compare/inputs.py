@@ -3,16 +3,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from lab.compare.cells import RunCells
+from lab.job import kernels
+from lab.names import KERNEL_VERSION, kernel_and_version
 
 _NOT_INPUTS = frozenset({
     "command", "overrides", "notes", "started", "status", "wall_seconds", "jobs", "trials", "files", "results_digest",
 })  # fmt: skip
 """Keys of ``provenance.json`` that say how the run went, and not what its results depend on."""
+_NOT_COMPARED = frozenset({"name", "title", "description", "expect", "report"})
+"""Fields of an experiment on which results do not depend."""
 _WORDS = {
     "agent_digest": "agent", "bpf_digest": "BPF programs", "image_digest": "image", "lab_version": "version of lab",
     "lockstep_digest": "library for QEMU", "machine_digest": "settings of the machine", "python": "Python",
@@ -20,8 +25,6 @@ _WORDS = {
     "uml_recipe_digest": "recipe of User-mode Linux",
 }  # fmt: skip
 """Key of ``provenance.json`` → what people call it."""
-_NOT_COMPARED = frozenset({"name", "title", "description", "expect", "report"})
-"""Fields of an experiment on which results do not depend."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +73,19 @@ def fields_of(run: RunCells) -> Mapping[str, Sequence[str]]:
             if path.partition(".")[0] not in _NOT_COMPARED:
                 found.setdefault(path, {})[value] = None
     return {path: list(values) for path, values in found.items()}
+
+
+def old_kernel(first: RunCells, second: RunCells) -> str | None:
+    """Return how an experiment asks for the kernel of the first run, if the second ran on another one of Debian.
+
+    None if the runs have the same kernel, or several, or if it is no kernel of Debian in a virtual machine.
+    """
+    old, new = (str(run.provenance.get("kernel", "")) for run in (first, second))
+    if old == new or not re.fullmatch(KERNEL_VERSION, old) or second.provenance.get("engine") != "vm":
+        return None
+    asked = list(fields_of(first).get("kernel", [kernels.DEFAULT]))
+    name, _version = kernel_and_version(asked[0])
+    return f"{name}={old}" if len(asked) == 1 and name in kernels.DEBIAN else None
 
 
 def causes(first: RunCells, second: RunCells) -> tuple[list[str], list[str]]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from lab.compare.differences import ORDER, Comparison, Difference
-from lab.compare.inputs import causes, input_differences
+from lab.compare.inputs import causes, input_differences, old_kernel
 from lab.compare.tolerances import Tolerances
 from lab.compare.verdicts import CellOutcome, cell_outcomes, counts
 from lab.report.answer.effects import Effect
@@ -98,6 +98,9 @@ def what_changed(comparison: Comparison) -> str:
 def remarks(comparison: Comparison) -> list[str]:
     """Return what a reader has to know: cells that only one run has, invalid trials, and too few repetitions."""
     found = [text for run in (comparison.first, comparison.second) for text in run.remarks]
+    kernel = old_kernel(comparison.first, comparison.second)
+    if kernel is not None:
+        found.append(f"the kernel of {comparison.first.name} can still run: `lab run … --set kernel={kernel}`")
     if _differs_without_cause(comparison):
         found.append(
             "records differ although nothing on which they depend does: `lab verify` runs trials again and says which "

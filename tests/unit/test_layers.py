@@ -59,7 +59,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "run",
             "store",
         },
-        "compare": {"analysis", "errors", "evaluation", "report", "store", "units"},
+        "compare": {"analysis", "errors", "evaluation", "job", "names", "report", "store", "units"},
     },
     {
         "artifact": {"engine", "errors", "job", "store", "version"},

@@ -26,7 +26,14 @@ mkdir -p "$root/out"
 if [ -z "$package" ]; then
 	# The names of packages that only depend on the newest kernel have no complete version.
 	names=$(apt-cache pkgnames linux-image- | grep -E '^linux-image-[0-9]+\.[0-9]+\.[0-9]+.*-cloud-amd64$')
+	# The archive has parts of some kernels only.  In the list of dependencies, a package that it does not have is in
+	# angle brackets.
 	# shellcheck disable=SC2086 # These are many words.
+	names=$(apt-cache depends --important $names | awk '
+		/^[^ |]/ { package = $1; complete[package] = 1 }
+		/Depends: <linux-(base|binary|modules)-[0-9]/ { complete[package] = 0 }
+		END { for (package in complete) if (complete[package]) print package }')
+	# shellcheck disable=SC2086
 	apt-cache madison $names | awk -F '|' '{ gsub(/ /, ""); print $1, $2 }' | sort -u >"$root/out/kernels"
 	apt-cache depends --no-recommends --no-suggests --no-conflicts --no-breaks --no-replaces --no-enhances \
 		linux-image-cloud-amd64 |

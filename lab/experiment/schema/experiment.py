@@ -270,10 +270,11 @@ class Experiment(Model):
     )
     kernel: Kernel | None = Field(
         default=None,
-        description="The kernel that all nodes run on. With the engine vm: one of Debian's kernels, or the path of a "
-        "Debian package that contains another kernel. With uml: a kernel that lab compiles from Debian's source. "
+        description="The kernel that all nodes run on. With the engine vm: one of Debian's kernels, also of a certain "
+        "version, or the path of a Debian package that contains another kernel. With uml: a kernel that lab compiles "
+        "from Debian's source. "
         f"Default: {kernels.DEFAULT} with vm, {kernels.DEFAULT_UML} with uml.",
-        examples=["debian-12", "../linux-image-6.18.0.deb", "uml-7.3"],
+        examples=["debian-12", "debian-13=6.12.115-1", "../linux-image-6.18.0.deb", "uml-7.3"],
     )
     start_jitter: DurationNs = Field(
         default=0,

@@ -90,6 +90,7 @@ def engines_of_commands(monkeypatch: pytest.MonkeyPatch, found: list[Engine]) ->
         return found.pop(0) if len(found) > 1 else found[0]
 
     monkeypatch.setattr("lab.cli.run.engine_named", named)
+    monkeypatch.setattr("lab.cli.bisect.engine_named", named)
     monkeypatch.setattr("lab.cli.confirm.engine_named", named)
     monkeypatch.setattr("lab.cli.runs.engine_named", named)
     monkeypatch.setattr("lab.cli.prepare.engine_named", named)

@@ -19,9 +19,12 @@ from lab.compare.differences import differences
 from lab.compare.outcome import remarks, what_changed
 from lab.compare.tolerances import Tolerances, parse_tolerances
 from lab.compare.verdicts import cell_outcomes, counts, failing
+from lab.engine.base import Engine
 from lab.errors import InputError
 from lab.report import build_report
 from lab.store.run import Run, open_run
+from tests.data.capture import EXPERIMENTS
+from tests.unit.cli.conftest import Lab
 from tests.unit.cli.test_compare import BASE, made_up
 
 LATER = {"0%": [19.05, 19.0, 18.95], "1%": [2.4, 2.57, 2.47], "2%": [2.5, 2.1, 1.9]}
@@ -184,6 +187,48 @@ def test_the_comparison_at_the_end_of_a_run(run: Path, tmp_path: Path, capfd: py
         assert "worse" in (folder.report_dir / f"comparison.{name}").read_text()
     # The baseline is of this run, whose figures are therefore on both sides.
     assert "side by side" in (folder.report_dir / "comparison.html").read_text()
+
+
+def test_the_old_kernel_can_be_asked_for() -> None:
+    first, second = (
+        made_up("a", BASE, provenance={"engine": "vm", "kernel": f"6.12.{minor}+deb13-cloud-amd64"})
+        for minor in (115, 118)
+    )
+    kernel = "debian-13=6.12.115+deb13-cloud-amd64"
+    assert any(f"--set kernel={kernel}" in text for text in remarks(differences(first, second)))
+    assert not any("--set kernel" in text for text in remarks(differences(first, first)))
+    for fields in ({"kernel": ["debian-12", "debian-13"]}, {"kernel": ["deb-1"]}):
+        assert not any("--set kernel" in text for text in remarks(differences(replace(first, fields=fields), second)))
+    own = replace(first, fields={"kernel": ["debian-12=6.12.115-2~deb12u1"]})
+    assert any("--set kernel=debian-12=6.12.115+deb13" in text for text in remarks(differences(own, second)))
+
+
+def test_a_run_with_a_baseline(engines: list[Engine], lab_command: Lab, tmp_path: Path) -> None:
+    experiment = EXPERIMENTS / "udp.yaml"
+    run = lab_command("run", experiment).lines[-1]
+    assert lab_command("run", experiment, "--baseline", "b.json").code == 2
+    assert lab_command("run", experiment, "--tolerance", "5%").code == 2
+    lab_command("baseline", run, "-o", "b.json")
+    said = lab_command("run", experiment, "--baseline", "b.json")
+    assert said.code == 0, said.err
+    assert "2 cells: 2 unchanged to the byte" in said.err
+    # The kernel of the next run loses more.
+    file = tmp_path / "b.json"
+    document = json.loads(file.read_text())
+    for cell in document["cells"]:
+        for trial in cell["trials"]:
+            trial["digest"] = "0" * 64
+        for flows in cell["flows"]:
+            flows["metrics"]["goodput_mbps"] = [1.5 * value for value in flows["metrics"]["goodput_mbps"]]
+    document["environment"]["kernel"] = "6.0.0"
+    file.write_text(json.dumps(document))
+    said = lab_command("run", experiment, "--baseline", "b.json", "-q")
+    assert said.code == 1
+    assert said.err.count("lab: not as the baseline: ") == 2
+    said = lab_command("run", experiment, "--baseline", "b.json")
+    assert (said.code, said.lines[-1].startswith("results/udp/")) == (1, True)
+    assert "changed: kernel; not changed: " in said.err
+    assert lab_command("run", experiment, "--baseline", "b.json", "--tolerance", "60%").code == 0
 
 
 def _without(key: str) -> Callable[[dict[str, Any]], None]:
