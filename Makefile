@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test coverage lint docs exact bench lock release clean
+.PHONY: help setup demo test nightly coverage lint docs exact bench lock release clean
 
 LOCKED = --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--no-annotate --custom-compile-command "make lock"
@@ -17,6 +17,10 @@ demo: setup ## Set up, then compare CUBIC and BBR; print the path of the report
 test: ## Set up, with what only tests need, then run the whole test suite
 	@scripts/setup.sh tests
 	.venv/bin/pytest -n auto --dist loadscope --durations=25
+
+nightly: ## Run all tests, hundreds of repeated trials, and the known truths on every kernel; takes hours
+	@scripts/setup.sh tests
+	scripts/nightly.sh
 
 coverage: ## Run the tests that need neither QEMU nor root; show which part of lab they cover, without agent and engines
 	@scripts/setup.sh tests

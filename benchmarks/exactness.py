@@ -14,18 +14,17 @@ import json
 import os
 import random
 import shutil
-import signal
 import struct
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from benchmarks.disturbances import busy, stopped_and_continued
 from benchmarks.measure import shipped_plan
 from lab.engine.image.build import Image
 from lab.engine.selftest import self_test_job
@@ -71,8 +70,8 @@ def settings() -> dict[str, Setting]:
         "pinned to the first processor": Setting(pinned),
         "pinned to the last processor": Setting(["taskset", "--cpu-list", last]),
         "another environment and folder": Setting(pinned, chatter, folder="z" * random.randrange(1, 60)),
-        "low priority among busy loops": Setting(["nice", "-n", "19", *pinned], during=_busy),
-        "stopped and continued all the time": Setting(pinned, during=_storm),
+        "low priority among busy loops": Setting(["nice", "-n", "19", *pinned], during=busy),
+        "stopped and continued all the time": Setting(pinned, during=stopped_and_continued),
         "as another user": Setting([*pinned, *as_nobody]),
         "in a sandbox": Setting([*sandbox, *pinned, *as_nobody], before=_forbid_personality),
         # The length of the text must stay, because the layout of the stack depends on it.
@@ -89,52 +88,6 @@ def _forbid_personality() -> None:
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS
     if libc.prctl(22, 2, ctypes.c_char_p(program), 0, 0) != 0:  # PR_SET_SECCOMP, SECCOMP_MODE_FILTER
         raise OSError("cannot install a seccomp filter")
-
-
-@contextlib.contextmanager
-def _busy(_pid: int) -> Iterator[None]:
-    loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(4)]
-    try:
-        yield
-    finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
-
-
-@contextlib.contextmanager
-def _storm(pid: int) -> Iterator[None]:
-    """Stop and continue the instance and its processes, all of them or one by chance, at random moments."""
-    done = threading.Event()
-
-    def blow() -> None:
-        while not done.wait(random.random() * 0.02):
-            found = _family(pid)
-            chosen = found if random.random() < 0.3 else [random.choice(found)]
-            for member in chosen:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(member, signal.SIGSTOP)
-            time.sleep(random.random() * 0.02)
-            for member in chosen:
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(member, signal.SIGCONT)
-
-    storm = threading.Thread(target=blow)
-    storm.start()
-    try:
-        yield
-    finally:
-        done.set()
-        storm.join()
-
-
-def _family(pid: int) -> list[int]:
-    """Return the process *pid* and its children."""
-    try:
-        children = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
-    except (FileNotFoundError, ProcessLookupError):
-        children = ""
-    return [pid, *map(int, children.split())]
 
 
 def plain_boot(kernel: UmlKernel, image: Image, job: Job, scratch: Path, setting: Setting) -> str:
@@ -175,7 +128,7 @@ def forked(zygote: Zygote, job: Job, folder: Path, processor: int, *, storm: boo
     try:
         SharedFolder(folder).initialise(json.dumps(job, sort_keys=True).encode())
         child = zygote.fork(folder, processor).result(LIMIT_S)
-        with _storm(child.pid) if storm else contextlib.nullcontext():
+        with stopped_and_continued(child.pid) if storm else contextlib.nullcontext():
             child.ended.result(LIMIT_S)
         return _digest(folder)
     finally:
