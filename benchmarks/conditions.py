@@ -31,7 +31,7 @@ topology:
   bottleneck: {rate: 10mbit, delay: 5ms, loss: 0.5%}
 flows:
   bulk: {from: s1, to: d1}
-duration: 2s
+duration: 1s
 matrix:
   flows.bulk.cc: [cubic, bbr]
 """

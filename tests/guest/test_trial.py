@@ -187,15 +187,15 @@ def _burn(until: multiprocessing.synchronize.Event) -> None:
         sum(range(10_000))
 
 
-def test_the_same_trial_is_the_same_to_the_byte_under_load(run: RunJob) -> None:
+def test_the_same_trial_is_the_same_to_the_byte_under_load(run_long: RunJob) -> None:
     job = job_of("duration=4s", loss="0.1%")
-    quiet = run(job)
+    quiet = run_long(job)
     done = multiprocessing.Event()
     load = [multiprocessing.Process(target=_burn, args=(done,)) for _ in range(2)]
     for process in load:
         process.start()
     try:
-        busy = [run(job) for _ in range(2)]
+        busy = [run_long(job) for _ in range(2)]
     finally:
         done.set()
         for process in load:
