@@ -27,6 +27,8 @@ import json, sys
 from importlib.metadata import packages_distributions
 import lab.report.figures.asked
 import lab.report.figures.draw
+from lab.analysis.intervals import interval
+interval([float(value) for value in range(20)])  # Imports what intervals need when the first one is computed.
 from pathlib import Path
 lab = {Path(module.__file__).relative_to(Path(sys.modules["lab"].__file__).parent).parts[0]
        for name, module in sys.modules.items() if name.startswith("lab.") and module.__file__}
