@@ -36,8 +36,8 @@ tops = {name.partition(".")[0] for name in sys.modules}
 print(json.dumps([sorted(lab), sorted({one for top in tops for one in packages_distributions().get(top, ())})]))
 """
 
-NOT_DRAWING = {"lab", "Jinja2", "MarkupSafe", "filelock", "setuptools"}
-"""Libraries of the page, of locks, and of the installation."""
+NOT_DRAWING = {"lab", "Jinja2", "MarkupSafe", "charset-normalizer", "filelock", "setuptools"}
+"""Libraries of the page, of locks, of the installation, and of the compiler f2py, which scipy imports."""
 
 
 def test_the_key_covers_all_modules_and_libraries_that_draw() -> None:
