@@ -48,8 +48,10 @@ def _computed(work: Callable[[int], _T], count: int, number: int) -> dict[int, _
         # After an error, nobody finds another number.
         os.ftruncate(numbers, 0)
         os.close(numbers)
-        for process, answer in forks:
+        # All ends are closed before any fork is waited for: a later fork has the ends of those before it, too.
+        for _process, answer in forks:
             os.close(answer)
+        for process, _answer in forks:
             os.waitpid(process, 0)
     return found
 
@@ -61,6 +63,8 @@ def _fork(work: Callable[[int], _T], numbers: int) -> tuple[int, int]:
     if process:
         os.close(give)
         return process, answer
+    # Nobody but the other end may read, or writing to it would wait forever after an error there.
+    os.close(answer)
     try:
         found: dict[int, _T] = {}
         try:

@@ -14,6 +14,7 @@ from lab.report.tables.results import number
 SMALLEST_P = 0.001
 """p-values below are not told exactly: their size depends on assumptions that nobody can check."""
 _FEWEST_DIGITS = 3
+_LARGEST_EFFECT = 100
 
 
 @dataclass(frozen=True)
@@ -79,8 +80,15 @@ def p_text(p_value: float | None) -> str:
 
 
 def effect_size_text(size: float | None) -> str:
-    """Return an effect size as text; empty if there is none."""
-    return "" if size is None else number(size, 2, 2)
+    """Return an effect size as text; empty if there is none.
+
+    Beyond 100 it only says that repetitions hardly differ.
+    """
+    if size is None:
+        return ""
+    if abs(size) > _LARGEST_EFFECT:
+        return f"{'>' if size > 0 else '<−'}{_LARGEST_EFFECT}"
+    return number(size, 2, 2)
 
 
 def _evidence(finding: Finding, contrast: Contrast) -> Evidence:

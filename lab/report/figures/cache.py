@@ -40,7 +40,8 @@ DRAWN_BY = (
 
 LIBRARIES = (
     "annotated-types", "contourpy", "cycler", "fonttools", "kiwisolver", "matplotlib", "numpy", "packaging", "pillow",
-    "pyarrow", "pydantic", "pydantic_core", "pyparsing", "python-dateutil", "typing-inspection", "typing_extensions",
+    "pyarrow", "pydantic", "pydantic_core", "pyparsing", "python-dateutil", "scipy", "typing-inspection",
+    "typing_extensions",
 )  # fmt: skip
 """The libraries that a figure depends on: matplotlib with what it needs, those that read and compute the data, and
 those that read which figures an experiment asks for."""

@@ -14,11 +14,13 @@ from lab.analysis.ack_samples import (
     AckSamples,
     acked_bytes,
     holding_times,
+    merged_times,
     reductions,
     ssthresh,
     unwrap32,
     weighted_mean,
     weighted_quantile,
+    weighted_quantiles,
     with_timeouts,
 )
 from lab.analysis.capacity import bin_edges_ns
@@ -95,6 +97,24 @@ def test_weighted_mean_without_weight() -> None:
 def test_weighted_quantile(quantile: float, expected: float) -> None:
     # The weights are a quarter for 1, a half for 2 and a quarter for 3.  The values are not in order.
     assert weighted_quantile(np.array([3, 1, 2]), np.array([10, 10, 20]), quantile) == expected
+
+
+def test_several_quantiles_are_those_of_one_at_a_time() -> None:
+    rng = np.random.default_rng(3)
+    values, weights = rng.integers(0, 50, 200), rng.integers(0, 9, 200)
+    shares = (0.0, 0.05, 0.5, 0.95, 0.99, 1.0)
+    assert weighted_quantiles(values, weights, shares) == tuple(
+        weighted_quantile(values, weights, share) for share in shares
+    )
+    # Values of which each counts as often as its weight says have the same quantiles.
+    repeated = np.sort(np.repeat(values, weights))
+    assert weighted_quantiles(values, weights, (0.5,))[0] == repeated[-(-len(repeated) // 2) - 1]
+    assert weighted_quantiles(np.zeros(2), np.zeros(2), (0.5, 0.9)) == (None, None)
+
+
+def test_merged_times_are_distinct_and_in_order() -> None:
+    assert merged_times(np.array([1, 1, 4, 9]), np.array([0, 4, 5])).tolist() == [0, 1, 4, 5, 9]
+    assert merged_times(np.zeros(0, np.int64), np.zeros(0, np.int64)).tolist() == []
 
 
 def test_weighted_quantile_of_nothing() -> None:

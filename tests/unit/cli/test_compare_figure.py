@@ -9,9 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from matplotlib.axes import Axes
 from matplotlib.colors import to_hex
-from matplotlib.container import ErrorbarContainer
 from matplotlib.figure import Figure
 
 from lab.compare.cells import Place, RunCells, Value
@@ -41,19 +39,18 @@ def drawn(*runs: RunCells) -> Figure:
     return figure
 
 
+def bars(figure: Figure) -> list[Any]:
+    """Return of each error bar the line of its marker, those of its caps, and those of the bar."""
+    containers: Any = figure.axes[0].containers
+    return [bar.lines for bar in containers]
+
+
 def means(figure: Figure) -> list[tuple[float, str, bool]]:
     """Return of each mean its value, its colour, and whether its marker is hollow."""
-    (axes,) = figure.axes
-    lines = [bar.lines[0] for bar in bars(axes)]
     return [
-        (float(line.get_xdata()[0]), str(to_hex(line.get_color())), to_hex(line.get_markerfacecolor()) == "#ffffff")
-        for line in lines
+        (float(line.get_xdata()[0]), to_hex(line.get_color()), to_hex(line.get_markerfacecolor()) == "#ffffff")
+        for line, _caps, _bars in bars(figure)
     ]
-
-
-def bars(axes: Axes) -> list[Any]:
-    """Return the means of a figure with their error bars."""
-    return [bar for bar in axes.containers if isinstance(bar, ErrorbarContainer)]
 
 
 def test_each_run_has_its_mean_in_the_colour_of_the_algorithm() -> None:
@@ -67,8 +64,8 @@ def test_each_run_has_its_mean_in_the_colour_of_the_algorithm() -> None:
     found = means(drawn(*runs))
     own = {name: look.colour.lower() for name, look in looks(["cubic", "bbr"]).items()}
     expected = [(n * mean, own[name], n == 1) for n in range(1, 6) for name, mean in (("cubic", 3.1), ("bbr", 18.1))]
-    assert [mean for mean, _colour, _hollow in found] == pytest.approx([mean for mean, _colour, _hollow in expected])
-    assert [one[1:] for one in found] == [one[1:] for one in expected]
+    assert [mean for mean, *_look in found] == pytest.approx([mean for mean, *_look in expected])
+    assert [look for _mean, *look in found] == [look for _mean, *look in expected]
     (legend,) = drawn(*runs).legends
     assert [text.get_text() for text in legend.get_texts()] == [f"e/{name}" for name in "abcde"]
 
@@ -76,8 +73,7 @@ def test_each_run_has_its_mean_in_the_colour_of_the_algorithm() -> None:
 def test_bars_are_intervals_and_two_repetitions_have_none() -> None:
     where = place("1%", "cubic")
     figure = drawn(made_up("a", {where: [3.0, 3.2, 3.1]}), made_up("b", {where: [3.0, 3.2]}))
-    (axes,) = figure.axes
-    segments = [bar.lines[2][0].get_segments()[0] for bar in bars(axes)]
+    segments = [lines[0].get_segments()[0] for _line, _caps, lines in bars(figure)]
     widths = [float(segment[1][0] - segment[0][0]) for segment in segments]
     # Twice t(0.975; 2) · 0.1 / √3.
     assert widths == pytest.approx([2 * 4.30265 * 0.1 / 3**0.5, 0.0], abs=1e-4)

@@ -32,11 +32,12 @@ def test_several_processes_take_part() -> None:
 
 @pytest.mark.parametrize("processes", [1, 3])
 def test_an_error_is_raised_wherever_it_happens(processes: int) -> None:
-    def work(place: int) -> int:
+    def work(place: int) -> bytes:
         time.sleep(0.005)
         if place % 4 == 3:
             raise ValueError(f"at {place % 4}")
-        return place
+        # More than a pipe holds, so that a fork waits until somebody reads, or nobody can any more.
+        return bytes(1 << 20)
 
     with pytest.raises(ValueError, match="at 3"):
         shared_out(work, 20, processes)

@@ -14,7 +14,7 @@ import pytest
 from lab.cli.answer import show_answer
 from lab.report import build_report
 from lab.report.answer.answer import answer
-from lab.report.answer.evidence import Evidence, evidence, how_sure, p_text
+from lab.report.answer.evidence import Evidence, effect_size_text, evidence, how_sure, p_text
 from lab.report.answer.findings import findings
 from lab.report.answer.observations import Factor, Measured, Observation, Quantity
 from lab.report.model import Report
@@ -115,6 +115,11 @@ def test_how_sure_a_claim_can_be() -> None:
 
 def test_tiny_p_values_are_not_told_exactly() -> None:
     assert [p_text(value) for value in (None, 1.0, 0.0214, 0.00099, 1e-9)] == ["", "1.0", "0.021", "<0.001", "<0.001"]
+
+
+def test_huge_effect_sizes_are_not_told_exactly() -> None:
+    sizes = (None, 0.0, 2.345, -13.4, 2494.0, -880.0)
+    assert [effect_size_text(size) for size in sizes] == ["", "0", "2.3", "−13", ">100", "<−100"]
 
 
 def test_the_page_the_summary_the_document_and_the_terminal_show_them(
