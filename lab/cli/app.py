@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, runs
+from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, reproduce, runs
 from lab.cli.common import say
 from lab.cli.run import run
 from lab.cli.streams import checked_streams, output_error
@@ -51,7 +51,7 @@ for command in (
     compare.baseline,
     bisect.bisect,
     artifact.artifact,
-    artifact.reproduce,
+    reproduce.reproduce,
     experiments.shell,
     machine.doctor,
     machine.clean,
