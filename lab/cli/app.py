@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, runs
+from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, reproduce, runs
 from lab.cli.common import say
 from lab.cli.expect import expect
 from lab.cli.init_ci import init_ci
@@ -57,7 +57,7 @@ for command in (
     compare.baseline,
     bisect.bisect,
     artifact.artifact,
-    artifact.reproduce,
+    reproduce.reproduce,
     site,
     init_ci,
     experiments.shell,

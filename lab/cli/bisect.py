@@ -7,7 +7,7 @@ import asyncio
 import hashlib
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -36,6 +36,7 @@ if TYPE_CHECKING:
     from lab.bisect.judges import Judge
     from lab.bisect.search import Verdict
     from lab.bisect.state import State, Step
+    from lab.compare.tolerances import Tolerances
     from lab.run.progress import Detail
     from lab.store.run import Run
 
@@ -85,6 +86,7 @@ class _Search:
     detail: Detail
     judge: Judge
     state: State
+    tolerances: Tolerances
 
     def try_kernel(self, kernel: str) -> Step:
         """Return the step in which *kernel* was tried, or try it now."""
@@ -142,6 +144,7 @@ def bisect(
 
     The same command continues after an interruption.  The last line of the output is the first bad kernel.
     """
+    from lab.bisect.judges import ComparisonJudge, ConditionJudge
     from lab.bisect.state import State, read_state
 
     detail = detail_of(verbose, quiet)
@@ -164,7 +167,8 @@ def bisect(
         "list of kernels": between,
         "tolerance": [*(tolerance or ()), *(["any change"] if any_change else [])],
     }
-    judge = _judge(condition, tolerance, any_change=any_change)
+    tolerances = _tolerances(tolerance)
+    judge = ConditionJudge() if condition is not None else ComparisonJudge(tolerances, any_change=any_change)
     state = read_state(folder, asked)
     if state is None:
         names = [ends[0], *between, ends[1]] if between else _versions_between(*ends)
@@ -172,21 +176,17 @@ def bisect(
         state = State(folder, asked, names, [])
         state.write()
     say(f"{len(state.kernels)} kernels, from {state.kernels[0]} to {state.kernels[-1]}")
-    raise typer.Exit(_search(_Search(file, overrides, jobs or processors(), detail, judge, state)))
+    raise typer.Exit(_search(_Search(file, overrides, jobs or processors(), detail, judge, state, tolerances)))
 
 
-def _judge(condition: str | None, tolerance: list[str] | None, *, any_change: bool) -> Judge:
-    from lab.bisect.judges import ComparisonJudge, ConditionJudge
+def _tolerances(texts: list[str] | None) -> Tolerances:
     from lab.compare.tolerances import Tolerances, parse_tolerances
     from lab.report.tables.columns import COLUMNS
 
-    if condition is not None:
-        return ConditionJudge()
     try:
-        found = parse_tolerances(tolerance or (), {column.key for column in COLUMNS}, Tolerances())
+        return parse_tolerances(texts or (), {column.key for column in COLUMNS}, Tolerances())
     except ValueError as error:
         raise InputError(f"--tolerance: {error}") from error
-    return ComparisonJudge(found, any_change=any_change)
 
 
 def _named(kernel: str, option: str) -> str:
@@ -258,10 +258,14 @@ def _show(search: _Search, last_good: str, first_bad: str) -> None:
     from lab.compare.page import as_html
     from lab.store.files import write_file
 
-    steps = [search.state.step_of(kernel) for kernel in (last_good, first_bad)]
-    cells = [run_cells(search.run_of(step).path) for step in steps if step is not None]
+    cells = [
+        replace(run_cells(search.run_of(step).path), title=kernel)
+        for kernel in (last_good, first_bad)
+        if (step := search.state.step_of(kernel)) is not None
+    ]
+    compared = differences(cells[0], cells[1], search.tolerances, everything=True)
     page = search.state.folder / "comparison.html"
-    write_file(page, as_html(cells, [differences(cells[0], cells[1])], everything=False).encode())
+    write_file(page, as_html(cells, [compared], everything=False).encode())
     say(f"comparison: {page}")
 
 

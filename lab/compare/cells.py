@@ -64,7 +64,7 @@ class RunCells:
     fields: Mapping[str, Sequence[str]] | None = None
     """Path of a field of the experiment → its values in the cells; None if only :attr:`plan` tells."""
     title: str = ""
-    """What messages call this if it is no run."""
+    """What messages call this instead of the run's name; for a baseline, its path."""
     origin: str = ""
     """The id of the run that a baseline was made from."""
     tolerances: Mapping[str, float] | None = None
@@ -74,8 +74,8 @@ class RunCells:
 
     @property
     def name(self) -> str:
-        """The experiment and the id of the run, or the path of the baseline."""
-        return self.title if self.run is None else f"{self.run.experiment}/{self.run.id}"
+        """The title, or else the experiment and the id of the run."""
+        return self.title or ("" if self.run is None else f"{self.run.experiment}/{self.run.id}")
 
     @property
     def is_baseline(self) -> bool:

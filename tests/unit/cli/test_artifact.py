@@ -86,11 +86,19 @@ def test_equal_runs_give_equal_bytes_and_other_tools_read_them(packed: Path, run
 
 def test_an_artifact_is_reproduced(packed: Path, run: Path, lab_command: Lab) -> None:
     said = lab_command("reproduce", packed)
-    assert (said.code, said.lines) == (0, [f"udp/{run.name}:", "4/4 byte-identical"])
+    assert (said.code, said.lines[:2]) == (0, [f"udp/{run.name}:", "4/4 byte-identical"])
+    claims = len(json.loads((run / "report" / "answer.json").read_text())["sentences"])
+    figures = len(list((run / "report" / "figures").iterdir()))
+    assert claims
+    assert (
+        said.lines[2]
+        == f"{claims}/{claims} claims follow from the trials; {figures}/{figures} files of figures are the same"
+    )
+    assert [path.name for path in Path("reproduced", "one").iterdir()] == ["one"], "nothing else is left there"
     said = lab_command("reproduce", packed)
     assert (said.code, "exists already" in said.err) == (2, True)
     said = lab_command("reproduce", packed, "-o", "again", "--trials", "2", "--run", f"udp/{run.name}")
-    assert (said.code, said.lines[-1]) == (0, "2/2 byte-identical")
+    assert (said.code, said.lines[1]) == (0, "2/2 byte-identical")
     said = lab_command("reproduce", packed, "-o", "third", "--run", "udp/other")
     assert (said.code, f"expected one of udp/{run.name}" in said.err) == (2, True)
 
@@ -101,7 +109,7 @@ def test_what_comes_out_differently_is_told(packed: Path, engines: list[Engine],
 
     engines[:] = [Changing(change)]
     said = lab_command("reproduce", packed)
-    assert (said.code, said.lines[-1]) == (1, "0/4 byte-identical")
+    assert (said.code, said.lines[-2]) == (1, "0/4 byte-identical")
     assert any("log.txt" in line for line in said.lines)
 
 
@@ -116,12 +124,17 @@ def repacked(packed: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     return packed.with_name("two.tar.zst")
 
 
-def test_claimed_digests_are_those_of_the_trials(packed: Path, lab_command: Lab) -> None:
-    other = repacked(packed, lambda document: document["runs"][0].update(results_digest="0" * 64))
-    said = lab_command("reproduce", other)
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"results_digest": "0" * 64}, "the digests in artifact.json are not those of the run's trials"),
+        ({"claims": ["All is well."]}, "the claims are not those that follow from the run's trials"),
+    ],
+)
+def test_what_is_claimed_has_to_follow(packed: Path, lab_command: Lab, change: dict[str, Any], message: str) -> None:
+    said = lab_command("reproduce", repacked(packed, lambda document: document["runs"][0].update(change)))
     assert said.code == 1
-    assert "the digests in artifact.json are not those of the run's trials" in said.lines
-    assert said.lines[-1] == "4/4 byte-identical"
+    assert said.lines[1:3] == ["4/4 byte-identical", message]
 
 
 @pytest.mark.parametrize(
