@@ -36,6 +36,8 @@ def show_answer(report_dir: Path) -> None:
         console.print(_evidence(document["evidence"]))
     if document["lines"]:
         console.print(_table(document))
+        for text in _below(document):
+            console.print(Text(text))
 
 
 def _evidence(found: list[dict[str, Any]]) -> Table:
@@ -66,7 +68,8 @@ def _table(document: dict[str, Any]) -> Table:
         table.add_column(name)
     for name in ("n", *document["columns"]):
         table.add_column(name, justify="right")
-    if any(line["remarks"] for line in document["lines"]):
+    signs = _signs(document)
+    if signs:
         table.add_column("remarks")
     for line in document["lines"]:
         values = [
@@ -74,8 +77,19 @@ def _table(document: dict[str, Any]) -> Table:
             Text(f"{value['mean']}{'*' if value['is_best'] else ''}", style="bold green" if value["is_best"] else "")
             for value in line["values"]
         ]
-        table.add_row(*line["cell"], line["flow"], str(line["repetitions"]), *values, *filter(None, [line["remarks"]]))
-    if any(value["is_best"] for line in document["lines"] for value in line["values"]):
-        table.caption = "* the best of its cell, or not clearly worse than the best"
-        table.caption_justify = "left"
+        sign = signs.get(line["remarks"], "")
+        table.add_row(*line["cell"], line["flow"], str(line["repetitions"]), *values, *([sign] if signs else []))
     return table
+
+
+def _signs(document: dict[str, Any]) -> dict[str, str]:
+    """Return for each remark what stands for it in the table, which has no room for sentences."""
+    remarks = dict.fromkeys(line["remarks"] for line in document["lines"] if line["remarks"])
+    return {text: f"({number})" for number, text in enumerate(remarks, 1)}
+
+
+def _below(document: dict[str, Any]) -> list[str]:
+    """Return what stands below the table of results."""
+    has_best = any(value["is_best"] for line in document["lines"] for value in line["values"])
+    best = ["* the best of its cell, or not clearly worse than the best"] if has_best else []
+    return [*best, *(f"{sign} {text}" for text, sign in _signs(document).items())]

@@ -12,6 +12,8 @@ from typing import TypeVar
 _T = TypeVar("_T")
 
 _NUMBER_BYTES = 4
+_MOST = 8
+"""The largest number of processes: each has memory of its own for what it computes."""
 
 
 def shared_out(work: Callable[[int], _T], count: int, processes: int | None = None) -> list[_T]:
@@ -22,9 +24,9 @@ def shared_out(work: Callable[[int], _T], count: int, processes: int | None = No
     does itself, so that errors are raised as without forks.
 
     If another thread runs, nothing is forked, because it may hold a lock that the fork would wait for.  *processes* is
-    for tests: the number of processors unless it is given.
+    for tests: the number of processors, but at most :data:`_MOST`, unless it is given.
     """
-    wanted = len(os.sched_getaffinity(0)) if processes is None else processes
+    wanted = min(_MOST, len(os.sched_getaffinity(0))) if processes is None else processes
     number = min(wanted, count) if threading.active_count() == 1 else 1
     if number <= 1:
         return [work(place) for place in range(count)]

@@ -48,7 +48,7 @@ def _on_equal(cells: list[str], of: int, repetitions: int) -> Iterator[str]:
     else:
         wanted, what = (
             "start_jitter",
-            f"the {repetitions} repetitions{where} are the same computation, and tell what one does",
+            f"the {repetitions} repetitions{where} are the same computation, and tell no more than one",
         )
     yield f"{subject}: {what}; to see how much results vary, set {wanted}"
 

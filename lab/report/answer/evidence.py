@@ -13,7 +13,7 @@ from lab.report.tables.results import number
 
 SMALLEST_P = 0.001
 """p-values below are not told exactly: their size depends on assumptions that nobody can check."""
-_FEWEST_DIGITS = 3
+_DIGITS = 3
 _LARGEST_EFFECT = 100
 
 
@@ -114,14 +114,14 @@ def _size_text(effect: Effect, size: float | None) -> str:
     if size is None:
         return ""
     if effect.is_ratio:
-        return f"× {number(size, _FEWEST_DIGITS)}"
+        return f"× {number(size, _DIGITS)}"
     return f"{'+' if size > 0 else ''}{number(size, 2)}"
 
 
 def _interval_text(effect: Effect) -> str:
     if effect.low is None or effect.high is None:
         return ""
-    low, high = (number(limit, _FEWEST_DIGITS if effect.is_ratio else 2) for limit in (effect.low, effect.high))
+    low, high = (number(limit, _DIGITS if effect.is_ratio else 2) for limit in (effect.low, effect.high))
     return f"{low} to {high}"
 
 

@@ -31,8 +31,8 @@ def short(**fields: Any) -> dict[str, Any]:
 
 def test_repetitions_in_which_nothing_is_random_tell_what_one_does() -> None:
     assert found() == [
-        "nothing in this experiment is random: the 3 repetitions are the same computation, and tell what one does; to "
-        "see how much results vary, set start_jitter"
+        "nothing in this experiment is random: the 3 repetitions are the same computation, and tell no more than one; "
+        "to see how much results vary, set start_jitter"
     ]
     assert found(repeat=1) == [
         "nothing in this experiment is random: further repetitions would be equal to the first one; to see how much "
@@ -85,7 +85,7 @@ def test_cells_without_anything_random_are_named() -> None:
     loss = {"topology.bottleneck.loss": ["0%", "1%"]}
     assert found(matrix={**loss, "flows.bulk.cc": ["cubic", "reno"]}) == [
         "nothing is random in 2 of 4 cells (loss-0pct-cubic, loss-0pct-reno): the 3 repetitions of such a cell are the "
-        "same computation, and tell what one does; to see how much results vary, set start_jitter"
+        "same computation, and tell no more than one; to see how much results vary, set start_jitter"
     ]
     few, equal = sorted(found(matrix=loss, repeat=2))
     assert few == FEW

@@ -141,5 +141,24 @@ def test_the_page_the_summary_the_document_and_the_terminal_show_them(
     assert all(item.difference in printed for item in told.evidence if item.is_leading)
 
 
+def test_a_remark_stands_below_the_table_on_the_terminal(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    line = {"cell": ["0%"], "flow": "cubic", "repetitions": 3, "values": [], "remarks": ""}
+    remark = "no interval: the repetitions are equal, because nothing in it is random"
+    document = {
+        "sentences": ["Goodput is the same."],
+        "basis": "",
+        "evidence": [],
+        "axes": ["loss"],
+        "columns": [],
+        "lines": [{**line, "remarks": remark}, {**line, "remarks": "1 missing"}, {**line, "remarks": remark}, line],
+    }
+    (tmp_path / "answer.json").write_text(json.dumps(document), encoding="utf-8")
+    show_answer(tmp_path)
+    lines = [text.split() for text in capsys.readouterr().err.splitlines()]
+    assert [words[-1] for words in lines if words[:1] == ["0%"]] == ["(1)", "(2)", "(1)", "3"]
+    assert ["(1)", *remark.split()] in lines
+    assert ["(2)", "1", "missing"] in lines
+
+
 def test_where_nothing_can_be_tested_no_table_is_shown(reports: Callable[[str], Report]) -> None:
     assert answer(reports("udp")).evidence == ()
