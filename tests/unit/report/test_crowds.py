@@ -11,6 +11,8 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
 
 from lab.report.answer.explanations import explanations
 from lab.report.answer.findings import findings
@@ -18,7 +20,9 @@ from lab.report.answer.gather import gather
 from lab.report.figures.compare import crowded
 from lab.report.figures.compare.crowded import by_algorithm
 from lab.report.figures.compare.distributions import Panel as Curves
+from lab.report.figures.compare.reference import add_legend
 from lab.report.figures.look.placing import Box, around, place, text_box
+from lab.report.figures.look.settings import styled
 from lab.report.figures.look.style import legend_columns
 from lab.report.figures.over_time import panels as over_time
 from lab.report.figures.over_time.panels import MANY_PANELS, MAX_PANELS, divided, panels_of, share_scale
@@ -180,3 +184,14 @@ def test_the_cells_of_the_findings_are_explained_first_and_the_others_after_them
     # Without a finding, the ends are explained first.
     ends = explanations(report, [])
     assert {text.split(":")[0] for text in ends.leading} == {"loss 0%", "loss 2%"}
+
+
+@pytest.mark.parametrize(("inches", "is_beside"), [(3.33, False), (4.25, True)])
+def test_a_narrow_figure_has_its_legend_above_the_axes(inches: float, is_beside: bool) -> None:
+    with styled():
+        figure = Figure(figsize=(inches, 2.5), layout="constrained")
+        axes = figure.subplots()
+        add_legend(figure, [Line2D([], [], label=f"a name that is rather long, {number}") for number in range(7)])
+        figure.draw_without_rendering()
+    assert bool(axes.get_position().width < 0.65) is is_beside
+    assert bool(figure.get_figheight() > 2.5) is not is_beside

@@ -20,6 +20,10 @@ MAX_LEVELS = 3
 """Largest number of different capacities in a panel."""
 MAX_LEGEND_LINES = 5
 """A legend with more lines than this is placed beside the axes instead of above them."""
+_NARROW_INCHES = 4.0
+"""A figure that is narrower than this has no room for a legend beside its axes."""
+_LINE_INCHES = 0.15
+"""Height of a line of a legend."""
 SPREAD = (
     "Error bars: 95 % confidence interval of the mean, as in the table of results, if there are at least three "
     "repetitions, cut off at zero and at the largest possible value. Small markers: single repetitions."
@@ -81,7 +85,11 @@ def add_legend(figure: Figure, handles: Sequence[Line2D]) -> None:
     if not handles:
         return
     columns = legend_columns([str(handle.get_label()) for handle in handles], figure.get_figwidth())
-    if len(handles) > MAX_LEGEND_LINES * columns:
+    lines = -(-len(handles) // columns)
+    if lines > MAX_LEGEND_LINES and figure.get_figwidth() < _NARROW_INCHES:
+        # Beside a legend, the axes of a single column would be too narrow for their labels.
+        figure.set_figheight(figure.get_figheight() + _LINE_INCHES * (lines - 2))
+    elif lines > MAX_LEGEND_LINES:
         # So many entries above the axes would leave no room for the axes.
         figure.legend(handles=list(handles), loc="outside right upper", handlelength=2.6)
         return

@@ -42,9 +42,9 @@ def page_inches() -> float:
     return _widths.get().page
 
 
-def panel_columns(number: int, most: int = 3) -> int:
-    """Return how many of *number* panels are side by side: at most *most*, and no more than the width has room for."""
-    return max(1, min(most, number, int(page_inches() / 1.7 + 0.01)))
+def panel_columns(number: int, most: int = 3, least_inches: float = 1.7) -> int:
+    """Return how many of *number* panels are side by side: at most *most*, and none narrower than *least_inches*."""
+    return max(1, min(most, number, int(page_inches() / least_inches + 0.01)))
 
 
 @contextmanager

@@ -81,7 +81,9 @@ def figures_over_time(report: Report, kind: Kind) -> Iterator[Drawn]:
 
 def _figure(report: Report, kind: Kind, panels: list[Panel], name: str) -> Drawn:
     is_many = len(panels) > MAX_PANELS
-    columns = panel_columns(len(panels), 4 if is_many else 2 if len(panels) == 4 else 3)
+    columns = (
+        panel_columns(len(panels), 4, 1.6) if is_many else panel_columns(len(panels), 2 if len(panels) == 4 else 3)
+    )
     lines = math.ceil(len(panels) / columns)
     height = 1.4 if is_many else 2.5 if lines == 1 and columns <= 2 else 2.15
     figure = Figure(figsize=(page_inches(), height * lines + 0.25), layout="constrained")

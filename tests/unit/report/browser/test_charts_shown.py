@@ -8,8 +8,10 @@ from collections.abc import Callable
 
 import numpy as np
 import pytest
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import FloatRect, Locator, Page
 
+from lab.evaluation.collected import retransmissions
+from lab.report.charts.views import shown_repetitions
 from lab.report.model import Report
 from tests.unit.report.browser.conftest import Open
 
@@ -43,10 +45,18 @@ def near(found: tuple[float, float], wanted: tuple[float, float]) -> bool:
     return all(abs(one - other) <= 0.03 for one, other in zip(found, wanted, strict=True))
 
 
+def in_sight(one: Locator) -> FloatRect:
+    """Scroll a chart into the middle of the window, and return where its curves are."""
+    curves = one.locator(".u-over")
+    curves.evaluate("element => element.scrollIntoView({ block: 'center', behavior: 'instant' })")
+    place = curves.bounding_box()
+    assert place is not None
+    return place
+
+
 def drag(page: Page, title: str, begin: float, end: float) -> None:
     """Drag over a part of a chart, given as shares of its width."""
-    place = chart(page, title).locator(".u-over").bounding_box()
-    assert place is not None
+    place = in_sight(chart(page, title))
     page.mouse.move(place["x"] + begin * place["width"], place["y"] + 60)
     page.mouse.down()
     page.mouse.move(place["x"] + end * place["width"], place["y"] + 70, steps=5)
@@ -58,8 +68,7 @@ def scales(page: Page) -> dict[str, dict[str, float]]:
     found = {}
     for element in page.locator(".chart").all():
         title = element.locator(".name").inner_text()
-        box = element.locator(".u-over").bounding_box()
-        assert box is not None
+        box = in_sight(element)
         ends = []
         for x in (box["x"] + 1, box["x"] + box["width"] - 1):
             page.mouse.move(x, box["y"] + 50)
@@ -146,8 +155,7 @@ def test_keys_zoom_and_read_values(page: Page) -> None:
 @pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
 def test_the_value_under_the_pointer_is_that_of_the_trial(share: float, page: Page, reports: Reports) -> None:
     window = chart(page, "Congestion window")
-    place = window.locator(".u-over").bounding_box()
-    assert place is not None
+    place = in_sight(window)
     page.mouse.move(place["x"] + share * place["width"], place["y"] + 40)
     time, *values = [one.inner_text() for one in window.locator(".values > span").all()]
     report = reports("loss")
@@ -201,8 +209,7 @@ def test_axes_can_be_read_after_a_switch_to_dark(page: Page) -> None:
 def test_another_cell_has_other_curves(page: Page) -> None:
     drag(page, "Congestion window", 0.25, 0.5)
     before = shown(page)
-    place = chart(page, "Goodput").locator(".u-over").bounding_box()
-    assert place is not None
+    place = in_sight(chart(page, "Goodput"))
     page.mouse.move(place["x"] + 200, place["y"] + 40)
     first = chart(page, "Goodput").locator(".values").inner_text()
     page.locator(".explorer select").select_option(label="loss 2%")
@@ -236,3 +243,21 @@ def test_where_nothing_was_traced_there_are_no_charts(opened: Open) -> None:
     page = opened("udp")
     assert page.locator("#explorer").count() == 0
     assert page.evaluate("typeof uPlot") == "undefined"
+
+
+def test_marks_of_retransmissions_are_named_and_counted_under_the_pointer(page: Page, reports: Reports) -> None:
+    page.locator(".explorer select").select_option("2")
+    window = chart(page, "Congestion window")
+    assert "fast retransmit" in window.locator(".marks").inner_text()
+    place = in_sight(window)
+    (row, *_others) = reports("loss").rows_of(reports("loss").facets[2])
+    trial = shown_repetitions([row])[0].evaluated.trial
+    first = float(retransmissions(trial, "bulk")["fast"][0])
+    page.mouse.move(place["x"] + first / shown(page)[1] * place["width"], place["y"] + 40)
+    assert re.search(r"\d+ × fast retransmit", window.locator(".values").inner_text())
+    # A hidden series takes its marks with it.
+    for key in page.locator(".explorer .key").all():
+        key.click()
+    page.mouse.move(place["x"] + 3, place["y"] + 40)
+    page.mouse.move(place["x"] + first / shown(page)[1] * place["width"], place["y"] + 40)
+    assert "fast retransmit" not in window.locator(".values").inner_text()

@@ -13,6 +13,7 @@ from urllib.parse import unquote, urlparse
 import pytest
 from playwright.sync_api import Page
 
+from lab.report.tables.parts import MOST_COLUMNS
 from tests.data.capture import names
 from tests.unit.report.browser.conftest import SCREEN, Open, Watched
 
@@ -101,6 +102,18 @@ def test_no_column_is_cut_on_paper(name: str, unfolded: Callable[[str, int], Pag
     assert page.evaluate("document.documentElement.scrollWidth") == A4_PX
     shown = "all => all.filter(one => one.checkVisibility()).length"
     assert page.eval_on_selector_all("#explorer, .top, .command button, .filter, .links", shown) == 0
+
+
+@pytest.mark.parametrize("name", names())
+def test_tables_on_paper_are_large_enough_to_read(name: str, unfolded: Callable[[str, int], Page]) -> None:
+    page = unfolded(name, A4_PX)
+    page.emulate_media(media="print")
+    visible = "all.filter(one => one.checkVisibility())"
+    sizes = page.eval_on_selector_all("td", f"all => {visible}.map(one => parseFloat(getComputedStyle(one).fontSize))")
+    # 7.5 points, at 96 pixels for 72 points.
+    assert min(sizes) >= 7.5 * 96 / 72 - 0.01
+    widths = page.eval_on_selector_all("thead tr", f"all => {visible}.map(one => one.cells.length)")
+    assert max(widths, default=0) <= MOST_COLUMNS + 1
 
 
 @pytest.mark.parametrize("name", names())

@@ -25,7 +25,7 @@ def column(table: Locator, place: int) -> list[str]:
 
 def heading(page: Page, text: str) -> tuple[Locator, Locator, int]:
     """Return the table of results, the button in one of its headings, and the place of the heading."""
-    table = page.locator("section[aria-labelledby=results] table")
+    table = page.locator("section[aria-labelledby=results] table.data")
     titles = table.locator("thead th").evaluate_all("all => all.map(one => one.textContent)")
     place = next(at for at, title in enumerate(titles) if title.startswith(text))
     return table, table.locator("thead th").nth(place).get_by_role("button"), place
