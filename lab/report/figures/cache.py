@@ -24,7 +24,18 @@ KEPT = 20
 _LIST = "figures.json"
 """Name of the file that lists the figures of an entry."""
 
-DRAWN_BY = ("report", "evaluation", "analysis", "experiment", "store", "job", "names.py", "units.py", "errors.py")
+DRAWN_BY = (
+    "report",
+    "evaluation",
+    "analysis",
+    "expect",
+    "experiment",
+    "store",
+    "job",
+    "names.py",
+    "units.py",
+    "errors.py",
+)
 """The parts of ``lab`` that a figure depends on."""
 
 LIBRARIES = (
