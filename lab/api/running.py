@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,6 +23,7 @@ from lab.report import build_report
 from lab.run.progress import Detail, observing
 from lab.run.runner import Outcome, Runner
 from lab.store import places
+from lab.store.run import Run as StoredRun
 from lab.store.run import create_run
 from lab.store.trial_cache import TrialCache
 
@@ -58,6 +60,8 @@ def run(
     An interrupt (Ctrl-C, or a notebook's stop button) keeps the trials that are finished, and the same call continues
     with the others, if the engine is exact.
 
+    Expectations of the experiment that are not met are no error; :attr:`Run.expectations` has their outcome.
+
     Raises:
         SpecError: The experiment has problems; the message names each with its field.
         InputError: An argument cannot be used.
@@ -85,12 +89,24 @@ def run(
             observer.step("writing the report")
             observer.refresh()
             build_report(folder.path, places.figures(), lambda line: observer.step(Notice(line)))
-        if invalid := counts_of(folder)["invalid"]:
-            observer.step(Notice(f"{invalid} of {len(plan.trials)} trials are invalid: `run.checks` says why"))
+        for message in _concerns(folder, plan):
+            observer.step(Notice(message))
     result = load(folder.path)
     if outcome.failures:
         raise TrialsFailedError(_failed(outcome, plan), result)
     return result
+
+
+def _concerns(folder: StoredRun, plan: Plan) -> Iterator[str]:
+    """Yield what is wrong with a run whose report has been written: invalid trials, expectations that are not met."""
+    if invalid := counts_of(folder)["invalid"]:
+        yield f"{invalid} of {len(plan.trials)} trials are invalid: `run.checks` says why"
+    path = folder.report_dir / "expectations.json"
+    counts = json.loads(path.read_text(encoding="utf-8"))["counts"] if path.exists() else {}
+    total = sum(counts.values())
+    if missed := total - counts.get("met", 0):
+        be = "is" if missed == 1 else "are"
+        yield f"{missed} of {total} expectations {be} not met: `run.expectations` says why"
 
 
 @contextmanager

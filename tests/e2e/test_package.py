@@ -169,3 +169,36 @@ def test_the_installed_package_runs_trials_far_from_the_checkout(
     # The checkout's code reproduces what the installed package recorded, to the byte.
     again = run(str(lab_command()), "verify", str(folder / "results" / "mine" / "latest"))
     assert again.splitlines()[-1] == "1/1 byte-identical"
+
+
+ONE = """\
+name: one
+topology:
+  kind: single-link
+  link: {rate: 4mbit, delay: 5ms}
+flows:
+  bulk: {from: s1, to: d1}
+duration: 2s
+expect:
+  - goodput >= 0.8 * link.rate
+  - goodput >= 2 * link.rate
+"""
+
+
+@pytest.mark.vm
+def test_pytest_checks_what_an_experiment_expects_far_from_the_checkout(
+    installed: Path, lab_cache: Path, tmp_path: Path
+) -> None:
+    python = str(installed / "bin" / "python")
+    pip = [sys.executable, "-m", "pip", "--python", python, "--disable-pip-version-check", "install", "-q", "pytest"]
+    subprocess.run(pip, check=True, capture_output=True)
+    (tmp_path / "experiments").mkdir()
+    (tmp_path / "experiments" / "one.yaml").write_text(ONE)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTHON", "PYTEST"))}
+    command = [python, "-m", "pytest", "experiments", "--lab-engine", "uml", "--junitxml=junit.xml"]
+    done = subprocess.run(command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert "1 failed, 1 passed" in done.stdout
+    assert "  not met: found 3.8" in done.stdout
+    assert f"report: {tmp_path}/results/one/" in done.stdout
+    assert 'name="lab_verdict" value="met"' in (tmp_path / "junit.xml").read_text()

@@ -7,6 +7,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 from lab.evaluation.axes import RunAxis, axes_of
@@ -97,8 +98,11 @@ class Cells:
         options = [
             term.selection.axes.get(axis.path, (place,)) for axis, place in zip(self.axes, cell.places, strict=True)
         ]
-        by_places = {one.places: one for one in self.all}
-        return [by_places[places] for places in itertools.product(*options) if places in by_places]
+        return [self._by_places[places] for places in itertools.product(*options) if places in self._by_places]
+
+    @cached_property
+    def _by_places(self) -> dict[tuple[int, ...], Cell]:
+        return {one.places: one for one in self.all}
 
 
 @dataclass(frozen=True)

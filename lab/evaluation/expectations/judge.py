@@ -276,7 +276,8 @@ def _compared(
         observed=text(mean),
         interval="" if own is None else f"{text(own[0])} to {text(own[1])}",
         expected=" and ".join(parts) + (f" (tolerance {allowed.text})" if allowed.text else ""),
-        margin=text(worst.margin) + share + _at_confidence(condition, is_exact),
+        # Of two numbers that are equal as expected, there is nothing to say.
+        margin=text(worst.margin) + share + _at_confidence(condition, is_exact) if worst.margin else "",
         rank=worst.rank,
         numbers=about_numbers,
     )

@@ -28,6 +28,7 @@ DRAWN_BY = (
     "report",
     "evaluation",
     "analysis",
+    "expect",
     "experiment",
     "store",
     "job",
