@@ -16,7 +16,6 @@ from lab.compare.differences import differences
 from lab.compare.inputs import input_differences
 from lab.compare.outcome import lines, remarks, summary
 from lab.compare.render import as_json, as_markdown, as_text
-from lab.compare.tolerances import Tolerances
 from lab.report.tables.columns import COLUMNS
 from lab.store.run import Run
 
@@ -110,7 +109,7 @@ def test_all_forms_have_the_same_content() -> None:
     assert line.change.startswith("−20 % (−")
     text = as_text(found, 120, everything=False, colour=False)
     markdown = as_markdown(found, everything=False)
-    document = json.loads(as_json(found, Tolerances()))
+    document = json.loads(as_json(found, 0.05))
     for output in (text, markdown):
         assert all(part in output for part in (line.cell, line.first, line.second, line.change, "worse"))
         assert "loss 0%" not in output
