@@ -11,7 +11,7 @@ from typing import Literal
 
 from lab.analysis.comparison import compare
 from lab.compare.cells import Place, RunCells, Value
-from lab.compare.tolerances import TOLERANCE, Tolerances
+from lab.compare.tolerances import TOLERANCE, Tolerances, as_tolerances
 from lab.report.answer.best import direction
 from lab.report.answer.effects import ALPHA, Effect, corrected, effect
 from lab.report.tables.columns import Column
@@ -72,7 +72,7 @@ def differences(
 
     The p-values of each metric are corrected for the number of cells (Holm).
     """
-    tolerances = tolerance if isinstance(tolerance, Tolerances) else Tolerances(tolerance)
+    tolerances = as_tolerances(tolerance)
     found: list[Difference] = []
     for column in _columns(first, second, everything=everything):
         places = [place for place in first.values if _has(first, place, column) and _has(second, place, column)]

@@ -32,6 +32,11 @@ class Tolerances:
         return {DEFAULT: self.default, **self.by_metric}
 
 
+def as_tolerances(given: float | Tolerances) -> Tolerances:
+    """Return the tolerances for which a single number, that of all metrics, may stand."""
+    return given if isinstance(given, Tolerances) else Tolerances(given)
+
+
 def tolerances_of(document: Mapping[str, float]) -> Tolerances:
     """Return the tolerances that :meth:`Tolerances.document` has returned."""
     return Tolerances(

@@ -124,6 +124,25 @@ def repacked(packed: Path, change: Callable[[dict[str, Any]], None]) -> Path:
     return packed.with_name("two.tar.zst")
 
 
+def test_trials_of_the_native_engine_do_not_run_whatever_the_artifact_claims(
+    packed: Path, run: Path, lab_command: Lab, engines: list[Engine]
+) -> None:
+    """They would run on this host, as root."""
+
+    def refuse(directory: Path) -> None:
+        raise AssertionError("a trial ran")
+
+    engines[:] = [Changing(refuse)]
+    found = {name.removeprefix("one/"): content for name, content in members(packed).items()}
+    place = f"runs/udp/{run.name}/provenance.json"
+    found[place] = json.dumps({**json.loads(found[place]), "engine": "native"}).encode()
+    del found[SUMS]
+    write_archive(packed.with_name("two.tar.zst"), dict(found))
+    said = lab_command("reproduce", packed.with_name("two.tar.zst"))
+    assert (said.code, said.out) == (1, "")
+    assert "made in real time" in said.err
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -152,6 +171,7 @@ def test_a_document_that_cannot_be_used_is_refused(
     said = lab_command("reproduce", repacked(packed, change))
     assert (said.code, said.out) == (2, "")
     assert message in said.err
+    assert not list(Path("reproduced").iterdir()), "what is refused leaves nothing"
 
 
 def test_runs_that_cannot_be_packed(run: Path, lab_command: Lab, tmp_path: Path) -> None:

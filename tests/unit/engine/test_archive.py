@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import itertools
 import os
+import subprocess
 from collections.abc import Callable
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -91,6 +93,69 @@ def test_what_the_archive_may_offer(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     monkeypatch.setenv("PATH", f"{program.parent}:{os.environ['PATH']}")
     with pytest.raises(ImageError, match="expected the package of a kernel"):
         packages_of("debian-13", ignore)
+
+
+APT = """
+case "$1 $2" in
+"pkgnames linux-image-")
+	# In no order, with packages of other flavours, and one that only depends on the newest.
+	printf 'linux-image-6.12-cloud-amd64\\nlinux-image-7.3.4+deb13-cloud-amd64\\nlinux-image-6.12.9-amd64\\n'
+	printf 'linux-image-6.19.14+deb13-cloud-amd64\\nlinux-image-6.1.0-50-cloud-amd64\\n' ;;
+"depends --important")
+	shift 2
+	for package; do
+		version=${package#linux-image-}
+		echo "${package%=*}"
+		printf '  PreDepends: linux-base\\n |Depends: <dracut>\\n  Depends: <linux-initramfs-tool>\\n'
+		case $version in
+		7.3.4*) for part in base binary modules; do echo "  Depends: linux-$part-${version%=*}"; done ;;
+		6.19.14*) echo "  Depends: linux-binary-$version"; echo "  Depends: <linux-modules-$version>" ;;
+		esac
+	done ;;
+"depends --no-recommends") printf 'linux-image-cloud-amd64\\n  Depends: linux-image-7.3.4+deb13-cloud-amd64\\n' ;;
+madison*)
+	shift
+	for package; do
+		echo " $package | ${package#linux-image-}-1 | http://archive bookworm/main amd64 Packages"
+		echo " $package | ${package#linux-image-}-1 | http://archive bookworm-security/main amd64 Packages"
+	done ;;
+esac
+"""
+"""What ``apt-cache`` says of an archive that has a kernel in one package, one in four, and one without its modules."""
+
+
+def hook(tmp_path: Path, *arguments: str) -> Path:
+    """Run the hook that asks APT, with an APT of this test; return the folder with what it has left."""
+    root, programs = tmp_path / "root", tmp_path / "programs"
+    (root / "etc/apt").mkdir(parents=True)
+    (root / "etc/apt/sources.list").write_text(
+        "deb http://archive trixie main\ndeb http://archive trixie-updates main\n"
+    )
+    write_program(programs / "apt-cache", APT)
+    write_program(programs / "apt-get", 'echo "$@" >>downloaded')
+    script = resources.files("lab.engine.debian").joinpath("kernels.sh")
+    environment = {"PATH": f"{programs}:{os.environ['PATH']}", "MMDEBSTRAP_APT_CONFIG": "config"}
+    subprocess.run(["sh", str(script), str(root), *arguments], env=environment, cwd=tmp_path, check=True)
+    return root / "out"
+
+
+def test_only_kernels_with_all_of_their_parts_are_offered(tmp_path: Path) -> None:
+    found = hook(tmp_path, "bookworm")
+    assert (found / "kernels").read_text().splitlines() == [
+        "linux-image-6.1.0-50-cloud-amd64 6.1.0-50-cloud-amd64-1",
+        "linux-image-7.3.4+deb13-cloud-amd64 7.3.4+deb13-cloud-amd64-1",
+    ]
+    assert (found / "newest").read_text() == "linux-image-7.3.4+deb13-cloud-amd64\n"
+    assert not (tmp_path / "downloaded").exists()
+
+
+def test_a_kernel_is_downloaded_with_its_parts_of_the_same_version(tmp_path: Path) -> None:
+    found = hook(tmp_path, "trixie-backports", "linux-image-7.3.4+deb13-cloud-amd64", "7.3.4-1~bpo13+1")
+    names = [f"linux-{part}-7.3.4+deb13-cloud-amd64=7.3.4-1~bpo13+1" for part in ("image", "base", "binary", "modules")]
+    assert (found / "downloaded").read_text() == f"download -qq {' '.join(names)}\n"
+    # Only the backports are read.
+    assert (tmp_path / "root/etc/apt/sources.list").read_text() == "deb http://archive trixie-backports main\n"
+    assert (tmp_path / "downloaded").read_text() == "update -qq\n"
 
 
 def test_versions_are_compared_as_debian_s_policy_says() -> None:
