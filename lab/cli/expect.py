@@ -51,7 +51,9 @@ def expect(
     entries = entries_of({"expect": written}, str(file or run.path / "plan.json"))
     found = document(judged(run.plan, evaluated, entries))
     page = run.report_dir / "index.html"
-    code = show_expectations(found, page if page.exists() else None, quiet=quiet)
+    # The report shows what the run's own experiment expects, and nothing of other conditions.
+    is_shown = page.exists() and file is None and not that
+    code = show_expectations(found, page if is_shown else None, quiet=quiet)
     if json_:
         import json
 
