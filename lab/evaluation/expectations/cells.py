@@ -114,6 +114,8 @@ class Subject:
     """The declared flow, single flow or probe."""
     places: Mapping[Measure, tuple[Cell, str]]
     """Each term of the condition → the cell and the flow or probe whose value it has."""
+    reason: str = ""
+    """Why there is nothing to compare; empty if there is."""
 
 
 def cells_of(plan: Mapping[str, Any], evaluated: Sequence[EvaluatedTrial]) -> Cells:
@@ -156,6 +158,9 @@ def subjects(meaning: Meaning, cells: Cells) -> Iterator[Subject]:
             continue
         for flow in _flows(subject, cell):
             options = [list(_options(term, cells, cell, flow)) for term in others]
+            lacking = [term for term, found in zip(others, options, strict=True) if not found]
+            if lacking:
+                yield Subject(cell, flow, {subject.measure: (cell, flow)}, _why_nothing(lacking[0], flow))
             for chosen in itertools.product(*options):
                 places = {subject.measure: (cell, flow)}
                 places |= {term.measure: place for term, place in zip(others, chosen, strict=True)}
@@ -163,6 +168,13 @@ def subjects(meaning: Meaning, cells: Cells) -> Iterator[Subject]:
                 if key not in seen and not any(_is_itself(term, places, subject) for term in others):
                     seen.add(key)
                     yield Subject(cell, flow, places)
+
+
+def _why_nothing(term: Term, flow: str) -> str:
+    """Return why there is nothing to compare a flow with."""
+    if term.selection.names_flows:
+        return f"no flow that {term.measure} names has it in this cell"
+    return f"it is not clear which flow's {term.measure.name} is meant for {flow}: name one, as in flow=…"
 
 
 def _at(cells: Cells, cell: Cell) -> Iterator[tuple[RunAxis, int]]:
@@ -186,7 +198,8 @@ def _options(term: Term, cells: Cells, cell: Cell, flow: str) -> Iterator[tuple[
             yield where, flow
         else:
             # Where only one flow has it, it is clear which one is meant.
-            yield from ((where, who) for who in _flows(term, where)[:1])
+            having = _flows(term, where)
+            yield from ((where, who) for who in having if len(having) == 1)
 
 
 def _algorithms(term: Term) -> frozenset[str] | None:

@@ -160,6 +160,8 @@ def _case(meaning: Meaning, allowed: Tolerance, subject: Subject) -> Case:
         if number in cell.planned
     )
     about: dict[str, Any] = {"cell": subject.cell.texts, "flow": subject.flow, "trials": tuple(used)}
+    if subject.reason:
+        return Case(**about, verdict="cannot be judged", reason=subject.reason)
     for number in repetitions:
         for cell, _flow in subject.places.values():
             if reason := _missing(cell, number):

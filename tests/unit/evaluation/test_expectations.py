@@ -209,6 +209,16 @@ def test_metrics_that_only_some_flows_have_are_expected_of_these(judge: Judge) -
     assert by_algorithm.verdict == "met"
 
 
+def test_a_flow_that_cannot_be_told_is_said_and_not_guessed(judge: Judge) -> None:
+    # Three TCP flows have a smoothed RTT, so that of no datagram's flow is meant; each TCP flow's own is.
+    found = judge("measured", "goodput(flow={voice, bulk}) >= 0kbit * (rtt / rtt)")
+    assert found.verdict == "cannot be judged"
+    assert [(case.flow, case.verdict) for case in found.cases] == [("voice", "cannot be judged"), ("bulk", "met")]
+    assert "it is not clear which flow's rtt is meant for voice: name one" in found.cases[0].reason
+    named = judge("measured", "goodput(flow={voice, bulk}) >= 0kbit * (rtt(flow=own) / rtt(flow=own))")
+    assert named.verdict == "met"
+
+
 def test_declared_properties_follow_from_the_job(judge: Judge) -> None:
     for text, value in (
         ("link.rate - 4mbit == 0mbit", 0.0),
