@@ -22,6 +22,8 @@ _EXPECTS = re.compile(rb"^(?:expect|extends)[ \t]*:", re.MULTILINE)
 _IS_EXPERIMENT = re.compile(rb"^(?:topology|extends)[ \t]*:", re.MULTILINE)
 """What an experiment that expects something has at the start of a line; a file that it extends may have it instead."""
 _SUFFIXES = (".yaml", ".yml")
+_MOST_BYTES = 128 * 1024
+"""The size of the largest experiment file (:data:`lab.experiment.read.files.MAX_FILE_BYTES`)."""
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -69,6 +71,8 @@ def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Col
 
 def _expects_something(path: Path) -> bool:
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            return False
         text = path.read_bytes()
     except OSError:
         return False

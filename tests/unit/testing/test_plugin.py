@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.experiment.read.files import MAX_FILE_BYTES
+from lab.testing import plugin
 from tests.data.capture import EXPERIMENTS
 
 pytest_plugins = ["pytester"]
@@ -78,6 +80,7 @@ def test_each_expectation_is_a_test_and_its_failure_says_what_was_observed(
     )
     write(pytester, "silent")
     (pytester.path / "experiments" / "other.yaml").write_text("expect: [this, is, no, experiment]\n")
+    (pytester.path / "experiments" / "large.yaml").write_text("expect: []\ntopology: {}\n" + "#" * 2**17)
     (pytester.path / "experiments" / "listed.yml").write_text("- 1\n")
     result = session("experiments", "-n", "2", "-v", "--junitxml=junit.xml")
     result.assert_outcomes(passed=2, failed=1)
@@ -172,3 +175,8 @@ def test_starting_pytest_loads_nothing_of_lab_but_the_plugin(pytester: pytest.Py
         check=False,
     )
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_the_plugin_knows_how_large_an_experiment_may_be() -> None:
+    # It imports nothing of the package, which has the number.
+    assert plugin._MOST_BYTES == MAX_FILE_BYTES
