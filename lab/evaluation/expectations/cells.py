@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from lab.expect.names import STATES, Declared, Kind
 from lab.expect.setting import Axis, Setting
 from lab.expect.tree import Measure
 from lab.job.protocol import Job
+from lab.store.stored_job import check_job
 
 __all__ = ["Cell", "Cells", "Subject", "cells_of", "subjects"]
 
@@ -119,18 +120,22 @@ class Subject:
 
 
 def cells_of(plan: Mapping[str, Any], evaluated: Sequence[EvaluatedTrial]) -> Cells:
-    """Return the cells of the plan with their trials."""
+    """Return the cells of the plan with their trials.
+
+    Raises:
+        StoreError: The plan is damaged: a job in it, of a cell without any trial, is none.
+    """
     axes = tuple(axes_of(plan, [result.trial for result in evaluated]))
     done = {result.trial.id: result for result in evaluated}
-    planned: dict[str, dict[int, tuple[str, Job | None]]] = {}
+    planned: dict[Any, dict[int, tuple[str, object]]] = {}
     for trial in plan.get("trials", []):
-        planned.setdefault(trial["cell"], {})[trial["repetition"]] = (trial["id"], trial.get("job"))
+        # A stored plan need not say of which cell a trial is; such a trial belongs to none.
+        if "repetition" in trial:
+            planned.setdefault(trial.get("cell"), {})[trial["repetition"]] = (trial["id"], trial.get("job"))
     found = []
     for cell in plan.get("cells", []):
         own = planned.get(cell["id"], {})
         trials = {number: done[trial_id] for number, (trial_id, _job) in own.items() if trial_id in done}
-        jobs = [job for _id, job in own.values() if job is not None]
-        jobs += [result.trial.job for result in trials.values() if result.trial.job]
         values = cell["values"]
         found.append(
             Cell(
@@ -138,10 +143,18 @@ def cells_of(plan: Mapping[str, Any], evaluated: Sequence[EvaluatedTrial]) -> Ce
                 {axis.label: axis.text(values.get(axis.path)) for axis in axes},
                 {number: trial_id for number, (trial_id, _job) in sorted(own.items())},
                 trials,
-                jobs[0] if jobs else None,
+                _job_of(trials.values(), [job for _id, job in own.values()]),
             )
         )
     return Cells(axes, tuple(found))
+
+
+def _job_of(trials: Iterable[EvaluatedTrial], planned: Iterable[object]) -> Job | None:
+    """Return the job of one of a cell's trials, or else one that the plan has for it, which anybody may have written."""
+    stored = next((result.trial.job for result in trials if result.trial.job), None)
+    if stored is not None:
+        return stored
+    return next((check_job(job, "the plan", ("trials",)) for job in planned if job is not None), None)
 
 
 def subjects(meaning: Meaning, cells: Cells) -> Iterator[Subject]:
