@@ -150,7 +150,7 @@ def cells_of(plan: Mapping[str, Any], evaluated: Sequence[EvaluatedTrial]) -> Ce
 
 
 def _job_of(trials: Iterable[EvaluatedTrial], planned: Iterable[object]) -> Job | None:
-    """Return the job of one of a cell's trials, or else one that the plan has for it, which anybody may have written."""
+    """Return the job of one of a cell's trials, or else one that the plan has for it, which must be checked."""
     stored = next((result.trial.job for result in trials if result.trial.job), None)
     if stored is not None:
         return stored
