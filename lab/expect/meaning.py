@@ -3,7 +3,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from lab.expect.errors import ExpectError
@@ -282,9 +282,9 @@ def _is_recorded(one: Measure, source: Source, chosen: Selection, setting: Setti
         raise ExpectError(message, one.column)
 
 
-def _known_flows(subject: Term, terms: object, setting: Setting) -> None:
+def _known_flows(subject: Term, terms: Iterable[Term], setting: Setting) -> None:
     """Make sure that it is clear whose value each term has."""
-    for term in terms:  # type: ignore[attr-defined]
+    for term in terms:
         if term.selection.names_flows or isinstance(term.source, Declared) or term.kinds & subject.kinds:
             continue
         having = [name for name, kinds in setting.groups.items() if kinds & term.kinds]

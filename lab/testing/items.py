@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from lab.api.building import overrides_of
+from lab.api.engines import all_overrides
 from lab.errors import LabError
 from lab.evaluation.expectations.document import ExpectationDocument
 from lab.evaluation.expectations.judge import Entry, entries_of
@@ -57,7 +58,8 @@ class ExperimentFile(pytest.File):
             pytest.Collector.CollectError: The experiment has problems; the message has the line of each.
         """
         try:
-            loaded = load_experiment(self.path, overrides_of(runs_of(self.config).options.overrides))
+            options = runs_of(self.config).options
+            loaded = load_experiment(self.path, all_overrides(overrides_of(options.overrides), options.engine))
         except LabError as error:
             raise self.CollectError(str(error)) from error
         for number, entry in enumerate(entries_of({"expect": list(loaded.checked.expect)}, str(self.path))):

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -17,6 +17,7 @@ from lab.expect.names import STATES, Declared, Kind
 from lab.expect.setting import Axis, Setting
 from lab.expect.tree import Measure
 from lab.job.protocol import Job
+from lab.store.stored_job import check_job
 
 __all__ = ["Cell", "Cells", "Subject", "cells_of", "subjects"]
 
@@ -114,21 +115,27 @@ class Subject:
     """The declared flow, single flow or probe."""
     places: Mapping[Measure, tuple[Cell, str]]
     """Each term of the condition → the cell and the flow or probe whose value it has."""
+    reason: str = ""
+    """Why there is nothing to compare; empty if there is."""
 
 
 def cells_of(plan: Mapping[str, Any], evaluated: Sequence[EvaluatedTrial]) -> Cells:
-    """Return the cells of the plan with their trials."""
+    """Return the cells of the plan with their trials.
+
+    Raises:
+        StoreError: The plan is damaged: a job in it, of a cell without any trial, is none.
+    """
     axes = tuple(axes_of(plan, [result.trial for result in evaluated]))
     done = {result.trial.id: result for result in evaluated}
-    planned: dict[str, dict[int, tuple[str, Job | None]]] = {}
+    planned: dict[Any, dict[int, tuple[str, object]]] = {}
     for trial in plan.get("trials", []):
-        planned.setdefault(trial["cell"], {})[trial["repetition"]] = (trial["id"], trial.get("job"))
+        # A stored plan need not say of which cell a trial is; such a trial belongs to none.
+        if "repetition" in trial:
+            planned.setdefault(trial.get("cell"), {})[trial["repetition"]] = (trial["id"], trial.get("job"))
     found = []
     for cell in plan.get("cells", []):
         own = planned.get(cell["id"], {})
         trials = {number: done[trial_id] for number, (trial_id, _job) in own.items() if trial_id in done}
-        jobs = [job for _id, job in own.values() if job is not None]
-        jobs += [result.trial.job for result in trials.values() if result.trial.job]
         values = cell["values"]
         found.append(
             Cell(
@@ -136,10 +143,18 @@ def cells_of(plan: Mapping[str, Any], evaluated: Sequence[EvaluatedTrial]) -> Ce
                 {axis.label: axis.text(values.get(axis.path)) for axis in axes},
                 {number: trial_id for number, (trial_id, _job) in sorted(own.items())},
                 trials,
-                jobs[0] if jobs else None,
+                _job_of(trials.values(), [job for _id, job in own.values()]),
             )
         )
     return Cells(axes, tuple(found))
+
+
+def _job_of(trials: Iterable[EvaluatedTrial], planned: Iterable[object]) -> Job | None:
+    """Return the job of one of a cell's trials, or else one that the plan has for it, which must be checked."""
+    stored = next((result.trial.job for result in trials if result.trial.job), None)
+    if stored is not None:
+        return stored
+    return next((check_job(job, "the plan", ("trials",)) for job in planned if job is not None), None)
 
 
 def subjects(meaning: Meaning, cells: Cells) -> Iterator[Subject]:
@@ -156,6 +171,9 @@ def subjects(meaning: Meaning, cells: Cells) -> Iterator[Subject]:
             continue
         for flow in _flows(subject, cell):
             options = [list(_options(term, cells, cell, flow)) for term in others]
+            lacking = [term for term, found in zip(others, options, strict=True) if not found]
+            if lacking:
+                yield Subject(cell, flow, {subject.measure: (cell, flow)}, _why_nothing(lacking[0], flow))
             for chosen in itertools.product(*options):
                 places = {subject.measure: (cell, flow)}
                 places |= {term.measure: place for term, place in zip(others, chosen, strict=True)}
@@ -163,6 +181,13 @@ def subjects(meaning: Meaning, cells: Cells) -> Iterator[Subject]:
                 if key not in seen and not any(_is_itself(term, places, subject) for term in others):
                     seen.add(key)
                     yield Subject(cell, flow, places)
+
+
+def _why_nothing(term: Term, flow: str) -> str:
+    """Return why there is nothing to compare a flow with."""
+    if term.selection.names_flows:
+        return f"no flow that {term.measure} names has it in this cell"
+    return f"it is not clear which flow's {term.measure.name} is meant for {flow}: name one, as in flow=…"
 
 
 def _at(cells: Cells, cell: Cell) -> Iterator[tuple[RunAxis, int]]:
@@ -186,7 +211,8 @@ def _options(term: Term, cells: Cells, cell: Cell, flow: str) -> Iterator[tuple[
             yield where, flow
         else:
             # Where only one flow has it, it is clear which one is meant.
-            yield from ((where, who) for who in _flows(term, where)[:1])
+            having = _flows(term, where)
+            yield from ((where, who) for who in having if len(having) == 1)
 
 
 def _algorithms(term: Term) -> frozenset[str] | None:

@@ -117,8 +117,10 @@ def judged(plan: Mapping[str, Any], evaluated: Sequence[EvaluatedTrial], entries
     """Return the outcome of each expectation in a run with this plan and these trials.
 
     Raises:
-        StoreError: A trial is damaged.
+        StoreError: A trial or the plan is damaged.
     """
+    if not entries:
+        return []
     cells = cells_of(plan, evaluated)
     setting = cells.setting()
     found = []
@@ -160,6 +162,10 @@ def _case(meaning: Meaning, allowed: Tolerance, subject: Subject) -> Case:
         if number in cell.planned
     )
     about: dict[str, Any] = {"cell": subject.cell.texts, "flow": subject.flow, "trials": tuple(used)}
+    if not repetitions:
+        return Case(**about, verdict="cannot be judged", reason="the plan has no trial of this cell")
+    if subject.reason:
+        return Case(**about, verdict="cannot be judged", reason=subject.reason)
     for number in repetitions:
         for cell, _flow in subject.places.values():
             if reason := _missing(cell, number):

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """Find the experiments that expect something, among other YAML files.
 
-This module imports nothing else of lab, because pytest loads it for each YAML file that it sees.
+This module imports nothing else of lab, because pytest loads it as soon as it sees a YAML file.
 """
 
 from __future__ import annotations
@@ -11,6 +11,9 @@ import re
 from pathlib import Path
 
 SUFFIXES = (".yaml", ".yml")
+
+_MOST_BYTES = 128 * 1024
+"""The size of the largest experiment file (:data:`lab.experiment.read.files.MAX_FILE_BYTES`)."""
 
 _EXPECTS = re.compile(rb"^(?:expect|extends)[ \t]*:", re.MULTILINE)
 _IS_EXPERIMENT = re.compile(rb"^(?:topology|extends)[ \t]*:", re.MULTILINE)
@@ -22,6 +25,8 @@ def expects_something(path: Path) -> bool:
     if path.suffix not in SUFFIXES:
         return False
     try:
+        if path.stat().st_size > _MOST_BYTES:
+            return False
         text = path.read_bytes()
     except OSError:
         return False

@@ -6,6 +6,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import polars as pl
@@ -209,6 +210,16 @@ def test_metrics_that_only_some_flows_have_are_expected_of_these(judge: Judge) -
     assert by_algorithm.verdict == "met"
 
 
+def test_a_flow_that_cannot_be_told_is_said_and_not_guessed(judge: Judge) -> None:
+    # Three TCP flows have a smoothed RTT, so that of no datagram's flow is meant; each TCP flow's own is.
+    found = judge("measured", "goodput(flow={voice, bulk}) >= 0kbit * (rtt / rtt)")
+    assert found.verdict == "cannot be judged"
+    assert [(case.flow, case.verdict) for case in found.cases] == [("voice", "cannot be judged"), ("bulk", "met")]
+    assert "it is not clear which flow's rtt is meant for voice: name one" in found.cases[0].reason
+    named = judge("measured", "goodput(flow={voice, bulk}) >= 0kbit * (rtt(flow=own) / rtt(flow=own))")
+    assert named.verdict == "met"
+
+
 def test_declared_properties_follow_from_the_job(judge: Judge) -> None:
     for text, value in (
         ("link.rate - 4mbit == 0mbit", 0.0),
@@ -247,6 +258,29 @@ def test_trials_that_are_invalid_failed_or_missing_meet_nothing(
     # What is missed somewhere is missed, whatever is not known.
     (missed,) = judged(plan, others, [Entry("goodput > 1gbit")])
     assert missed.verdict == "not met"
+
+
+def test_a_damaged_plan_ends_in_an_error_and_no_traceback(
+    replayed: Callable[[str], Run], trials: Callable[[str], list[EvaluatedTrial]]
+) -> None:
+    plan, all_of, entry = replayed("udp").plan, trials("udp"), [Entry("goodput(flow=voice) > 0bit")]
+
+    def changed(**fields: object) -> dict[str, Any]:
+        """The plan with other fields in each of its trials; those that are None are left out."""
+        found = [
+            {name: value for name, value in {**trial, **fields}.items() if value is not None}
+            for trial in plan["trials"]
+        ]
+        return {**plan, "trials": found}
+
+    # Jobs of the plan are looked at only where no trial has one.
+    assert judged(changed(job="\0"), all_of, entry)[0].verdict == "met"
+    with pytest.raises(StoreError, match="the plan"):
+        judged(changed(job="\0"), [], entry)
+    for fields in ({"job": None}, {"cell": None}, {"cell": "other"}, {"repetition": None}):
+        for there in (all_of, []):
+            assert judged(changed(**fields), there, entry)[0].verdict in ("met", "cannot be judged")
+    assert judged({}, all_of, entry)[0].verdict == "cannot be judged"
 
 
 def test_a_failed_trial_meets_nothing(judge: Judge) -> None:

@@ -11,6 +11,8 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.experiment.read import expecting
+from lab.experiment.read.files import MAX_FILE_BYTES
 from tests.data.capture import EXPERIMENTS
 
 pytest_plugins = ["pytester"]
@@ -19,7 +21,7 @@ UDP = (EXPERIMENTS / "udp.yaml").read_text()
 
 PLAYING = """
 from pathlib import Path
-import lab.api.running, lab.report.figures.draw
+import lab.api.running, lab.report.figures.saving
 from lab.engine.replay import ReplayEngine
 from tests.data.capture import RECORDS
 from tests.unit.cli.conftest import quick
@@ -30,7 +32,7 @@ def named(_name, plan, _packages):
     return ReplayEngine(RECORDS)
 
 lab.api.running.engine_named = named
-lab.report.figures.draw.save = quick
+lab.report.figures.saving.save = quick
 """
 """What a session loads so that trials are played back, and the experiments that have been started are noted."""
 
@@ -78,6 +80,7 @@ def test_each_expectation_is_a_test_and_its_failure_says_what_was_observed(
     )
     write(pytester, "silent")
     (pytester.path / "experiments" / "other.yaml").write_text("expect: [this, is, no, experiment]\n")
+    (pytester.path / "experiments" / "large.yaml").write_text("expect: []\ntopology: {}\n" + "#" * 2**17)
     (pytester.path / "experiments" / "listed.yml").write_text("- 1\n")
     result = session("experiments", "-n", "2", "-v", "--junitxml=junit.xml")
     result.assert_outcomes(passed=2, failed=1)
@@ -116,6 +119,15 @@ def test_an_experiment_with_a_mistake_is_an_error_with_its_line(pytester: pytest
     result.assert_outcomes(errors=1)
     result.stdout.fnmatch_lines([f"{path}:*:5: expect?0?: unknown metric 'gooput'; did you mean 'goodput'?; at *"])
     assert started(pytester) == []
+
+
+def test_a_field_may_be_set_that_only_the_chosen_engine_has(pytester: pytest.Pytester, session: Session) -> None:
+    path = write(pytester, "kernel", "goodput > 1bit")
+    path.write_text(path.read_text() + "engine: uml\n")
+    result = session("experiments", "--collect-only", "--lab-engine", "vm", "--lab-set", "kernel=debian-12")
+    result.stdout.fnmatch_lines(["*ExpectationItem goodput > 1bit*"])
+    result = session("experiments", "--collect-only", "--lab-set", "kernel=debian-12")
+    result.stdout.fnmatch_lines(["*kernel: found 'debian-12' with engine: uml; expected uml-7.3*"])
 
 
 def test_what_the_engine_lacks_is_said_without_a_traceback(pytester: pytest.Pytester, session: Session) -> None:
@@ -159,7 +171,8 @@ def test_starting_pytest_loads_nothing_of_lab_but_the_plugin(pytester: pytest.Py
 
         def test_what_is_loaded():
             own = {name for name in sys.modules if name == "lab" or name.startswith("lab.")}
-            assert own == {"lab", "lab.testing", "lab.testing.plugin"}
+            read = {"lab.experiment", "lab.experiment.read", "lab.experiment.read.expecting"}
+            assert own == {"lab", "lab.testing", "lab.testing.plugin", *read}
             assert not {"numpy", "polars", "pyarrow", "matplotlib", "pydantic"} & sys.modules.keys()
         """
     )
@@ -172,3 +185,8 @@ def test_starting_pytest_loads_nothing_of_lab_but_the_plugin(pytester: pytest.Py
         check=False,
     )
     assert "1 passed" in done.stdout, done.stdout
+
+
+def test_the_plugin_knows_how_large_an_experiment_may_be() -> None:
+    # It imports nothing of the package, which has the number.
+    assert expecting._MOST_BYTES == MAX_FILE_BYTES
