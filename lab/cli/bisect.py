@@ -42,7 +42,10 @@ if TYPE_CHECKING:
 
 _KernelOption = Annotated[
     str,
-    typer.Option(metavar="KERNEL", help="debian-12, debian-13=6.12.115-1 or so, or the path of a package (*.deb)."),
+    typer.Option(
+        metavar="KERNEL",
+        help="A kernel of Debian, such as debian-12 or debian-13=6.12.115-1, or the path of a package (*.deb).",
+    ),
 ]
 _Kernels = Annotated[
     list[str] | None,
