@@ -51,9 +51,8 @@ def use_builds(top: Path, document: ArtifactDocument, cache: Path, *, trust: boo
         if source is None:
             told.append(
                 f"the kernel of User-mode Linux {digest[:16]} of the artifact is a program that would run on this "
-                "machine "
-                "with your rights; it is not used without --trust-kernel, and lab compiles its own, which takes some "
-                "8 minutes of processor time"
+                "machine with your rights; it is not used without --trust-kernel, and lab compiles its own, which "
+                "takes some 8 minutes of processor time"
             )
             continue
         kernel = _installed(UmlKernel, source, places.uml_kernels() / digest)

@@ -27,8 +27,7 @@ SOURCE = "source"
 
 _NO_BUILDS = (
     "The guest images and the kernels of User-mode Linux: lab builds them from Debian's packages, of which these "
-    "versions "
-    "may no longer be offered (`lab artifact --with-image` packs them)."
+    "versions may no longer be offered (`lab artifact --with-image` packs them)."
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
 _DIGEST = re.compile(r"[0-9a-f]{64}")
@@ -113,8 +112,7 @@ def _builds(images: Sequence[str], kernels: Sequence[str]) -> dict[str, bytes | 
             if build is None:
                 raise InputError(
                     f"--with-image: the {place} {digest[:16]} that a run was made with is no longer in the cache; run "
-                    "the "
-                    "experiment again, or leave out the option"
+                    "the experiment again, or leave out the option"
                 )
             check_build(build)
             files |= files_in(build.path, f"{place}/{digest}")

@@ -5,7 +5,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from importlib import metadata
+from importlib import metadata, resources
+from string import Template
 
 from lab.artifact.document import ArtifactDocument, RunDocument
 
@@ -21,59 +22,28 @@ def readme(
     *environments* has, for each run (``EXPERIMENT/ID``), that on which its results depend; *missing* says in sentences
     what is not inside.
     """
-    parts = [
-        f"# {document['title']}\n",
-        "Results of network experiments that lab has made, with everything that is needed to check and to "
-        "reproduce them.\n",
-        "## What is inside\n",
-        _contents(document),
-        "## Available, functional, reusable\n",
-        "- **Available**: `LICENSE` says what may be done with this artifact, `CITATION.cff` how to cite it, and "
-        "`SHA256SUMS` "
-        "has the digest of every file (`sha256sum --check SHA256SUMS`).\n"
-        f"- **Functional**: `lab reproduce {archive} --trials 1` runs one trial of each run again and compares every "
-        "byte "
-        "with what is stored; without `--trials`, all trials run. It ends with exit code 0 if all bytes are the same, "
-        "and "
-        "with 1 if some differ, which it lists.\n"
-        "- **Reusable**: `lab run runs/EXPERIMENT/ID/experiment.yaml --set …` runs an experiment with other values; "
-        "`metrics.parquet` and the tables of each trial open in pandas and polars; `lab compare` compares a new run "
-        "with "
-        "one of these.\n",
-        "## Install lab\n",
-        f"The results were made with lab {document['lab_version']}. `environment/python.txt` has the exact versions "
-        "of all "
-        "Python packages, and `environment/image-*.txt` those of all Debian packages in the guest images. `lab doctor "
-        "--fix` "
-        "installs what is missing on a Debian or Ubuntu system.\n",
-        "## Claims\n",
-        *(
+    text = resources.files("lab.artifact").joinpath("readme.md").read_text(encoding="utf-8")
+    return Template(text).substitute(
+        title=document["title"],
+        builds=_builds(document),
+        archive=archive,
+        version=document["lab_version"],
+        claims="\n".join(
             _run(run, archive, environments[f"{run['experiment']}/{run['id']}"], number)
             for number, run in enumerate(document["runs"], 1)
         ),
-        "## What is not inside\n",
-        "".join(f"- {line}\n" for line in missing) or "Nothing that the results depend on is missing.\n",
-    ]
-    return "\n".join(parts)
+        missing="\n".join(f"- {line}" for line in missing) or "Nothing that the results depend on is missing.",
+    )
 
 
-def _contents(document: ArtifactDocument) -> str:
-    lines = [
-        "- `runs/EXPERIMENT/ID/`: each run with its experiment and the files that it names, the plan with all jobs, "
-        "the "
-        "provenance, what each trial recorded (`trials/`), the metrics, and the report with its figures "
-        "(`report/index.html`)",
-        "- `environment/`: exact versions, and what each run's results depend on",
-        "- `artifact.json`: the runs with the digests of all of their trials",
-    ]
-    if document["images"]:
-        lines.append("- `image/`: the guest images, to the byte")
-    if document["uml_kernels"]:
-        lines.append("- `uml-kernel/`: the kernels of User-mode Linux, which are programs, to the byte")
-        lines.append("- `source/`: the source code of lab")
-    elif document["images"]:
-        lines.append("- `source/`: the source code of lab")
-    return "\n".join(lines) + "\n"
+def _builds(document: ArtifactDocument) -> str:
+    """Return the lines about what is only inside if it was asked for."""
+    lines = {
+        "`image/`: the guest images, to the byte": document["images"],
+        "`uml-kernel/`: the kernels of User-mode Linux, which are programs, to the byte": document["uml_kernels"],
+        "`source/`: the source code of lab": document["images"],
+    }
+    return "".join(f"- {line}\n" for line, inside in lines.items() if inside)
 
 
 def _run(run: RunDocument, archive: str, environment: Mapping[str, str], number: int) -> str:

@@ -43,7 +43,8 @@ if TYPE_CHECKING:
 _KernelOption = Annotated[
     str,
     typer.Option(
-        metavar="KERNEL", help="A kernel, such as debian-12 or debian-13=6.12.115-1, or the path of a package (*.deb)."
+        metavar="KERNEL",
+        help="A kernel of Debian, such as debian-12 or debian-13=6.12.115-1, or the path of a package (*.deb).",
     ),
 ]
 _Kernels = Annotated[
@@ -92,13 +93,13 @@ class _Search:
         """Return the step in which *kernel* was tried, or try it now."""
         found = self.state.step_of(kernel)
         if found is not None:
-            say(f"{kernel}: {found['verdict']}, as found before")
+            say(f"{_shown(kernel)}: {found['verdict']}, as found before")
             return found
-        say(f"{kernel}: running the experiment")
+        say(f"{_shown(kernel)}: running the experiment")
         place, verdict, why = self._tried(kernel)
         step: Step = {"kernel": kernel, "verdict": verdict, "why": why, "run": place}
         self.state.add(step)
-        say(f"{kernel}: {verdict}: {why}")
+        say(f"{_shown(kernel)}: {verdict}: {why}")
         return step
 
     def _tried(self, kernel: str) -> tuple[str, Verdict, str]:
@@ -175,7 +176,7 @@ def bisect(
         folder.mkdir(parents=True, exist_ok=True)
         state = State(folder, asked, names, [])
         state.write()
-    say(f"{len(state.kernels)} kernels, from {state.kernels[0]} to {state.kernels[-1]}")
+    say(f"{len(state.kernels)} kernels, from {_shown(state.kernels[0])} to {_shown(state.kernels[-1])}")
     raise typer.Exit(_search(_Search(file, overrides, jobs or processors(), detail, judge, state, tolerances)))
 
 
@@ -187,6 +188,11 @@ def _tolerances(texts: list[str] | None) -> Tolerances:
         return parse_tolerances(texts or (), {column.key for column in COLUMNS}, Tolerances())
     except ValueError as error:
         raise InputError(f"--tolerance: {error}") from error
+
+
+def _shown(kernel: str) -> str:
+    """Return what messages call a kernel: of a package, the name of its file."""
+    return Path(kernel).name
 
 
 def _named(kernel: str, option: str) -> str:
@@ -233,7 +239,7 @@ def _search(search: _Search) -> int:
     for place, wanted in ((0, "good"), (len(state.kernels) - 1, "bad")):
         step = search.try_kernel(state.kernels[place])
         if step["verdict"] != wanted:
-            say(f"lab: {step['kernel']} is {step['verdict']}, not {wanted}: {step['why']}")
+            say(f"lab: {_shown(step['kernel'])} is {step['verdict']}, not {wanted}: {step['why']}")
             return EXIT_EXPECTATION_FAILED
     while (place := next_place(found := state.remaining())) is not None:  # type: ignore[assignment]
         number = len(found.untried)
@@ -246,7 +252,7 @@ def _search(search: _Search) -> int:
         say(f"lab: the first bad kernel is one of {skipped}, which cannot be judged, or {first_bad}")
         say(f"lab: a step that is removed from {state.folder / FILE} is tried again")
     else:
-        say(f"{last_good} is the last good kernel, and this is the first bad one:")
+        say(f"{_shown(last_good)} is the last good kernel, and this is the first bad one:")
     print(first_bad)
     return EXIT_OK if found.is_exact else EXIT_EXPECTATION_FAILED
 
@@ -259,7 +265,7 @@ def _show(search: _Search, last_good: str, first_bad: str) -> None:
     from lab.store.files import write_file
 
     cells = [
-        replace(run_cells(search.run_of(step).path), title=kernel)
+        replace(run_cells(search.run_of(step).path), title=_shown(kernel))
         for kernel in (last_good, first_bad)
         if (step := search.state.step_of(kernel)) is not None
     ]

@@ -244,6 +244,7 @@ def _cells(path: Path, document: _Document) -> RunCells:
         fields=document["fields"],
         title=str(path),
         origin=check_name(document["run"], "run"),
+        of_experiment=check_name(document["experiment"], "experiment"),
         tolerances=document["tolerances"],
         remarks=remarks,
     )

@@ -67,6 +67,8 @@ class RunCells:
     """What messages call this instead of the run's name; for a baseline, its path."""
     origin: str = ""
     """The id of the run that a baseline was made from."""
+    of_experiment: str = ""
+    """The name of the experiment of a baseline."""
     tolerances: Mapping[str, float] | None = None
     """What a baseline declares: key of a metric, or ``default`` → the relative change that is none."""
     remarks: tuple[str, ...] = ()
@@ -76,6 +78,11 @@ class RunCells:
     def name(self) -> str:
         """The title, or else the experiment and the id of the run."""
         return self.title or ("" if self.run is None else f"{self.run.experiment}/{self.run.id}")
+
+    @property
+    def experiment(self) -> str:
+        """The name of the experiment."""
+        return self.of_experiment if self.run is None else self.run.experiment
 
     @property
     def is_baseline(self) -> bool:

@@ -98,6 +98,8 @@ def what_changed(comparison: Comparison) -> str:
 def remarks(comparison: Comparison) -> list[str]:
     """Return what a reader has to know: cells that only one run has, invalid trials, and too few repetitions."""
     found = [text for run in (comparison.first, comparison.second) for text in run.remarks]
+    if comparison.first.is_baseline and comparison.first.experiment != comparison.second.experiment:
+        found.append(f"{comparison.first.name} is the baseline of another experiment, {comparison.first.experiment}")
     kernel = old_kernel(comparison.first, comparison.second)
     if kernel is not None:
         found.append(f"the kernel of {comparison.first.name} can still run: `lab run … --set kernel={kernel}`")

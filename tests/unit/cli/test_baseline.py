@@ -260,6 +260,17 @@ def test_what_is_no_baseline_is_refused(
     assert str(file) in str(caught.value) or "file name" in message
 
 
+def test_the_baseline_of_another_experiment_is_pointed_out(
+    run: Path, replayed: Callable[[str], Run], tmp_path: Path, lab_command: Any
+) -> None:
+    write_baseline(run_cells(run), tmp_path / "b.json", Tolerances())
+    said = lab_command("compare", replayed("udp").path, tmp_path / "b.json")
+    assert said.code == 1
+    assert "is the baseline of another experiment, loss" in said.out
+    assert "missing" in said.out
+    assert "another experiment" not in lab_command("compare", run, tmp_path / "b.json").out
+
+
 def test_metrics_of_other_versions_are_named(run: Path, tmp_path: Path) -> None:
     document = json.loads(baseline_text(run_cells(run), Tolerances()))
     document["cells"][0]["flows"][0]["metrics"]["brilliance"] = [1.0, 2.0, 3.0]
