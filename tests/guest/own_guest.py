@@ -40,7 +40,7 @@ def run_script(
 def _archive(script: Path) -> bytes:
     files = {f"lab/{name}": content for name, content in {**sources.agent_files(), **sources.bpf_files()}.items()}
     live = [*(PACKAGE / "live").glob("*.py")]
-    live += [PACKAGE / name for name in ("errors.py", "engine/__init__.py", "engine/native/__init__.py")]
+    live += [PACKAGE / name for name in ("errors.py", "words.py", "engine/__init__.py", "engine/native/__init__.py")]
     live += [PACKAGE / "engine" / "native" / "isolation.py", PACKAGE / "store" / "__init__.py"]
     live += [PACKAGE / "store" / name for name in ("files.py", "owner.py")]
     files |= {f"lab/lab/{path.relative_to(PACKAGE)}": path.read_bytes() for path in live}
