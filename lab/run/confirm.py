@@ -29,8 +29,11 @@ RELEVANT = 0.01
 Exact engines can measure differences that are real and mean nothing: a packet takes some microseconds less where
 computing takes no time.
 """
+RELEVANT_RETRANSMISSIONS = 0.05
+"""The same for retransmissions: of a burst that a full queue drops, some microseconds decide about single packets."""
 
-COMPARED: Mapping[str, Measure] = {**QUANTITIES, "retransmissions": lambda flow: flow.retransmits}
+RETRANSMISSIONS = "retransmissions"
+COMPARED: Mapping[str, Measure] = {**QUANTITIES, RETRANSMISSIONS: lambda flow: flow.retransmits}
 """What is compared: a mapping from the name of a quantity, with its unit, to its value for a flow."""
 
 
@@ -91,6 +94,7 @@ def compared(
         if found.margin is None:
             continue
         difference = abs(found.first - found.second)
-        agrees = difference <= found.margin or difference <= RELEVANT * abs(found.first)
+        relevant = RELEVANT_RETRANSMISSIONS if key[2] == RETRANSMISSIONS else RELEVANT
+        agrees = difference <= found.margin or difference <= relevant * abs(found.first)
         confirmed.append(Confirmed(*key, found.first, found.second, found.margin, agrees))
     return confirmed

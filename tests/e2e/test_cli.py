@@ -283,6 +283,6 @@ def test_an_image_that_cannot_be_built(lab: Lab, tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert "mmdebstrap failed (exit status 25); E: no route to the mirror" in done.stderr
-    assert str(tmp_path / "c" / "image-build.log") in done.stderr
+    assert str(tmp_path / "c" / "kernel-packages.log") in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "c" / "images").iterdir())

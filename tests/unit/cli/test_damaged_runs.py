@@ -23,7 +23,7 @@ from tests.unit.cli.conftest import Lab
 
 SEED = 20260
 EXPERIMENTS = ("everything", "short_flows", "fairness")
-MUTATIONS = 70
+MUTATIONS, AT_NIGHT = 35, 500
 """Mutations of each run."""
 
 VALUES: tuple[Any, ...] = (
@@ -96,8 +96,14 @@ def files_of(run: Path) -> list[Path]:
 
 @pytest.mark.parametrize("experiment", EXPERIMENTS)
 def test_no_content_of_a_runs_files_ends_in_a_traceback(
-    experiment: str, replayed: Callable[[str], Run], lab_command: Lab, engines: list[Engine], tmp_path: Path
+    experiment: str,
+    replayed: Callable[[str], Run],
+    lab_command: Lab,
+    engines: list[Engine],
+    tmp_path: Path,
+    pytestconfig: pytest.Config,
 ) -> None:
+    number = AT_NIGHT if pytestconfig.getoption("nightly") else MUTATIONS
     run = tmp_path / "run"
     shutil.copytree(replayed(experiment).path, run)
     engines[:] = [Located(RECORDS)]
@@ -105,7 +111,7 @@ def test_no_content_of_a_runs_files_ends_in_a_traceback(
     files = files_of(run)
     chance = random.Random(f"{SEED} {experiment}")
     failed, refused = [], 0
-    for _ in range(MUTATIONS):
+    for _ in range(number):
         path = chance.choice(files)
         before = path.read_bytes()
         document, what = mutated(json.loads(before), chance)
@@ -122,4 +128,4 @@ def test_no_content_of_a_runs_files_ends_in_a_traceback(
             refused += said.code != 0 and "it would start now" not in said.err
         path.write_bytes(before)
     assert not failed, "\n".join(failed)
-    assert refused > MUTATIONS / 4, "mutations were expected to do some damage"
+    assert refused > number / 4, "mutations were expected to do some damage"

@@ -33,7 +33,8 @@ from pathlib import Path
 lab = {Path(module.__file__).relative_to(Path(sys.modules["lab"].__file__).parent).parts[0]
        for name, module in sys.modules.items() if name.startswith("lab.") and module.__file__}
 tops = {name.partition(".")[0] for name in sys.modules}
-print(json.dumps([sorted(lab), sorted({one for top in tops for one in packages_distributions().get(top, ())})]))
+known = packages_distributions()
+print(json.dumps([sorted(lab), sorted({one for top in tops for one in known.get(top, ())})]))
 """
 
 NOT_DRAWING = {"lab", "Jinja2", "MarkupSafe", "charset-normalizer", "filelock", "setuptools"}

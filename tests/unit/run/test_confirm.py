@@ -11,7 +11,7 @@ import pytest
 from lab.errors import InputError, StoreError
 from lab.experiment.read.load import load_experiment
 from lab.plan.plan import Plan, make_plan
-from lab.run.confirm import compared, sample
+from lab.run.confirm import RETRANSMISSIONS, compared, sample
 from lab.store.confirmation import Confirmed
 from lab.store.run import Run, create_run
 
@@ -92,6 +92,13 @@ def test_a_difference_that_is_real_and_large_differs() -> None:
     assert 0 < found.chance < 0.2
     assert not found.agrees
     assert "DIFFER" in str(found)
+
+
+def test_single_packets_of_a_burst_make_no_difference() -> None:
+    key = ("cubic", "bulk", RETRANSMISSIONS)
+    for second, agrees in ((147.0, True), (160.0, False)):
+        (found,) = compared({key: [145.0] * 3}, {key: [second] * 3})
+        assert (found.chance, found.agrees) == (0, agrees)
 
 
 def test_many_comparisons_demand_more_of_each() -> None:
