@@ -14,8 +14,8 @@ import os
 import platform
 import shutil
 import statistics
+import subprocess
 import sys
-import time
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -71,11 +71,24 @@ class Cost:
     cpu_s: float
     """Processor time of the command and of the processes that it started."""
     rss_mib: float
-    """Peak of the resident memory of the command's own process; what it starts shares most of it."""
+    """Peak of the resident memory of the largest of its processes; they share most of it."""
 
     def within(self, target: Target) -> bool:
         """Return whether the command took no more than it may."""
         return self.wall_s <= target.wall_s and (target.rss_mib is None or self.rss_mib <= target.rss_mib)
+
+
+_MEASURING = """
+import json, os, resource, subprocess, sys, time
+began = time.perf_counter()
+status = subprocess.run(sys.argv[1:], stdout=subprocess.DEVNULL).returncode
+used = resource.getrusage(resource.RUSAGE_CHILDREN)
+print(json.dumps([status, time.perf_counter() - began, used.ru_utime + used.ru_stime, used.ru_maxrss]))
+"""
+"""A small process that runs a command.
+
+The kernel counts what a process had in memory before execve(2) as memory of the command, and this process is large.
+"""
 
 
 def cost(arguments: list[str], cache: Path) -> Cost:
@@ -84,19 +97,17 @@ def cost(arguments: list[str], cache: Path) -> Cost:
     Raises:
         RuntimeError: The command failed.
     """
-    command = [str(Path(sys.executable).with_name("lab")), *arguments]
-    began = time.perf_counter()
-    process = os.posix_spawn(
-        command[0],
-        command,
-        {**os.environ, "LAB_CACHE": str(cache)},
-        file_actions=[(os.POSIX_SPAWN_OPEN, 1, os.devnull, os.O_WRONLY, 0)],
+    lab = str(Path(sys.executable).with_name("lab"))
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", _MEASURING, lab, *arguments],
+        env={**os.environ, "LAB_CACHE": str(cache)},
+        stdout=subprocess.PIPE,
+        check=True,
     )
-    _process, status, used = os.wait4(process, 0)
-    wall_s = time.perf_counter() - began
-    if os.waitstatus_to_exitcode(status):
+    status, wall_s, cpu_s, most_kib = json.loads(done.stdout)
+    if status:
         raise RuntimeError(f"lab {' '.join(arguments)} failed")
-    return Cost(round(wall_s, 2), round(used.ru_utime + used.ru_stime, 2), round(used.ru_maxrss / 1024, 1))
+    return Cost(round(wall_s, 2), round(cpu_s, 2), round(most_kib / 1024, 1))
 
 
 def median_cost(arguments: list[str], scratch: Path, times: int) -> Cost:
