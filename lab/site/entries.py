@@ -49,6 +49,11 @@ class Entry:
     """Digest of all raw records: runs with the same digest are equal to the byte."""
 
     @property
+    def where(self) -> str:
+        """The engine and the kernel."""
+        return f"{self.engine}, {self.kernel}"
+
+    @property
     def place(self) -> str:
         """The path of the run in the site."""
         return f"{self.experiment}/{self.id}"

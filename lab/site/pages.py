@@ -24,7 +24,7 @@ _SHOWN = ("goodput-vs-", "goodput", "latency")
 def headline(entries: Sequence[Entry]) -> str:
     """Return in one sentence how the runs went, and name those that did not go well."""
     bad = [entry.experiment for entry in entries if entry.verdict not in GOOD]
-    number = f"{len(entries)} experiment{'s' if len(entries) != 1 else ''}"
+    number = f"{len(entries)} run{'s' if len(entries) != 1 else ''}"
     if not bad:
         return f"{number}: all passed."
     names = listed(list(dict.fromkeys(bad)))

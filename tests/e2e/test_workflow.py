@@ -119,7 +119,7 @@ def test_the_commands_of_a_nightly_job(workspace: Path, tmp_path: Path) -> None:
     assert "1 failed, 1 passed" in tested.stdout
     (sited,) = (done for command, done in ends.items() if "lab site" in command)
     assert sited.returncode == 1, sited.stderr
-    assert "1 of 1 experiment did not pass: tiny." in sited.stderr
+    assert "1 of 1 run did not pass: tiny." in sited.stderr
     suite = ElementTree.parse(workspace / "site" / "junit.xml").getroot().find("testsuite")
     assert suite is not None
     assert (suite.get("tests"), suite.get("failures"), suite.get("errors")) == ("2", "1", "0")

@@ -33,7 +33,7 @@ def test_every_link_of_the_front_page_leads_to_a_file(run: Path, lab_command: La
     log.write_text("text")
     said = lab_command("site", run, "-o", tmp_path / "site", "--title", "Tonight <1>", "--also", log)
     assert (said.code, said.lines) == (0, [str(tmp_path / "site" / "index.html")]), said.err
-    assert said.err.splitlines()[-1] == "1 experiment: all passed."
+    assert said.err.splitlines()[-1] == "1 run: all passed."
     page = (tmp_path / "site" / "index.html").read_text()
     assert "<h1>Tonight &lt;1&gt;</h1>" in page
     links: list[str] = re.findall(r'href="([^"#]+)"', page)
@@ -67,7 +67,7 @@ def test_what_a_run_can_be(run: Path, engines: list[Engine], lab_command: Lab, t
     assert entry.failing[0].startswith("goodput >= 90mbit: found ")
     said = lab_command("site", run, said.lines[-1], "-o", tmp_path / "site")
     assert said.code == 1
-    assert said.err.splitlines()[-1] == "1 of 2 experiments did not pass: udp."
+    assert said.err.splitlines()[-1] == "1 of 2 runs did not pass: udp."
     assert entry.failing[0].partition(":")[2][:20] in (tmp_path / "site" / "index.html").read_text()
     engines[:] = [Changing(die)]
     broken = lab_command("run", UDP, "--no-cache").lines[-1]
@@ -104,8 +104,8 @@ def test_the_worst_comes_first(run: Path) -> None:
         replace(entry, verdict=verdict, experiment=f"e{number}") for number, verdict in enumerate(reversed(VERDICTS))
     ]
     assert [one.verdict for one in ordered(mixed)] == list(VERDICTS)
-    assert headline(mixed) == "4 of 6 experiments did not pass: e2, e3, e4 and e5."
-    assert headline([one for one in mixed if one.verdict in GOOD]) == "2 experiments: all passed."
+    assert headline(mixed) == "4 of 6 runs did not pass: e2, e3, e4 and e5."
+    assert headline([one for one in mixed if one.verdict in GOOD]) == "2 runs: all passed."
 
 
 def test_what_cannot_be_a_site(run: Path, lab_command: Lab, tmp_path: Path) -> None:
