@@ -35,7 +35,7 @@ COMMANDS: dict[str, tuple[str, int | None]] = {
         f"sed -i 's/10mbit/10mb/' uplink.yaml; {LAB} check uplink.yaml; sed -i 's/10mb$/10mbit/' uplink.yaml",
         None,
     ),
-    "lab run uplink.yaml: the last lines": (f"{LAB} run uplink.yaml", 48),
+    "lab run uplink.yaml: the last lines": (f"{LAB} run uplink.yaml", 52),
     "python uplink.py": (".venv/bin/python uplink.py", None),
     "lab run uplink.yaml at 4 Mbit/s: the last lines": (f"{LAB} run uplink.yaml {SLOW}", 3),
     "python uplink.py for uplink_slow": (
