@@ -29,7 +29,7 @@ from lab.cli.common import (
     say,
     write_report,
 )
-from lab.cli.compare import TolerancesOption
+from lab.cli.compare import TolerancesOption, parsed_tolerances
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK, EngineError, GuestError, ImageError, InputError
 
 if TYPE_CHECKING:
@@ -147,6 +147,7 @@ def bisect(
     """
     from lab.bisect.judges import ComparisonJudge, ConditionJudge
     from lab.bisect.state import State, read_state
+    from lab.report.tables.columns import COLUMNS
 
     detail = detail_of(verbose, quiet)
     if condition is not None and (tolerance or any_change):
@@ -168,7 +169,7 @@ def bisect(
         "list of kernels": between,
         "tolerance": [*(tolerance or ()), *(["any change"] if any_change else [])],
     }
-    tolerances = _tolerances(tolerance)
+    tolerances = parsed_tolerances(tolerance, {column.key for column in COLUMNS}, {})
     judge = ConditionJudge() if condition is not None else ComparisonJudge(tolerances, any_change=any_change)
     state = read_state(folder, asked)
     if state is None:
@@ -178,16 +179,6 @@ def bisect(
         state.write()
     say(f"{len(state.kernels)} kernels, from {_shown(state.kernels[0])} to {_shown(state.kernels[-1])}")
     raise typer.Exit(_search(_Search(file, overrides, jobs or processors(), detail, judge, state, tolerances)))
-
-
-def _tolerances(texts: list[str] | None) -> Tolerances:
-    from lab.compare.tolerances import Tolerances, parse_tolerances
-    from lab.report.tables.columns import COLUMNS
-
-    try:
-        return parse_tolerances(texts or (), {column.key for column in COLUMNS}, Tolerances())
-    except ValueError as error:
-        raise InputError(f"--tolerance: {error}") from error
 
 
 def _shown(kernel: str) -> str:

@@ -39,6 +39,7 @@ __all__ = [
     "remove_leftovers_of_cache",
     "say",
     "say_what_counts",
+    "write_new",
     "write_report",
 ]
 
@@ -121,6 +122,21 @@ def write_report(run_dir: Path, *, quiet: bool = False) -> Path:
     if not quiet:
         say("writing the report")
     return build_report(run_dir, places.figures(), lambda line: say(f"lab: {line}"))
+
+
+def write_new(path: Path, text: str, advice: str = "choose another name") -> None:
+    """Write a file that must be new; *advice* says what to do if it is not.
+
+    Raises:
+        InputError: It is there already, or cannot be written.
+    """
+    try:
+        with path.open("x", encoding="utf-8") as output:
+            output.write(text)
+    except FileExistsError:
+        raise InputError(f"{path}: the file already exists and was not changed; {advice}") from None
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
 def remove_leftovers_of_cache(step: Step) -> None:

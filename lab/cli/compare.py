@@ -14,7 +14,7 @@ from lab.cli.common import RunFolder, completing, say
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from lab.compare.cells import RunCells
     from lab.compare.differences import Comparison
@@ -146,11 +146,21 @@ def tolerances_for(first: RunCells, runs: Sequence[RunCells], texts: Sequence[st
     Raises:
         InputError: The command line asks for something else than tolerances.
     """
+    return parsed_tolerances(texts, {key for run in runs for key in run.columns}, first.tolerances or {})
+
+
+def parsed_tolerances(
+    texts: Sequence[str] | None, metrics: Collection[str], declared: Mapping[str, float]
+) -> Tolerances:
+    """Return the tolerances that the command line asks for in *texts*; what it does not mention is as *declared*.
+
+    Raises:
+        InputError: The texts are no tolerances of *metrics*.
+    """
     from lab.compare.tolerances import parse_tolerances, tolerances_of
 
-    metrics = {key for run in runs for key in run.columns}
     try:
-        return parse_tolerances(texts or (), metrics, tolerances_of(first.tolerances or {}))
+        return parse_tolerances(texts or (), metrics, tolerances_of(declared))
     except ValueError as error:
         raise InputError(f"--tolerance: {error}") from error
 

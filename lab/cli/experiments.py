@@ -19,6 +19,7 @@ from lab.cli.common import (
     planned,
     processors,
     say,
+    write_new,
 )
 from lab.errors import InputError
 
@@ -67,14 +68,7 @@ def new(
     """Write a commented experiment file as a starting point."""
     from lab.experiment.schema.starter import starter
 
-    try:
-        text = starter(file.stem)
-        with file.open("x", encoding="utf-8") as output:
-            output.write(text)
-    except FileExistsError:
-        raise InputError(f"{file}: the file already exists and was not changed; choose another name") from None
-    except OSError as exc:
-        raise InputError(f"{file}: cannot be written: {exc.strerror}") from exc
+    write_new(file, starter(file.stem))
     quoted = shlex.quote(str(file))
     say(f"next steps: `lab check {quoted}`, then `lab run {quoted}`")
     print(file)

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.common import completing, say
+from lab.cli.common import completing, say, write_new
 from lab.errors import InputError
 
 if TYPE_CHECKING:
@@ -50,7 +50,11 @@ def init_ci(
 
     nightly = _nightly(service, experiments, shares, pages)
     path = output or Path(PLACES[nightly.service])
-    _write(path, nightly.text())
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be written: {exc.strerror}") from exc
+    write_new(path, nightly.text(), "choose another name with -o")
     shown = badge(nightly.service, _remote())
     if shown is not None:
         say(f"a badge for the README: {shown}")
@@ -81,22 +85,6 @@ def _nightly(service: str, experiments: str, shares: int, pages: bool) -> Nightl
         requirements=(f"tcp-lab=={version()}", "pytest", "pytest-xdist"),
         packages=tuple(package.name for package in packages() if package.purpose == "virtual"),
     )
-
-
-def _write(path: Path, text: str) -> None:
-    """Write a file that must be new.
-
-    Raises:
-        InputError: It is there already, or cannot be written.
-    """
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("x", encoding="utf-8") as file:
-            file.write(text)
-    except FileExistsError:
-        raise InputError(f"{path}: the file already exists and was not changed; choose another name with -o") from None
-    except OSError as exc:
-        raise InputError(f"{path}: cannot be written: {exc.strerror}") from exc
 
 
 def _remote() -> str:

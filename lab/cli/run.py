@@ -101,7 +101,7 @@ def run(
     loaded, plan = planned(file, overrides, image_lookup([]))
     confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
     engine = engine_named(plan.engine, plan, loaded.packages)
-    at_a_time, cache, confirmed = jobs or processors(), TrialCache(places.trials()), EXIT_OK
+    at_a_time, cache = jobs or processors(), TrialCache(places.trials())
     with observing(plan, detail) as observer:
         remove_leftovers_of_cache(observer.step)
         engine.locate(observer.step)
