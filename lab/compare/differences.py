@@ -11,7 +11,7 @@ from typing import Literal
 
 from lab.analysis.comparison import compare
 from lab.compare.cells import Place, RunCells, Value
-from lab.compare.tolerances import TOLERANCE, Tolerances, as_tolerances
+from lab.compare.tolerances import DEFAULT_TOLERANCES, Tolerances
 from lab.report.answer.best import direction
 from lab.report.answer.effects import ALPHA, Effect, corrected, effect
 from lab.report.tables.columns import Column
@@ -62,9 +62,9 @@ class Comparison:
 
 
 def differences(
-    first: RunCells, second: RunCells, tolerance: float | Tolerances = TOLERANCE, *, everything: bool = False
+    first: RunCells, second: RunCells, tolerances: Tolerances = DEFAULT_TOLERANCES, *, everything: bool = False
 ) -> Comparison:
-    """Compare two runs; *tolerance* is the relative difference that does not count as a change.
+    """Compare two runs; *tolerances* are the relative differences that do not count as a change.
 
     Metrics of trials that are equal to the byte are compared without any statistics.
 
@@ -72,7 +72,6 @@ def differences(
 
     The p-values of each metric are corrected for the number of cells (Holm).
     """
-    tolerances = as_tolerances(tolerance)
     found: list[Difference] = []
     for column in _columns(first, second, everything=everything):
         places = [place for place in first.values if _has(first, place, column) and _has(second, place, column)]

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab.compare.differences import ORDER, Comparison, Difference
 from lab.compare.inputs import causes, input_differences, old_kernel
-from lab.compare.tolerances import Tolerances, as_tolerances
+from lab.compare.tolerances import Tolerances
 from lab.compare.verdicts import CellOutcome, cell_outcomes, counts
 from lab.report.answer.effects import Effect
 from lab.report.answer.evidence import effect_size_text, how_sure, p_text
@@ -162,9 +162,8 @@ def _differs_without_cause(comparison: Comparison) -> bool:
     )
 
 
-def document(comparisons: Sequence[Comparison], tolerance: float | Tolerances) -> dict[str, Any]:
+def document(comparisons: Sequence[Comparison], tolerances: Tolerances) -> dict[str, Any]:
     """Return everything as a document for other programs."""
-    tolerances = as_tolerances(tolerance)
     return {
         "format": FORMAT,
         "tolerance": tolerances.default,

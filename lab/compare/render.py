@@ -86,9 +86,9 @@ def as_markdown(comparisons: Sequence[Comparison], *, everything: bool) -> str:
     return "\n".join(parts)
 
 
-def as_json(comparisons: Sequence[Comparison], tolerance: float | Tolerances) -> str:
+def as_json(comparisons: Sequence[Comparison], tolerances: Tolerances) -> str:
     """Return comparisons as JSON."""
-    return json.dumps(document(comparisons, tolerance), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(document(comparisons, tolerances), indent=1, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def _line(line: Line) -> str:

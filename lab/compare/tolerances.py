@@ -32,9 +32,8 @@ class Tolerances:
         return {DEFAULT: self.default, **self.by_metric}
 
 
-def as_tolerances(given: float | Tolerances) -> Tolerances:
-    """Return the tolerances for which a single number, that of all metrics, may stand."""
-    return given if isinstance(given, Tolerances) else Tolerances(given)
+DEFAULT_TOLERANCES = Tolerances()
+"""Those of a comparison for which nobody asks for others."""
 
 
 def tolerances_of(document: Mapping[str, float]) -> Tolerances:

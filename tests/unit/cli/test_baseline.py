@@ -40,7 +40,8 @@ def run(replayed: Callable[[str], Run], tmp_path: Path) -> Path:
 
 def verdicts(first: RunCells, second: RunCells, tolerance: float = 0.05) -> dict[str, str]:
     """Return the verdict on each cell, by its loss rate."""
-    return {outcome.cell[0][1]: outcome.verdict for outcome in cell_outcomes(differences(first, second, tolerance))}
+    found = cell_outcomes(differences(first, second, Tolerances(tolerance)))
+    return {outcome.cell[0][1]: outcome.verdict for outcome in found}
 
 
 def test_a_baseline_keeps_everything_that_is_compared(run: Path, tmp_path: Path) -> None:

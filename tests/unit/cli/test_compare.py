@@ -16,6 +16,7 @@ from lab.compare.differences import differences
 from lab.compare.inputs import input_differences
 from lab.compare.outcome import lines, remarks, summary
 from lab.compare.render import as_json, as_markdown, as_text
+from lab.compare.tolerances import Tolerances
 from lab.report.tables.columns import COLUMNS
 from lab.store.run import Run
 
@@ -44,7 +45,7 @@ def made_up(
 
 
 def verdicts(first: RunCells, second: RunCells, tolerance: float = 0.05) -> dict[str, str]:
-    return {item.place[0][1]: item.verdict for item in differences(first, second, tolerance).differences}
+    return {item.place[0][1]: item.verdict for item in differences(first, second, Tolerances(tolerance)).differences}
 
 
 BASE = {"0%": [19.0, 19.1, 18.9], "1%": [3.0, 3.2, 3.1], "2%": [2.0, 2.6, 1.6]}
@@ -109,7 +110,7 @@ def test_all_forms_have_the_same_content() -> None:
     assert line.change.startswith("−20 % (−")
     text = as_text(found, 120, everything=False, colour=False)
     markdown = as_markdown(found, everything=False)
-    document = json.loads(as_json(found, 0.05))
+    document = json.loads(as_json(found, Tolerances(0.05)))
     for output in (text, markdown):
         assert all(part in output for part in (line.cell, line.first, line.second, line.change, "worse"))
         assert "loss 0%" not in output
@@ -157,7 +158,7 @@ def test_how_sure_changes_are_and_how_many_repetitions_it_takes() -> None:
     assert any("3 repetitions that all differ in the same direction show with 75 % confidence" in text for text in told)
     # The mean of the logarithms is 0.07331 and the deviation 0.17334: with 24 repetitions, p would be 0.050.
     assert "with 24 repetitions, the unclear change would be expected to become clear" in told
-    entry = json.loads(as_json([found], 0.05))["comparisons"][0]["metrics"][0]
+    entry = json.loads(as_json([found], Tolerances(0.05)))["comparisons"][0]["metrics"][0]
     assert entry["agreeing"] == 3
     assert entry["effect_size"] == pytest.approx(9.6, abs=0.1)
     # Trials that are equal to the byte have nothing to test.
