@@ -13,10 +13,10 @@ from pathlib import Path
 
 from lab.cli import packages
 from lab.cli.common import say
+from lab.engine.emulator.build import find_emulator
 from lab.engine.image import build
 from lab.engine.native.engine import NativeEngine
 from lab.engine.uml.build import find_kernel
-from lab.engine.vm import lockstep, qemu
 from lab.engine.vm.template import find_template
 from lab.errors import LabError
 from lab.job.kernels import DEBIAN, DEFAULT, UML
@@ -96,16 +96,13 @@ def _available_memory() -> int:
 def _vm() -> Iterator[Line]:
     section = "virtual machines"
     try:
-        found = qemu.find_qemu()
-        yield Line(section, True, f"QEMU {found.version}")
+        emulator = find_emulator()
     except LabError as error:
-        yield Line(section, False, "QEMU", str(error))
-        return
-    try:
-        lockstep.library()
-        yield Line(section, True, "lockstep.c compiles (it synchronises QEMU's threads)")
-    except LabError as error:
-        yield Line(section, False, "lockstep.c cannot be compiled", str(error))
+        emulator = None
+        yield Line(section, None, "QEMU: it will be made again when it is needed", str(error))
+    else:
+        found = f"QEMU {emulator.version}" if emulator else "QEMU: it will be made when it is needed"
+        yield Line(section, True if emulator else None, found)
     for tool, package in build.TOOLS.items():
         present = shutil.which(tool) is not None
         yield Line(
@@ -126,7 +123,7 @@ def _vm() -> Iterator[Line]:
             continue
         ready = (
             "its template is ready"
-            if find_template(found, image)
+            if emulator is not None and find_template(emulator, image)
             else "its template will be made before the first trial"
         )
         yield Line(section, True, f"image with {kernel} ({image.kernel}){default}; {ready}")

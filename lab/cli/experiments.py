@@ -103,7 +103,7 @@ def shell(
     engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
     engine.locate(say)
     say(f"booting a virtual machine with the topology of trial {chosen.id}; the command `exit` ends it")
-    run_shell(engine.machine(chosen.job["kernel"])[1], chosen.job, say)
+    run_shell(*engine.machine(chosen.job["kernel"]), chosen.job, say)
 
 
 def _trial(plan: Plan, wanted: str | None) -> Trial:

@@ -23,6 +23,11 @@ def images() -> Path:
     return cache_root() / "images"
 
 
+def emulators() -> Path:
+    """Return the folder of emulators (QEMU with all that it loads), by digest."""
+    return cache_root() / "emulators"
+
+
 def recipes() -> Path:
     """Return the folder that maps the digest of a recipe to the digest of the image that was last built from it."""
     return cache_root() / "recipes"

@@ -67,6 +67,7 @@ def bootstrap(
     progress: Progress,
     mirror: str | None,
     suite: str = SUITE,
+    installs: bool = True,
 ) -> None:
     """Make a root file system with *packages* and their dependencies; without packages, an empty one.
 
@@ -79,11 +80,14 @@ def bootstrap(
         progress: Called with each step that mmdebstrap or a hook prints as ``I: STEP...``.
         mirror: The Debian mirror to use; None for mmdebstrap's default.
         suite: The code name of the Debian release.
+        installs: Whether the packages are installed with their scripts, or only unpacked.  If they are only unpacked,
+            mmdebstrap calls extract hooks, but no customize hooks.
 
     Raises:
         ImageError: mmdebstrap failed.  The message names the log.
     """
-    command = _command(arguments, target, packages, suite, mirror)
+    variant = ("essential" if installs else "extract") if packages else "custom"
+    command = _command([f"--variant={variant}", *arguments], target, packages, suite, mirror)
     log.parent.mkdir(parents=True, exist_ok=True)
     environment = {
         **os.environ,
@@ -118,7 +122,7 @@ def _command(
     command = [
         *("setpriv", "--pdeathsig", "TERM", "sh", "-c", _supervisor(), "sh"),
         "mmdebstrap",
-        *(("--variant=essential", f"--include={','.join(packages)}") if packages else ("--variant=custom",)),
+        *([f"--include={','.join(packages)}"] if packages else []),
         '--aptopt=APT::Install-Recommends "false"',
         "--dpkgopt=path-exclude=/usr/share/man/*",
         "--dpkgopt=path-exclude=/usr/share/locale/*",

@@ -41,6 +41,7 @@ from lab.engine.debian.builds import (
     open_build,
     publish_build,
 )
+from lab.engine.emulator.build import MKFS, Emulator, locate_emulator
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
 from lab.engine.image.known import known_in, write_known
@@ -58,7 +59,7 @@ BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 ROOT_ALIGNMENT = 2 << 20
 """The size of the root file system is rounded up to this multiple, because QEMU maps it in whole huge pages."""
 
-TOOLS = {"mmdebstrap": "mmdebstrap", "mkfs.erofs": "erofs-utils", "tar": "tar"}
+TOOLS = {"mmdebstrap": "mmdebstrap", "tar": "tar"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ def build_image(
     """Build an image from Debian packages, which takes about a minute and downloads about 150 MB.
 
     Args:
-        progress: Called with a description of each step.
+        progress: Called with a description of each step.  If there is no emulator yet, it is built first.
         kernel: The name of the kernel.  For a kernel of the user's own, this is the result of
             :func:`lab.job.kernels.of_package`.
         package: The file of the user's own kernel package; None for Debian's kernels.
@@ -158,17 +159,25 @@ def build_image(
             check_package(package)
         except PackageError as error:
             raise InputError(str(error)) from error
+    emulator = locate_emulator(progress)
     with places.builder_lock("image"):
         for message in remove_leftovers(places.images()):
             progress(Notice(message))
         with unfinished_folder(places.images()) as partial:
             try:
-                return _build(partial, progress, kernel, package, mirror)
+                return _build(partial, progress, emulator, kernel, package, mirror)
             except OSError as exc:
                 raise ImageError(f"cannot build the image in {partial}: {exc}") from exc
 
 
-def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | None, mirror: str | None) -> Image:
+def _build(
+    partial: Path,
+    progress: Progress,
+    emulator: Emulator,
+    kernel_name: str,
+    package: Path | None,
+    mirror: str | None,
+) -> Image:
     work = partial / "work"
     work.mkdir()
     log = places.cache_root() / "image-build.log"
@@ -187,7 +196,8 @@ def _build(partial: Path, progress: Progress, kernel_name: str, package: Path | 
     progress("writing the root file system")
     # All files belong to root and have time 0, so that two builds from the same packages give the same bytes.
     uuid = "00000000-0000-0000-0000-000000000000"
-    _run(["mkfs.erofs", "-T0", f"-U{uuid}", "--all-root", str(partial / "root.erofs"), str(root)], log)
+    options = ["-T0", f"-U{uuid}", "--all-root"]
+    _run([*emulator.command(MKFS), *options, str(partial / "root.erofs"), str(root)], log)
     size = (partial / "root.erofs").stat().st_size
     os.truncate(partial / "root.erofs", -(-size // ROOT_ALIGNMENT) * ROOT_ALIGNMENT)
     shutil.copyfile(root / f"boot/vmlinuz-{kernel}", partial / "vmlinuz")

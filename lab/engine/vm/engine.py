@@ -15,11 +15,12 @@ from pathlib import Path
 from lab.engine import watch
 from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
 from lab.engine.debian.builds import intact
+from lab.engine.emulator.build import Emulator, locate_emulator
+from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.image.build import recipe_digest as image_recipe
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
-from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.template import Template, build_template, drop_old_templates, find_template, identity
 from lab.engine.watch import DEFAULT_LIMITS, Limits
 from lab.errors import EngineError, GuestError
@@ -52,13 +53,13 @@ class VmEngine:
         self._kernels = tuple(dict.fromkeys(kernel_names))
         self._packages = packages
         self._limits = limits
-        self._qemu: Qemu | None = None
+        self._emulator: Emulator | None = None
         self._images: dict[str, Image] = {}
         self._templates: dict[str, Template] = {}
         self._identities: dict[str, dict[str, str]] = {}
 
     def locate(self, step: Step) -> None:
-        self._qemu = qemu.find_qemu()
+        self._emulator = locate_emulator(step)
         self._identities.clear()
         for kernel in self._kernels:
             package = self._packages.get(kernel)
@@ -77,7 +78,8 @@ class VmEngine:
         return built_once(what, step, lambda doing: build_image(doing, kernel=kernel, package=package))
 
     def recipes(self) -> dict[str, str]:
-        return {f"guest image {kernel}": image_recipe(kernel) for kernel in self._kernels}
+        images = {f"guest image {kernel}": image_recipe(kernel) for kernel in self._kernels}
+        return {"QEMU": emulator_recipe(), **images}
 
     def identity(self, job: Job) -> dict[str, str]:
         return self._identity(job["kernel"])
@@ -97,17 +99,17 @@ class VmEngine:
             self._templates[kernel] = found or await self._build_template(kernel, step)
 
     async def _build_template(self, kernel: str, step: Step) -> Template:
-        found, image = self.machine(kernel)
+        emulator, image = self.machine(kernel)
         what = "template" if kernel == kernels.DEFAULT else f"template with {image.kernel}"
-        built = await build_template(found, image, lambda doing: step(f"{what}: {doing}"))
+        built = await build_template(emulator, image, lambda doing: step(f"{what}: {doing}"))
         drop_old_templates(keep=[built.path, *(template.path for template in self._templates.values())])
         return built
 
-    def machine(self, kernel: str = kernels.DEFAULT) -> tuple[Qemu, Image]:
-        """Return the QEMU and the image with *kernel* that :meth:`locate` found."""
-        if self._qemu is None or kernel not in self._images:
+    def machine(self, kernel: str = kernels.DEFAULT) -> tuple[Emulator, Image]:
+        """Return the emulator and the image with *kernel* that :meth:`locate` found."""
+        if self._emulator is None or kernel not in self._images:
             raise EngineError(f"locate() has not been called for the kernel {kernel}")
-        return self._qemu, self._images[kernel]
+        return self._emulator, self._images[kernel]
 
     def template(self, kernel: str = kernels.DEFAULT) -> Template:
         """Return the template with *kernel* that :meth:`prepare` found or built."""
@@ -116,13 +118,15 @@ class VmEngine:
         return self._templates[kernel]
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        found, _image = self.machine(job["kernel"])
+        emulator, _image = self.machine(job["kernel"])
         template = self.template(job["kernel"])
         console = directory.with_name(directory.name + ".console.log")
         arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
         text = json.dumps(job, sort_keys=True).encode()
         processor = processor_of(worker)
-        async with machine.start(found, arguments, text, console, processor=processor, state=template.state) as guest:
+        async with machine.start(
+            emulator, arguments, text, console, processor=processor, state=template.state
+        ) as guest:
             await watch.within(
                 self._limits,
                 job,

@@ -20,9 +20,8 @@ from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
-from lab.engine.vm import lockstep
+from lab.engine.emulator.build import LOCKSTEP, QEMU, Emulator
 from lab.engine.vm import qemu as arguments
-from lab.engine.vm.qemu import Qemu
 from lab.errors import EngineError, LostVMError
 from lab.job.mailbox import MAILBOX_BYTES, Mailbox
 
@@ -48,17 +47,21 @@ class Machine:
             LostVMError: The QEMU process has ended.
         """
         with self._qmp.listener(("GUEST_PANICKED",)) as events:
-            if await self.status() != "running":
-                await self.command("cont")
+            # lockstep.c lets QEMU's main loop wait while the guest is busy, so the answer may come only when the guest
+            # is idle for the first time.  On a loaded machine, a guest that boots is busy for minutes.
+            answered = asyncio.ensure_future(self.command("cont", may_take_long=True))
             stopped = asyncio.ensure_future(events.get())
             ended = asyncio.ensure_future(self.process.wait())
             try:
-                await asyncio.wait((stopped, ended), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((answered, stopped, ended), return_when=asyncio.FIRST_COMPLETED)
+                if answered.done():
+                    answered.result()
+                    await asyncio.wait((stopped, ended), return_when=asyncio.FIRST_COMPLETED)
                 if not stopped.done():
                     raise self.lost()
             finally:
-                stopped.cancel()
-                ended.cancel()
+                for future in (answered, stopped, ended):
+                    future.cancel()
 
     async def ignore_shared_memory(self) -> None:
         """Exclude RAM, root file system and mailbox from the machine's saved state.
@@ -100,15 +103,18 @@ class Machine:
         """Return the run state of the machine, as QEMU names it."""
         return str((await self.command("query-status"))["status"])
 
-    async def command(self, name: str, parameters: dict[str, object] | None = None) -> Any:
+    async def command(
+        self, name: str, parameters: dict[str, object] | None = None, *, may_take_long: bool = False
+    ) -> Any:
         """Execute a QMP command and return its result.
 
         Raises:
             EngineError: QEMU reports an error.
             LostVMError: The QEMU process has ended, or does not answer.
         """
+        limit = None if may_take_long else ANSWER_LIMIT_S
         try:
-            return await asyncio.wait_for(self._qmp.execute(name, parameters), ANSWER_LIMIT_S)
+            return await asyncio.wait_for(self._qmp.execute(name, parameters), limit)
         except TimeoutError:
             raise self._unresponsive(f"answer the command {name}") from None
         except (QMPError, OSError, EOFError) as exc:
@@ -150,7 +156,13 @@ def console_tail(console: Path) -> str:
 
 @asynccontextmanager
 async def start(
-    qemu: Qemu, machine: Sequence[str], job: bytes, console: Path, *, processor: int | None, state: Path | None = None
+    emulator: Emulator,
+    machine: Sequence[str],
+    job: bytes,
+    console: Path,
+    *,
+    processor: int | None,
+    state: Path | None = None,
 ) -> AsyncIterator[Machine]:
     """Start a machine with the options ``machine``, and kill it when the block ends.
 
@@ -171,11 +183,10 @@ async def start(
         mailbox.initialise(job)
         ours, theirs = socket.socketpair()
         resources.callback(theirs.close)
-        library = os.open(lockstep.library(), os.O_RDONLY)
-        resources.callback(os.close, library)
-        fds = [memory_fd, theirs.fileno(), library]
+        fds = [memory_fd, theirs.fileno()]
         command = [
-            *_wrapper(processor), qemu.binary, *machine,
+            *_wrapper(processor), *emulator.command(QEMU, preload=LOCKSTEP),
+            *arguments.firmware_arguments(emulator.path), *machine,
             *arguments.mailbox_arguments(memory_fd),
             *arguments.control_arguments(theirs.fileno(), console),
         ]  # fmt: skip
@@ -184,7 +195,7 @@ async def start(
             resources.callback(os.close, state_fd)
             fds.append(state_fd)
             command += arguments.restore_arguments()
-        process = await _spawn(command, fds, console, library)
+        process = await _spawn(command, fds, console)
         qmp = QMPClient("lab")
         try:
             theirs.close()
@@ -197,7 +208,7 @@ async def start(
                     await asyncio.wait_for(process.wait(), 1)
                 raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
             found = Machine(process, qmp, mailbox, console)
-            _check_lockstep(process.pid)
+            _check_lockstep(process.pid, emulator)
             await found.ignore_shared_memory()
             if state is not None:
                 await found.restore(state_fd)
@@ -215,7 +226,7 @@ def _errors_of(console: Path) -> Path:
     return console.with_suffix(".qemu")
 
 
-async def _spawn(command: list[str], fds: list[int], console: Path, library: int) -> asyncio.subprocess.Process:
+async def _spawn(command: list[str], fds: list[int], console: Path) -> asyncio.subprocess.Process:
     with open(_errors_of(console), "wb") as errors:
         return await asyncio.create_subprocess_exec(
             *command,
@@ -223,18 +234,23 @@ async def _spawn(command: list[str], fds: list[int], console: Path, library: int
             stdout=errors,
             stderr=errors,
             pass_fds=fds,
-            # LD_PRELOAD is a list that spaces and colons separate, so the path of the cache cannot be in it.
-            env={**os.environ, "LD_PRELOAD": f"/proc/self/fd/{library}"},
+            env=_environment(),
             # In its own session, QEMU gets no SIGINT when the user presses Ctrl-C: lab itself ends its machines.
             start_new_session=True,
         )
 
 
-def _check_lockstep(pid: int) -> None:
-    # If the dynamic linker cannot preload the library, it only prints a warning and runs QEMU without it.
-    if lockstep.digest() not in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace"):
+def _environment() -> dict[str, str]:
+    """Return the environment of QEMU, which must load no other libraries than those of the emulator."""
+    return {name: value for name, value in os.environ.items() if not name.startswith(("LD_", "QEMU_"))}
+
+
+def _check_lockstep(pid: int, emulator: Emulator) -> None:
+    # If the dynamic loader cannot preload the library, it only prints a warning and runs QEMU without it.
+    library = f"{emulator.digest}/{LOCKSTEP}"
+    if library not in Path(f"/proc/{pid}/maps").read_text(encoding="utf-8", errors="replace"):
         raise EngineError(
-            f"QEMU runs without the library {lockstep.library()}; without it, trials would not be reproducible"
+            f"QEMU runs without the library {emulator.path / LOCKSTEP}; without it, trials would not be reproducible"
         )
 
 

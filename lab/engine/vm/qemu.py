@@ -1,25 +1,18 @@
 # SPDX-License-Identifier: Apache-2.0
 """Build QEMU's command line, with the reason for each unusual option.
 
-The module runs QEMU only to find out its version; running a machine is the task of :mod:`lab.engine.vm.machine`.
+The module does not run QEMU; that is the task of :mod:`lab.engine.vm.machine`.
 """
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
-from dataclasses import dataclass
 from pathlib import Path
 
 from lab.engine.image.build import Image
-from lab.errors import EngineError
 from lab.job.machines import MEMORY_MIB
 from lab.job.mailbox import MAILBOX_BYTES
 
-BINARY = "qemu-system-x86_64"
 RAM_MIB = MEMORY_MIB["vm"]
-OLDEST_VERSION = (7, 2)
 
 # fmt: off
 KERNEL_ARGUMENTS = (
@@ -39,39 +32,6 @@ KERNEL_ARGUMENTS = (
 # Without AVX, a switch between processes saves fewer registers, and all versions of QEMU offer the same features.
 CPU = "max,-rdrand,-rdseed,-smap,-erms,-fsrm,-la57,-avx,-avx2,-fma,-f16c"
 # fmt: on
-
-
-@dataclass(frozen=True)
-class Qemu:
-    """An installed QEMU."""
-
-    binary: str
-    version: str
-
-
-def find_qemu() -> Qemu:
-    """Return the QEMU that is installed on this machine.
-
-    Raises:
-        EngineError: QEMU is not installed or too old.
-    """
-    binary = shutil.which(BINARY)
-    if binary is None:
-        raise EngineError(
-            f"{BINARY} is not installed; it is in the package qemu-system-x86 (`lab doctor --fix` installs it)"
-        )
-    done = subprocess.run(
-        [binary, "--version"], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-    )
-    first = done.stdout.partition("\n")[0]
-    found = re.match(r"QEMU emulator version ((\d+)\.(\d+)\S*.*)", first)
-    if found is None:
-        raise EngineError(f"cannot find out the version of QEMU: {binary} --version printed {first!r}")
-    if (int(found[2]), int(found[3])) < OLDEST_VERSION:
-        raise EngineError(
-            f"{binary} has version {found[1]}; {OLDEST_VERSION[0]}.{OLDEST_VERSION[1]} or later is needed"
-        )
-    return Qemu(binary=binary, version=found[1])
 
 
 def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
@@ -136,6 +96,11 @@ def interactive_arguments(image: Image, initramfs: Path, option: str) -> list[st
         "-append", f"console=ttyS0 loglevel=2 panic=-1 mitigations=off {option}",
     ]
     # fmt: on
+
+
+def firmware_arguments(folder: Path) -> list[str]:
+    """Return the options that make QEMU look for its firmware in *folder*."""
+    return ["-L", str(folder)]
 
 
 def mailbox_arguments(fd: int) -> list[str]:

@@ -9,6 +9,7 @@ import subprocess
 from collections.abc import Callable
 
 from lab.engine import sources
+from lab.engine.emulator.build import QEMU, Emulator
 from lab.engine.image.build import Image
 from lab.engine.vm import qemu
 from lab.errors import EngineError
@@ -16,21 +17,22 @@ from lab.job.protocol import Job
 from lab.store.folders import scratch_folder
 
 
-def run_shell(image: Image, job: Job, say: Callable[[str], None]) -> None:
+def run_shell(emulator: Emulator, image: Image, job: Job, say: Callable[[str], None]) -> None:
     """Boot a machine that builds the job's topology and opens a shell; return when the user leaves the shell.
 
     *say* is called with messages about what killed shells have left behind.
 
     Raises:
-        EngineError: QEMU is missing or fails.
+        EngineError: QEMU fails.
     """
-    found = qemu.find_qemu()
     size = shutil.get_terminal_size()
     with scratch_folder("shell", say) as scratch:
         initramfs = scratch / "initramfs"
         agent = sources.archive({"job.json": json.dumps(job).encode()})
         initramfs.write_bytes(image.boot_archive.read_bytes() + agent)
         arguments = qemu.interactive_arguments(image, initramfs, f"lab.shell={size.lines}x{size.columns}")
-        done = subprocess.run([found.binary, *arguments], check=False)
+        done = subprocess.run(
+            [*emulator.command(QEMU), *qemu.firmware_arguments(emulator.path), *arguments], check=False
+        )
     if done.returncode != 0:
         raise EngineError(f"QEMU failed (exit status {done.returncode})")

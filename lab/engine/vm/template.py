@@ -24,10 +24,10 @@ from pathlib import Path
 
 from lab.engine import sources
 from lab.engine.base import DAMAGED_ADVICE, Notice, Step
+from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image
 from lab.engine.selftest import self_test_job
-from lab.engine.vm import lockstep, machine, qemu
-from lab.engine.vm.qemu import Qemu
+from lab.engine.vm import machine, qemu
 from lab.errors import EngineError, LabError, TrialTimeoutError
 from lab.job.mailbox import State
 from lab.store import integrity, places
@@ -58,7 +58,7 @@ class Template:
         return self.path / "state"
 
 
-def identity(found: Qemu, image: Image) -> dict[str, str]:
+def identity(emulator: Emulator, image: Image) -> dict[str, str]:
     """Return the digests and versions of everything besides the job on which a trial's record depends."""
     arguments = qemu.machine_arguments(image, Path("ram"), share_ram=True)
     # The path of the image is removed because it has no influence.  In QEMU's options, its commas are doubled.
@@ -66,11 +66,11 @@ def identity(found: Qemu, image: Image) -> dict[str, str]:
     setup = [[argument.replace(place, "") for argument in arguments], qemu.KERNEL_ARGUMENTS, self_test_job()]
     machine_text = json.dumps(setup, sort_keys=True)
     return {
-        "qemu_version": found.version,
+        "qemu_version": emulator.version,
+        "emulator_digest": emulator.digest,
         "image_digest": image.digest,
         "agent_digest": sources.digest(sources.agent_files()),
         "bpf_digest": sources.digest(sources.bpf_files()),
-        "lockstep_digest": lockstep.digest(),
         "machine_digest": hashlib.sha256(machine_text.encode()).hexdigest(),
     }
 
@@ -80,12 +80,12 @@ def key_of(digests: dict[str, str]) -> str:
     return hashlib.sha256(json.dumps(digests, sort_keys=True).encode()).hexdigest()
 
 
-def find_template(found: Qemu, image: Image, step: Step = lambda _what: None) -> Template | None:
-    """Return the template for this QEMU and image from the cache, or None if there is none.
+def find_template(emulator: Emulator, image: Image, step: Step = lambda _what: None) -> Template | None:
+    """Return the template for this emulator and image from the cache, or None if there is none.
 
     A damaged template counts as none; ``step`` is called with a message that says what is wrong with it.
     """
-    digests = identity(found, image)
+    digests = identity(emulator, image)
     path = places.templates() / key_of(digests)
     if not path.exists():
         return None
@@ -106,8 +106,8 @@ def _problem_of_info(path: Path, digests: dict[str, str]) -> str | None:
     return None if same else "info.json describes another template"
 
 
-async def build_template(found: Qemu, image: Image, step: Step) -> Template:
-    """Build the template for this QEMU and image, unless another process has just built it.
+async def build_template(emulator: Emulator, image: Image, step: Step) -> Template:
+    """Build the template for this emulator and image, unless another process has just built it.
 
     The machine is booted, runs the self-test, and is saved when the agent is ready.
 
@@ -118,16 +118,16 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
     lock = places.builder_lock("template")
     await asyncio.to_thread(lock.acquire)
     try:
-        existing = find_template(found, image)
+        existing = find_template(emulator, image)
         if existing is not None:
             return existing
         for message in remove_leftovers(places.templates()):
             step(Notice(message))
-        digests = identity(found, image)
+        digests = identity(emulator, image)
         final = places.templates() / key_of(digests)
         with unfinished_folder(places.templates()) as partial:
             try:
-                await asyncio.wait_for(_build(found, image, partial, step), BUILD_LIMIT_S)
+                await asyncio.wait_for(_build(emulator, image, partial, step), BUILD_LIMIT_S)
                 (partial / "info.json").write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
                 await asyncio.to_thread(integrity.write_list, partial, becomes=final)
                 # A folder of this name can only be a damaged one.
@@ -145,7 +145,7 @@ async def build_template(found: Qemu, image: Image, step: Step) -> Template:
         lock.release()
 
 
-async def _build(found: Qemu, image: Image, partial: Path, step: Step) -> None:
+async def _build(emulator: Emulator, image: Image, partial: Path, step: Step) -> None:
     step("booting the guest")
     initramfs = partial / "initramfs"
     initramfs.write_bytes(image.boot_archive.read_bytes() + sources.archive())
@@ -155,7 +155,7 @@ async def _build(found: Qemu, image: Image, partial: Path, step: Step) -> None:
     arguments = [*qemu.machine_arguments(image, ram, share_ram=True), *qemu.boot_arguments(image, initramfs)]
     job = json.dumps(self_test_job()).encode()
     console = partial / "console.log"
-    async with machine.start(found, arguments, job, console, processor=None) as guest:
+    async with machine.start(emulator, arguments, job, console, processor=None) as guest:
         running = asyncio.ensure_future(guest.run_until_stop())
         while not running.done() and guest.mailbox.state is not State.STARTED:
             await asyncio.wait((running,), timeout=0.1)

@@ -85,11 +85,7 @@ static inline void ready(void)
 __attribute__((constructor)) static void begin(void)
 {
 	ready();
-	/* The library must have no effect on the commands that start QEMU, nor on those that QEMU starts. */
-	if (strncmp(program_invocation_short_name, "qemu-system-", 12) == 0) {
-		role = IS_MAIN_LOOP;
-		unsetenv("LD_PRELOAD");
-	}
+	role = IS_MAIN_LOOP;
 }
 
 static enum role my_role(void)
