@@ -12,7 +12,7 @@ TEST_PACKAGES=
 python=${PYTHON:-python3}
 
 if ! command -v apt-get >/dev/null; then
-	echo "setup: this is neither Debian nor Ubuntu; install QEMU (x86-64), mmdebstrap and erofs-utils yourself" >&2
+	echo "setup: this is neither Debian nor Ubuntu; install mmdebstrap yourself" >&2
 	exit 2
 fi
 

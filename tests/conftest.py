@@ -20,6 +20,7 @@ from typing import Any
 import pytest
 from xdist.scheduler import LoadScopeScheduling
 
+from lab.engine.emulator.build import Emulator, locate_emulator
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from lab.experiment.read.load import load_experiment
@@ -38,7 +39,7 @@ FAST = kernels.DEFAULT_UML
 FAST_AND_AT_NIGHT_VM = (FAST, pytest.param(kernels.DEFAULT, marks=pytest.mark.nightly))
 """The kernels for tests whose subject both engines share: the virtual machine repeats them at night."""
 
-SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep", "uml-kernels", "checked")
+SHARED_PARTS = ("images", "recipes", "templates", "locks", "emulators", "uml-kernels", "checked")
 
 
 @pytest.fixture(scope="session")
@@ -59,10 +60,7 @@ def lab_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 
 
 TOOLS = {
-    "qemu-system-x86_64": "qemu-system-x86",
     "mmdebstrap": "mmdebstrap",
-    "mkfs.erofs": "erofs-utils",
-    "cc": "gcc",
     "setpriv": "util-linux",
     "taskset": "util-linux",
 }
@@ -127,6 +125,12 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         pytest.fail(
             f"install {', '.join(missing)} with `make setup`, or skip these tests with LAB_SKIP_VM=1", pytrace=False
         )
+
+
+@pytest.fixture(scope="session")
+def emulator(lab_cache: Path) -> Emulator:
+    """The current emulator, which may have to be built."""
+    return locate_emulator(print)
 
 
 @pytest.fixture(scope="session")

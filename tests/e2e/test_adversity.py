@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import shutil
 import signal
 import subprocess
 import time
@@ -22,6 +23,7 @@ import pytest
 from lab.engine.vm.engine import VmEngine
 from tests.conftest import SHIPPED, lab_command, write_bootstrap, write_program
 from tests.e2e.test_cli import SHORT, Lab, is_running, run_folder
+from tests.emulators import write_emulator_in
 
 DEADLINE_S = 60.0
 
@@ -197,12 +199,13 @@ def test_results_that_can_go_nowhere(engine: VmEngine, lab: Lab, tmp_path: Path,
 
 
 @pytest.mark.vm
-def test_a_qemu_that_does_not_start(lab: Lab, tmp_path: Path) -> None:
-    fake = write_program(
-        tmp_path / "bin" / "qemu-system-x86_64",
-        'case "$*" in --version) echo "QEMU emulator version 99.0";; *) echo "no such machine"; exit 1;; esac',
-    )
-    done = lab("run", *SHORT, "-o", str(tmp_path / "r"), PATH=f"{fake.parent}:{os.environ['PATH']}")
+def test_a_qemu_that_does_not_start(lab: Lab, lab_cache: Path, engine: VmEngine, tmp_path: Path) -> None:
+    cache = tmp_path / "cache"
+    write_emulator_in(cache, qemu="echo 'no such machine'; exit 1")
+    (cache / "images").symlink_to(lab_cache / "images")
+    image = engine.machine()[1]
+    shutil.copyfile(lab_cache / "recipes" / image.recipe, cache / "recipes" / image.recipe)
+    done = lab("run", *SHORT, "-o", str(tmp_path / "r"), LAB_CACHE=str(cache))
     assert done.returncode == 3
     assert "QEMU does not start: no such machine" in done.stderr
     assert "Traceback" not in done.stderr
@@ -230,6 +233,7 @@ def test_a_reader_that_goes_away(lab: Lab) -> None:
 def builder(tmp_path: Path) -> dict[str, str]:
     """An environment with an empty cache and a bootstrap that needs no network."""
     program = write_bootstrap(tmp_path)
+    write_emulator_in(tmp_path / "cache")
     return {"PATH": f"{program.parent}:{os.environ['PATH']}", "LAB_CACHE": str(tmp_path / "cache")}
 
 
@@ -237,7 +241,7 @@ def builds_afterwards(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None
     """Check that there is no image, and that building one works and removes all leftovers."""
     assert lab("image", "list", **builder).stdout == ""
     write_bootstrap(tmp_path)
-    (tmp_path / "bin" / "mkfs.erofs").unlink(missing_ok=True)
+    write_emulator_in(tmp_path / "cache")
     done = lab("image", "build", **builder)
     assert done.returncode == 0, done.stderr
     (image,) = (tmp_path / "cache" / "images").iterdir()
@@ -270,7 +274,7 @@ def test_an_image_build_that_is_stopped(
 
 @pytest.mark.vm
 def test_an_image_build_that_is_killed_near_its_end(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None:
-    write_program(tmp_path / "bin" / "mkfs.erofs", "kill -9 $PPID")
+    write_emulator_in(tmp_path / "cache", mkfs="kill -9 $PPID")
     assert lab("image", "build", **builder).returncode == -9
     assert list((tmp_path / "cache" / "images").glob(".tmp-*"))
     builds_afterwards(lab, builder, tmp_path)

@@ -265,10 +265,11 @@ def test_a_bad_command_line(lab: Lab, arguments: list[str]) -> None:
     assert "Traceback" not in done.stderr
 
 
-def test_no_qemu(lab: Lab, tmp_path: Path) -> None:
-    done = lab("run", *SHORT, "-o", str(tmp_path / "results"), PATH=str(tmp_path))
+def test_no_mmdebstrap(lab: Lab, tmp_path: Path) -> None:
+    cache = str(tmp_path / "cache")
+    done = lab("run", *SHORT, "-o", str(tmp_path / "results"), PATH=str(tmp_path), LAB_CACHE=cache)
     assert done.returncode == 3
-    assert "qemu-system-x86_64 is not installed" in done.stderr
+    assert "mmdebstrap is not installed" in done.stderr
     assert not (tmp_path / "results").exists()
 
 

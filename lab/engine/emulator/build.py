@@ -64,13 +64,16 @@ class Emulator(Build):
     version: str
     """The version of QEMU, as ``qemu-system-x86_64 --version`` prints it."""
 
-    def command(self, program: str, *, preload: str | None = None) -> list[str]:
-        """Return the command that starts *program* (:data:`QEMU` or :data:`MKFS`) with the emulator's own libraries.
 
-        *preload* is the name of a library of the emulator that is loaded before all others.
-        """
-        more = [] if preload is None else ["--preload", f"{self.path}/{preload}"]
-        return [f"{self.path}/{LOADER}", "--library-path", str(self.path), *more, f"{self.path}/{program}"]
+def command_of(program: str, *, preload: str | None = None) -> list[str]:
+    """Return the command that starts *program* (:data:`QEMU` or :data:`MKFS`) with the emulator's own libraries.
+
+    It must be run in the folder of the emulator: the dynamic loader takes lists of paths, in which a colon or a space
+    separates them, so the path of the cache cannot be in the command.  *preload* is the name of a library of the
+    emulator that is loaded before all others.
+    """
+    more = [] if preload is None else ["--preload", f"./{preload}"]
+    return [f"./{LOADER}", "--library-path", ".", *more, f"./{program}"]
 
 
 def recipe_digest() -> str:
@@ -175,8 +178,14 @@ def _version(folder: Path) -> str:
     Raises:
         ImageError: It does not run.
     """
-    command = [str(folder / LOADER), "--library-path", str(folder), str(folder / QEMU), "--version"]
-    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False)
+    done = subprocess.run(
+        [*command_of(QEMU), "--version"],
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        check=False,
+    )
     first = done.stdout.partition("\n")[0]
     found = re.fullmatch(r"QEMU emulator version (\d+\.\d+\S*.*)", first)
     if found is None:

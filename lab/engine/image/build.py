@@ -41,7 +41,7 @@ from lab.engine.debian.builds import (
     open_build,
     publish_build,
 )
-from lab.engine.emulator.build import MKFS, Emulator, locate_emulator
+from lab.engine.emulator.build import MKFS, Emulator, command_of, locate_emulator
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
 from lab.engine.image.known import known_in, write_known
@@ -190,14 +190,14 @@ def _build(
     root.mkdir()
     # Permissions must be those in the archive.  By default, tar applies the umask to them unless the user is root.
     keep = ["--no-same-owner", "--same-permissions"]
-    _run(["tar", "-xf", str(work / "root.tar"), "-C", str(root), *keep, "--exclude=./dev/*"], log)
+    _run("tar", ["tar", "-xf", str(work / "root.tar"), "-C", str(root), *keep, "--exclude=./dev/*"], log)
     kernel = (root / "usr/share/lab/kernel-release").read_text(encoding="ascii").strip()
     check_configuration(root, kernel)
     progress("writing the root file system")
     # All files belong to root and have time 0, so that two builds from the same packages give the same bytes.
     uuid = "00000000-0000-0000-0000-000000000000"
     options = ["-T0", f"-U{uuid}", "--all-root"]
-    _run([*emulator.command(MKFS), *options, str(partial / "root.erofs"), str(root)], log)
+    _run(MKFS, [*command_of(MKFS), *options, str(partial / "root.erofs"), str(root)], log, cwd=emulator.path)
     size = (partial / "root.erofs").stat().st_size
     os.truncate(partial / "root.erofs", -(-size // ROOT_ALIGNMENT) * ROOT_ALIGNMENT)
     shutil.copyfile(root / f"boot/vmlinuz-{kernel}", partial / "vmlinuz")
@@ -252,8 +252,10 @@ def _resource(name: str) -> bytes:
     return resources.files("lab.engine.image").joinpath(name).read_bytes()
 
 
-def _run(command: list[str], log: Path) -> None:
+def _run(name: str, command: list[str], log: Path, *, cwd: Path | None = None) -> None:
     with open(log, "ab") as file:
-        done = subprocess.run(command, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False)
+        done = subprocess.run(
+            command, cwd=cwd, stdout=file, stderr=subprocess.STDOUT, stdin=subprocess.DEVNULL, check=False
+        )
     if done.returncode != 0:
-        raise ImageError(f"{command[0]} failed (exit status {done.returncode}); {last_errors(log)} (log: {log})")
+        raise ImageError(f"{name} failed (exit status {done.returncode}); {last_errors(log)} (log: {log})")

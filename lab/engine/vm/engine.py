@@ -59,7 +59,6 @@ class VmEngine:
         self._identities: dict[str, dict[str, str]] = {}
 
     def locate(self, step: Step) -> None:
-        self._emulator = locate_emulator(step)
         self._identities.clear()
         for kernel in self._kernels:
             package = self._packages.get(kernel)
@@ -67,6 +66,7 @@ class VmEngine:
             what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {name}"
             found = intact(what, partial(find_image, kernel), step)
             self._images[kernel] = found or self._build_image(kernel, what, step)
+        self._emulator = locate_emulator(step)
 
     def _build_image(self, kernel: str, what: str, step: Step) -> Image:
         package = self._packages.get(kernel)

@@ -20,7 +20,7 @@ from typing import Any
 
 from qemu.qmp import QMPClient, QMPError
 
-from lab.engine.emulator.build import LOCKSTEP, QEMU, Emulator
+from lab.engine.emulator.build import LOCKSTEP, QEMU, Emulator, command_of
 from lab.engine.vm import qemu as arguments
 from lab.errors import EngineError, LostVMError
 from lab.job.mailbox import MAILBOX_BYTES, Mailbox
@@ -185,17 +185,16 @@ async def start(
         resources.callback(theirs.close)
         fds = [memory_fd, theirs.fileno()]
         command = [
-            *_wrapper(processor), *emulator.command(QEMU, preload=LOCKSTEP),
-            *arguments.firmware_arguments(emulator.path), *machine,
+            *_wrapper(processor), *command_of(QEMU, preload=LOCKSTEP), *arguments.FIRMWARE, *machine,
             *arguments.mailbox_arguments(memory_fd),
-            *arguments.control_arguments(theirs.fileno(), console),
+            *arguments.control_arguments(theirs.fileno(), console.absolute()),
         ]  # fmt: skip
         if state is not None:
             state_fd = os.open(state, os.O_RDONLY)
             resources.callback(os.close, state_fd)
             fds.append(state_fd)
             command += arguments.restore_arguments()
-        process = await _spawn(command, fds, console)
+        process = await _spawn(command, fds, console, emulator.path)
         qmp = QMPClient("lab")
         try:
             theirs.close()
@@ -226,10 +225,11 @@ def _errors_of(console: Path) -> Path:
     return console.with_suffix(".qemu")
 
 
-async def _spawn(command: list[str], fds: list[int], console: Path) -> asyncio.subprocess.Process:
+async def _spawn(command: list[str], fds: list[int], console: Path, folder: Path) -> asyncio.subprocess.Process:
     with open(_errors_of(console), "wb") as errors:
         return await asyncio.create_subprocess_exec(
             *command,
+            cwd=folder,
             stdin=asyncio.subprocess.DEVNULL,
             stdout=errors,
             stderr=errors,

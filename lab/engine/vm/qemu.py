@@ -33,6 +33,9 @@ KERNEL_ARGUMENTS = (
 CPU = "max,-rdrand,-rdseed,-smap,-erms,-fsrm,-la57,-avx,-avx2,-fma,-f16c"
 # fmt: on
 
+FIRMWARE = ("-L", ".")
+"""The options that let QEMU find its firmware in the folder in which it is started, that of the emulator."""
+
 
 def machine_arguments(image: Image, ram: Path, *, share_ram: bool) -> list[str]:
     """Return the options of the machine itself, which are the same for the template and for all trials.
@@ -96,11 +99,6 @@ def interactive_arguments(image: Image, initramfs: Path, option: str) -> list[st
         "-append", f"console=ttyS0 loglevel=2 panic=-1 mitigations=off {option}",
     ]
     # fmt: on
-
-
-def firmware_arguments(folder: Path) -> list[str]:
-    """Return the options that make QEMU look for its firmware in *folder*."""
-    return ["-L", str(folder)]
 
 
 def mailbox_arguments(fd: int) -> list[str]:

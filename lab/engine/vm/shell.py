@@ -9,7 +9,7 @@ import subprocess
 from collections.abc import Callable
 
 from lab.engine import sources
-from lab.engine.emulator.build import QEMU, Emulator
+from lab.engine.emulator.build import QEMU, Emulator, command_of
 from lab.engine.image.build import Image
 from lab.engine.vm import qemu
 from lab.errors import EngineError
@@ -31,8 +31,6 @@ def run_shell(emulator: Emulator, image: Image, job: Job, say: Callable[[str], N
         agent = sources.archive({"job.json": json.dumps(job).encode()})
         initramfs.write_bytes(image.boot_archive.read_bytes() + agent)
         arguments = qemu.interactive_arguments(image, initramfs, f"lab.shell={size.lines}x{size.columns}")
-        done = subprocess.run(
-            [*emulator.command(QEMU), *qemu.firmware_arguments(emulator.path), *arguments], check=False
-        )
+        done = subprocess.run([*command_of(QEMU), *qemu.FIRMWARE, *arguments], cwd=emulator.path, check=False)
     if done.returncode != 0:
         raise EngineError(f"QEMU failed (exit status {done.returncode})")

@@ -27,6 +27,7 @@ from lab.errors import InputError, StoreError
 from lab.store import places
 from tests.conftest import write_bootstrap
 from tests.data.capture import EXPERIMENTS
+from tests.emulators import write_emulator
 from tests.unit.cli.conftest import Changing, Lab
 
 
@@ -284,6 +285,7 @@ def test_an_archive_is_written_completely_or_not_at_all(tmp_path: Path) -> None:
 def test_images_are_used_from_a_cache_of_their_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "own"))
     monkeypatch.setenv("PATH", f"{write_bootstrap(tmp_path).parent}:{os.environ['PATH']}")
+    write_emulator()
     image = build_image(lambda _what: None)
     top = tmp_path / "top"
     (top / "image").mkdir(parents=True)

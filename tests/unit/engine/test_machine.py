@@ -11,57 +11,50 @@ from typing import Any
 
 import pytest
 
+from lab.engine.emulator.build import LOADER, LOCKSTEP, Emulator, find_emulator
 from lab.engine.uml import engine as uml
 from lab.engine.uml.zygote import Child
-from lab.engine.vm import lockstep, machine
+from lab.engine.vm import machine
 from lab.engine.vm.machine import Machine
-from lab.engine.vm.qemu import Qemu
 from lab.errors import EngineError, LostVMError
-from tests.conftest import write_program
-
-needs_compiler = pytest.mark.skipif(shutil.which("cc") is None, reason="the tool cc is not installed")
+from tests.emulators import use_emulators_of, write_emulator
 
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A cache whose path has the characters that separate the paths in LD_PRELOAD."""
+    """A cache whose path has characters that separate paths elsewhere."""
     root = tmp_path / "a cache: here"
     monkeypatch.setenv("LAB_CACHE", str(root))
     return root
 
 
-@needs_compiler
-def test_the_library_is_loaded_whatever_the_path_of_the_cache(tmp_path: Path) -> None:
-    library = os.open(lockstep.library(), os.O_RDONLY)
+@pytest.mark.vm
+def test_qemu_loads_only_what_the_emulator_has(
+    tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch, emulator: Emulator
+) -> None:
+    """All libraries of a running QEMU are those of the emulator, whatever the environment and the path are."""
+    use_emulators_of(emulator.path.parents[1])
+    monkeypatch.setenv("LD_LIBRARY_PATH", "/usr/lib/x86_64-linux-gnu")
+    monkeypatch.setenv("LD_PRELOAD", "/usr/lib/x86_64-linux-gnu/libz.so.1")
+    found = find_emulator()
+    assert found is not None
+    assert found.path.is_relative_to(own_cache)
 
     async def maps() -> str:
-        console = tmp_path / "console.log"
-        process = await machine._spawn(["cat", "/proc/self/maps"], [library], console, library)
-        assert await process.wait() == 0
-        return console.with_suffix(".qemu").read_text()
+        arguments = ["-M", "none", "-S", "-display", "none"]
+        async with machine.start(found, arguments, b"{}", tmp_path / "console.log", processor=None) as running:
+            return Path(f"/proc/{running.process.pid}/maps").read_text()
 
-    try:
-        assert lockstep.digest() in asyncio.run(maps())
-    finally:
-        os.close(library)
-
-
-@needs_compiler
-def test_a_damaged_library_is_compiled_again() -> None:
-    library = lockstep.library()
-    content = library.read_bytes()
-    assert lockstep.library() == library
-    library.write_bytes(content[:-1] + b"x")
-    assert lockstep.library().read_bytes() == content
-    library.write_bytes(b"")
-    assert lockstep.library().read_bytes() == content
+    files = {line.split(maxsplit=5)[5] for line in asyncio.run(maps()).splitlines() if len(line.split()) > 5}
+    loaded = {path for path in files if ".so" in path}
+    assert {Path(path).name for path in loaded} >= {LOADER, LOCKSTEP, "libc.so.6", "libglib-2.0.so.0"}
+    assert {os.path.realpath(Path(path).parent) for path in loaded} == {os.path.realpath(found.path)}
 
 
-@needs_compiler
 @pytest.mark.skipif(shutil.which("setpriv") is None, reason="the tool setpriv is not installed")
 def test_a_qemu_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "ANSWER_LIMIT_S", 0.3)
-    silent = Qemu(str(write_program(tmp_path / "bin" / "qemu", "exec sleep 60")), "0")
+    silent = write_emulator(qemu="exec sleep 60")
 
     async def start() -> None:
         async with machine.start(silent, [], b"{}", tmp_path / "console.log", processor=None):

@@ -9,13 +9,13 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image
 from lab.engine.vm import qemu, template
-from lab.engine.vm.qemu import Qemu
-from lab.errors import EngineError
 from lab.job.mailbox import MAILBOX_BYTES
 
 ROOT_BYTES = 4096
+EMULATOR = Emulator(digest="0" * 64, path=Path("/emulator"), version="10.0", built="", recipe="")
 
 
 @pytest.fixture
@@ -101,61 +101,18 @@ def test_the_kernel_takes_no_randomness_and_no_time_from_elsewhere(image: Image)
 
 @pytest.mark.parametrize("name", ["elsewhere", 'Grüße, "quoted"'])
 def test_identity_is_of_what_matters_and_not_of_where_it_lies(image: Image, tmp_path: Path, name: str) -> None:
-    found = Qemu("/usr/bin/qemu", "7.2.0")
-    before = template.identity(found, image)
+    before = template.identity(EMULATOR, image)
     moved = replace(image, path=image.path.rename(tmp_path / name))
-    assert template.identity(Qemu("/opt/qemu", "7.2.0"), moved) == before
-    assert template.identity(Qemu("/usr/bin/qemu", "8.0.0"), moved) != before
+    assert template.identity(replace(EMULATOR, path=tmp_path), moved) == before
+    assert template.identity(replace(EMULATOR, digest="1" * 64), moved) != before
     assert set(before) == {
-        "qemu_version", "image_digest", "agent_digest", "bpf_digest", "lockstep_digest", "machine_digest",
+        "qemu_version", "emulator_digest", "image_digest", "agent_digest", "bpf_digest", "machine_digest",
     }  # fmt: skip
 
 
 def test_a_changed_kernel_line_is_another_machine(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = Qemu("/usr/bin/qemu", "7.2.0")
-    before = template.identity(found, image)
+    before = template.identity(EMULATOR, image)
     monkeypatch.setattr(qemu, "KERNEL_ARGUMENTS", (*qemu.KERNEL_ARGUMENTS, "nosmap"))
-    after = template.identity(found, image)
+    after = template.identity(EMULATOR, image)
     assert {name for name in before if before[name] != after[name]} == {"machine_digest"}
     assert template.key_of(before) != template.key_of(after)
-
-
-def fake_qemu(folder: Path, says: str, monkeypatch: pytest.MonkeyPatch) -> Path:
-    binary = folder / qemu.BINARY
-    binary.write_text(f"#!/bin/sh\necho '{says}'\n")
-    binary.chmod(0o755)
-    monkeypatch.setenv("PATH", f"{folder}:/usr/bin:/bin")
-    return binary
-
-
-@pytest.mark.parametrize(
-    ("says", "version"),
-    [
-        ("QEMU emulator version 7.2.19 (Debian 1:7.2+dfsg-7+deb12u16)", "7.2.19 (Debian 1:7.2+dfsg-7+deb12u16)"),
-        ("QEMU emulator version 10.0.3", "10.0.3"),
-    ],
-)
-def test_the_version_is_that_of_the_distribution_too(
-    says: str, version: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    binary = fake_qemu(tmp_path, says, monkeypatch)
-    assert qemu.find_qemu() == Qemu(binary=str(binary), version=version)
-
-
-@pytest.mark.parametrize(
-    ("says", "message"),
-    [
-        ("QEMU emulator version 6.2.0", r"version 6\.2\.0; 7\.2 or later is needed"),
-        ("something else", "printed 'something else'"),
-    ],
-)
-def test_a_qemu_that_will_not_do(says: str, message: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    fake_qemu(tmp_path, says, monkeypatch)
-    with pytest.raises(EngineError, match=message):
-        qemu.find_qemu()
-
-
-def test_no_qemu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("PATH", str(tmp_path))
-    with pytest.raises(EngineError, match="qemu-system-x86_64 is not installed; it is in the package qemu-system-x86"):
-        qemu.find_qemu()

@@ -6,17 +6,18 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image
 from lab.engine.vm import template
-from lab.engine.vm.qemu import Qemu
 from lab.engine.vm.template import find_template
 from lab.store import integrity, places
 
-QEMU = Qemu("qemu", "7.2")
+EMULATOR = Emulator(digest="0" * 64, path=Path("/emulator"), version="10.0", built="", recipe="")
 
 
 @pytest.fixture
@@ -31,7 +32,7 @@ def image(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Image:
 @pytest.fixture
 def made(image: Image) -> Path:
     """The folder of a template with small files."""
-    digests = template.identity(QEMU, image)
+    digests = template.identity(EMULATOR, image)
     folder = places.templates() / template.key_of(digests)
     folder.mkdir(parents=True)
     (folder / "ram.img").write_bytes(bytes(8192) + b"module parameter" + bytes(8192))
@@ -68,19 +69,19 @@ DAMAGES: dict[str, tuple[Callable[[Path], object], str]] = {
 
 
 def test_a_template_is_found(image: Image, made: Path) -> None:
-    found = find_template(QEMU, image, pytest.fail)
+    found = find_template(EMULATOR, image, pytest.fail)
     assert found is not None
     assert (found.path, found.ram, found.state) == (made, made / "ram.img", made / "state")
-    assert find_template(Qemu("qemu", "8.0"), image, pytest.fail) is None, "that of another QEMU"
+    assert find_template(replace(EMULATOR, digest="1" * 64), image, pytest.fail) is None, "that of another emulator"
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
 def test_a_damaged_template_is_none(image: Image, made: Path, damage: str) -> None:
     work, problem = DAMAGES[damage]
-    assert find_template(QEMU, image) is not None
+    assert find_template(EMULATOR, image) is not None
     work(made)
     messages: list[str] = []
-    assert find_template(QEMU, image, messages.append) is None
+    assert find_template(EMULATOR, image, messages.append) is None
     (message,) = messages
     assert message.startswith(f"the template {made} is damaged: {problem}")
     assert "`lab verify`" in message
