@@ -30,7 +30,7 @@ def write_emulator(*, qemu: str = "exit 0", mkfs: str = PACKS, version: str = "1
             write_program(partial / name, lines)
         for name in (build.LOCKSTEP, "packages"):
             (partial / name).write_text(f"{name} {version}\n")
-        digest = content_digest(partial, sorted(path.name for path in partial.iterdir()))
+        digest = content_digest(partial, sorted(path.name for path in partial.iterdir() if path.name != "packages"))
         emulator = Emulator(
             digest=digest,
             path=places.emulators() / digest,

@@ -1,10 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Use the guest images and the kernels of User-mode Linux of an unpacked artifact.
+"""Use the guest images, the kernels of User-mode Linux and the emulators of an unpacked artifact.
 
 They are put into a cache of their own, so that nothing of an artifact gets into the user's.  Guest images only ever run
-inside of virtual machines and of User-mode Linux.  A kernel of User-mode Linux, however, is a program that runs on this
-machine with the rights of the user; so it is used only if the user's cache has the same one, to the byte, or if the
-user says that it may be.
+inside of virtual machines and of User-mode Linux.  A kernel of User-mode Linux and QEMU, however, are programs that run
+on this machine with the rights of the user; so they are used only if the user's cache has the same ones, to the byte,
+or if the user says that they may be.
 """
 
 from __future__ import annotations
@@ -15,8 +15,10 @@ from pathlib import Path
 from typing import TypeVar
 
 from lab.artifact.document import ArtifactDocument
-from lab.artifact.pack import IMAGES, UML_KERNELS
+from lab.artifact.pack import EMULATORS, IMAGES, UML_KERNELS
 from lab.engine.debian.builds import Build, DamagedBuildError, check_build, content_digest, open_build
+from lab.engine.emulator.build import PROGRAMS, Emulator
+from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image
 from lab.engine.image.build import recipe_digest as image_recipe
 from lab.engine.uml.build import UmlKernel
@@ -27,6 +29,10 @@ from lab.store import integrity, places
 from lab.store.files import write_file
 
 _B = TypeVar("_B", bound=Build)
+_NOT_TRUSTED = (
+    "of the artifact is a program that would run on this machine with your rights; it is not used without "
+    "--trust-programs"
+)
 
 
 def use_builds(top: Path, document: ArtifactDocument, cache: Path, *, trust: bool) -> list[str]:
@@ -39,33 +45,44 @@ def use_builds(top: Path, document: ArtifactDocument, cache: Path, *, trust: boo
     """
     if not document["images"]:
         return []
-    own_kernels = places.uml_kernels()
+    own_cache = places.cache_root()
     os.environ["LAB_CACHE"] = str(cache)
     for digest in document["images"]:
         image = _installed(Image, top / IMAGES / digest, places.images() / digest)
         _note(image_recipe(image.kernel_name), digest)
     told = []
     for digest in document["uml_kernels"]:
-        packed = top / UML_KERNELS / digest
-        source = own_kernels / digest if _is_same(own_kernels, digest) else packed if trust else None
-        if source is None:
+        kernel = _installed_program(UmlKernel, top / UML_KERNELS / digest, places.uml_kernels(), own_cache, trust=trust)
+        if kernel is None:
             told.append(
-                f"the kernel of User-mode Linux {digest[:16]} of the artifact is a program that would run on this "
-                "machine with your rights; it is not used without --trust-kernel, and lab compiles its own, which "
-                "takes some 8 minutes of processor time"
+                f"the kernel of User-mode Linux {digest[:16]} {_NOT_TRUSTED}, and lab compiles its own, which takes "
+                "some 8 minutes of processor time"
             )
-            continue
-        kernel = _installed(UmlKernel, source, places.uml_kernels() / digest)
-        if kernel.name in kernels.UML:
+        elif kernel.name in kernels.UML:
             _note(kernel_recipe(kernel.name), digest)
             (kernel.path / "linux").chmod(0o755)
+    for digest in document["emulators"]:
+        emulator = _installed_program(Emulator, top / EMULATORS / digest, places.emulators(), own_cache, trust=trust)
+        if emulator is None:
+            told.append(f"the emulator {digest[:16]} {_NOT_TRUSTED}, and lab takes QEMU from Debian's packages")
+        else:
+            _note(emulator_recipe(), digest)
+            for program in PROGRAMS:
+                (emulator.path / program).chmod(0o755)
     return told
 
 
-def _is_same(parent: Path, digest: str) -> bool:
-    """Return whether the folder *parent* of the user's own cache has this kernel, as it was built."""
+def _installed_program(kind: type[_B], packed: Path, place: Path, own_cache: Path, *, trust: bool) -> _B | None:
+    """Copy a build that consists of programs to the folder *place*, or return None if it is not to be trusted."""
+    own = own_cache / place.name
+    source = own / packed.name if _is_same(kind, own, packed.name) else packed if trust else None
+    return None if source is None else _installed(kind, source, place / packed.name)
+
+
+def _is_same(kind: type[Build], parent: Path, digest: str) -> bool:
+    """Return whether the folder *parent* of the user's own cache has this build, as it was built."""
     try:
-        found = open_build(UmlKernel, parent, digest)
+        found = open_build(kind, parent, digest)
         if found is not None:
             check_build(found)
     except DamagedBuildError:
@@ -86,7 +103,7 @@ def _installed(kind: type[_B], source: Path, target: Path) -> _B:
         found = open_build(kind, target.parent, target.name)
         if found is None:
             raise InputError(f"the artifact is damaged: it has no {source.parent.name}/{source.name}")
-        if content_digest(found.path, found.contents) != found.digest:
+        if content_digest(found.path, found.content_names()) != found.digest:
             raise InputError(
                 f"the artifact is damaged: the content of {source.parent.name}/{source.name} has another digest"
             )

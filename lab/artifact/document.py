@@ -11,7 +11,7 @@ from lab.store.files import check_name, read_json
 from lab.store.run import Run
 from lab.store.shape import check_shape, shown
 
-FORMAT = 1
+FORMAT = 2
 FILE = "artifact.json"
 RUNS = "runs"
 """The folder of the runs, each in ``EXPERIMENT/ID``."""
@@ -42,6 +42,8 @@ class ArtifactDocument(TypedDict):
     """Digests of the guest images that are inside."""
     uml_kernels: list[str]
     """Digests of the kernels of User-mode Linux that are inside."""
+    emulators: list[str]
+    """Digests of the emulators (QEMU with all that it loads) that are inside."""
 
 
 def run_document(run: Run) -> RunDocument:
@@ -79,7 +81,7 @@ def read_document(top: Path) -> ArtifactDocument:
         for run in document["runs"]:
             check_name(run["experiment"], "experiment")
             check_name(run["id"], "run")
-        for digest in (*document["images"], *document["uml_kernels"]):
+        for digest in (*document["images"], *document["uml_kernels"], *document["emulators"]):
             check_name(digest, "digest")
     except StoreError as error:
         raise InputError(str(error)) from error

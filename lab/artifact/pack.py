@@ -12,6 +12,7 @@ from lab.artifact.archive import files_in, name_of, write_archive
 from lab.artifact.document import FILE, FORMAT, RUNS, ArtifactDocument, run_document
 from lab.artifact.texts import citation, python_packages, readme
 from lab.engine.debian.builds import Build, check_build, open_build
+from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image, open_image
 from lab.engine.uml.build import UmlKernel
 from lab.errors import InputError
@@ -23,10 +24,11 @@ from lab.version import version, version_text
 
 IMAGES = "image"
 UML_KERNELS = "uml-kernel"
+EMULATORS = "emulator"
 SOURCE = "source"
 
 _NO_BUILDS = (
-    "The guest images and the kernels of User-mode Linux: lab builds them from Debian's packages, of which these "
+    "QEMU, the guest images and the kernels of User-mode Linux: lab builds them from Debian's packages, of which these "
     "versions may no longer be offered (`lab artifact --with-image` packs them)."
 )
 _PACKAGE = Path(__file__).resolve().parents[1]
@@ -39,7 +41,7 @@ def write_artifact(
 ) -> list[str]:
     """Write the artifact of *runs* to *path*, and return in sentences what is not inside.
 
-    With *with_image*, the images, the kernels of User-mode Linux and lab's source code are inside.
+    With *with_image*, QEMU, the images, the kernels of User-mode Linux and lab's source code are inside.
 
     Raises:
         InputError: Two runs have the same name, or a run has no report.
@@ -57,9 +59,10 @@ def write_artifact(
             )
         files |= files_in(run.path, f"{RUNS}/{run.experiment}/{run.id}")
     images, kernels = _digests(runs, "image_digest"), _digests(runs, "uml_kernel_digest")
+    emulators = _digests(runs, "emulator_digest")
     missing = _missing(runs, with_image=with_image)
     if with_image:
-        files |= _builds(images, kernels)
+        files |= _builds(images, kernels, emulators)
     else:
         missing.insert(0, _NO_BUILDS)
     for image in images:
@@ -73,6 +76,7 @@ def write_artifact(
         "runs": [run_document(run) for run in runs],
         "images": images if with_image else [],
         "uml_kernels": kernels if with_image else [],
+        "emulators": emulators if with_image else [],
     }
     environments = {name: _environment(run) for name, run in zip(names, runs, strict=True)}
     files |= {
@@ -99,12 +103,13 @@ def _digests(runs: Sequence[Run], key: str) -> list[str]:
     return sorted({digest for run in runs for digest in _DIGEST.findall(str(run.provenance.get(key, "")))})
 
 
-def _builds(images: Sequence[str], kernels: Sequence[str]) -> dict[str, bytes | Path]:
+def _builds(images: Sequence[str], kernels: Sequence[str], emulators: Sequence[str]) -> dict[str, bytes | Path]:
     """Return the files of all builds, which must be in the cache as they were built, and those of lab itself."""
     files: dict[str, bytes | Path] = {}
     kinds: tuple[tuple[str, type[Build], Path, Sequence[str]], ...] = (
         (IMAGES, Image, places.images(), images),
         (UML_KERNELS, UmlKernel, places.uml_kernels(), kernels),
+        (EMULATORS, Emulator, places.emulators(), emulators),
     )
     for place, kind, parent, digests in kinds:
         for digest in digests:
@@ -123,8 +128,7 @@ def _builds(images: Sequence[str], kernels: Sequence[str]) -> dict[str, bytes | 
 
 
 def _missing(runs: Sequence[Run], *, with_image: bool) -> list[str]:
-    qemu = {str(run.provenance["qemu_version"]) for run in runs if "qemu_version" in run.provenance}
-    found = [f"QEMU {one}: install Debian's package qemu-system-x86 of this version." for one in sorted(qemu)]
+    found = []
     if any(run.provenance.get("engine") == "native" for run in runs):
         found.append("The kernel of the host on which native trials ran.")
     failed = [f"{run.experiment}/{run.id}" for run in runs if run.provenance.get("status") != "complete"]

@@ -41,6 +41,7 @@ def _builds(document: ArtifactDocument) -> str:
     lines = {
         "`image/`: the guest images, to the byte": document["images"],
         "`uml-kernel/`: the kernels of User-mode Linux, which are programs, to the byte": document["uml_kernels"],
+        "`emulator/`: QEMU with all that it loads, which are programs, to the byte": document["emulators"],
         "`source/`: the source code of lab": document["images"],
     }
     return "".join(f"- {line}\n" for line, inside in lines.items() if inside)

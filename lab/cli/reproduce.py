@@ -35,10 +35,11 @@ def reproduce(
         list[str] | None,
         typer.Option("--run", metavar="EXPERIMENT/ID", help="Only this run; may be repeated [default: all runs]."),
     ] = None,
-    trust_kernel: Annotated[
+    trust_programs: Annotated[
         bool,
         typer.Option(
-            "--trust-kernel", help="Run the artifact's own kernel of User-mode Linux as a program on this host."
+            "--trust-programs",
+            help="Run the artifact's own QEMU and kernel of User-mode Linux, which are programs, on this host.",
         ),
     ] = False,
     jobs: Jobs = None,
@@ -64,7 +65,7 @@ def reproduce(
         chosen = _chosen(document, run)
         in_real_time = [place for place in map(_place, chosen) if not _is_exact(open_run(top / RUNS / place))]
     top = (folder / top.name).resolve()
-    for line in use_builds(top, document, folder.resolve() / "cache", trust=trust_kernel):
+    for line in use_builds(top, document, folder.resolve() / "cache", trust=trust_programs):
         say(line)
     # If nothing can be reproduced, this is no success.
     code = EXIT_OK if len(in_real_time) < len(chosen) else EXIT_EXPECTATION_FAILED

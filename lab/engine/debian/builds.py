@@ -22,6 +22,8 @@ from lab.store.files import write_file
 from lab.store.folders import finished_folders, publish
 
 _INFO = "info.json"
+DESCRIPTIONS = (_INFO, integrity.LIST)
+"""The names of the files that describe a build."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
@@ -39,7 +41,7 @@ class Build:
     """A finished build in the cache.  All fields but the first two are stored in ``info.json``."""
 
     contents: ClassVar[tuple[str, ...]]
-    """The names of the files of which the build's digest is made."""
+    """The names of files that it must have."""
 
     digest: str
     path: Path
@@ -47,6 +49,10 @@ class Build:
     """Date and time of the build, in ISO 8601 format and UTC."""
     recipe: str
     """The digest of the recipe from which it was built."""
+
+    def content_names(self) -> Sequence[str]:
+        """Return the names of the files of which the build's digest is made."""
+        return self.contents
 
     def bytes_on_disk(self) -> int:
         """Return the disk space that the build occupies, in bytes."""
@@ -90,7 +96,7 @@ def check_build(build: Build) -> None:
     if not (build.path / integrity.LIST).exists():
         # An earlier version has built it.  The name of the folder says the same of all files together.
         try:
-            if content_digest(build.path, build.contents) == build.digest:
+            if content_digest(build.path, build.content_names()) == build.digest:
                 integrity.write_list(build.path)
                 return
         except OSError as exc:

@@ -34,6 +34,7 @@ from pathlib import Path
 from lab.engine.base import Notice, Step, built_once
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks
 from lab.engine.debian.builds import (
+    DESCRIPTIONS,
     Build,
     DamagedBuildError,
     content_digest,
@@ -52,6 +53,7 @@ LOADER = "ld-linux-x86-64.so.2"
 LOCKSTEP = "lockstep.so"
 MKFS = "mkfs.erofs"
 QEMU = "qemu-system-x86_64"
+PROGRAMS = (LOADER, MKFS, QEMU)
 _COMPILER_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 
 
@@ -63,6 +65,9 @@ class Emulator(Build):
 
     version: str
     """The version of QEMU, as ``qemu-system-x86_64 --version`` prints it."""
+
+    def content_names(self) -> list[str]:
+        return _content_names(self.path)
 
 
 def command_of(program: str, *, preload: str | None = None) -> list[str]:
@@ -159,8 +164,7 @@ def _build(partial: Path, progress: Progress, mirror: str | None) -> Emulator:
     for file in (partial / "emulator").iterdir():
         file.rename(partial / file.name)
     (partial / "emulator").rmdir()
-    names = sorted(path.name for path in partial.iterdir() if path.name != "packages")
-    digest = content_digest(partial, names)
+    digest = content_digest(partial, _content_names(partial))
     emulator = Emulator(
         digest=digest,
         path=places.emulators() / digest,
@@ -170,6 +174,11 @@ def _build(partial: Path, progress: Progress, mirror: str | None) -> Emulator:
     )
     publish_build(partial, emulator)
     return emulator
+
+
+def _content_names(folder: Path) -> list[str]:
+    """Return the names of the files that are started or loaded, sorted."""
+    return sorted({path.name for path in folder.iterdir()} - {"packages", *DESCRIPTIONS})
 
 
 def _version(folder: Path) -> str:

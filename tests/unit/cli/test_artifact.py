@@ -292,7 +292,7 @@ def test_images_are_used_from_a_cache_of_their_own(tmp_path: Path, monkeypatch: 
     image.path.rename(top / "image" / image.digest)
     kernel = "0" * 64
     document: ArtifactDocument = {
-        "format": 1, "title": "", "lab_version": "", "runs": [], "images": [image.digest], "uml_kernels": [kernel],
+        "format": 1, "title": "", "lab_version": "", "runs": [], "images": [image.digest], "uml_kernels": [kernel], "emulators": [],
     }  # fmt: skip
     told = use_builds(top, document, tmp_path / "cache", trust=False)
     assert places.cache_root() == tmp_path / "cache"
@@ -300,7 +300,7 @@ def test_images_are_used_from_a_cache_of_their_own(tmp_path: Path, monkeypatch: 
     assert found is not None
     assert found.digest == image.digest
     # A program of somebody else does not run unless the user says so.
-    assert any("--trust-kernel" in line for line in told)
+    assert any("--trust-programs" in line for line in told)
     assert find_kernel("uml-7.3") is None
     root = top / "image" / image.digest / "root.erofs"
     root.write_bytes(b"other" + root.read_bytes()[5:])
