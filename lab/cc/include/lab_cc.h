@@ -811,12 +811,19 @@ extern int LINUX_KERNEL_VERSION __kconfig;
 #define LAB_CC_FLAGS 0
 #endif
 
+/* An experiment that gives the algorithm another name defines LAB_CC_NAME; what the file says does not count then. */
+#ifdef LAB_CC_NAME
+#define LAB_NAMED(algorithm) LAB_CC_NAME
+#else
+#define LAB_NAMED(algorithm) "" algorithm
+#endif
+
 /**
  * The last line of an algorithm: its name in quotes (1 to 15 letters, digits and `_`), and the names of its functions,
  * in any order.  It declares the program's licence as GPL, which the kernel demands of programs that call its functions.
  */
 #define LAB_CC(algorithm, ...)										\
-	_Static_assert(sizeof("" algorithm) > 1 && sizeof("" algorithm) <= TCP_CA_NAME_MAX,		\
+	_Static_assert(sizeof(LAB_NAMED(algorithm)) > 1 && sizeof(LAB_NAMED(algorithm)) <= TCP_CA_NAME_MAX,	\
 		       "LAB_CC: a name has 1 to 15 characters");					\
 	enum lab_given { lab_given = LAB_EACH(LAB_BIT, __VA_ARGS__) 0 };				\
 	_Static_assert(lab_given & (LAB_BIT(ssthresh) 0), "LAB_CC: ssthresh is missing");		\
@@ -827,7 +834,7 @@ extern int LINUX_KERNEL_VERSION __kconfig;
 		       "LAB_CC: the kernel never calls cong_avoid if there is a cong_control; leave one of them out");	\
 	LAB_EACH(LAB_WRAP, __VA_ARGS__)									\
 	SEC(".struct_ops") struct tcp_congestion_ops lab_cc = {						\
-		LAB_EACH(LAB_FIELD, __VA_ARGS__) .name = algorithm, .flags = LAB_CC_FLAGS,		\
+		LAB_EACH(LAB_FIELD, __VA_ARGS__) .name = LAB_NAMED(algorithm), .flags = LAB_CC_FLAGS,		\
 	};												\
 	char lab_license[] SEC("license") = "GPL"
 
