@@ -144,7 +144,7 @@ struct tcp_sock {
 	u32 delivered_ce;		/* of these, with a mark of congestion (ECN) */
 	u32 lost;			/* segments taken to be lost; grows for ever */
 	u32 total_retrans;		/* retransmissions; grows for ever */
-	u32 app_limited;		/* 0, or until which count of delivered the application had too little to send */
+	u32 app_limited;		/* 0, or the count of delivered up to which the application had too little to send */
 
 	u32 srtt_us;			/* smoothed round trip time, 8 times as many µs; see lab_srtt_us() */
 	u32 mdev_us;			/* mean deviation of the round trip time, 4 times as many µs */
@@ -161,9 +161,9 @@ struct tcp_sock {
 
 /** What pkts_acked() is told about an ACK. */
 struct ack_sample {
-	u32 pkts_acked;			/* segments that the ACK newly acknowledges, cumulatively or by SACK */
+	u32 pkts_acked;			/* segments that the ACK acknowledges cumulatively */
 	s32 rtt_us;			/* round trip time in µs; negative if the ACK does not tell */
-	u32 in_flight;			/* segments in flight when the newest of them was sent */
+	u32 in_flight;			/* bytes delivered between the sending and the acknowledgement of the segment */
 };
 
 /** What cong_control() is told about an ACK.  The sample is of no use if delivered or interval_us is not positive. */
@@ -216,7 +216,7 @@ struct tcp_sock___rtt {
 
 /** What has happened to the window: the argument of cwnd_event(). */
 enum tcp_ca_event {
-	CA_EVENT_TX_START,		/* the first segment leaves after nothing was in flight; not on Linux 7.1 and later */
+	CA_EVENT_TX_START,		/* the first segment leaves after nothing was in flight; before Linux 7.1 only */
 	CA_EVENT_CWND_RESTART,		/* the window was reset after the connection was idle */
 	CA_EVENT_COMPLETE_CWR,		/* a recovery or a reduction of the window is over */
 	CA_EVENT_LOSS,			/* retransmission timeout */
@@ -328,7 +328,10 @@ static long (*const bpf_loop)(u32 times, void *callback, void *context, u64 flag
  */
 #define barrier_var(variable) asm volatile("" : "+r"(variable))
 
-/** Whether sequence number `a` is before `b`.  Sequence numbers begin anywhere and wrap around: `<` is wrong for them. */
+/**
+ * Whether sequence number `a` is before `b`.  Sequence numbers begin anywhere and wrap around: `<` is wrong for
+ * them.
+ */
 static __always_inline bool before(u32 a, u32 b)
 {
 	return (s32)(a - b) < 0;
@@ -430,11 +433,24 @@ static __always_inline u32 tcp_min_rtt(const struct tcp_sock *tp)
 
 /* ==== Window and pacing =========================================================================================== */
 
+/* The kernel's own functions (kfuncs, net/ipv4/tcp_cong.c). */
+
+/**
+ * Slow start: the window grows by one segment for each acknowledged one, up to the slow start threshold.  Returns how
+ * many of the acknowledged segments are left when the threshold is reached.
+ */
 extern u32 tcp_slow_start(struct tcp_sock *tp, u32 acked) __ksym;
-extern void tcp_cong_avoid_ai(struct tcp_sock *tp, u32 w, u32 acked) __ksym;
+
+/** Reno's answer to a loss: half the window, and at least 2 segments. */
 extern u32 tcp_reno_ssthresh(struct sock *sk) __ksym;
+
+/** Reno's growth: slow start, then one segment per round trip; nothing if the window is not what limits. */
 extern void tcp_reno_cong_avoid(struct sock *sk, u32 ack, u32 acked) __ksym;
+
+/** The window before the last reduction, or the present one if it is larger: what most algorithms go back to. */
 extern u32 tcp_reno_undo_cwnd(struct sock *sk) __ksym;
+
+extern void tcp_cong_avoid_ai(struct tcp_sock *tp, u32 w, u32 acked) __ksym;
 
 /**
  * Sets the congestion window, in segments: at least 2, and at most what the kernel allows (`snd_cwnd_clamp`).
@@ -449,8 +465,8 @@ static __always_inline void lab_set_cwnd(struct sock *sk, u64 segments)
 /**
  * Sets the pacing rate in bytes per second, and turns pacing on: segments leave one by one at this rate instead of in
  * bursts.  The window still limits how many are in flight.  With cong_avoid(), the kernel computes a rate of its own
- * after each ACK (twice the window per round trip in slow start, 1.2 times later), which replaces this one.  With
- * cong_control(), the rate stays until it is set again.  A rate of 0 does not pace.
+ * after each ACK (2 windows per round trip in slow start, 1.2 later), which replaces this one.  With
+ * cong_control(), the rate stays until it is set again.  A rate of 0 means no pacing.
  */
 static __always_inline void lab_set_pacing_rate(struct sock *sk, u64 bytes_per_second)
 {
@@ -702,13 +718,24 @@ static __always_inline void lab_trace_write(const struct sock *sk, const char *n
 /* Those that an algorithm leaves out.  A function that is defined and not named in LAB_CC still gives a warning. */
 #pragma clang diagnostic ignored "-Wunused-function"
 
-/** Required: what the slow start threshold should be after a loss or a mark of congestion, in segments.  The kernel calls it before it reduces the window, once for each recovery, and reduces the window to this value (RFC 6937). */
+/**
+ * Required: what the slow start threshold should be after a loss or a mark of congestion, in segments.  The kernel
+ * calls it once for each reduction, while `tp->snd_cwnd` is still the old window.  With cong_avoid(), it then reduces
+ * the window to the result within a round trip (RFC 6937), or to 1 segment more than is in flight after a timeout.
+ */
 static u32 ssthresh(struct sock *sk);
 
-/** Called for each ACK that acknowledges new data while the window may grow: not in recovery.  Sets `tp->snd_cwnd`.  `acked` is the number of newly acknowledged segments, `ack` the acknowledgement number. */
+/**
+ * Called for each ACK that acknowledges new data, unless the kernel is reducing the window (TCP_CA_Recovery and
+ * TCP_CA_CWR).  Sets `tp->snd_cwnd`.  `ack` is the acknowledgement number, and `acked` the number of segments that are
+ * newly acknowledged, cumulatively or by SACK.
+ */
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked);
 
-/** Called for each ACK, in recovery, too, instead of cong_avoid().  The algorithm alone decides about window and pacing rate; the kernel does not reduce the window in recovery. */
+/**
+ * Called for each ACK in every state, instead of cong_avoid().  The algorithm alone decides about the window and the
+ * pacing rate: the kernel does not reduce the window after losses, except to a few segments after a timeout.
+ */
 static void cong_control(struct sock *sk, const struct rate_sample *rs);
 
 /** Required: the window to go back to, in segments, when a reduction turns out to have been unnecessary. */
@@ -720,7 +747,7 @@ static void init(struct sock *sk);
 /** Called when the connection ends, or changes to another algorithm. */
 static void release(struct sock *sk);
 
-/** Called for each ACK that acknowledges new data, before cong_avoid(); here the round trip time is known. */
+/** Called for each ACK while data are in flight, before cong_avoid(); tells the round trip time of the ACK. */
 static void pkts_acked(struct sock *sk, const struct ack_sample *sample);
 
 /** Called before the state of loss recovery changes to `new_state` (enum tcp_ca_state). */
@@ -729,7 +756,7 @@ static void set_state(struct sock *sk, u8 new_state);
 /** Called when something has happened to the window (enum tcp_ca_event). */
 static void cwnd_event(struct sock *sk, enum tcp_ca_event event);
 
-/** Called for each ACK before anything else; `flags` are CA_ACK_SLOWPATH, CA_ACK_WIN_UPDATE and CA_ACK_ECE. */
+/** Called for each ACK, before cong_avoid(); `flags` are bits: CA_ACK_SLOWPATH, CA_ACK_WIN_UPDATE and CA_ACK_ECE. */
 static void in_ack_event(struct sock *sk, u32 flags);
 
 /** How many segments a burst that is handed to the network card has at least. */
