@@ -10,12 +10,16 @@ from __future__ import annotations
 
 import json
 import re
+import subprocess
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from lab.cc import compiler
 from lab.cc.explain import explain
 
 FOLDER = Path(__file__).parent / "data" / "mistakes"
+STARTERS = sorted((compiler.INCLUDE.parent / "starters").glob("*.bpf.c"))
 MARK = "/* mistake */"
 COMPILER = ("clang", "warning")
 
@@ -65,6 +69,20 @@ def mistakes() -> dict[str, Mistake]:
         name = path.name.removesuffix(".bpf.c")
         found[name] = Mistake(name, first[1], first[2], text)
     return found
+
+
+def compiled(source: Path, output: Path, *more: str) -> subprocess.CompletedProcess[str]:
+    """Compile a source with the flags of ``lab``, without the sandbox, and return what clang says."""
+    flags = [str(compiler.INCLUDE) if flag == compiler._HEADER_FOLDER else flag for flag in compiler._FLAGS]
+    command = [compiler.find_clang(), *flags, *more, "-c", source.name, "-o", str(output)]
+    return subprocess.run(command, cwd=source.parent, capture_output=True, text=True, check=False)
+
+
+def put_captured(kernel: str, said: Mapping[str, str]) -> None:
+    """Replace what :func:`captured` returns."""
+    folder = FOLDER / "said"
+    folder.mkdir(exist_ok=True)
+    (folder / f"{kernel}.json").write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
 
 
 def captured(kernel: str) -> dict[str, str]:

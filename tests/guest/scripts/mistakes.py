@@ -8,15 +8,15 @@ from lab.agent.congestion import load_congestion_control
 from lab.job.protocol import Algorithm
 
 
-def main(asked: list[Algorithm]) -> dict[str, str]:
+def main(asked: dict[str, Algorithm]) -> dict[str, str]:
     """Return for each algorithm the error with everything that was said; an empty text if it was registered."""
     # The functions of the kernel's own algorithms can be called only if their modules are loaded.
     load_congestion_control({"cubic", "bbr"})
     said = {}
-    for algorithm in asked:
+    for name, algorithm in asked.items():
         try:
             RegisteredAlgorithm(algorithm).close()
-            said[algorithm["name"]] = ""
+            said[name] = ""
         except AlgorithmError as error:
-            said[algorithm["name"]] = f"{error}\n{error.said}"
+            said[name] = f"{error}\n{error.said}"
     return said

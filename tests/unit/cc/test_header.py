@@ -15,23 +15,9 @@ from hypothesis import strategies as st
 
 from lab.cc.compiler import INCLUDE, find_clang
 from lab.cc.explain import explain
-from tests.mistakes import COMPILER, FOLDER, Mistake, mistakes
+from tests.mistakes import COMPILER, FOLDER, STARTERS, Mistake, compiled, mistakes
 
-STARTERS = sorted((INCLUDE.parent / "starters").glob("*.bpf.c"))
-FLAGS = (
-    "-target", "bpf", "-mcpu=v3", "-O2", "-g", "-fno-builtin", "-fvisibility=hidden", "-nostdinc", "-I", str(INCLUDE),
-    "-Wall", "-Wextra", "-Wno-unused-parameter", "-fno-color-diagnostics", "-fno-crash-diagnostics",
-    *(f"-Werror={name}" for name in (
-        "implicit-function-declaration", "int-conversion", "incompatible-pointer-types", "return-type", "uninitialized",
-        "sometimes-uninitialized", "undefined-internal", "division-by-zero",
-    )),
-)  # fmt: skip
 U32, U64 = 2**32 - 1, 2**64 - 1
-
-
-def clang(source: Path, output: Path, *flags: str) -> subprocess.CompletedProcess[str]:
-    command = [find_clang(), *flags, "-c", source.name, "-o", str(output)]
-    return subprocess.run(command, cwd=source.parent, capture_output=True, text=True, check=False)
 
 
 # ---- Arithmetic ------------------------------------------------------------------------------------------------------
@@ -133,7 +119,7 @@ def test_a_filter_forgets_after_its_window(header: Any) -> None:
 
 @pytest.mark.parametrize("starter", STARTERS, ids=lambda path: path.name.removesuffix(".bpf.c"))
 def test_starters_compile_without_a_warning(starter: Path, tmp_path: Path) -> None:
-    done = clang(starter, tmp_path / "object", *FLAGS)
+    done = compiled(starter, tmp_path / "object")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -145,7 +131,7 @@ def test_starters_have_names_of_their_own() -> None:
 
 def test_the_name_can_be_set_from_outside(tmp_path: Path) -> None:
     output = tmp_path / "object"
-    assert clang(STARTERS[0], output, *FLAGS, '-DLAB_CC_NAME="other"').returncode == 0
+    assert compiled(STARTERS[0], output, '-DLAB_CC_NAME="other"').returncode == 0
     assert b"other\0" in output.read_bytes()
     assert b"my_cubic\0\0" not in output.read_bytes()
 
@@ -155,7 +141,7 @@ COMPILED = [one for one in mistakes().values() if one.who in COMPILER]
 
 @pytest.mark.parametrize("mistake", COMPILED, ids=lambda one: one.name)
 def test_clang_refuses_mistakes_at_their_line(mistake: Mistake, tmp_path: Path) -> None:
-    done = clang(FOLDER / mistake.file, tmp_path / "object", *FLAGS)
+    done = compiled(FOLDER / mistake.file, tmp_path / "object")
     assert (done.returncode == 0) == (mistake.who == "warning"), done.stderr
     mistake.check(done.stderr)
 
@@ -164,7 +150,7 @@ def test_clang_refuses_mistakes_at_their_line(mistake: Mistake, tmp_path: Path) 
     "mistake", [one for one in mistakes().values() if one.who not in COMPILER], ids=lambda one: one.name
 )
 def test_clang_accepts_what_only_the_kernel_refuses(mistake: Mistake, tmp_path: Path) -> None:
-    done = clang(FOLDER / mistake.file, tmp_path / "object", *FLAGS)
+    done = compiled(FOLDER / mistake.file, tmp_path / "object")
     assert (done.returncode, done.stderr) == (0, "")
 
 
@@ -172,12 +158,12 @@ def test_a_function_that_is_not_named_in_lab_cc_gives_a_warning(tmp_path: Path) 
     source = tmp_path / "a.bpf.c"
     unused = "static void init(struct sock *sk)\n{\n\tlab_set_cwnd(sk, 2);\n}\n\nLAB_CC("
     source.write_text(mistakes()["name_is_taken"].text.replace("LAB_CC(", unused))
-    done = clang(source, tmp_path / "object", *FLAGS)
+    done = compiled(source, tmp_path / "object")
     assert "warning: unused function 'init'" in done.stderr
     assert "'release'" not in done.stderr
 
 
 def test_what_clang_explains_itself_is_left_to_it(tmp_path: Path) -> None:
     mistake = mistakes()["semicolon_missing"]
-    done = clang(FOLDER / mistake.file, tmp_path / "object", *FLAGS)
+    done = compiled(FOLDER / mistake.file, tmp_path / "object")
     assert explain(done.stderr, {mistake.file: mistake.text}) is None

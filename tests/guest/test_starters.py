@@ -1,0 +1,122 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The starters of Reno and CUBIC do the same as the kernel's own algorithms on the same path."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from lab.experiment.read.load import load_experiment
+from lab.job.protocol import Job
+from lab.plan.plan import make_plan
+from lab.store.rows import read_rows
+from tests.conftest import record_in
+from tests.mistakes import STARTERS
+
+pytestmark = pytest.mark.vm
+
+EXPERIMENT = """
+name: starters
+engine: vm
+kernel: KERNEL
+topology:
+  kind: dumbbell
+  pairs: 1
+  bottleneck: {rate: 8mbit, delay: 25ms, queue: {discipline: bfifo, limit: 1bdp}}
+flows:
+  one: {from: s1, to: d1}
+# The starter of CUBIC has no HyStart.
+modules:
+  cubic: {hystart: 0}
+duration: 25s
+matrix:
+  flows.one.cc: [reno, ./reno.bpf.c, cubic, ./cubic.bpf.c]
+collect:
+  tcp_probe:
+"""
+SETTLED_S = 4
+"""When slow start, and the recovery at its end, are over."""
+RECOVERY = 3
+"""TCP_CA_Recovery."""
+
+
+@dataclass(frozen=True)
+class Sawtooth:
+    """What the sender of a flow did after slow start."""
+
+    goodput_bps: float
+    """The rate at which data were acknowledged."""
+    period_s: float
+    """The mean time between two reductions of the window."""
+    amplitude: float
+    """By how many segments a reduction makes the window smaller, on average."""
+    teeth: int
+    names: frozenset[str]
+    """What the kernel calls the algorithm."""
+    own: frozenset[str]
+    """The names of the values that the algorithm has recorded."""
+
+
+def sawtooth(directory: Path) -> Sawtooth:
+    """Read the record of a trial."""
+    record = record_in(directory)
+    assert record["status"] == "ok", record.get("error")
+    described = record["collectors"]["tcp_probe"]
+    assert described["lost"] == 0
+    (flow,) = record["flows"]
+    rows: NDArray[Any] = read_rows(directory, "tcp_probe", described)
+    rows = rows[(rows["sport"] == flow["source_port"]) & (rows["is_transmit"] == 0)]
+    rows = rows[np.argsort(rows["ts_ns"], kind="stable")]
+    seconds = (rows["ts_ns"].astype(np.int64) - record["traffic_start_ns"]) / 1e9
+    begins = np.flatnonzero((rows["ca_state"][1:] == RECOVERY) & (rows["ca_state"][:-1] != RECOVERY))
+    begins = begins[seconds[begins] > SETTLED_S]
+    peaks = rows["snd_cwnd"][begins].astype(float)
+    after = rows["ssthresh"][begins + 1].astype(float)
+    settled = np.flatnonzero(seconds > SETTLED_S)
+    first, last = settled[0], settled[-1]
+    acked = int(rows["snd_una"][last] - rows["snd_una"][first])
+    own = record["collectors"].get("cc_trace")
+    traced = read_rows(directory, "cc_trace", own)["name"] if own is not None else []
+    return Sawtooth(
+        acked * 8 / float(seconds[last] - seconds[first]),
+        float(np.diff(seconds[begins]).mean()),
+        float((peaks - after).mean()),
+        len(begins),
+        frozenset(name.tobytes().rstrip(b"\0").decode() for name in rows["ca_name"]),
+        frozenset(name.tobytes().rstrip(b"\0").decode() for name in traced),
+    )
+
+
+@pytest.fixture(scope="module", params=("debian-13", pytest.param("debian-12", marks=pytest.mark.nightly)))
+def teeth(
+    run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
+) -> dict[str, Sawtooth]:
+    """The name of each algorithm → what its sender did on one of the kernels."""
+    folder = tmp_path_factory.mktemp("starters")
+    for path in STARTERS:
+        (folder / path.name).write_bytes(path.read_bytes())
+    (folder / "starters.yaml").write_text(EXPERIMENT.replace("KERNEL", request.param))
+    trials = make_plan(load_experiment(folder / "starters.yaml").checked).trials
+    return {trial.job["flows"][0]["congestion_control"]: sawtooth(run_job(trial.job)) for trial in trials}
+
+
+@pytest.mark.parametrize("name", ["reno", "cubic"])
+def test_a_starter_tracks_the_kernels_own_algorithm(teeth: dict[str, Sawtooth], name: str) -> None:
+    kernel, own = teeth[name], teeth[f"my_{name}"]
+    assert (kernel.names, own.names) == ({name}, {f"my_{name}"})
+    assert min(kernel.teeth, own.teeth) >= 4
+    assert own.goodput_bps == pytest.approx(kernel.goodput_bps, rel=0.03)
+    assert own.period_s == pytest.approx(kernel.period_s, rel=0.1)
+    assert own.amplitude == pytest.approx(kernel.amplitude, rel=0.1)
+
+
+def test_starters_record_their_own_values(teeth: dict[str, Sawtooth]) -> None:
+    assert teeth["reno"].own == frozenset()
+    assert teeth["my_reno"].own == {"acked"}
+    assert teeth["my_cubic"].own == {"w_max", "k_ms", "target"}
