@@ -20,6 +20,8 @@ _WRITABLE = (
     "An algorithm can write snd_cwnd, snd_cwnd_cnt, snd_ssthresh, sk_pacing_rate, sk_pacing_status and its own "
     "104 bytes"
 )
+_MOST_COLUMNS = 200
+"""How much of a line of the source is shown."""
 
 
 @dataclass(frozen=True)
@@ -32,10 +34,15 @@ class Explanation:
     """Where in the source the reason is; None if nobody has said it."""
 
     def __str__(self) -> str:
-        """``FILE:LINE: REASON`` and, in a second line, the text of that line."""
+        """``FILE:LINE: REASON`` and, in a second line, the text of that line, in characters that can be printed."""
         if self.place is None:
-            return self.reason
-        return f"{self.place}: {self.reason}\n    {self.place.text}"
+            return _printable(self.reason)
+        return f"{_printable(f'{self.place}: {self.reason}')}\n    {_printable(self.place.text)[:_MOST_COLUMNS]}"
+
+
+def _printable(text: str) -> str:
+    # A source, and so a log that quotes it, may contain anything, and this is printed on terminals.
+    return "".join(letter if letter.isprintable() else " " if letter == "\t" else "�" for letter in text)
 
 
 def explain(said: str, sources: Mapping[str, str]) -> Explanation | None:

@@ -99,6 +99,13 @@ def test_what_nobody_has_explained_yet_is_passed_on() -> None:
     assert explain("", {}) is None
 
 
+def test_what_is_quoted_can_be_printed() -> None:
+    said = "; a(\x1b[2J\x07); @ x\x1b.h:3\n1: (79) r1 = *(u64 *)(r1 +0)\nR1 !read_ok\nprocessed 1 insns"
+    found = explain(said, {})
+    assert str(found).replace("\n", "").isprintable()
+    assert "a(�[2J�);" in str(found)
+
+
 CLANG_19 = {
     "signed_division": (
         "a.bpf.c:8:34: error: unsupported signed division, please convert to unsigned div/mod.\n"
