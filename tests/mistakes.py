@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """The typical mistakes in ``tests/data/mistakes``: small algorithms, each with one, and what should be said about it.
 
-The first line of a file says who refuses it and a part of the explanation; the line with the mistake ends with the
+The second line of a file says who refuses it and a part of the explanation; the line with the mistake ends with the
 comment ``mistake``, unless nobody can know the line.  Who: ``clang``, which refuses it; ``warning``, of which clang
 only warns; ``libbpf`` and ``verifier``, which do not load its object; ``register``, for what is not registered.
 """
@@ -64,7 +64,7 @@ def mistakes() -> dict[str, Mistake]:
     found = {}
     for path in sorted(FOLDER.glob("*.bpf.c")):
         text = path.read_text()
-        first = re.match(r"/\* (clang|warning|libbpf|verifier|register): (.+) \*/\n", text)
+        first = re.match(r"// SPDX[^\n]*\n/\* (clang|warning|libbpf|verifier|register): (.+) \*/\n", text)
         assert first is not None, path
         name = path.name.removesuffix(".bpf.c")
         found[name] = Mistake(name, first[1], first[2], text)

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from . import require, sentences
 
-HEADER = Path(__file__).parents[2] / "lab" / "cc" / "include" / "lab_cc.h"
+HEADERS = Path(__file__).parents[2] / "lab" / "cc" / "include"
 
 _SECTION = re.compile(r"^/\* ==== (.+?) =+", re.MULTILINE)
 _DOCUMENTED = re.compile(r"^/\*\*(.*?)\*/\n((?:struct|enum) \w+ \{.*?^\};$|.*?(?=^$))", re.MULTILINE | re.DOTALL)
@@ -29,7 +29,8 @@ def text(section: str) -> str:
 
 
 def _sections() -> dict[str, str]:
-    parts = _SECTION.split(HEADER.read_text(encoding="utf-8"))
+    headers = [path.read_text(encoding="utf-8") for path in sorted(HEADERS.glob("*.h"))]
+    parts = _SECTION.split("\n".join(headers))
     return {name.partition(":")[0]: text for name, text in zip(parts[1::2], parts[2::2], strict=True)}
 
 

@@ -14,7 +14,10 @@ from dataclasses import dataclass
 __all__ = ["HEADER", "Place", "Said"]
 
 HEADER = "lab_cc.h"
-"""The name of the header of all algorithms, whose lines are never the reason."""
+"""The name of the header of all algorithms."""
+
+_PARTS = re.compile(r"(?:.*/)?lab_cc(?:_\w+)?\.h")
+"""The header and its parts, whose lines are never the reason."""
 
 _MOST_LINES = 5
 """How many lines are named if a text of the source is found in several of them."""
@@ -79,7 +82,7 @@ class Said:
         """Return the place of clang's first error, unless it is the end of an algorithm for want of a better one."""
         for found in self._COMPILER.finditer(self.said):
             path = found["file"].removeprefix("./")
-            if path.rpartition("/")[2] != HEADER:
+            if not _PARTS.fullmatch(path):
                 return self._named(path, int(found["line"]))
         crash = self._COMPILER_CRASH.search(self.said)
         if crash is None or not self.sources:
@@ -120,7 +123,7 @@ class Said:
         text = mark["text"].strip()
         if mark["line"] is not None:
             path = mark["file"].removeprefix("./")
-            is_own = path.rpartition("/")[2] != HEADER and int(mark["line"]) > 0
+            is_own = not _PARTS.fullmatch(path) and int(mark["line"]) > 0
             return Place(path, (int(mark["line"]),), text) if is_own else None
         for path, lines in self.sources.items():
             numbers = [number for number, line in enumerate(lines, 1) if line.strip() == text]

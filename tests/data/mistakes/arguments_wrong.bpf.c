@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* clang: cong_avoid with other arguments */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 acked)	/* mistake */
 {
 	tcp_reno_cong_avoid(sk, 0, acked);

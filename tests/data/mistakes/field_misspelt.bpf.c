@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* clang: no member named 'snd_cwnt' in 'struct tcp_sock'; did you mean 'snd_cwnd'? */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 {
 	tcp_sk(sk)->snd_cwnt++;	/* mistake */

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* libbpf: struct tcp_sock has no field snd_cwnd_target */
 #include "lab_cc.h"
-
 struct tcp_sock___mine {
 	u32 snd_cwnd_target;
 } __attribute__((preserve_access_index));

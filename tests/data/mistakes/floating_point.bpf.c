@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* clang: no floating-point numbers. Write fractions as quotients, and multiply first: cwnd * 7 / 10 */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 {
 	tcp_sk(sk)->snd_cwnd = tcp_sk(sk)->snd_cwnd * 0.7;	/* mistake */

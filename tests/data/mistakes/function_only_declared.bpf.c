@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* libbpf: The function next_window is declared, but nowhere defined */
 #include "lab_cc.h"
-
 u32 next_window(u32 acked);	/* mistake */
 
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)

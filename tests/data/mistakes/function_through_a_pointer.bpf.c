@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: A function is called through a pointer */
 #include "lab_cc.h"
-
 static __noinline u32 slow(u32 n)
 {
 	return n + 1;

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* clang: There is no function tcp_enter_slow_start */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 {
 	tcp_enter_slow_start(sk);	/* mistake */

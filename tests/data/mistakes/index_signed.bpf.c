@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: the index of this array may lie outside of it */
 #include "lab_cc.h"
-
 u32 history[100];
 
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)

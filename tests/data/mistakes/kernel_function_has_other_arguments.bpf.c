@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* libbpf: function cubictcp_acked has other arguments or another result */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 {
 	tcp_reno_cong_avoid(sk, ack, acked);

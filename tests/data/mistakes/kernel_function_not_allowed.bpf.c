@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: has a function tcp_enter_cwr, but algorithms may not call it */
 #include "lab_cc.h"
-
 extern void tcp_enter_cwr(struct sock *sk) __ksym;
 
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* libbpf: offers no function tcp_faster to algorithms */
 #include "lab_cc.h"
-
 extern void tcp_faster(struct sock *sk) __ksym;	/* mistake */
 
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)

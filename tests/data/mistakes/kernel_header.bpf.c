@@ -1,7 +1,7 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* clang: Only lab_cc.h */
 #include <net/tcp.h>	/* mistake */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 {
 	tcp_reno_cong_avoid(sk, ack, acked);

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: The result of a look-up may be NULL */
 #include "lab_cc.h"
-
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 100);

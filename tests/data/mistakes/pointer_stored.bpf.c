@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: to the verifier it is only a number */
 #include "lab_cc.h"
-
 struct state {
 	struct tcp_sock *tp;
 };

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* warning: result of '2 ^ 5' is 7; did you mean '1 << 5' (32)? */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 {
 	tcp_sk(sk)->snd_cwnd = 2 ^ 5;	/* mistake */

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: can only be indexed by constants */
 #include "lab_cc.h"
-
 struct state {
 	u32 history[8];
 };

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: memory behind the algorithm's own 104 bytes */
 #include "lab_cc.h"
-
 static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 {
 	u32 *own = inet_csk_ca(sk);

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* clang: lab_private: struct state is larger than 104 bytes */
 #include "lab_cc.h"
-
 struct state {
 	u64 history[14];
 };

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: A function calls itself */
 #include "lab_cc.h"
-
 static __noinline u32 factorial(u32 n)
 {
 	return n < 2 ? 1 : n * factorial(n - 1) + (bpf_get_prandom_u32() & 1);	/* mistake */

@@ -1,6 +1,6 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /* verifier: more than 512 bytes, together with those of called functions */
 #include "lab_cc.h"
-
 static __noinline u64 second(u64 first)
 {
 	u64 late[40];
