@@ -84,6 +84,8 @@ static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
 		}
 	} else if (queued > BETA) {
 		lab_set_cwnd(sk, cwnd - 1);
+		/* A window below the threshold would be slow start, and the next ACK would undo the reduction. */
+		tp->snd_ssthresh = min(tp->snd_ssthresh, tp->snd_cwnd);
 	} else if (queued < ALPHA) {
 		lab_set_cwnd(sk, cwnd + 1);
 	}

@@ -29,7 +29,7 @@ enum mode {
 	PROBE_RTT,		/* almost nothing, so that the path becomes empty */
 };
 
-/* The variables of one connection: 92 of the 104 bytes. */
+/* The variables of one connection. */
 struct state {
 	struct minmax bandwidth;	/* the largest delivery rate of the last round trips, in bytes per second */
 	u64 min_rtt_at_us;		/* when the smallest round trip time was measured */
@@ -76,7 +76,7 @@ static bool measure_rtt(struct state *own, const struct rate_sample *rs, u64 now
 {
 	bool is_old = own->min_rtt_us && now_us - own->min_rtt_at_us > MIN_RTT_US;
 
-	if (rs->rtt_us > 0 && (!own->min_rtt_us || rs->rtt_us <= own->min_rtt_us || is_old)) {
+	if (rs->rtt_us > 0 && (!own->min_rtt_us || rs->rtt_us <= own->min_rtt_us || (is_old && !rs->is_ack_delayed))) {
 		own->min_rtt_us = rs->rtt_us;
 		own->min_rtt_at_us = now_us;
 	}
