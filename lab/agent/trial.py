@@ -17,7 +17,7 @@ from lab.agent.algorithms.registered import AlgorithmError, RegisteredAlgorithm
 from lab.agent.algorithms.trace import AlgorithmTrace
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.trial_recorders import TrialRecorders
-from lab.agent.congestion import load_congestion_control, set_module_parameters
+from lab.agent.congestion import WITH_KFUNCS, load_congestion_control, load_if_available, set_module_parameters
 from lab.agent.counters import counted_between
 from lab.agent.machine_use import MachineUse
 from lab.agent.process import run
@@ -33,6 +33,7 @@ from lab.agent.traffic.schedule import Traffic
 from lab.job.accounts import FlowAccounts
 from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import (
+    ALGORITHM_LOG,
     PROTOCOL_FORMAT,
     CollectorResult,
     Cpu,
@@ -45,9 +46,6 @@ from lab.job.protocol import (
 
 _KERNEL = "linux-image"
 _VERSIONED = ("iperf3", "iproute2", _KERNEL, "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
-
-ALGORITHM_LOG = "algorithm.log"
-"""The file of a failed record with what libbpf and the verifier said about an algorithm of the job."""
 
 _SETTLE_S = 0.5
 """Pause between calibration and traffic, in seconds, in which the last calibration packets arrive."""
@@ -214,8 +212,11 @@ def _run_traffic(
 
 def _register(job: Job, stack: contextlib.ExitStack, log: Log) -> list[RegisteredAlgorithm]:
     """Register the congestion controls that the job brings; *stack* removes them again."""
-    registered = []
-    for algorithm in job.get("algorithms", ()):
+    registered: list[RegisteredAlgorithm] = []
+    if "algorithms" not in job:
+        return registered
+    load_if_available(WITH_KFUNCS)
+    for algorithm in job["algorithms"]:
         one = RegisteredAlgorithm(algorithm)
         stack.callback(one.close)
         log(f"the algorithm {one.name} is registered")

@@ -20,6 +20,9 @@ from lab.job.accounts import FlowAccounts
 PROTOCOL_FORMAT = 9
 """The version of both documents; documents of other versions are refused."""
 
+ALGORITHM_LOG = "algorithm.log"
+"""The file of a failed record with what libbpf and the verifier say about a congestion control that they refuse."""
+
 ETHERNET_HEADER_BYTES = 14
 """The bytes that ``tc`` counts for each packet in addition to the IP packet: no FCS and no preamble are included."""
 

@@ -46,7 +46,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "export": {"errors", "evaluation", "job", "store"},
         "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units", "words"},
-        "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
+        "run": {"analysis", "cc", "engine", "errors", "evaluation", "job", "names", "plan", "store", "version"},
     },
     {
         "api": {

@@ -7,6 +7,7 @@ import base64
 import ctypes
 import errno
 import os
+import re
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from lab.job.protocol import Algorithm
 MOST_MAP_BYTES = 64 << 20
 """The most memory that the maps and global variables of an object may have together."""
 
+_F_LINK = 1 << 13
+"""BPF_F_LINK of include/uapi/linux/bpf.h."""
+_LINKS_SINCE = (6, 4)
 _LOG_BYTES = 256 << 10
 _LEVELS = (4, 1)
 """The levels of the verifier's log in the first and second attempt: a summary, and every instruction."""
@@ -127,6 +131,10 @@ class RegisteredAlgorithm:
         if not found:
             raise AlgorithmError(self.name, f"its object cannot be read: {_reason()}", "".join(said))
         self._object = found
+        self._check_memory()
+        self._bind_to_this_process()
+
+    def _check_memory(self) -> None:
         needed = sum(
             library().bpf_map__max_entries(handle)
             * (library().bpf_map__key_size(handle) + library().bpf_map__value_size(handle))
@@ -138,6 +146,18 @@ class RegisteredAlgorithm:
             reason = f"its maps and global variables have {needed >> 20} MiB; expected at most {MOST_MAP_BYTES >> 20}"
             raise AlgorithmError(self.name, reason)
 
+    def _bind_to_this_process(self) -> None:
+        """Let the kernel remove the algorithm when this process ends, in whatever way.
+
+        Without a link (BPF_F_LINK, since Linux 6.4 and libbpf 1.2), it stays registered until it is removed.
+        """
+        found = re.match(r"(\d+)\.(\d+)", os.uname().release)
+        if found is None or (int(found[1]), int(found[2])) < _LINKS_SINCE or library().libbpf_minor_version() < 2:
+            return
+        for handle, _name in self._maps():
+            if library().bpf_map__type(handle) == STRUCT_OPS:
+                library().bpf_map__set_map_flags(handle, library().bpf_map__map_flags(handle) | _F_LINK)
+
     def _register(self) -> None:
         found = [handle for handle, _name in self._maps() if library().bpf_map__type(handle) == STRUCT_OPS]
         if len(found) != 1:
@@ -147,7 +167,7 @@ class RegisteredAlgorithm:
             link = library().bpf_map__attach_struct_ops(found[0])
         if not link:
             number = ctypes.get_errno()
-            reason = f"there is another algorithm of this name, or it cannot be registered: {os.strerror(number)}"
+            reason = f"it cannot be registered: {os.strerror(number)}"
             raise AlgorithmError(self.name, reason, "".join(said))
         self._link = link
         if self.name not in available():
