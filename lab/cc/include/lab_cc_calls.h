@@ -403,8 +403,8 @@ static __always_inline void lab_trace_write(const struct sock *sk, const char *n
 
 /**
  * Records a value (a signed integer) with the time and the connection.  `name` is a text in quotes of 1 to 15
- * characters: `lab_trace(sk, "queued", queued);`.  The values are in the trial's data, one column for each name, and the
- * report draws them over time.  A call takes a fraction of a microsecond; one or a few for each ACK do no harm.
+ * characters: `lab_trace(sk, "queued", queued);`.  The values are in the trial's `cc_trace.parquet`, and the report draws
+ * them over time, with a panel for each name.  A call takes a fraction of a microsecond; a few for each ACK do no harm.
  */
 #define lab_trace(sk, name, value)									\
 	do {												\
