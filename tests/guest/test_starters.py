@@ -36,12 +36,18 @@ modules:
   cubic: {hystart: 0}
 duration: 25s
 matrix:
-  flows.one.cc: [reno, ./reno.bpf.c, cubic, ./cubic.bpf.c]
+  flows.one.cc: [ALGORITHMS]
 collect:
   tcp_probe:
 """
 SETTLED_S = 4
 """When slow start, and the recovery at its end, are over."""
+BASE_RTT_MS = 50.0
+MSS = 1448
+SEGMENT_MS = 1514 * 8 / 8e6 * 1e3
+"""The time that a full segment takes at the bottleneck, in milliseconds."""
+PAYLOAD_BPS = 8e6 * MSS / 1514
+"""The highest goodput that the bottleneck allows."""
 RECOVERY = 3
 """TCP_CA_Recovery."""
 
@@ -57,6 +63,8 @@ class Sawtooth:
     amplitude: float
     """By how many segments a reduction makes the window smaller, on average."""
     teeth: int
+    srtt_ms: float
+    """The mean of the smoothed round trip time."""
     names: frozenset[str]
     """What the kernel calls the algorithm."""
     own: frozenset[str]
@@ -85,9 +93,10 @@ def sawtooth(directory: Path) -> Sawtooth:
     traced: Any = read_rows(directory, "cc_trace", own)["name"] if own is not None else []
     return Sawtooth(
         acked * 8 / float(seconds[last] - seconds[first]),
-        float(np.diff(seconds[begins]).mean()),
-        float((peaks - after).mean()),
+        float(np.diff(seconds[begins]).mean()) if len(begins) > 1 else np.nan,
+        float((peaks - after).mean()) if len(begins) else np.nan,
         len(begins),
+        float(rows["srtt_us"][settled].mean() / 1000),
         frozenset(name.tobytes().rstrip(b"\0").decode() for name in rows["ca_name"]),
         frozenset(name.tobytes().rstrip(b"\0").decode() for name in traced),
     )
@@ -98,10 +107,18 @@ def teeth(
     run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> dict[str, Sawtooth]:
     """The name of each algorithm → what its sender did on one of the kernels."""
+    return run_all(request.param, "reno, ./reno.bpf.c, cubic, ./cubic.bpf.c", run_job, tmp_path_factory)
+
+
+def run_all(
+    kernel: str, algorithms: str, run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory
+) -> dict[str, Sawtooth]:
+    """Run a flow with each of the algorithms, of which some are starters."""
     folder = tmp_path_factory.mktemp("starters")
     for path in STARTERS:
         (folder / path.name).write_bytes(path.read_bytes())
-    (folder / "starters.yaml").write_text(EXPERIMENT.replace("KERNEL", request.param))
+    text = EXPERIMENT.replace("KERNEL", kernel).replace("ALGORITHMS", algorithms)
+    (folder / "starters.yaml").write_text(text)
     trials = make_plan(load_experiment(folder / "starters.yaml").checked).trials
     return {trial.job["flows"][0]["congestion_control"]: sawtooth(run_job(trial.job)) for trial in trials}
 
@@ -121,3 +138,23 @@ def test_starters_record_their_own_values(teeth: dict[str, Sawtooth]) -> None:
     assert teeth["reno"].own == frozenset()
     assert teeth["my_reno"].own == frozenset({"acked"})
     assert teeth["my_cubic"].own == frozenset({"w_max", "k_ms", "target"})
+
+
+@pytest.mark.nightly
+@pytest.mark.parametrize("kernel", ["debian-13", "debian-12"])
+def test_the_other_starters_do_what_they_say(
+    run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory, kernel: str
+) -> None:
+    algorithms = "./fixed.bpf.c, ./delay.bpf.c, ./rate.bpf.c"
+    found = run_all(kernel, algorithms, run_job, tmp_path_factory)
+    fixed, delay, rate = found["my_fixed"], found["my_delay"], found["my_rate"]
+    # One window of 20 segments in each round trip; nothing waits but the burst of a delayed ACK.
+    assert fixed.goodput_bps == pytest.approx(20 * MSS * 8e3 / fixed.srtt_ms, rel=0.01)
+    assert fixed.srtt_ms < BASE_RTT_MS + 2 * SEGMENT_MS
+    # Between two and four segments in the queue, and the one that is being sent.
+    assert delay.goodput_bps == pytest.approx(PAYLOAD_BPS, rel=0.01)
+    assert BASE_RTT_MS + 2 * SEGMENT_MS < delay.srtt_ms < BASE_RTT_MS + 6 * SEGMENT_MS
+    assert delay.teeth == 0
+    # The path is full, and the queue is short but for one round trip in eight.
+    assert rate.goodput_bps > 0.95 * PAYLOAD_BPS
+    assert rate.srtt_ms < BASE_RTT_MS + 6 * SEGMENT_MS
