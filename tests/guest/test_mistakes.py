@@ -6,20 +6,10 @@
 
 from __future__ import annotations
 
-import asyncio
-import base64
-import tempfile
-import zlib
-from pathlib import Path
-
 import pytest
 
-from lab.cc.compiler import INCLUDE, compile_source
-from lab.cc.sources import gather
-from lab.engine.vm.engine import VmEngine
-from lab.job.protocol import Algorithm
-from tests.guest.own_guest import run_script
-from tests.mistakes import COMPILER, FOLDER, Mistake, mistakes, put_captured
+from lab.cc.compiler import INCLUDE
+from tests.mistakes import COMPILER, mistakes
 
 pytestmark = [pytest.mark.vm, pytest.mark.nightly]
 
