@@ -15,6 +15,7 @@ from lab import names
 from lab.cc import sandbox
 from lab.cc.cache import ObjectCache
 from lab.cc.elf import ObjectError, sections, without_debug_information
+from lab.cc.explain import explain
 from lab.cc.sandbox import Ended
 from lab.cc.sources import Sources
 from lab.errors import InputError, MachineryError
@@ -171,8 +172,18 @@ def _explained(ended: Ended, source: Sources, folder: str) -> str:
             f"header in the folder of {source.name} or below"
             for one in source.refused
         )
-        return f"it does not compile:\n{said}{refused}"
-    return f"{reason}\n{said}".rstrip()
+        return f"it does not compile:\n{said}{_advice(ended, source, folder)}{refused}"
+    return f"{reason}\n{said}{_advice(ended, source, folder)}".rstrip()
+
+
+def _advice(ended: Ended, source: Sources, folder: str) -> str:
+    """Return what is to be added for those who do not know clang's way to say it, as lines; empty if nothing is."""
+    texts = {path: data.decode(errors="replace") for path, data in source.files.items()}
+    explanation = explain(ended.said, {source.name: texts.pop(source.name), **texts})
+    if explanation is None:
+        return ""
+    place = f"{folder}{explanation.place}: " if explanation.place is not None else ""
+    return f"\n{place}{explanation.reason}"
 
 
 def _readable(said: str, source: Sources, folder: str) -> str:
