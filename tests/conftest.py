@@ -38,6 +38,9 @@ FAST = kernels.DEFAULT_UML
 FAST_AND_AT_NIGHT_VM = (FAST, pytest.param(kernels.DEFAULT, marks=pytest.mark.nightly))
 """The kernels for tests whose subject both engines share: the virtual machine repeats them at night."""
 
+FAST_AND_VM = (FAST, kernels.DEFAULT)
+"""The kernels for the few trials of such a subject that run in both engines every time."""
+
 SHARED_PARTS = ("images", "recipes", "templates", "locks", "lockstep", "uml-kernels", "checked")
 
 
@@ -88,6 +91,7 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Let workers of pytest-xdist take whole files, in the order of collection: long tests come first."""
     config.option.loadscopereorder = False

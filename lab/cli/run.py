@@ -117,7 +117,7 @@ def run(
     confirmed = (
         EXIT_OK if confirming is None else confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
     )
-    write_report(folder.path, quiet=quiet)
+    write_report(folder.path, quiet=quiet, will_be_compared=reference is not None)
     ended = _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)
     compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
     print(folder.path)

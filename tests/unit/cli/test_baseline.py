@@ -213,6 +213,22 @@ def test_a_run_with_a_baseline(engines: list[Engine], lab_command: Lab, tmp_path
     said = lab_command("run", experiment, "--baseline", "b.json")
     assert said.code == 0, said.err
     assert "2 cells: 2 unchanged to the byte" in said.err
+    # The page links the comparison, also after the report has been written again.
+    report = Path(said.lines[-1]) / "report"
+    for _again in range(2):
+        assert '<a href="comparison.html">' in (report / "index.html").read_text()
+        assert "unchanged to the byte" in (report / "comparison.html").read_text()
+        assert {path.name for path in report.glob("comparison.*")} == {
+            "comparison.html", "comparison.json", "comparison.md",
+        }  # fmt: skip
+        assert lab_command("report", report.parent).code == 0
+    assert "comparison.html" not in (Path(run) / "report" / "index.html").read_text()
+    # A run may come from anybody; what its links point to is not copied.
+    (report / "comparison.html").unlink()
+    (report / "comparison.html").symlink_to("/etc/hostname")
+    assert lab_command("report", report.parent).code == 0
+    assert not (report / "comparison.html").exists()
+    assert "comparison.html" not in (report / "index.html").read_text()
     # The kernel of the next run loses more.
     file = tmp_path / "b.json"
     document = json.loads(file.read_text())
