@@ -24,7 +24,10 @@ T = TypeVar("T")
 
 
 def kept(method: Callable[[Any, str], T]) -> Callable[[Any, str], T]:
-    """Let a method of a trial compute its result once for each argument.  Callers must not change it."""
+    """Let a method of a trial, or a function of a trial and a name, compute each result once.
+
+    Callers must not change the results.
+    """
 
     @functools.wraps(method)
     def once(trial: Any, name: str) -> T:

@@ -24,7 +24,7 @@ from lab.errors import InputError
 from lab.report import build_report
 from lab.store.run import Run, open_run
 from tests.data.capture import EXPERIMENTS
-from tests.unit.cli.conftest import Lab
+from tests.unit.cli.conftest import Lab, quick
 from tests.unit.cli.test_compare import BASE, made_up
 
 LATER = {"0%": [19.05, 19.0, 18.95], "1%": [2.4, 2.57, 2.47], "2%": [2.5, 2.1, 1.9]}
@@ -169,7 +169,10 @@ def test_the_baseline_is_the_reference_wherever_it_is_named(run: Path, tmp_path:
     assert lab_command("compare", run, file, "--tolerance", "100%").code == 0
 
 
-def test_the_comparison_at_the_end_of_a_run(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_comparison_at_the_end_of_a_run(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.report.figures.saving.save", quick)
     folder = open_run(run)
     build_report(run)
     found = run_cells(run)
