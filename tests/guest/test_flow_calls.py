@@ -9,17 +9,14 @@ from typing import Any
 
 import pytest
 
-from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
-from lab.job import kernels
-from tests.conftest import FAST
 from tests.guest.own_guest import run_script
 from tests.guest.scripts.flow_calls import CASES, OLD_CASES
 
 pytestmark = pytest.mark.vm
 
-KERNELS = (FAST, "debian-12", pytest.param(kernels.DEFAULT, marks=pytest.mark.nightly))
-"""A new kernel, and Linux 6.1, where sendfile() and splice() have a way of their own into a socket (before 6.5)."""
+KERNELS = ("debian-13", "debian-12")
+"""Linux 6.12, and 6.1, where sendfile() and splice() have a way of their own into a socket (before 6.5)."""
 
 NAMES = (*CASES, *(f"{name} on an old connection" for name in OLD_CASES), "IPv6", "IPv4 in an IPv6 socket")
 
@@ -27,11 +24,10 @@ NAMES = (*CASES, *(f"{name} on an old connection" for name in OLD_CASES), "IPv6"
 @pytest.fixture(scope="module", params=KERNELS)
 def moved(lab_cache: Path, tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest) -> dict[str, Any]:
     """What was moved on one of the kernels, and the rows that ``flow`` printed."""
-    kernel = request.param
-    engine = UmlEngine([kernel]) if kernel in kernels.UML else VmEngine([kernel])
+    engine = VmEngine([request.param])
     engine.locate(print)
     script = Path(__file__).parent / "scripts" / "flow_calls.py"
-    found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("flow"), kernel=kernel)
+    found: dict[str, Any] = run_script(engine, script, tmp_path_factory.mktemp("flow"), kernel=request.param)
     traced = found["traced"]
     assert traced["status"] == 0, traced["errors"]
     assert traced["errors"].strip().endswith("events, 0 lost")
