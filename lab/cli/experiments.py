@@ -45,6 +45,8 @@ def check(
     asked: list[str] = []
     loaded, plan = planned(file, all_overrides(set_, engine_), image_lookup(asked))
     print(describe(plan))
+    for number, line in enumerate(_expected(plan)):
+        print(f"  {'expects' if number == 0 else '':<8} {line}")
     print(preview(plan, jobs or processors()))
     unchecked = unknown_names(cell.experiment for cell in loaded.checked.cells) if asked else []
     if unchecked:
@@ -60,6 +62,15 @@ def check(
         except OSError as exc:
             raise InputError(f"{svg}: cannot be written: {exc.strerror}") from exc
         say(f"the topology is drawn in {svg}")
+
+
+def _expected(plan: Plan) -> list[str]:
+    """Return what the expectations of a plan mean, a line for each."""
+    if not plan.expect:
+        return []  # Without expectations, the document of a large plan need not be made.
+    from lab.evaluation.expectations.preview import understood
+
+    return understood(plan.document())
 
 
 def new(
