@@ -150,13 +150,20 @@ def console_tail(console: Path) -> str:
 
 @asynccontextmanager
 async def start(
-    qemu: Qemu, machine: Sequence[str], job: bytes, console: Path, *, processor: int | None, state: Path | None = None
+    qemu: Qemu,
+    machine: Sequence[str],
+    job: bytes,
+    console: Path,
+    *,
+    processor: int | None,
+    state: Path | None = None,
+    is_watched: bool = False,
 ) -> AsyncIterator[Machine]:
     """Start a machine with the options ``machine``, and kill it when the block ends.
 
-    ``job`` is put into the machine's mailbox, and the output of its console goes to the file ``console``.  QEMU is
-    pinned to the host CPU ``processor``, if given.  The machine is restored from ``state``, if given, and otherwise
-    boots; in both cases, it is stopped at first.
+    ``job`` is put into the machine's mailbox, with the wish to watch it if ``is_watched``, and the output of its
+    console goes to the file ``console``.  QEMU is pinned to the host CPU ``processor``, if given.  The machine is
+    restored from ``state``, if given, and otherwise boots; in both cases, it is stopped at first.
 
     Raises:
         EngineError: QEMU does not start, or the state cannot be restored.
@@ -168,7 +175,7 @@ async def start(
         os.ftruncate(memory_fd, MAILBOX_BYTES)
         memory = mmap.mmap(memory_fd, MAILBOX_BYTES)
         mailbox = Mailbox(memory)
-        mailbox.initialise(job)
+        mailbox.initialise(job, is_watched=is_watched)
         ours, theirs = socket.socketpair()
         resources.callback(theirs.close)
         library = os.open(lockstep.library(), os.O_RDONLY)
