@@ -65,6 +65,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "artifact": {"engine", "errors", "job", "store", "version"},
         "bisect": {"compare", "errors", "store"},
         "site": {"api", "errors", "report", "store", "words"},
+        "watch": {"engine", "errors", "experiment", "job", "report", "units"},
     },
     {
         "cli": {
@@ -85,6 +86,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "store",
             "units",
             "version",
+            "watch",
             "words",
             "workflows",
         },

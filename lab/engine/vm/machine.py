@@ -195,14 +195,7 @@ async def start(
         qmp = QMPClient("lab")
         try:
             theirs.close()
-            try:
-                await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
-            except TimeoutError:
-                raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
-            except (QMPError, OSError, EOFError) as exc:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 1)
-                raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
+            await _connect(qmp, ours, process, console)
             found = Machine(process, qmp, mailbox, console)
             _check_lockstep(process.pid)
             await found.ignore_shared_memory()
@@ -216,6 +209,17 @@ async def start(
             with contextlib.suppress(Exception):
                 await qmp.disconnect()
             ours.close()
+
+
+async def _connect(qmp: QMPClient, ours: socket.socket, process: asyncio.subprocess.Process, console: Path) -> None:
+    try:
+        await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
+    except TimeoutError:
+        raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
+    except (QMPError, OSError, EOFError) as exc:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 1)
+        raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
 
 
 def _errors_of(console: Path) -> Path:
