@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.agent.algorithms.registered import AlgorithmError, RegisteredAlgorithm
+from lab.agent.algorithms.trace import AlgorithmTrace
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.trial_recorders import TrialRecorders
-from lab.agent.congestion import load_congestion_control, set_module_parameters
+from lab.agent.congestion import WITH_KFUNCS, load_congestion_control, load_if_available, set_module_parameters
 from lab.agent.counters import counted_between
 from lab.agent.machine_use import MachineUse
 from lab.agent.process import run
@@ -32,6 +34,7 @@ from lab.agent.watched import Nobody, Onlooker
 from lab.job.accounts import FlowAccounts
 from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import (
+    ALGORITHM_LOG,
     PROTOCOL_FORMAT,
     CollectorResult,
     Cpu,
@@ -84,6 +87,8 @@ def run_trial(
     try:
         record = _run(job, programs, directory, progress, log, engine, onlooker)
     except Exception as exc:
+        if isinstance(exc, AlgorithmError):
+            (directory / ALGORITHM_LOG).write_text(exc.said, encoding="utf-8")
         log(f"failed: {exc}")
         log(traceback.format_exc())
         record = _failed(str(exc) or type(exc).__name__, traceback.format_exc(), engine)
@@ -105,8 +110,9 @@ def _run(
 ) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
-    offered = _prepare_congestion_control(job)
     with contextlib.ExitStack() as stack:
+        algorithms = _register(job, stack, log)
+        offered = _prepare_congestion_control(job)
         links = _load_links(job, stack, log)
         management = Management(job, programs, can_hold=engine != "native" or offers_fq())
         stack.callback(management.close)
@@ -121,6 +127,7 @@ def _run(
             recorders,
             accounts,
             OnTheWay(network, programs, directory),
+            AlgorithmTrace(algorithms, directory),
             rtt_ns if management.can_hold else None,
             directory,
             progress,
@@ -168,6 +175,7 @@ def _run_traffic(
     recorders: TrialRecorders,
     accounts: Accounts,
     on_the_way: OnTheWay,
+    trace: AlgorithmTrace,
     rtt_ns: Mapping[tuple[str, str], int] | None,
     directory: Path,
     progress: Callable[[int], None],
@@ -183,8 +191,9 @@ def _run_traffic(
         recorders.drain(now_ns)
         accounts.drain(now_ns)
         on_the_way.drain(now_ns)
+        trace.drain(now_ns)
         progress(now_ns)
-        next_ns = min(recorders.drain_by(now_ns), accounts.drain_by(now_ns), on_the_way.drain_by(now_ns))
+        next_ns = min(one.drain_by(now_ns) for one in (recorders, accounts, on_the_way, trace))
         return onlooker.tick(now_ns, next_ns)
 
     traffic = Traffic(network, accounts, directory, on_tick, tick_ns=onlooker.tick_ns)
@@ -196,6 +205,7 @@ def _run_traffic(
     accounts.start()
     on_the_way.start()
     recorders.start()
+    trace.start()
     log("traffic starts")
     machine = MachineUse(with_pressure=with_pressure)
     changes = [(0, machine.begin), *onlooker.changes(network)]
@@ -211,11 +221,25 @@ def _run_traffic(
     cpu, pressure = machine.end()
     log("traffic has ended")
     accounts.settle()
-    collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
+    collected = recorders.stop(traffic.end_ns) | trace.stop(traffic.end_ns) | latency.results() | traffic.completions()
     counters.read()
     results, counted = accounts.stop(traffic.end_ns)
     results |= on_the_way.stop(traffic.end_ns)
     return _Measured(traffic, counters, cpu, pressure, collected | results, counted)
+
+
+def _register(job: Job, stack: contextlib.ExitStack, log: Log) -> list[RegisteredAlgorithm]:
+    """Register the congestion controls that the job brings; *stack* removes them again."""
+    registered: list[RegisteredAlgorithm] = []
+    if "algorithms" not in job:
+        return registered
+    load_if_available(WITH_KFUNCS)
+    for algorithm in job["algorithms"]:
+        one = RegisteredAlgorithm(algorithm)
+        stack.callback(one.close)
+        log(f"the algorithm {one.name} is registered")
+        registered.append(one)
+    return registered
 
 
 def _prepare_congestion_control(job: Job) -> list[str]:

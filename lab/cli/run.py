@@ -29,7 +29,7 @@ from lab.cli.common import (
     write_report,
 )
 from lab.cli.compare import TolerancesOption, compare_with_baseline, tolerances_for
-from lab.errors import EXIT_FAILED, EXIT_OK, InputError
+from lab.errors import EXIT_OK, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -157,7 +157,10 @@ def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, 
         say(f"lab: {line}")
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
-    return EXIT_FAILED if outcome.failures else max(expected, verdict.exit_code(allow_invalid=allow_invalid))
+    if outcome.failures:
+        # An algorithm of the user that the kernel refuses is a mistake of the user, unless other trials failed, too.
+        return max(error.exit_code for error in outcome.failures.values())
+    return max(expected, verdict.exit_code(allow_invalid=allow_invalid))
 
 
 def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome | None:

@@ -138,14 +138,20 @@ class Machine:
 
 
 def console_tail(console: Path) -> str:
-    """Return the first line of a kernel panic or of a failed boot, or else the last lines of the file *console*."""
+    """Return the lines of the file *console* that say why the machine has ended, or else its last lines.
+
+    These are the first line of a failed boot, or of a kernel panic.  If the panic began with an oops, its line comes
+    first, with the first function of a BPF program that was being executed, such as an algorithm of the user.
+    """
     try:
         lines = console.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return ""
     lines = [line.strip() for line in lines if line.strip()]
     panics = [line for line in lines if "Kernel panic" in line or "lab-init:" in line]
-    return " | ".join(panics[:1] or lines[-_CONSOLE_TAIL_LINES:])
+    oops = [line for line in lines if "Oops:" in line][:1] if panics else []
+    programs = [line for line in lines if "bpf_prog_" in line][:1] if oops else []
+    return " | ".join([*oops, *programs, *panics[:1]] or lines[-_CONSOLE_TAIL_LINES:])
 
 
 @asynccontextmanager
