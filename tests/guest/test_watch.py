@@ -24,7 +24,7 @@ def test_a_slider_changes_rate_and_queue(engine: VmEngine) -> None:
     links = links_of(text)
     samples = Samples(links.job, links.limit_packets)
     changes = {4 * S: ("rate", "2mbit"), 8 * S: ("queue", "10p")}
-    ended = []
+    ended: list[str] = []
 
     def on_frame(frame: bytes) -> None:
         head, parts = unpacked(frame)
