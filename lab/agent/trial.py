@@ -30,6 +30,7 @@ from lab.agent.traffic.accounts import Accounts
 from lab.agent.traffic.latency_probes import Latency
 from lab.agent.traffic.on_the_way import OnTheWay
 from lab.agent.traffic.schedule import Traffic
+from lab.agent.watched import Nobody, Onlooker
 from lab.job.accounts import FlowAccounts
 from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import (
@@ -54,25 +55,37 @@ _SETTLE_S = 0.5
 class Log:
     """``log.txt`` of the record: one line per step, each with the time of CLOCK_MONOTONIC in seconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        """Create the file; each message is passed to *say*, too."""
         self._file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed in close()
+        self._say = say
 
     def __call__(self, message: str) -> None:
         self._file.write(f"{time.monotonic():12.6f} {message}\n")
+        self._say(message)
 
     def close(self) -> None:
         self._file.close()
 
 
-def run_trial(job: Job, programs: Programs, directory: Path, progress: Callable[[int], None], *, engine: str) -> Record:
+def run_trial(
+    job: Job,
+    programs: Programs,
+    directory: Path,
+    progress: Callable[[int], None],
+    *,
+    engine: str,
+    onlooker: Onlooker | None = None,
+) -> Record:
     """Run ``job`` and leave ``record.json``, with every file that it names, in ``directory``.
 
     A trial that fails leaves a record, too: its ``status`` is ``failed`` and its ``error`` is the reason.  While
     traffic runs, ``progress`` is called at least once a second with the time since the start of traffic, in ns.
     """
-    log = Log(directory / "log.txt")
+    onlooker = onlooker or Nobody()
+    log = Log(directory / "log.txt", onlooker.say)
     try:
-        record = _run(job, programs, directory, progress, log, engine)
+        record = _run(job, programs, directory, progress, log, engine, onlooker)
     except Exception as exc:
         if isinstance(exc, AlgorithmError):
             (directory / ALGORITHM_LOG).write_text(exc.said, encoding="utf-8")
@@ -93,6 +106,7 @@ def _run(
     progress: Callable[[int], None],
     log: Log,
     engine: str,
+    onlooker: Onlooker,
 ) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
@@ -120,6 +134,7 @@ def _run(
             with_pressure=engine == "native",
             stack=stack,
             log=log,
+            onlooker=onlooker,
         )
         return {
             "format": PROTOCOL_FORMAT,
@@ -168,6 +183,7 @@ def _run_traffic(
     with_pressure: bool,
     stack: contextlib.ExitStack,
     log: Log,
+    onlooker: Onlooker,
 ) -> _Measured:
     """Run all flows and probes while the collectors record; the processes that they start are stopped by *stack*."""
 
@@ -177,9 +193,10 @@ def _run_traffic(
         on_the_way.drain(now_ns)
         trace.drain(now_ns)
         progress(now_ns)
-        return min(one.drain_by(now_ns) for one in (recorders, accounts, on_the_way, trace))
+        next_ns = min(one.drain_by(now_ns) for one in (recorders, accounts, on_the_way, trace))
+        return onlooker.tick(now_ns, next_ns)
 
-    traffic = Traffic(network, accounts, directory, on_tick)
+    traffic = Traffic(network, accounts, directory, on_tick, tick_ns=onlooker.tick_ns)
     stack.callback(traffic.stop)
     traffic.wait_until_ready()
     latency = Latency(network, directory)
@@ -191,13 +208,14 @@ def _run_traffic(
     trace.start()
     log("traffic starts")
     machine = MachineUse(with_pressure=with_pressure)
-    changes = [(0, machine.begin), *network.changes()]
+    changes = [(0, machine.begin), *onlooker.changes(network)]
 
     def on_start(start_ns: int) -> None:
         if links is not None:
             links.begin(start_ns)
         latency.begin(start_ns)
         on_the_way.begin(start_ns)
+        onlooker.begin(network, [*recorders.rings, *accounts.rings, *on_the_way.rings], start_ns)
 
     traffic.run(rtt_ns, changes, on_start)
     cpu, pressure = machine.end()

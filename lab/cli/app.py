@@ -21,6 +21,7 @@ from lab.cli.prepare import prepare
 from lab.cli.run import run
 from lab.cli.site import site
 from lab.cli.streams import checked_streams, output_error
+from lab.cli.watch import watch
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, LabError
 from lab.version import version_text
 
@@ -61,6 +62,7 @@ for command in (
     site,
     init_ci,
     experiments.shell,
+    watch,
     machine.doctor,
     machine.clean,
     runs.export,

@@ -92,32 +92,29 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
-def shell(
-    file: ExperimentFile,
-    set_: Overrides = None,
-    trial: Annotated[
-        str | None,
-        typer.Option(
-            "--trial",
-            metavar="ID",
-            help="The trial whose topology is started: its id, or its number in the plan [default: 1].",
-        ),
-    ] = None,
-) -> None:
+TrialOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trial", metavar="ID", help="The trial that is meant: its id, or its number in the plan [default: 1]."
+    ),
+]
+
+
+def shell(file: ExperimentFile, set_: Overrides = None, trial: TrialOption = None) -> None:
     """Start the topology of an experiment in a virtual machine, in real time, with Mininet's command line."""
     from lab.engine.vm.engine import VmEngine
     from lab.engine.vm.shell import run_shell
 
     # A shell is always in a virtual machine, whichever engine the experiment asks for.
     loaded, plan = planned(file, all_overrides(set_, "vm"))
-    chosen = _trial(plan, trial)
+    chosen = chosen_trial(plan, trial)
     engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
     engine.locate(say)
     say(f"booting a virtual machine with the topology of trial {chosen.id}; the command `exit` ends it")
     run_shell(engine.machine(chosen.job["kernel"])[1], chosen.job, say)
 
 
-def _trial(plan: Plan, wanted: str | None) -> Trial:
+def chosen_trial(plan: Plan, wanted: str | None) -> Trial:
     """Return the trial with the id or number (counted from 1) that the user wants; without either, the first trial."""
     if wanted is None:
         return plan.trials[0]

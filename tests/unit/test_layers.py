@@ -68,6 +68,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "artifact": {"engine", "errors", "job", "store", "version"},
         "bisect": {"compare", "errors", "store"},
         "site": {"api", "errors", "report", "store", "words"},
+        "watch": {"engine", "errors", "experiment", "job", "report", "units"},
     },
     {
         "cli": {
@@ -88,6 +89,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "store",
             "units",
             "version",
+            "watch",
             "words",
             "workflows",
         },

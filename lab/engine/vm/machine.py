@@ -156,13 +156,20 @@ def console_tail(console: Path) -> str:
 
 @asynccontextmanager
 async def start(
-    qemu: Qemu, machine: Sequence[str], job: bytes, console: Path, *, processor: int | None, state: Path | None = None
+    qemu: Qemu,
+    machine: Sequence[str],
+    job: bytes,
+    console: Path,
+    *,
+    processor: int | None,
+    state: Path | None = None,
+    is_watched: bool = False,
 ) -> AsyncIterator[Machine]:
     """Start a machine with the options ``machine``, and kill it when the block ends.
 
-    ``job`` is put into the machine's mailbox, and the output of its console goes to the file ``console``.  QEMU is
-    pinned to the host CPU ``processor``, if given.  The machine is restored from ``state``, if given, and otherwise
-    boots; in both cases, it is stopped at first.
+    ``job`` is put into the machine's mailbox, with the wish to watch it if ``is_watched``, and the output of its
+    console goes to the file ``console``.  QEMU is pinned to the host CPU ``processor``, if given.  The machine is
+    restored from ``state``, if given, and otherwise boots; in both cases, it is stopped at first.
 
     Raises:
         EngineError: QEMU does not start, or the state cannot be restored.
@@ -174,7 +181,7 @@ async def start(
         os.ftruncate(memory_fd, MAILBOX_BYTES)
         memory = mmap.mmap(memory_fd, MAILBOX_BYTES)
         mailbox = Mailbox(memory)
-        mailbox.initialise(job)
+        mailbox.initialise(job, is_watched=is_watched)
         ours, theirs = socket.socketpair()
         resources.callback(theirs.close)
         library = os.open(lockstep.library(), os.O_RDONLY)
@@ -194,14 +201,7 @@ async def start(
         qmp = QMPClient("lab")
         try:
             theirs.close()
-            try:
-                await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
-            except TimeoutError:
-                raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
-            except (QMPError, OSError, EOFError) as exc:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 1)
-                raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
+            await _connect(qmp, ours, process, console)
             found = Machine(process, qmp, mailbox, console)
             _check_lockstep(process.pid)
             await found.ignore_shared_memory()
@@ -215,6 +215,17 @@ async def start(
             with contextlib.suppress(Exception):
                 await qmp.disconnect()
             ours.close()
+
+
+async def _connect(qmp: QMPClient, ours: socket.socket, process: asyncio.subprocess.Process, console: Path) -> None:
+    try:
+        await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
+    except TimeoutError:
+        raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
+    except (QMPError, OSError, EOFError) as exc:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 1)
+        raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
 
 
 def _errors_of(console: Path) -> Path:
