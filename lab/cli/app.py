@@ -17,6 +17,7 @@ from lab.cli import artifact, bisect, compare, experiments, figures, images, mac
 from lab.cli.common import say
 from lab.cli.expect import expect
 from lab.cli.grade import grade
+from lab.cli.handout import handout
 from lab.cli.init_ci import init_ci
 from lab.cli.prepare import prepare
 from lab.cli.run import run
@@ -60,6 +61,7 @@ for command in (
     artifact.artifact,
     reproduce.reproduce,
     grade,
+    handout,
     site,
     init_ci,
     experiments.shell,

@@ -31,7 +31,8 @@ def headline(grades: Sequence[GradeDocument]) -> str:
 
 def shown_name(grade: GradeDocument) -> str:
     """Return the name of a submission so that it can be written in UTF-8."""
-    return grade["submission"]["name"].encode(errors="replace").decode()
+    name: str = grade["submission"]["name"]
+    return name.encode(errors="replace").decode()
 
 
 def teacher_page(

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from decimal import ROUND_HALF_EVEN, Decimal
 from typing import Any, Literal
 
@@ -190,20 +190,18 @@ def answered(criterion: Criterion, outcome: Outcome, answer: str) -> Given:
     assert full is not None, "check_assignment() has looked at it"
     assert none is not None, "check_assignment() has looked at it"
     # What was measured is not told: the answer is to be found with an experiment.
-    expected = {"full": f"within {criterion.full} of it", "none": f"off by {criterion.none} or more"}
+    nobody = Given(0.0, "none", full=f"within {criterion.full} of it", none=f"off by {criterion.none} or more")
     if not answer:
-        return Given(0.0, "none", reason="found no answer", **expected)
+        return replace(nobody, reason="found no answer")
     found = parsed(answer.strip())
     if found is None or found[1] != dimension:
-        reason = f"found the answer {show(answer, 60)}; expected {dimension}"
-        return Given(0.0, "none", answer=answer, reason=reason, **expected)
+        return replace(nobody, answer=answer, reason=f"found the answer {show(answer, 60)}; expected {dimension}")
     off = abs(found[0] - truth)
     error = off / abs(truth) if truth else (0.0 if off == 0 else math.inf)
-    share = _share(-error, -none, -full)
-    points = rounded(criterion.points * share)
+    points = rounded(criterion.points * _share(-error, -none, -full))
     verdict = _verdict(points, criterion.points)
     side = "" if verdict == "full" else "too large" if found[0] > truth else "too small"
-    return Given(points, verdict, observed=answer.strip(), margin=side, answer=answer, **expected)
+    return replace(nobody, points=points, verdict=verdict, observed=answer.strip(), margin=side, answer=answer)
 
 
 def chosen(criterion: Criterion, answer: str) -> Given:

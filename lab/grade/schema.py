@@ -161,10 +161,10 @@ class Limits(Model):
     """What a submission may use."""
 
     scenario: PositiveDurationNs = Field(
-        default=600 * 10**9,
+        default=1800 * 10**9,
         description="The longest time that a scenario may take on the wall clock. It is there for submissions that do "
         "not come to an end, and should be many times as long as any other one takes.",
-        json_schema_extra={"default": "10min"},
+        json_schema_extra={"default": "30min"},
     )
     archive: SizeBytes = Field(
         default=16 * 1024 * 1024,
