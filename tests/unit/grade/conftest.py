@@ -13,9 +13,7 @@ from lab.grade.grading import Options
 
 
 @pytest.fixture
-def options(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replay_engine: ReplayEngine
-) -> Options:
+def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replay_engine: ReplayEngine) -> Options:
     """Options with which scenarios are played back in this process, and grades written below ``tmp_path``."""
     from tests.unit.grade.classes import in_this_process
 

@@ -18,7 +18,7 @@ from lab.grade.intake import Submission, read_class
 from lab.grade.outputs import write_grade
 from lab.grade.roster import Roster
 from tests.unit.conftest import no_step
-from tests.unit.grade.classes import HIDDEN, STARTER, loaded_assignment
+from tests.unit.grade.classes import ASSIGNMENT, HIDDEN, STARTER, loaded_assignment
 
 ANSWERS = b"rate: 4mbit\nbetter: ' bbr '\nwhy: because <script>alert(1)</script> it ignores losses\n"
 
@@ -86,7 +86,7 @@ def test_another_submission_or_assignment_is_graded_anew(tmp_path: Path, options
     wrong = Submission("ada", {"mine.yaml": STARTER.encode(), "answers.yaml": b"rate: 5mbit\n"})
     (first,), (second,) = graded(loaded, options, ada), graded(loaded, options, wrong)
     assert (points_of(first)["rate"], points_of(second)["rate"]) == (1, 0)
-    stricter = loaded_assignment(tmp_path / "b", (tmp_path / "a" / "assignment.yaml").read_text().replace("1.1 *", "2 *"))
+    stricter = loaded_assignment(tmp_path / "b", ASSIGNMENT.replace("1.1 *", "2 *"))
     (third,) = graded(stricter, options, ada)
     assert points_of(third)["goodput"] < points_of(first)["goodput"]
 
@@ -147,7 +147,8 @@ def test_a_class_has_its_pages_and_files(tmp_path: Path, options: Options) -> No
     assert len(done) == len(grades) == 4
     output = options.output
     assert {path.name for path in output.iterdir() if not path.name.startswith(".")} == {
-        "index.html", "leaderboard.html", "canvas.csv", "moodle.csv", "questions.csv", "grades.json", "students", "work",
+        "index.html", "leaderboard.html", "canvas.csv", "moodle.csv", "questions.csv", "grades.json",
+        "students", "work",
     }  # fmt: skip
     page = (output / "index.html").read_text()
     assert "bob &lt;b&gt;" in page
@@ -183,7 +184,7 @@ def test_points_in_the_file_of_questions_count_the_next_time(tmp_path: Path, opt
 
 def test_junit_has_a_test_for_each_criterion(tmp_path: Path, options: Options) -> None:
     loaded = loaded_assignment(tmp_path / "a")
-    answers = b"rate: 3mbit\nwhy: \"\\x01 is no character of XML\"\n"
+    answers = b'rate: 3mbit\nwhy: "\\x01 is no character of XML"\n'
     (grade,) = graded(loaded, options, Submission("ada", {"mine.yaml": STARTER.encode(), "answers.yaml": answers}))
     suite = ElementTree.parse(options.output / "students" / "ada" / "junit.xml").getroot()[0]
     assert suite.get("tests") == str(len(grade["criteria"]))

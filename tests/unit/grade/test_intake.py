@@ -47,7 +47,9 @@ def zipped(files: dict[str, bytes], change: Callable[[zipfile.ZipInfo], None] = 
     return buffer.getvalue()
 
 
-def tarred(files: dict[str, bytes], mode: str = "w", *members: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT) -> bytes:
+def tarred(
+    files: dict[str, bytes], mode: str = "w", *members: tarfile.TarInfo, form: int = tarfile.PAX_FORMAT
+) -> bytes:
     buffer = io.BytesIO()
     with tarfile.open(fileobj=buffer, mode=mode, format=form) as archive:  # type: ignore[call-overload]
         for name, content in files.items():
@@ -80,7 +82,13 @@ def test_a_file_a_folder_and_every_kind_of_archive_are_the_same(tmp_path: Path, 
 
 @pytest.mark.parametrize(
     "name",
-    ["doejane_123_456_my_cc.bpf.c", "doejane_LATE_1_2_my_cc-1.bpf.c", "my_cc (2).bpf.c", "other.bpf.c", "sub/my_cc.bpf.c"],
+    [
+        "doejane_123_456_my_cc.bpf.c",
+        "doejane_LATE_1_2_my_cc-1.bpf.c",
+        "my_cc (2).bpf.c",
+        "other.bpf.c",
+        "sub/my_cc.bpf.c",
+    ],
 )
 def test_what_platforms_do_to_names_is_undone(tmp_path: Path, assignment: Assignment, name: str) -> None:
     path = tmp_path / "s" / name
