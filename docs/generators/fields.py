@@ -73,6 +73,7 @@ SECTIONS = {
 }
 """Model → the section of the page that describes it."""
 OBJECTS = {
+    "cc": "mapping: `name` and `source`",
     "links": "mapping: name → [a link](#a-link) with `from` and `to`",
     "nodes": "mapping: name → `host`, `router` or `switch`",
     "flows": "mapping: name → [a flow](#a-flow)",

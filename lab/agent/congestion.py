@@ -18,12 +18,12 @@ def load_congestion_control(names: set[str]) -> list[str]:
     Raises:
         CongestionError: The kernel has no algorithm of one of these names.
     """
-    for name in sorted(names - set(_available())):
+    for name in sorted(names - set(available())):
         try:
             run(["modprobe", f"tcp_{name}"])
         except Exception:
             continue  # The check below reports what is still missing, so the failure of modprobe does not matter.
-    offered = _available()
+    offered = available()
     missing = sorted(names - set(offered))
     if missing:
         raise CongestionError(
@@ -55,6 +55,7 @@ def set_module_parameters(parameters: dict[str, dict[str, str]]) -> None:
                 ) from exc
 
 
-def _available() -> list[str]:
+def available() -> list[str]:
+    """Return the algorithms that the kernel has at this moment."""
     with open("/proc/sys/net/ipv4/tcp_available_congestion_control", encoding="ascii") as file:
         return sorted(file.read().split())

@@ -13,6 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.agent.algorithms.registered import AlgorithmError, RegisteredAlgorithm
+from lab.agent.algorithms.trace import AlgorithmTrace
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.trial_recorders import TrialRecorders
 from lab.agent.congestion import load_congestion_control, set_module_parameters
@@ -44,6 +46,9 @@ from lab.job.protocol import (
 _KERNEL = "linux-image"
 _VERSIONED = ("iperf3", "iproute2", _KERNEL, "mininet", "python3-bpfcc", "iputils-ping", "ethtool")
 
+ALGORITHM_LOG = "algorithm.log"
+"""The file of a failed record with what libbpf and the verifier said about an algorithm of the job."""
+
 _SETTLE_S = 0.5
 """Pause between calibration and traffic, in seconds, in which the last calibration packets arrive."""
 
@@ -71,6 +76,8 @@ def run_trial(job: Job, programs: Programs, directory: Path, progress: Callable[
     try:
         record = _run(job, programs, directory, progress, log, engine)
     except Exception as exc:
+        if isinstance(exc, AlgorithmError):
+            (directory / ALGORITHM_LOG).write_text(exc.said, encoding="utf-8")
         log(f"failed: {exc}")
         log(traceback.format_exc())
         record = _failed(str(exc) or type(exc).__name__, traceback.format_exc(), engine)
@@ -91,8 +98,9 @@ def _run(
 ) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
-    offered = _prepare_congestion_control(job)
     with contextlib.ExitStack() as stack:
+        algorithms = _register(job, stack, log)
+        offered = _prepare_congestion_control(job)
         links = _load_links(job, stack, log)
         management = Management(job, programs, can_hold=engine != "native" or offers_fq())
         stack.callback(management.close)
@@ -107,6 +115,7 @@ def _run(
             recorders,
             accounts,
             OnTheWay(network, programs, directory),
+            AlgorithmTrace(algorithms, directory),
             rtt_ns if management.can_hold else None,
             directory,
             progress,
@@ -153,6 +162,7 @@ def _run_traffic(
     recorders: TrialRecorders,
     accounts: Accounts,
     on_the_way: OnTheWay,
+    trace: AlgorithmTrace,
     rtt_ns: Mapping[tuple[str, str], int] | None,
     directory: Path,
     progress: Callable[[int], None],
@@ -167,8 +177,9 @@ def _run_traffic(
         recorders.drain(now_ns)
         accounts.drain(now_ns)
         on_the_way.drain(now_ns)
+        trace.drain(now_ns)
         progress(now_ns)
-        return min(recorders.drain_by(now_ns), accounts.drain_by(now_ns), on_the_way.drain_by(now_ns))
+        return min(one.drain_by(now_ns) for one in (recorders, accounts, on_the_way, trace))
 
     traffic = Traffic(network, accounts, directory, on_tick)
     stack.callback(traffic.stop)
@@ -179,6 +190,7 @@ def _run_traffic(
     accounts.start()
     on_the_way.start()
     recorders.start()
+    trace.start()
     log("traffic starts")
     machine = MachineUse(with_pressure=with_pressure)
     changes = [(0, machine.begin), *network.changes()]
@@ -193,11 +205,22 @@ def _run_traffic(
     cpu, pressure = machine.end()
     log("traffic has ended")
     accounts.settle()
-    collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
+    collected = recorders.stop(traffic.end_ns) | trace.stop(traffic.end_ns) | latency.results() | traffic.completions()
     counters.read()
     results, counted = accounts.stop(traffic.end_ns)
     results |= on_the_way.stop(traffic.end_ns)
     return _Measured(traffic, counters, cpu, pressure, collected | results, counted)
+
+
+def _register(job: Job, stack: contextlib.ExitStack, log: Log) -> list[RegisteredAlgorithm]:
+    """Register the congestion controls that the job brings; *stack* removes them again."""
+    registered = []
+    for algorithm in job.get("algorithms", ()):
+        one = RegisteredAlgorithm(algorithm)
+        stack.callback(one.close)
+        log(f"the algorithm {one.name} is registered")
+        registered.append(one)
+    return registered
 
 
 def _prepare_congestion_control(job: Job) -> list[str]:

@@ -26,13 +26,16 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "expect": {"units"},
+        "store": {"errors", "job", "names"},
+    },
+    {
+        "cc": {"errors", "names", "store"},
     },
     {
         "agent": {"job"},
         "workflows": set(),
         "analysis": {"job", "units", "words"},
-        "experiment": {"errors", "expect", "job", "names", "units", "words"},
-        "store": {"errors", "job", "names"},
+        "experiment": {"cc", "errors", "expect", "job", "names", "units", "words"},
     },
     {
         "engine": {"errors", "job", "names", "store", "words"},
