@@ -17,6 +17,8 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lab.api.engines import engine_named
+from lab.cc.said import HEADER
+from lab.cc.sources import SUFFIX, gather
 from lab.engine.base import Step
 from lab.errors import InputError, SpecError
 from lab.experiment.read.load import LoadedExperiment
@@ -194,7 +196,8 @@ def _student(loaded: Loaded, submission: Submission, place: str) -> Student:
         try:
             if handed.kind == "answers":
                 student.answers |= answers_in(name, data)
-            elif handed.kind == "congestion control" and handed.may_not_use:
+            elif handed.kind == "congestion control":
+                student.problems += _includes(name, data, submission.files)
                 student.problems += _forbidden(name, data, handed.may_not_use)
         except SpecError as error:
             student.problems.append(str(error))
@@ -205,6 +208,29 @@ def _student(loaded: Loaded, submission: Submission, place: str) -> Student:
     except SpecError as error:
         student.problems.append(str(error))
     return student
+
+
+def _includes(name: str, data: bytes, files: Mapping[str, bytes]) -> list[str]:
+    """Return the problems of includes: the folder in which the source is compiled has files of the teacher, too."""
+    asked: list[str] = []
+
+    def read(path: str) -> bytes | None:
+        if path in files:
+            return files[path]
+        asked.append(path)
+        return None
+
+    if not name.endswith(SUFFIX):
+        return []
+    try:
+        gather(name, read)
+    except InputError as error:
+        return [f"{name}: {error}"]
+    return [
+        f"{name}: found an include of {path!r}; expected lab_cc.h, or a file that belongs to the submission"
+        for path in asked
+        if path not in (name, HEADER)
+    ]
 
 
 def _forbidden(name: str, data: bytes, patterns: Sequence[str]) -> list[str]:
@@ -257,6 +283,7 @@ def _tasks(loaded: Loaded, student: Student, options: Options, scratch: Path) ->
             read_cache=options.read_cache,
             key=key,
             engine=options.engine,
+            may_not_use=[name for one in loaded.assignment.submission.values() for name in one.may_not_use],
         )
 
 

@@ -51,6 +51,8 @@ class Task:
     key: str
     """A digest of everything that the report depends on."""
     engine: str | None = None
+    may_not_use: list[str] = field(default_factory=list)
+    """Names of functions of the kernel that no algorithm of the scenario may call."""
 
     def write(self, path: Path) -> None:
         write_file(path, to_json(asdict(self)))

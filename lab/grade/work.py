@@ -21,6 +21,7 @@ from lab.experiment.read.load import load_experiment
 from lab.grade import points
 from lab.grade.check import answer_condition, scale_conditions
 from lab.grade.figures import drawn, figure_of, key_of
+from lab.grade.objects import check_calls
 from lab.grade.points import Given
 from lab.grade.schema import Criterion, kind_of
 from lab.grade.task import FIGURES, RUNS, Report, Task
@@ -67,6 +68,7 @@ def _run_and_judge(task: Task) -> Report:
     overrides = all_overrides(task.overrides, task.engine)
     experiment = Path(task.stage, task.experiment)
     loaded, plan = plan_of(lambda: load_experiment(experiment, overrides, image_lookup([])))
+    check_calls((trial.job for trial in plan.trials), task.may_not_use)
     run, outcome = _ran(task, plan, loaded.text, loaded.files, loaded.packages)
     evaluated = evaluate_run(run)
     rubric = {name: Criterion.model_validate(fields) for name, fields in task.rubric.items()}
