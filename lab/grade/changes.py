@@ -33,11 +33,9 @@ def overrides_in(name: str, data: bytes, may_change: Sequence[str]) -> list[str]
             column and field.
     """
     source = _source(name, data)
-    allowed = [tuple(path.split(".")) for path in may_change]
     found = []
-    for path, value in _set_fields(source.root, (), allowed):
-        here = next((one for one in allowed if path[: len(one)] == one), None)
-        if here is None:
+    for path, value in _set_fields(source.root, (), may_change):
+        if ".".join(path) not in may_change:
             if path[0] not in _FREE:
                 message = f"found a field that may not be changed; expected only {', '.join(may_change)}"
                 source.lines.append((source.place(Problem(path, "", "key")), f"{path_text(path)}: {message}"))
@@ -51,11 +49,12 @@ def overrides_in(name: str, data: bytes, may_change: Sequence[str]) -> list[str]
     return found
 
 
-def _set_fields(
-    part: Any, path: tuple[str, ...], allowed: Sequence[tuple[str, ...]]
-) -> Iterator[tuple[tuple[str, ...], Any]]:
-    """Yield the paths at which a document sets something: whole values where they may be set, and else single ones."""
-    if isinstance(part, dict) and part and path not in allowed:
+def _set_fields(part: Any, path: tuple[str, ...], allowed: Sequence[str]) -> Iterator[tuple[tuple[str, ...], Any]]:
+    """Yield the paths at which a document sets something: whole values where they may be set, and else single ones.
+
+    The axes of a matrix are keys with dots.
+    """
+    if isinstance(part, dict) and part and ".".join(path) not in allowed:
         for name, value in part.items():
             yield from _set_fields(value, (*path, name), allowed)
     elif path:

@@ -13,6 +13,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from lab.grade.task import Report, Task, read_report
+from lab.run.runner import run_workers
 
 __all__ = ["run_tasks"]
 
@@ -37,9 +38,7 @@ async def run_tasks(
         for task in waiting:
             done(task, await _run(task, processors))
 
-    async with asyncio.TaskGroup() as group:
-        for processors in at_a_time:
-            group.create_task(work(processors))
+    await run_workers(work(processors) for processors in at_a_time)
 
 
 async def _run(task: Task, processors: Sequence[int]) -> Report:
@@ -78,8 +77,9 @@ async def _run(task: Task, processors: Sequence[int]) -> Report:
         if (process.returncode or 0) >= 0
         else (f"by the signal {signal.Signals(-(process.returncode or 0)).name}")
     )
-    said = log.read_text(encoding="utf-8", errors="replace")[-_MOST_TOLD:].strip()
-    return _kept(Report(task.name, "machine", f"the process of the scenario ended {how}: {said}", key=task.key), folder)
+    with contextlib.suppress(OSError):
+        how += f": {log.read_text(encoding='utf-8', errors='replace')[-_MOST_TOLD:].strip()}"
+    return _kept(Report(task.name, "machine", f"the process of the scenario ended {how}", key=task.key), folder)
 
 
 def _kept(report: Report, folder: Path) -> Report:

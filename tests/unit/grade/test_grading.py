@@ -105,7 +105,7 @@ def test_a_person_gives_points_for_answers(tmp_path: Path, options: Options) -> 
     ("text", "message"),
     [
         ("duration: 1s\n", "mine.yaml:1:1: duration: found a field that may not be changed; expected only "),
-        ("flows: {bulk: {cc: reno}}\n", "mine.yaml:1:9: flows.bulk.cc: found a field that may not be changed"),
+        ("flows: {bulk: {cc: reno}}\n", "mine.yaml:1:16: flows.bulk.cc: found a field that may not be changed"),
         ("a: [\n", "mine.yaml:"),
         ("- 1\n", "mine.yaml:1:1: found"),
         ("matrix: {flows.bulk.cc: [../../etc/passwd.bpf.c]}\n", "expected no path that leads out"),

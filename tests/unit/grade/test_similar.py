@@ -4,12 +4,12 @@
 from __future__ import annotations
 
 import re
-from pathlib import Path
 
 from lab.grade.similar import GRAM, WINDOW, fingerprints, similar_pairs
 from lab.grade.sources import forbidden_names, tokens
+from lab.job.bpf_sources import BPF_SOURCES
 
-BPF = Path(__file__).parents[3] / "bpf"
+BPF = BPF_SOURCES
 """Real sources in C."""
 FIRST, SECOND, GIVEN = ((BPF / f"{name}.bpf.c").read_text() for name in ("tcp_probe", "drops", "accounts"))
 
