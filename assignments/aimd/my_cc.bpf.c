@@ -2,7 +2,7 @@
 /*
  * Additive increase, multiplicative decrease: your task is to make the sawtooth.
  *
- * As it is, the window never changes: 20 segments, whatever happens.  The kernel calls the functions below; write what
+ * As it is, the window never changes: 10 segments, whatever happens.  The kernel calls the functions below; write what
  * they should do.  The header lab_cc.h has everything that they may use.
  */
 #include "lab_cc.h"
@@ -15,7 +15,7 @@ struct state {
 /* The kernel calls this when the connection begins. */
 static void init(struct sock *sk)
 {
-	lab_set_cwnd(sk, 20);
+	lab_set_cwnd(sk, 10);
 }
 
 /*
@@ -24,7 +24,7 @@ static void init(struct sock *sk)
  */
 static u32 ssthresh(struct sock *sk)
 {
-	return 20;
+	return 10;
 }
 
 /*

@@ -55,7 +55,8 @@ def tidied(node: Any, *, names: bool = False) -> Any:
         return [tidied(item) for item in node]
     if not isinstance(node, dict):
         return node
-    tidy = {key: tidied(value, names=key in ("properties", "$defs", "patternProperties")) for key, value in node.items()}
+    of_names = ("properties", "$defs", "patternProperties")
+    tidy = {key: tidied(value, names=key in of_names) for key, value in node.items()}
     if names:
         return tidy
     # The title is generated from the name and adds nothing to it.
