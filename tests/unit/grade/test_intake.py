@@ -137,7 +137,7 @@ def _lying(data: bytes) -> bytes:
     return data.replace(size, (10).to_bytes(4, "little"))
 
 
-HOSTILE = {
+HOSTILE: dict[str, Callable[[], bytes]] = {
     "parent.zip": lambda: zipped({"../my_cc.bpf.c": CODE}),
     "deep parent.zip": lambda: zipped({"a/../../my_cc.bpf.c": CODE}),
     "absolute.zip": lambda: zipped({"/etc/my_cc.bpf.c": CODE}),
@@ -180,11 +180,12 @@ def test_a_hostile_submission_has_a_problem_and_no_files(tmp_path: Path, assignm
 
 def test_links_and_fifos_in_a_folder_are_not_followed(tmp_path: Path, assignment: Assignment) -> None:
     (tmp_path / "secret.txt").write_text(SECRET)
-    for name, make in {
+    kinds: dict[str, Callable[[Path], None]] = {
         "link": lambda path: path.symlink_to(tmp_path / "secret.txt"),
         "fifo": lambda path: os.mkfifo(path),
         "folder": lambda path: path.symlink_to(tmp_path),
-    }.items():
+    }
+    for name, make in kinds.items():
         (tmp_path / name).mkdir()
         make(tmp_path / name / "my_cc.bpf.c")
         found = read_submission(tmp_path / name, assignment)

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the capacity files beside this script: ``python assignments/low_delay/capacity/make.py``.
+"""Write the capacity files of this assignment: ``python assignments/low_delay/make_capacity.py``.
 
 The files are synthetic, and the script always writes the same ones.  Each line is a time in milliseconds at which a
 full-size packet (1514 bytes) may leave the link; the last line is also the length of the period.
@@ -11,7 +11,7 @@ import math
 import random
 from pathlib import Path
 
-HERE = Path(__file__).parent
+FOLDER = Path(__file__).parent
 PACKET_BITS = 1514 * 8
 PERIOD_MS = 20_000
 
@@ -19,8 +19,8 @@ PERIOD_MS = 20_000
 def opportunities(seed: int, mean_bps: float, spread: float) -> list[int]:
     """Return the times at which packets may leave, in milliseconds.
 
-    The logarithm of the rate is a mean-reverting random walk (an Ornstein-Uhlenbeck process) with a time constant of two
-    seconds and the standard deviation *spread*, as on the uplink of a phone that is carried around in a city.
+    The logarithm of the rate is a mean-reverting random walk (an Ornstein-Uhlenbeck process) with a time constant of
+    two seconds and the standard deviation *spread*, as on the link of a phone that is carried around in a city.
     """
     draw = random.Random(seed)
     times, level, bits = [], 0.0, 0.0
@@ -34,11 +34,11 @@ def opportunities(seed: int, mean_bps: float, spread: float) -> list[int]:
 
 
 def main() -> None:
-    for name, seed, mean_bps, spread in (("walk", 7, 8e6, 0.35), ("tram", 11, 6e6, 0.45)):
+    for name, seed, mean_bps, spread in (("capacity/walk", 7, 8e6, 0.35), ("teacher/tram", 11, 6e6, 0.45)):
         times = opportunities(seed, mean_bps, spread)
         # The last opportunity is moved to the end of the period, because its time is the length of the period.
         text = "".join(f"{ms}\n" for ms in [*times[:-1], PERIOD_MS])
-        (HERE / f"{name}.mahimahi").write_text(text, encoding="ascii")
+        (FOLDER / f"{name}.mahimahi").write_text(text, encoding="ascii")
 
 
 if __name__ == "__main__":
