@@ -83,7 +83,7 @@ def _row(name: str, one: Any, loaded: Loaded) -> dict[str, str]:
         what = f"{one.value}: all points at {one.full}, none at {one.none}"
     else:
         what = ""
-    text = one.question or ""
+    text = one.question or (one.because if one.answer is not None else "")
     if one.answer is not None:
         text = f"{text} (answer {one.answer})".strip()
     return {
