@@ -1,9 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """Measure how long grading takes: one submission of the assignment aimd, and a class with one process and with all.
 
-Each submission of the class has a window of its own, so that no two of them have the same trials; the scenario takes ten
-virtual seconds.  Prints a table and stores all figures as JSON under
-results/bench/.  No other programs should run at the same time.
+Each submission of the class has a window of its own, so that no two of them have the same trials; the scenario takes
+ten virtual seconds.  Prints a table and stores all figures as JSON under results/bench/.  No other programs should run
+at the same time.
 """
 
 from __future__ import annotations
