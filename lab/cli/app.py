@@ -16,6 +16,8 @@ import typer
 from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, reproduce, runs
 from lab.cli.common import say
 from lab.cli.expect import expect
+from lab.cli.grade import grade
+from lab.cli.handout import handout
 from lab.cli.init_ci import init_ci
 from lab.cli.prepare import prepare
 from lab.cli.run import run
@@ -59,6 +61,8 @@ for command in (
     bisect.bisect,
     artifact.artifact,
     reproduce.reproduce,
+    grade,
+    handout,
     site,
     init_ci,
     experiments.shell,
