@@ -74,6 +74,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "api",
             "artifact",
             "bisect",
+            "cc",
             "compare",
             "engine",
             "errors",
