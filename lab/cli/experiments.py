@@ -74,15 +74,52 @@ def _expected(plan: Plan) -> list[str]:
 
 
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as my_first.yaml.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The file to write, such as my_first.yaml."),
+    ] = None,
+    cc: Annotated[
+        Path | None,
+        typer.Option(
+            "--cc",
+            metavar="SOURCE",
+            help="Also write a congestion control of your own to this file, such as my_cc.bpf.c, and an experiment "
+            "that compares it with CUBIC.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a commented experiment file as a starting point."""
+    """Write a commented experiment file as a starting point, or with --cc your own congestion control and one."""
     from lab.experiment.schema.starter import starter
 
-    write_new(file, starter(file.stem))
+    if cc is not None:
+        file = _new_algorithm(cc, file)
+    elif file is None:
+        raise InputError("found no file to write; expected a name, such as `lab new my_first.yaml`")
+    else:
+        write_new(file, starter(file.stem))
     quoted = shlex.quote(str(file))
     say(f"next steps: `lab check {quoted}`, then `lab run {quoted}`")
     print(file)
+
+
+def _new_algorithm(source: Path, file: Path | None) -> Path:
+    """Write a congestion control to *source* and an experiment with it to *file*; return the path of the latter."""
+    from lab.cc.starter import algorithm_starter, name_of
+    from lab.experiment.schema.starter import own_algorithm_starter
+
+    name = name_of(source)
+    file = source.with_name(f"{name}.yaml") if file is None else file
+    try:
+        relative = source.resolve().relative_to(file.parent.resolve())
+    except (ValueError, OSError):
+        raise InputError(f"found {source} and {file}; expected the source in the folder of the experiment") from None
+    if file.exists():
+        raise InputError(f"{file}: there is such a file already; expected another name")
+    text = own_algorithm_starter(file.stem, str(relative))
+    write_new(source, algorithm_starter(name))
+    write_new(file, text)
+    print(source)
+    return file
 
 
 def schema() -> None:

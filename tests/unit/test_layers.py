@@ -92,6 +92,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "api",
             "artifact",
             "bisect",
+            "cc",
             "compare",
             "engine",
             "errors",

@@ -143,7 +143,9 @@ class RegisteredAlgorithm:
             for handle, _name in self._maps()
         )
         if needed > MOST_MAP_BYTES:
-            reason = f"its maps and global variables have {needed >> 20} MiB; expected at most {MOST_MAP_BYTES >> 20}"
+            reason = (
+                f"its maps and global variables have {needed >> 20} MiB; expected at most {MOST_MAP_BYTES >> 20} MiB"
+            )
             raise AlgorithmError(self.name, reason)
 
     def _bind_to_this_process(self) -> None:

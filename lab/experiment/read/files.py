@@ -126,8 +126,6 @@ def _algorithm(experiment: Path, source: str, name: str | None = None, *, files:
         InputError: It cannot be read, or it does not compile.
         MachineryError: This machine lacks the compiler or its sandbox.
     """
-    if "\0" in source:
-        raise SpecError("found a path with a zero byte; expected a path")
     written = posixpath.normpath(source)
     folder, file = posixpath.split(written)
 

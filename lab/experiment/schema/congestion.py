@@ -44,12 +44,12 @@ def key_of_source(value: object) -> str | None:
 
     None if the value names no source.
     """
-    if isinstance(value, str) and value.endswith(SUFFIX):
-        return value
+    if isinstance(value, str):
+        return value if value.endswith(SUFFIX) and "\0" not in value else None
     if not isinstance(value, Mapping) or value.keys() != {"name", "source"}:
         return None
     name, source = value["name"], value["source"]
-    if _is_name(name) and isinstance(source, str) and source.endswith(SUFFIX):
+    if _is_name(name) and isinstance(source, str) and source.endswith(SUFFIX) and "\0" not in source:
         return f"{source}\0{name}"
     return None
 
