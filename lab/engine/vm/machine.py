@@ -48,17 +48,21 @@ class Machine:
             LostVMError: The QEMU process has ended.
         """
         with self._qmp.listener(("GUEST_PANICKED",)) as events:
-            if await self.status() != "running":
-                await self.command("cont")
+            # lockstep.c lets QEMU's main loop wait while the guest is busy, so the answer may come only when the guest
+            # is idle for the first time.  On a loaded machine, a guest that boots is busy for minutes.
+            answered = asyncio.ensure_future(self.command("cont", may_take_long=True))
             stopped = asyncio.ensure_future(events.get())
             ended = asyncio.ensure_future(self.process.wait())
             try:
-                await asyncio.wait((stopped, ended), return_when=asyncio.FIRST_COMPLETED)
+                await asyncio.wait((answered, stopped, ended), return_when=asyncio.FIRST_COMPLETED)
+                if answered.done():
+                    answered.result()
+                    await asyncio.wait((stopped, ended), return_when=asyncio.FIRST_COMPLETED)
                 if not stopped.done():
                     raise self.lost()
             finally:
-                stopped.cancel()
-                ended.cancel()
+                for future in (answered, stopped, ended):
+                    future.cancel()
 
     async def ignore_shared_memory(self) -> None:
         """Exclude RAM, root file system and mailbox from the machine's saved state.
@@ -100,15 +104,18 @@ class Machine:
         """Return the run state of the machine, as QEMU names it."""
         return str((await self.command("query-status"))["status"])
 
-    async def command(self, name: str, parameters: dict[str, object] | None = None) -> Any:
-        """Execute a QMP command and return its result.
+    async def command(
+        self, name: str, parameters: dict[str, object] | None = None, *, may_take_long: bool = False
+    ) -> Any:
+        """Execute a QMP command and return its result; unless it may take long, QEMU must give it in time.
 
         Raises:
             EngineError: QEMU reports an error.
             LostVMError: The QEMU process has ended, or does not answer.
         """
+        limit = None if may_take_long else ANSWER_LIMIT_S
         try:
-            return await asyncio.wait_for(self._qmp.execute(name, parameters), ANSWER_LIMIT_S)
+            return await asyncio.wait_for(self._qmp.execute(name, parameters), limit)
         except TimeoutError:
             raise self._unresponsive(f"answer the command {name}") from None
         except (QMPError, OSError, EOFError) as exc:
