@@ -43,6 +43,7 @@ bench: setup ## Measure speed, memory and the cost of tracing, and compare the e
 	.venv/bin/python -m benchmarks.tracing
 	.venv/bin/python -m benchmarks.api
 	.venv/bin/python -m benchmarks.reports
+	.venv/bin/python -m benchmarks.grading
 	.venv/bin/python -m benchmarks.engines
 	.venv/bin/python -m benchmarks.ns3
 

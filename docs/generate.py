@@ -13,7 +13,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from generators import checks, columns, commands, exit_codes, expectations, fields, metrics, python
+from generators import checks, columns, commands, exit_codes, expectations, fields, header, metrics, python
 
 HERE = Path(__file__).parent
 
@@ -24,13 +24,14 @@ KINDS: dict[str, Callable[[str], str]] = {
     "exit codes": exit_codes.table,
     "expectation names": expectations.table,
     "fields": fields.table_of,
+    "header": header.text,
     "metrics": metrics.table,
     "options": commands.table,
     "python": python.text,
 }
 """First words of a part's comment → what writes it, given the rest of the comment (what follows ``of``)."""
 
-PART = re.compile(rf"(<!-- ({'|'.join(KINDS)})(?: of ([\w. -]+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
+PART = re.compile(rf"(<!-- ({'|'.join(KINDS)})(?: of ([\w'. -]+?))? -->\n).*?(<!-- end -->)", re.DOTALL)
 
 
 def generated(page: str) -> str:
@@ -44,6 +45,7 @@ def main() -> int:
     fields.require_all(what for kind, what in parts if kind == "fields")
     columns.require_all(what for kind, what in parts if kind == "columns")
     commands.require_all(what for kind, what in parts if kind == "options")
+    header.require_all(what for kind, what in parts if kind == "header")
     python.require_all(what for kind, what in parts if kind == "python")
     stale = {path: after for path, page in pages.items() if (after := generated(page)) != page}
     if sys.argv[1:] == ["--check"]:

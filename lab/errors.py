@@ -14,6 +14,7 @@
     ├── TrialsFailedError      a run from Python has ended, and trials of it failed      3
     └── TrialError             one trial failed; the others continue                     3
         ├── GuestError         the agent reported a failure                              3
+        │   └── AlgorithmRefusedError  the kernel refused a congestion control of the user  2
         ├── LostVMError        the virtual machine died                                  3
         └── TrialTimeoutError  a limit of wall-clock or virtual time was exceeded        3
 """
@@ -91,6 +92,12 @@ class TrialError(LabError):
 
 class GuestError(TrialError):
     """The agent ran and reported a failure."""
+
+
+class AlgorithmRefusedError(GuestError):
+    """The kernel refused a congestion control that the user has written."""
+
+    exit_code = EXIT_BAD_INPUT
 
 
 class LostVMError(TrialError):

@@ -39,6 +39,9 @@ FAST = kernels.DEFAULT_UML
 FAST_AND_AT_NIGHT_VM = (FAST, pytest.param(kernels.DEFAULT, marks=pytest.mark.nightly))
 """The kernels for tests whose subject both engines share: the virtual machine repeats them at night."""
 
+FAST_AND_VM = (FAST, kernels.DEFAULT)
+"""The kernels for the few trials of such a subject that run in both engines every time."""
+
 SHARED_PARTS = ("images", "recipes", "templates", "locks", "emulators", "uml-kernels", "checked")
 
 
@@ -70,12 +73,22 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--nightly", action="store_true", help="also run the tests that take long in virtual machines")
 
 
+REPORT = Path("tests", "unit", "report")
+"""The folder of the tests that share the figures of the captured experiments."""
+
+
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out tests that are marked as nightly, unless the option asks for them."""
+    """Leave out tests that are marked as nightly, unless the option asks for them, and let long units come early."""
+    # Those of the report come before other unit tests: short ones at the end let no worker wait for the others.
+    items.sort(key=lambda item: 1 if _is_of_report(item.nodeid) else 2 if item.nodeid.startswith("tests/unit/") else 0)
     if not config.getoption("nightly"):
         left_out = [item for item in items if item.get_closest_marker("nightly") is not None]
         config.hook.pytest_deselected(items=left_out)
         items[:] = [item for item in items if item.get_closest_marker("nightly") is None]
+
+
+def _is_of_report(nodeid: str) -> bool:
+    return Path(nodeid.partition("::")[0]).parent == REPORT
 
 
 def pytest_configure() -> None:
@@ -86,6 +99,7 @@ def pytest_configure() -> None:
         os.sched_setaffinity(0, {processors[int(worker.removeprefix("gw")) % len(processors)]})
 
 
+@pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeScheduling:
     """Let workers of pytest-xdist take whole files, in the order of collection: long tests come first."""
     config.option.loadscopereorder = False
@@ -93,12 +107,14 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> LoadScopeSch
 
 
 class ByFile(LoadScopeScheduling):  # type: ignore[misc]
-    """Keeps tests together that share a boot of the guest, a run, or the kernel of this machine."""
+    """Keeps tests together that share a boot of the guest, a run, figures, or the kernel of this machine."""
 
     def _split_scope(self, nodeid: str) -> str:
         file = Path(nodeid.partition("::")[0])
         if file.parent.name == "live":
             return "the kernel of this machine"
+        if _is_of_report(nodeid):
+            return "the figures of the captured experiments"
         # The tests in this file share nothing, and each takes long.
         return nodeid if file.name == "test_adversity.py" else str(file)
 

@@ -15,9 +15,9 @@ TEXTS = {
     "EXIT_EXPECTATION_FAILED": "An expectation was not met: one of the experiment's own (`expect`) is not met, or "
     "cannot be judged; a trial of `lab run` is invalid, or virtual machines did not confirm its results "
     "(`--confirm vm`); `lab compare` or `lab run --baseline` found a cell that is worse, missing, new or invalid; "
-    "`lab bisect` did not find exactly one kernel; `lab site` brought together a run that did not go well; or "
-    "`lab verify` or `lab reproduce` found something that is not as it was stored, came out differently or cannot be "
-    "compared.",
+    "`lab bisect` did not find exactly one kernel; `lab site` brought together a run that did not go well; a "
+    "submission has fewer points than `lab grade --min-points` asks for; or `lab verify` or `lab reproduce` found "
+    "something that is not as it was stored, came out differently or cannot be compared.",
     "EXIT_BAD_INPUT": "The input is wrong: the command line, the experiment file, or the folder of a run.",
     "EXIT_FAILED": "A trial failed, or the machine lacks something. The other trials are kept.",
     "EXIT_INTERRUPTED": "Interrupted by Ctrl-C or SIGTERM. What is finished is kept.",

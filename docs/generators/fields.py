@@ -9,6 +9,7 @@ from typing import Any
 
 from lab import units
 from lab.experiment.schema.json_schema import json_schema
+from lab.grade.json_schema import assignment_schema
 
 from . import markdown_table, require
 
@@ -21,6 +22,11 @@ KINDS = {
 }
 SECTIONS = {
     "Arrivals": "[arrivals](#short-flows)",
+    "Criterion": "[a criterion](#a-criterion)",
+    "Handed": "[a file](#a-file-that-is-handed-in)",
+    "Limits": "[limits](#limits)",
+    "Scenario": "[a scenario](#a-scenario)",
+    "Tournament": "[a tournament](#tournament)",
     "FixedSize": "[a distribution](#short-flows)",
     "ParetoSizes": "[a distribution](#short-flows)",
     "SizesFile": "[a distribution](#short-flows)",
@@ -46,16 +52,16 @@ SECTIONS = {
     "Linear": "[a row](#linear)",
     "Link": "[a link](#a-link)",
     "Report": "[figures](#report)",
-    "TimeFigure": "[a figure](#report)",
-    "CdfFigure": "[a figure](#report)",
-    "BoxFigure": "[a figure](#report)",
-    "HeatmapFigure": "[a figure](#report)",
-    "AgainstFigure": "[a figure](#report)",
-    "CellsFigure": "[a figure](#report)",
-    "DelayFigure": "[a figure](#report)",
-    "PhaseFigure": "[a figure](#report)",
-    "JainFigure": "[a figure](#report)",
-    "ShareFigure": "[a figure](#report)",
+    "TimeFigure": "[a figure](experiment-file.md#report)",
+    "CdfFigure": "[a figure](experiment-file.md#report)",
+    "BoxFigure": "[a figure](experiment-file.md#report)",
+    "HeatmapFigure": "[a figure](experiment-file.md#report)",
+    "AgainstFigure": "[a figure](experiment-file.md#report)",
+    "CellsFigure": "[a figure](experiment-file.md#report)",
+    "DelayFigure": "[a figure](experiment-file.md#report)",
+    "PhaseFigure": "[a figure](experiment-file.md#report)",
+    "JainFigure": "[a figure](experiment-file.md#report)",
+    "ShareFigure": "[a figure](experiment-file.md#report)",
     "ParkingLot": "[a parking lot](#parking-lot)",
     "TcpProbe": "[its options](#tcp_probe)",
     "Queue": "[a queue](#a-queue)",
@@ -73,9 +79,14 @@ SECTIONS = {
 }
 """Model → the section of the page that describes it."""
 OBJECTS = {
+    "cc": "mapping: `name` and `source`",
     "links": "mapping: name → [a link](#a-link) with `from` and `to`",
     "nodes": "mapping: name → `host`, `router` or `switch`",
     "flows": "mapping: name → [a flow](#a-flow)",
+    "rubric": "mapping: name → [a criterion](#a-criterion)",
+    "scenarios": "mapping: name → the path of an experiment, or [a scenario](#a-scenario)",
+    "set": "mapping: path → value",
+    "submission": "mapping: name → [a file](#a-file-that-is-handed-in)",
     "hosts": "mapping: name or pattern → [settings](#hosts)",
     "modules": "mapping: name → parameters",
     "probes": "mapping: name → [a probe](#latency-probes)",
@@ -100,8 +111,8 @@ def table_of(what: str) -> str:
 @functools.cache
 def models() -> Mapping[str, dict[str, Any]]:
     """Name → the JSON Schema of the model."""
-    schema = json_schema()
-    return {"Experiment": schema, **schema["$defs"]}
+    schema, assignment = json_schema(), assignment_schema()
+    return {"Experiment": schema, **schema["$defs"], "Assignment": assignment, **assignment["$defs"]}
 
 
 def table(model: dict[str, Any], some: Sequence[str] = ()) -> str:

@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from lab.agent.collectors.btf import KernelTypes, TypesError
 from lab.agent.collectors.registry import ALWAYS, RECORDERS
 from lab.agent.collectors.support import try_one
 from lab.agent.process import CommandError, run
@@ -71,6 +72,7 @@ def everything() -> list[tuple[str, str]]:
         ("filter", "matchall"),
         ("filter", "bpf"),
         *(("congestion control", name) for name in ALGORITHMS),
+        ("your own congestion control", "struct_ops"),
         *(("collector", name) for name in RECORDERS),
     ]
 
@@ -87,7 +89,10 @@ def needed(job: Job) -> list[tuple[str, str]]:
     found += [("qdisc", name) for direction in directions for name in _disciplines(direction)]
     queues = [node["settings"]["queue"] for node in job["nodes"] if "settings" in node]
     found += [("qdisc", queue["discipline"]) for queue in queues if queue]
-    found += [("congestion control", flow["congestion_control"]) for flow in job["flows"] if flow["protocol"] == "tcp"]
+    own = {algorithm["name"] for algorithm in job.get("algorithms", ())}
+    found += [("your own congestion control", "struct_ops")] if own else []
+    algorithms = [flow["congestion_control"] for flow in job["flows"] if flow["protocol"] == "tcp"]
+    found += [("congestion control", name) for name in algorithms if name not in own]
     found += [("collector", name) for name in (*ALWAYS, *job["collectors"])]
     return list(dict.fromkeys(found))
 
@@ -112,6 +117,8 @@ def _fix(kind: str, name: str) -> str:
         return f"install the package {_MODULES[name]}"
     if kind == "collector":
         return ""
+    if kind == "your own congestion control":
+        return "use a kernel built with CONFIG_BPF_JIT, CONFIG_BPF_SYSCALL and CONFIG_DEBUG_INFO_BTF, or engine: vm"
     options = {
         "device": {"veth": "VETH", "bridge": "BRIDGE", "ifb": "IFB"},
         "filter": {"matchall": "NET_CLS_MATCHALL and NET_ACT_MIRRED", "bpf": "NET_CLS_BPF"},
@@ -157,6 +164,15 @@ def _congestion_control(name: str) -> str:
     return ""
 
 
+def _struct_ops(_name: str) -> str:
+    try:
+        # The structure exists in a kernel that can register a program as a congestion control.
+        found = KernelTypes().places("bpf_struct_ops_tcp_congestion_ops", ["data"])
+    except TypesError as exc:
+        return str(exc)
+    return "" if found else "the kernel cannot register BPF programs as a congestion control"
+
+
 def _collector(name: str) -> str:
     support = try_one(RECORDERS[name], BPF_SOURCES)
     return "" if support.works else support.why
@@ -184,6 +200,7 @@ _TRIALS: dict[str, Callable[[str], str]] = {
     "qdisc": _qdisc,
     "filter": _filter,
     "congestion control": _congestion_control,
+    "your own congestion control": _struct_ops,
     "collector": _collector,
 }
 

@@ -3,9 +3,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from pathlib import Path
 
 from lab.agent.process import run
+
+WITH_KFUNCS = ("bbr", "cubic", "dctcp")
+"""The algorithms whose functions BPF programs can call, once their modules are loaded."""
 
 
 class CongestionError(Exception):
@@ -18,18 +22,23 @@ def load_congestion_control(names: set[str]) -> list[str]:
     Raises:
         CongestionError: The kernel has no algorithm of one of these names.
     """
-    for name in sorted(names - set(_available())):
-        try:
-            run(["modprobe", f"tcp_{name}"])
-        except Exception:
-            continue  # The check below reports what is still missing, so the failure of modprobe does not matter.
-    offered = _available()
+    load_if_available(names)
+    offered = available()
     missing = sorted(names - set(offered))
     if missing:
         raise CongestionError(
             f"the kernel has no congestion control {', '.join(missing)}; it offers {', '.join(offered)}"
         )
     return offered
+
+
+def load_if_available(names: Iterable[str]) -> None:
+    """Load those of the algorithms *names* that the kernel has as modules."""
+    for name in sorted(set(names) - set(available())):
+        try:
+            run(["modprobe", f"tcp_{name}"])
+        except Exception:
+            continue  # Who needs the algorithm reports that it is missing.
 
 
 def set_module_parameters(parameters: dict[str, dict[str, str]]) -> None:
@@ -55,6 +64,7 @@ def set_module_parameters(parameters: dict[str, dict[str, str]]) -> None:
                 ) from exc
 
 
-def _available() -> list[str]:
+def available() -> list[str]:
+    """Return the algorithms that the kernel has at this moment."""
     with open("/proc/sys/net/ipv4/tcp_available_congestion_control", encoding="ascii") as file:
         return sorted(file.read().split())

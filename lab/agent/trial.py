@@ -13,9 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from lab.agent.algorithms.registered import AlgorithmError, RegisteredAlgorithm
+from lab.agent.algorithms.trace import AlgorithmTrace
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.trial_recorders import TrialRecorders
-from lab.agent.congestion import load_congestion_control, set_module_parameters
+from lab.agent.congestion import WITH_KFUNCS, load_congestion_control, load_if_available, set_module_parameters
 from lab.agent.counters import counted_between
 from lab.agent.machine_use import MachineUse
 from lab.agent.process import run
@@ -28,9 +30,11 @@ from lab.agent.traffic.accounts import Accounts
 from lab.agent.traffic.latency_probes import Latency
 from lab.agent.traffic.on_the_way import OnTheWay
 from lab.agent.traffic.schedule import Traffic
+from lab.agent.watched import Nobody, Onlooker
 from lab.job.accounts import FlowAccounts
 from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.protocol import (
+    ALGORITHM_LOG,
     PROTOCOL_FORMAT,
     CollectorResult,
     Cpu,
@@ -51,26 +55,40 @@ _SETTLE_S = 0.5
 class Log:
     """``log.txt`` of the record: one line per step, each with the time of CLOCK_MONOTONIC in seconds."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, say: Callable[[str], None]) -> None:
+        """Create the file; each message is passed to *say*, too."""
         self._file = open(path, "w", encoding="utf-8", buffering=1)  # noqa: SIM115 - closed in close()
+        self._say = say
 
     def __call__(self, message: str) -> None:
         self._file.write(f"{time.monotonic():12.6f} {message}\n")
+        self._say(message)
 
     def close(self) -> None:
         self._file.close()
 
 
-def run_trial(job: Job, programs: Programs, directory: Path, progress: Callable[[int], None], *, engine: str) -> Record:
+def run_trial(
+    job: Job,
+    programs: Programs,
+    directory: Path,
+    progress: Callable[[int], None],
+    *,
+    engine: str,
+    onlooker: Onlooker | None = None,
+) -> Record:
     """Run ``job`` and leave ``record.json``, with every file that it names, in ``directory``.
 
     A trial that fails leaves a record, too: its ``status`` is ``failed`` and its ``error`` is the reason.  While
     traffic runs, ``progress`` is called at least once a second with the time since the start of traffic, in ns.
     """
-    log = Log(directory / "log.txt")
+    onlooker = onlooker or Nobody()
+    log = Log(directory / "log.txt", onlooker.say)
     try:
-        record = _run(job, programs, directory, progress, log, engine)
+        record = _run(job, programs, directory, progress, log, engine, onlooker)
     except Exception as exc:
+        if isinstance(exc, AlgorithmError):
+            (directory / ALGORITHM_LOG).write_text(exc.said, encoding="utf-8")
         log(f"failed: {exc}")
         log(traceback.format_exc())
         record = _failed(str(exc) or type(exc).__name__, traceback.format_exc(), engine)
@@ -88,11 +106,13 @@ def _run(
     progress: Callable[[int], None],
     log: Log,
     engine: str,
+    onlooker: Onlooker,
 ) -> Record:
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
-    offered = _prepare_congestion_control(job)
     with contextlib.ExitStack() as stack:
+        algorithms = _register(job, stack, log)
+        offered = _prepare_congestion_control(job)
         links = _load_links(job, stack, log)
         management = Management(job, programs, can_hold=engine != "native" or offers_fq())
         stack.callback(management.close)
@@ -107,12 +127,14 @@ def _run(
             recorders,
             accounts,
             OnTheWay(network, programs, directory),
+            AlgorithmTrace(algorithms, directory),
             rtt_ns if management.can_hold else None,
             directory,
             progress,
             with_pressure=engine == "native",
             stack=stack,
             log=log,
+            onlooker=onlooker,
         )
         return {
             "format": PROTOCOL_FORMAT,
@@ -153,6 +175,7 @@ def _run_traffic(
     recorders: TrialRecorders,
     accounts: Accounts,
     on_the_way: OnTheWay,
+    trace: AlgorithmTrace,
     rtt_ns: Mapping[tuple[str, str], int] | None,
     directory: Path,
     progress: Callable[[int], None],
@@ -160,6 +183,7 @@ def _run_traffic(
     with_pressure: bool,
     stack: contextlib.ExitStack,
     log: Log,
+    onlooker: Onlooker,
 ) -> _Measured:
     """Run all flows and probes while the collectors record; the processes that they start are stopped by *stack*."""
 
@@ -167,10 +191,12 @@ def _run_traffic(
         recorders.drain(now_ns)
         accounts.drain(now_ns)
         on_the_way.drain(now_ns)
+        trace.drain(now_ns)
         progress(now_ns)
-        return min(recorders.drain_by(now_ns), accounts.drain_by(now_ns), on_the_way.drain_by(now_ns))
+        next_ns = min(one.drain_by(now_ns) for one in (recorders, accounts, on_the_way, trace))
+        return onlooker.tick(now_ns, next_ns)
 
-    traffic = Traffic(network, accounts, directory, on_tick)
+    traffic = Traffic(network, accounts, directory, on_tick, tick_ns=onlooker.tick_ns)
     stack.callback(traffic.stop)
     traffic.wait_until_ready()
     latency = Latency(network, directory)
@@ -179,25 +205,41 @@ def _run_traffic(
     accounts.start()
     on_the_way.start()
     recorders.start()
+    trace.start()
     log("traffic starts")
     machine = MachineUse(with_pressure=with_pressure)
-    changes = [(0, machine.begin), *network.changes()]
+    changes = [(0, machine.begin), *onlooker.changes(network)]
 
     def on_start(start_ns: int) -> None:
         if links is not None:
             links.begin(start_ns)
         latency.begin(start_ns)
         on_the_way.begin(start_ns)
+        onlooker.begin(network, [*recorders.rings, *accounts.rings, *on_the_way.rings], start_ns)
 
     traffic.run(rtt_ns, changes, on_start)
     cpu, pressure = machine.end()
     log("traffic has ended")
     accounts.settle()
-    collected = recorders.stop(traffic.end_ns) | latency.results() | traffic.completions()
+    collected = recorders.stop(traffic.end_ns) | trace.stop(traffic.end_ns) | latency.results() | traffic.completions()
     counters.read()
     results, counted = accounts.stop(traffic.end_ns)
     results |= on_the_way.stop(traffic.end_ns)
     return _Measured(traffic, counters, cpu, pressure, collected | results, counted)
+
+
+def _register(job: Job, stack: contextlib.ExitStack, log: Log) -> list[RegisteredAlgorithm]:
+    """Register the congestion controls that the job brings; *stack* removes them again."""
+    registered: list[RegisteredAlgorithm] = []
+    if "algorithms" not in job:
+        return registered
+    load_if_available(WITH_KFUNCS)
+    for algorithm in job["algorithms"]:
+        one = RegisteredAlgorithm(algorithm)
+        stack.callback(one.close)
+        log(f"the algorithm {one.name} is registered")
+        registered.append(one)
+    return registered
 
 
 def _prepare_congestion_control(job: Job) -> list[str]:

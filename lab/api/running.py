@@ -15,6 +15,7 @@ from lab.api.engines import all_overrides, engine_named, plan_of
 from lab.api.known import image_lookup
 from lab.api.loops import run_in_own_loop
 from lab.api.results import Run, load
+from lab.api.starting import runner_for
 from lab.api.summary import counts_of
 from lab.engine.base import Notice
 from lab.errors import InputError, TrialsFailedError
@@ -24,8 +25,6 @@ from lab.run.progress import Detail, observing
 from lab.run.runner import Outcome, Runner
 from lab.store import places
 from lab.store.run import Run as StoredRun
-from lab.store.run import create_run
-from lab.store.trial_cache import TrialCache
 
 if TYPE_CHECKING:
     from lab.experiment.schema.experiment import Experiment
@@ -74,24 +73,18 @@ def run(
     found, plan = plan_of(lambda: loaded(experiment, overrides, image_lookup([])))
     chosen = engine_named(plan.engine, plan, found.packages)
     with observing(plan, Detail.NORMAL if progress else Detail.QUIET) as observer:
-        for message in places.remove_leftovers():
-            observer.step(Notice(message))
-        chosen.locate(observer.step)
-        folder = create_run(Path(output), plan.name, found.text, plan.document(), found.files)
         at_a_time = jobs or len(os.sched_getaffinity(0))
-        runner = Runner(
-            chosen, observer, plan, folder, jobs=at_a_time, cache=TrialCache(places.trials()), read_cache=cache
-        )
+        runner = runner_for(chosen, found, plan, Path(output), observer, jobs=at_a_time, read_cache=cache)
         command = _call(experiment, {"set": dict(set or {}), "engine": engine})
         about = {"command": command, "overrides": overrides, "notes": notes(plan)}
         with _saying_what_is_kept(runner, plan):
             outcome = run_in_own_loop(lambda: runner.run(about), observer.refresh)
             observer.step("writing the report")
             observer.refresh()
-            build_report(folder.path, places.figures(), lambda line: observer.step(Notice(line)))
-        for message in _concerns(folder, plan):
+            build_report(runner.folder, places.figures(), lambda line: observer.step(Notice(line)))
+        for message in _concerns(outcome.run, plan):
             observer.step(Notice(message))
-    result = load(folder.path)
+    result = load(runner.folder)
     if outcome.failures:
         raise TrialsFailedError(_failed(outcome, plan), result)
     return result

@@ -16,11 +16,14 @@ import typer
 from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, reproduce, runs
 from lab.cli.common import say
 from lab.cli.expect import expect
+from lab.cli.grade import grade
+from lab.cli.handout import handout
 from lab.cli.init_ci import init_ci
 from lab.cli.prepare import prepare
 from lab.cli.run import run
 from lab.cli.site import site
 from lab.cli.streams import checked_streams, output_error
+from lab.cli.watch import watch
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, LabError
 from lab.version import version_text
 
@@ -58,9 +61,12 @@ for command in (
     bisect.bisect,
     artifact.artifact,
     reproduce.reproduce,
+    grade,
+    handout,
     site,
     init_ci,
     experiments.shell,
+    watch,
     machine.doctor,
     machine.clean,
     runs.export,

@@ -25,7 +25,6 @@ from lab.cli.common import (
     engine_named,
     planned,
     processors,
-    remove_leftovers_of_cache,
     say,
     write_report,
 )
@@ -284,21 +283,15 @@ def _check_trials(run: Run) -> None:
 def _run(file: Path, overrides: Sequence[str], folder: Path, search: _Search) -> Run:
     """Run the experiment, write its report, and return the run."""
     from lab.api.known import image_lookup
+    from lab.api.starting import runner_for
     from lab.plan.description import notes
     from lab.run.progress import observing
-    from lab.run.runner import Runner
-    from lab.store import places
-    from lab.store.run import create_run
-    from lab.store.trial_cache import TrialCache
 
     loaded, plan = planned(file, overrides, image_lookup([]))
     engine = engine_named(plan.engine, plan, loaded.packages)
     with observing(plan, search.detail) as observer:
-        remove_leftovers_of_cache(observer.step)
-        engine.locate(observer.step)
-        run = create_run(folder.resolve() / "runs", plan.name, loaded.text, plan.document(), loaded.files)
-        runner = Runner(engine, observer, plan, run, jobs=search.jobs, cache=TrialCache(places.trials()))
+        runner = runner_for(engine, loaded, plan, folder.resolve() / "runs", observer, jobs=search.jobs)
         about = {"command": command_line(), "overrides": list(overrides), "notes": notes(plan)}
-        asyncio.run(runner.run(about))
+        run = asyncio.run(runner.run(about)).run
     write_report(run.path, quiet=True)
     return run

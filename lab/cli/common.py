@@ -114,14 +114,17 @@ def say_what_counts(engine: Engine, detail: Detail) -> None:
         say(f"cache: {places.cache_root()}")
 
 
-def write_report(run_dir: Path, *, quiet: bool = False) -> Path:
-    """Write the report of a run and return its path; say so first, unless *quiet*."""
+def write_report(run_dir: Path, *, quiet: bool = False, will_be_compared: bool = False) -> Path:
+    """Write the report of a run and return its path; say so first, unless *quiet*.
+
+    With *will_be_compared*, its page links the comparison with a baseline, which the caller writes next.
+    """
     from lab.report import build_report
     from lab.store import places
 
     if not quiet:
         say("writing the report")
-    return build_report(run_dir, places.figures(), lambda line: say(f"lab: {line}"))
+    return build_report(run_dir, places.figures(), lambda line: say(f"lab: {line}"), will_be_compared=will_be_compared)
 
 
 def write_new(path: Path, text: str, advice: str = "choose another name") -> None:

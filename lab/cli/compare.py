@@ -173,18 +173,19 @@ def compare_with_baseline(folder: Run, reference: RunCells, tolerances: Toleranc
     from lab.compare.cells import run_cells
     from lab.compare.differences import differences
     from lab.compare.outcome import cell_line
+    from lab.report.build import COMPARISON, COMPARISON_SUFFIXES
     from lab.store.files import write_file
 
     found = run_cells(folder.path)
     cells, comparison = [reference, found], differences(reference, found, tolerances)
-    for name, format_ in (("html", "html"), ("md", "markdown"), ("json", "json")):
+    for suffix, format_ in zip(COMPARISON_SUFFIXES, ("html", "markdown", "json"), strict=True):
         text = _rendered(format_, cells, [comparison], tolerances, _WIDTH, everything=False, colour=False)
-        write_file(folder.report_dir / f"comparison.{name}", text.encode())
+        write_file(folder.report_dir / f"{COMPARISON}{suffix}", text.encode())
     if not quiet:
         is_terminal = sys.stderr.isatty()
         width = shutil.get_terminal_size().columns if is_terminal else _WIDTH
         say(_rendered("text", cells, [comparison], tolerances, width, everything=False, colour=is_terminal).rstrip())
-        say(f"comparison: {folder.report_dir / 'comparison.html'}")
+        say(f"comparison: {folder.report_dir / f'{COMPARISON}.html'}")
     failing = _failing(comparison)
     for line in map(cell_line, failing):
         why = line.why if line.verdict == "worse" else f"{line.verdict}: {line.why}"

@@ -13,6 +13,7 @@ from lab.job import kernels
 from lab.plan.plan import Plan
 from lab.run import confirm as confirmation
 from lab.run.progress import Detail, observing
+from lab.store import places
 from lab.store.run import Run
 from lab.store.trial_cache import TrialCache
 
@@ -37,11 +38,11 @@ def confirming_plan(file: Path, overrides: Sequence[str] | None, plan: Plan, eng
     return confirmation.sample(other)
 
 
-def confirm_run(run: Run, plan: Plan, *, jobs: int, cache: TrialCache, detail: Detail) -> int:
+def confirm_run(run: Run, plan: Plan, *, jobs: int, detail: Detail) -> int:
     """Run the trials of *plan*, print how their means compare with those of *run*, and return the exit code."""
     if detail is not Detail.QUIET:
         say(f"confirming {len(plan.cells)} of the run's cells in virtual machines")
-    engine = engine_named(plan.engine, plan, {})
+    engine, cache = engine_named(plan.engine, plan, {}), TrialCache(places.trials())
     with observing(plan, detail) as observer:
         engine.locate(observer.step)
         say_what_counts(engine, detail)

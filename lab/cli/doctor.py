@@ -74,13 +74,17 @@ def _machine() -> Iterator[Line]:
 
 def _packages() -> Iterator[Line]:
     section = "Debian packages"
-    needed = {"virtual": "trials in virtual time", "native": "the native engine and `lab trace`"}
+    needed = {
+        "virtual": "trials in virtual time",
+        "native": "the native engine and `lab trace`",
+        "own": "congestion controls of your own",
+    }
     lacking = packages.missing()
     for purpose, what in needed.items():
         names = [package.name for package in lacking if package.purpose == purpose]
         if names:
             fix = f"`lab doctor --fix` installs them, as does `apt install {' '.join(names)}` as root"
-            is_optional = purpose == "native"
+            is_optional = purpose != "virtual"
             yield Line(section, None if is_optional else False, f"for {what}, missing: {' '.join(names)}", fix)
         else:
             yield Line(section, True, f"for {what}: nothing is missing")

@@ -45,6 +45,8 @@ def check(
     asked: list[str] = []
     loaded, plan = planned(file, all_overrides(set_, engine_), image_lookup(asked))
     print(describe(plan))
+    for number, line in enumerate(_expected(plan)):
+        print(f"  {'expects' if number == 0 else '':<8} {line}")
     print(preview(plan, jobs or processors()))
     unchecked = unknown_names(cell.experiment for cell in loaded.checked.cells) if asked else []
     if unchecked:
@@ -62,16 +64,62 @@ def check(
         say(f"the topology is drawn in {svg}")
 
 
+def _expected(plan: Plan) -> list[str]:
+    """Return what the expectations of a plan mean, a line for each."""
+    if not plan.expect:
+        return []  # Without expectations, the document of a large plan need not be made.
+    from lab.evaluation.expectations.preview import understood
+
+    return understood(plan.document())
+
+
 def new(
-    file: Annotated[Path, typer.Argument(metavar="FILE", help="The file to write, such as my_first.yaml.")],
+    file: Annotated[
+        Path | None,
+        typer.Argument(metavar="[FILE]", help="The file to write, such as my_first.yaml."),
+    ] = None,
+    cc: Annotated[
+        Path | None,
+        typer.Option(
+            "--cc",
+            metavar="SOURCE",
+            help="Also write a congestion control of your own to this file, such as my_cc.bpf.c, and an experiment "
+            "that compares it with CUBIC.",
+        ),
+    ] = None,
 ) -> None:
-    """Write a commented experiment file as a starting point."""
+    """Write a commented experiment file as a starting point, or with --cc your own congestion control and one."""
     from lab.experiment.schema.starter import starter
 
-    write_new(file, starter(file.stem))
+    if cc is not None:
+        file = _new_algorithm(cc, file)
+    elif file is None:
+        raise InputError("found no file to write; expected a name, such as `lab new my_first.yaml`")
+    else:
+        write_new(file, starter(file.stem))
     quoted = shlex.quote(str(file))
     say(f"next steps: `lab check {quoted}`, then `lab run {quoted}`")
     print(file)
+
+
+def _new_algorithm(source: Path, file: Path | None) -> Path:
+    """Write a congestion control to *source* and an experiment with it to *file*; return the path of the latter."""
+    from lab.cc.starter import algorithm_starter, name_of
+    from lab.experiment.schema.starter import own_algorithm_starter
+
+    name = name_of(source)
+    file = source.with_name(f"{name}.yaml") if file is None else file
+    try:
+        relative = source.resolve().relative_to(file.parent.resolve())
+    except (ValueError, OSError):
+        raise InputError(f"found {source} and {file}; expected the source in the folder of the experiment") from None
+    if file.exists():
+        raise InputError(f"{file}: there is such a file already; expected another name")
+    text = own_algorithm_starter(file.stem, str(relative))
+    write_new(source, algorithm_starter(name))
+    write_new(file, text)
+    print(source)
+    return file
 
 
 def schema() -> None:
@@ -81,32 +129,29 @@ def schema() -> None:
     print(json.dumps(json_schema(), indent=2))
 
 
-def shell(
-    file: ExperimentFile,
-    set_: Overrides = None,
-    trial: Annotated[
-        str | None,
-        typer.Option(
-            "--trial",
-            metavar="ID",
-            help="The trial whose topology is started: its id, or its number in the plan [default: 1].",
-        ),
-    ] = None,
-) -> None:
+TrialOption = Annotated[
+    str | None,
+    typer.Option(
+        "--trial", metavar="ID", help="The trial that is meant: its id, or its number in the plan [default: 1]."
+    ),
+]
+
+
+def shell(file: ExperimentFile, set_: Overrides = None, trial: TrialOption = None) -> None:
     """Start the topology of an experiment in a virtual machine, in real time, with Mininet's command line."""
     from lab.engine.vm.engine import VmEngine
     from lab.engine.vm.shell import run_shell
 
     # A shell is always in a virtual machine, whichever engine the experiment asks for.
     loaded, plan = planned(file, all_overrides(set_, "vm"))
-    chosen = _trial(plan, trial)
+    chosen = chosen_trial(plan, trial)
     engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
     engine.locate(say)
     say(f"booting a virtual machine with the topology of trial {chosen.id}; the command `exit` ends it")
     run_shell(*engine.machine(chosen.job["kernel"]), chosen.job, say)
 
 
-def _trial(plan: Plan, wanted: str | None) -> Trial:
+def chosen_trial(plan: Plan, wanted: str | None) -> Trial:
     """Return the trial with the id or number (counted from 1) that the user wants; without either, the first trial."""
     if wanted is None:
         return plan.trials[0]

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -13,7 +14,7 @@ from lab.cli.common import completing, say, write_new
 from lab.errors import InputError
 
 if TYPE_CHECKING:
-    from lab.workflows.write import Nightly
+    from lab.workflows.write import Classroom, Nightly
 
 
 def init_ci(
@@ -21,8 +22,8 @@ def init_ci(
         str,
         typer.Argument(
             metavar="SERVICE",
-            help="github or gitlab.",
-            autocompletion=completing("github", "gitlab"),
+            help="github or gitlab, for a nightly job; classroom, for repositories of students.",
+            autocompletion=completing("github", "gitlab", "classroom"),
             show_default=False,
         ),
     ],
@@ -36,31 +37,77 @@ def init_ci(
         bool,
         typer.Option("--pages", help="Publish the reports as the pages of the repository (GitHub or GitLab Pages)."),
     ] = False,
+    assignment: Annotated[
+        str,
+        typer.Option("--assignment", metavar="DIR", help="With classroom: the folder of the assignment."),
+    ] = ".",
+    repository: Annotated[
+        str | None,
+        typer.Option(
+            "--from",
+            metavar="OWNER/NAME",
+            help="With classroom: the teacher's repository that has the assignment [default: the student's own, "
+            "in which a student could change it].",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="The file to write [default: where the service looks]."),
     ] = None,
 ) -> None:
-    """Write a nightly job for a CI service: it runs the experiments of a folder on several runners and reports.
+    """Write a job for a CI service: one that runs experiments every night, or one that grades what students push.
 
-    Run it at the root of the repository.  The job checks the expectations of the experiments with pytest, keeps a JUnit
-    file and the reports, and shows a summary.
+    Run it at the root of the repository.  The nightly job runs the experiments of a folder on several runners, checks
+    their expectations with pytest, keeps a JUnit file and the reports, and shows a summary.  The job for GitHub
+    Classroom runs `lab grade` and reports the points.
     """
-    from lab.workflows.write import PLACES, badge
+    from lab.workflows.write import CLASSROOM_PLACE, PLACES, badge
 
+    if service == "classroom":
+        _write(output or Path(CLASSROOM_PLACE), _classroom(assignment, repository).text())
+        return
+    if repository is not None or assignment != ".":
+        raise InputError(f"found --assignment or --from with {service}; expected them with classroom only")
     nightly = _nightly(service, experiments, shares, pages)
     path = output or Path(PLACES[nightly.service])
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-    except OSError as exc:
-        raise InputError(f"{path}: cannot be written: {exc.strerror}") from exc
-    write_new(path, nightly.text(), "choose another name with -o")
+    _write(path, nightly.text())
     shown = badge(nightly.service, _remote())
     if shown is not None:
         say(f"a badge for the README: {shown}")
     if pages and nightly.service == "github":
         say("choose GitHub Actions as the source of the pages, in the repository's settings")
+
+
+def _write(path: Path, text: str) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as exc:
+        raise InputError(f"{path}: cannot be written: {exc.strerror}") from exc
+    write_new(path, text, "choose another name with -o")
     print(path)
+
+
+def _classroom(assignment: str, repository: str | None) -> Classroom:
+    from lab.cli.packages import packages
+    from lab.version import version
+    from lab.workflows.write import Classroom
+
+    folder = assignment.rstrip("/") or "."
+    if repository is None and not Path(folder, "assignment.yaml").is_file():
+        raise InputError(
+            f"--assignment: found {assignment!r}; expected the folder of an assignment, which has an assignment.yaml, "
+            "relative to the root of the repository"
+        )
+    if Path(folder).is_absolute() or ".." in Path(folder).parts:
+        raise InputError(f"--assignment: found {assignment!r}; expected a folder below the root of the repository")
+    if repository is not None and not re.fullmatch(r"[A-Za-z0-9_.-]+/[A-Za-z0-9_.-]+", repository):
+        raise InputError(f"--from: found {repository!r}; expected the owner and the name of a repository, owner/name")
+    return Classroom(
+        assignment=folder,
+        repository=repository,
+        requirements=(f"tcp-lab=={version()}",),
+        packages=tuple(package.name for package in packages() if package.purpose == "virtual"),
+    )
 
 
 def _nightly(service: str, experiments: str, shares: int, pages: bool) -> Nightly:
@@ -70,7 +117,7 @@ def _nightly(service: str, experiments: str, shares: int, pages: bool) -> Nightl
 
     chosen = next((name for name in SERVICES if name == service), None)
     if chosen is None:
-        raise InputError(f"found the service {service!r}; expected github or gitlab")
+        raise InputError(f"found the service {service!r}; expected github, gitlab or classroom")
     folder = experiments.strip("/")
     if not Path(folder).is_dir() or Path(experiments).is_absolute():
         raise InputError(

@@ -27,7 +27,8 @@ class Package:
     sign: str
     """What shows that it is installed: a program, a file (its absolute path), or ``python:`` and a module."""
     purpose: str
-    """What needs it: ``virtual`` (trials in virtual time) or ``native`` (the native engine and ``lab trace``)."""
+    """What needs it: ``virtual`` (trials in virtual time), ``native`` (the native engine and ``lab trace``), or ``own``
+    (congestion controls that the user has written)."""
 
     def is_installed(self) -> bool:
         """Return whether what the package provides is there, even if it came from somewhere else."""

@@ -23,7 +23,6 @@ from lab.cli.common import (
     engine_named,
     planned,
     processors,
-    remove_leftovers_of_cache,
     say,
 )
 from lab.errors import EXIT_FAILED, EXIT_OK, InputError
@@ -112,13 +111,13 @@ def _key_of(experiments: list[tuple[LoadedExperiment, Plan]]) -> str:
 
 def _prepared(loaded: LoadedExperiment, plan: Plan, share: Share | None, jobs: int, detail: Detail) -> bool:
     """Prepare for the trials of one experiment; return whether any of the trials that ran has failed."""
+    from lab.api.starting import located
     from lab.run.progress import observing
 
     engine = engine_named(plan.engine, plan, loaded.packages)
     if share is None:
         with observing(plan, detail) as observer:
-            remove_leftovers_of_cache(observer.step)
-            engine.locate(observer.step)
+            located(engine, observer)
             try:
                 asyncio.run(engine.prepare(observer.step))
             finally:
@@ -130,18 +129,11 @@ def _prepared(loaded: LoadedExperiment, plan: Plan, share: Share | None, jobs: i
 
 
 def _run_share(engine: Engine, loaded: LoadedExperiment, plan: Plan, jobs: int, detail: Detail) -> bool:
+    from lab.api.starting import runner_for
     from lab.run.progress import observing
-    from lab.run.runner import Runner
-    from lab.store import places
-    from lab.store.run import create_run
-    from lab.store.trial_cache import TrialCache
 
-    cache = TrialCache(places.trials())
     with tempfile.TemporaryDirectory(prefix="lab-share-") as scratch, observing(plan, detail) as observer:
-        remove_leftovers_of_cache(observer.step)
-        engine.locate(observer.step)
-        folder = create_run(Path(scratch), plan.name, loaded.text, plan.document(), loaded.files)
-        outcome = asyncio.run(Runner(engine, observer, plan, folder, jobs=jobs, cache=cache).run({}))
+        outcome = asyncio.run(runner_for(engine, loaded, plan, Path(scratch), observer, jobs=jobs).run({}))
     for trial_id, error in outcome.failures.items():
         say(f"lab: {plan.name}: trial {trial_id} failed: {error}")
     say(f"{plan.name}: {len(plan.trials) - len(outcome.failures)} trials are in the cache")

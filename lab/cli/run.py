@@ -23,13 +23,12 @@ from lab.cli.common import (
     engine_named,
     planned,
     processors,
-    remove_leftovers_of_cache,
     say,
     say_what_counts,
     write_report,
 )
 from lab.cli.compare import TolerancesOption, compare_with_baseline, tolerances_for
-from lab.errors import EXIT_FAILED, EXIT_OK, InputError
+from lab.errors import EXIT_OK, InputError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -87,13 +86,10 @@ def run(
 ) -> None:
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.api.known import image_lookup
+    from lab.api.starting import runner_for
     from lab.cli.confirm import confirm_run, confirming_plan
     from lab.plan.description import notes
     from lab.run.progress import observing
-    from lab.run.runner import Runner
-    from lab.store import places
-    from lab.store.run import create_run
-    from lab.store.trial_cache import TrialCache
 
     detail = detail_of(verbose, quiet)
     reference = _reference(baseline, tolerance)
@@ -101,23 +97,19 @@ def run(
     loaded, plan = planned(file, overrides, image_lookup([]))
     confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
     engine = engine_named(plan.engine, plan, loaded.packages)
-    at_a_time, cache = jobs or processors(), TrialCache(places.trials())
+    at_a_time = jobs or processors()
     with observing(plan, detail) as observer:
-        remove_leftovers_of_cache(observer.step)
-        engine.locate(observer.step)
+        runner = runner_for(engine, loaded, plan, output, observer, jobs=at_a_time, read_cache=not no_cache)
         say_what_counts(engine, detail)
-        folder = create_run(output, plan.name, loaded.text, plan.document(), loaded.files)
         if engine.is_exact:
-            observer.watch(folder.path)
-        runner = Runner(engine, observer, plan, folder, jobs=at_a_time, cache=cache, read_cache=not no_cache)
+            observer.watch(runner.folder)
         outcome = _carry_out(runner, plan, {"overrides": overrides, "notes": notes(plan)})
     if outcome is None:
         _report_unfinished(runner)
         raise KeyboardInterrupt
-    confirmed = (
-        EXIT_OK if confirming is None else confirm_run(folder, confirming, jobs=at_a_time, cache=cache, detail=detail)
-    )
-    write_report(folder.path, quiet=quiet)
+    folder = outcome.run
+    confirmed = EXIT_OK if confirming is None else confirm_run(folder, confirming, jobs=at_a_time, detail=detail)
+    write_report(folder.path, quiet=quiet, will_be_compared=reference is not None)
     ended = _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)
     compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
     print(folder.path)
@@ -157,7 +149,10 @@ def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, 
         say(f"lab: {line}")
     if outcome.failures:
         say(f"lab: {len(outcome.failures)} of {len(plan.trials)} trials failed")
-    return EXIT_FAILED if outcome.failures else max(expected, verdict.exit_code(allow_invalid=allow_invalid))
+    if outcome.failures:
+        # An algorithm of the user that the kernel refuses is a mistake of the user, unless other trials failed, too.
+        return max(error.exit_code for error in outcome.failures.values())
+    return max(expected, verdict.exit_code(allow_invalid=allow_invalid))
 
 
 def _carry_out(runner: Runner, plan: Plan, about: Mapping[str, object]) -> Outcome | None:

@@ -10,12 +10,16 @@ This module is copied into the guest.  It therefore uses only the standard libra
 
 from __future__ import annotations
 
+import os
+import stat
 from pathlib import Path
 from typing import BinaryIO
 
-from lab.job.mailbox import State
+from lab.job.mailbox import MailboxError, State
+from lab.job.watched import MOST_CONTROL_BYTES, MOST_FRAME_BYTES
 
 _JOB, _STATE, _PROGRESS, _RECORD = "job.json", "state", "progress", "record.tar"
+_CONTROL, _FRAME = "control.json", "frame-"
 
 
 class SharedFolder:
@@ -24,10 +28,16 @@ class SharedFolder:
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._record: BinaryIO | None = None
+        self._frames = 0
 
-    def initialise(self, job: bytes) -> None:
-        """Write a job; the host calls this before the instance starts."""
+    def initialise(self, job: bytes, *, is_watched: bool = False) -> None:
+        """Write a job; the host calls this before the instance starts.
+
+        With ``is_watched``, the guest publishes frames while the trial runs (:mod:`lab.job.watched`).
+        """
         (self._folder / _JOB).write_bytes(job)
+        if is_watched:
+            self.control = b""
 
     @property
     def job(self) -> bytes:
@@ -85,3 +95,73 @@ class SharedFolder:
     def record_file(self) -> Path:
         """The path of the record: a tar archive in the state DONE, an error message in the state FAILED."""
         return self._folder / _RECORD
+
+    # --- a watched trial ---------------------------------------------------------------------------------------
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the host wants frames while the trial runs."""
+        return (self._folder / _CONTROL).exists()
+
+    def publish(self, frame: bytes) -> bool:
+        """Add a frame for the host; there is always room.
+
+        Raises:
+            MailboxError: The frame is too large.
+        """
+        if len(frame) > MOST_FRAME_BYTES:
+            raise MailboxError(f"the frame has {len(frame)} bytes; at most {MOST_FRAME_BYTES} are allowed")
+        self._put(f"{_FRAME}{self._frames}", frame)
+        self._frames += 1
+        return True
+
+    def frames(self) -> list[bytes]:
+        """Take the frames that the guest has published.
+
+        Raises:
+            MailboxError: The guest has written something else.
+        """
+        found = []
+        while (frame := self._taken(self._folder / f"{_FRAME}{self._frames}")) is not None:
+            found.append(frame)
+            self._frames += 1
+        return found
+
+    def _taken(self, path: Path) -> bytes | None:
+        """Return the content of a file and remove it; None if it is not there.
+
+        It must be a regular file: a link could lead out of the folder, and a pipe would block.
+        """
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
+        except FileNotFoundError:
+            return None
+        except OSError as exc:
+            raise MailboxError(f"{path.name}: {exc.strerror}") from exc
+        with os.fdopen(descriptor, "rb") as file:
+            found = os.fstat(file.fileno())
+            if not stat.S_ISREG(found.st_mode) or found.st_size > MOST_FRAME_BYTES:
+                raise MailboxError(f"{path.name} is not a regular file of at most {MOST_FRAME_BYTES} bytes")
+            data = file.read(MOST_FRAME_BYTES)
+        path.unlink()
+        return data
+
+    @property
+    def control(self) -> bytes:
+        """The control document that the host has written."""
+        return (self._folder / _CONTROL).read_bytes()
+
+    @control.setter
+    def control(self, data: bytes) -> None:
+        if len(data) > MOST_CONTROL_BYTES:
+            raise MailboxError(f"the control document has {len(data)} bytes; at most {MOST_CONTROL_BYTES} are allowed")
+        self._put(_CONTROL, data)
+
+    def _put(self, name: str, data: bytes) -> None:
+        """Write a file that appears under its name only when it is complete."""
+        part = self._folder / f"{name}.part"
+        # The guest can put links into the folder, which the host must not follow.
+        descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW | os.O_NONBLOCK, 0o644)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(data)
+        part.replace(self._folder / name)

@@ -20,6 +20,9 @@ from lab.job.accounts import FlowAccounts
 PROTOCOL_FORMAT = 9
 """The version of both documents; documents of other versions are refused."""
 
+ALGORITHM_LOG = "algorithm.log"
+"""The file of a failed record with what libbpf and the verifier say about a congestion control that they refuse."""
+
 ETHERNET_HEADER_BYTES = 14
 """The bytes that ``tc`` counts for each packet in addition to the IP packet: no FCS and no preamble are included."""
 
@@ -235,6 +238,17 @@ class Probe(TypedDict):
     """The part of the probe's declared time in which it must have sent a request for its figures to cover it."""
 
 
+class Algorithm(TypedDict):
+    """A congestion control that the user has written."""
+
+    name: str
+    """The name under which it is registered in the kernel, and which flows use."""
+    source_sha256: str
+    """The SHA-256 of its source, in hexadecimal."""
+    object: str
+    """The object that clang made of it for BPF: compressed by zlib, in base64."""
+
+
 class Calibration(TypedDict):
     """The measurements on the path of each flow before traffic starts."""
 
@@ -273,6 +287,8 @@ class Job(Network):
     calibration: Calibration
     collectors: dict[str, dict[str, Any]]
     """Name of a collector → its options."""
+    algorithms: NotRequired[list[Algorithm]]
+    """The congestion controls that are registered for this trial, in addition to those that the kernel has."""
 
 
 class Field(TypedDict):

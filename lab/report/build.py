@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
@@ -22,15 +23,26 @@ from lab.store.files import cause_of, to_json
 from lab.store.folders import new_folder
 from lab.store.run import open_run
 
+COMPARISON = "comparison"
+"""The name, without suffix, of the files in which ``lab run --baseline`` writes its comparison into the report."""
+COMPARISON_SUFFIXES = (".html", ".md", ".json")
+
 
 def build_report(
-    run_dir: Path, figure_cache: Path | None = None, warn: Callable[[str], None] = lambda _line: None
+    run_dir: Path,
+    figure_cache: Path | None = None,
+    warn: Callable[[str], None] = lambda _line: None,
+    *,
+    will_be_compared: bool = False,
 ) -> Path:
     """Evaluate the stored run *run_dir*, build its ``report`` folder anew, and return the path of ``index.html``.
 
     Drawing the figures takes most of the time.  Figures that the same code has drawn from the same results before are
     therefore copied from the folder *figure_cache*, and new figures are added to it.  If that is not possible, the
     report is complete all the same, and *warn* is called with a line that says so.
+
+    A comparison with a baseline, which the folder has from the run, is kept, and the page links it.  With
+    *will_be_compared*, the page links the comparison that the caller writes into the folder next.
 
     Raises:
         InputError: *run_dir* is not a run folder.
@@ -44,7 +56,8 @@ def build_report(
         pictures = _figures(report, folder / "figures", cache, warn)
         write_tables(report, folder / "tables")
         outcomes = judged(run.plan, report.evaluated, entries_of(run.plan, str(run.path / "plan.json")))
-        content = {**page_content(report), **expectations(outcomes)}
+        is_compared = _keep_comparison(final, folder) or will_be_compared
+        content = {**page_content(report), **expectations(outcomes), "is_compared": is_compared}
         only_page = page_only(report, pictures, folder / "figures")
         (folder / "index.html").write_text(render_page({**content, **only_page}), encoding="utf-8")
         table = (content["columns"], content["lines"], content["marks"])
@@ -54,6 +67,16 @@ def build_report(
             (folder / "expectations.json").write_bytes(to_json(document(outcomes)))
         (folder / "summary.md").write_text(render_summary(content), encoding="utf-8")
     return final / "index.html"
+
+
+def _keep_comparison(before: Path, folder: Path) -> bool:
+    """Copy the files of a comparison from the report *before*; return whether it has the page of one."""
+    for suffix in COMPARISON_SUFFIXES:
+        source = before / f"{COMPARISON}{suffix}"
+        # The folder may come from anybody: a link could lead out of it, and a pipe would block.
+        if source.is_file() and not source.is_symlink():
+            shutil.copyfile(source, folder / source.name)
+    return (folder / f"{COMPARISON}.html").exists()
 
 
 def _figures(report: Report, folder: Path, cache: FigureCache | None, warn: Callable[[str], None]) -> list[Picture]:

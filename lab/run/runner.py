@@ -21,7 +21,9 @@ from typing import Any, Protocol
 
 from lab.engine.base import Engine, Notice, in_thread
 from lab.errors import EngineError, GuestError, LabError, StoreError, TrialError
+from lab.names import INPUTS
 from lab.plan.plan import Plan, Trial
+from lab.run.refused import refusal
 from lab.store.digest import record_digest
 from lab.store.files import cause_of, writing
 from lab.store.folders import unfinished_folder
@@ -244,7 +246,9 @@ class Runner:
         try:
             record = read_record(directory)
             if record["status"] != "ok":
-                raise GuestError(record.get("error", "the agent reported a failure"), log=log)
+                reason = record.get("error", "the agent reported a failure")
+                refused = refusal(reason, directory, trial.job, self._run_folder.path / INPUTS)
+                raise refused or GuestError(reason, log=log)
             digest = record_digest(directory)
             stored = self._run_folder.put_trial(identity_of(self._plan, trial), trial.job, directory)
         except StoreError as error:

@@ -58,6 +58,11 @@ def figures() -> Path:
     return cache_root() / "figures"
 
 
+def objects() -> Path:
+    """Return the folder of compiled congestion controls."""
+    return cache_root() / "objects"
+
+
 def trials() -> Path:
     """Return the folder of raw records of finished trials."""
     return cache_root() / "trials"

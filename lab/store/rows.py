@@ -27,7 +27,7 @@ _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")
 
 ADDRESS_FIELDS = ("saddr", "daddr")
 """Fields that hold an IP address in 16 bytes."""
-TEXT_FIELDS = ("comm", "ca_name")
+TEXT_FIELDS = ("comm", "ca_name", "name")
 """Fields that hold a text, padded with zero bytes."""
 
 GROWING_COLUMNS = ("time_ns", "snd_nxt", "snd_una")

@@ -18,7 +18,19 @@ from lab import names
 from lab.errors import StoreError
 from lab.job import kernels
 from lab.job.network import NoRouteError, route
-from lab.job.protocol import PROTOCOL_FORMAT, Arrivals, Capacity, Direction, Flow, Job, Loss, Netem, Probe, Queue
+from lab.job.protocol import (
+    PROTOCOL_FORMAT,
+    Algorithm,
+    Arrivals,
+    Capacity,
+    Direction,
+    Flow,
+    Job,
+    Loss,
+    Netem,
+    Probe,
+    Queue,
+)
 from lab.store.shape import Place, check_shape, shown
 
 __all__ = ["check_job"]
@@ -31,12 +43,14 @@ MAX_FLOWS = 250
 MAX_SHORT_FLOWS = 100_000
 MAX_NODES, MAX_LINKS = 1000, 1000
 MAX_CHANGES = 4000
+MAX_OBJECT_BYTES = 1 << 20
+"""The largest object of a congestion control."""
 MAX_PERIOD_MS = 3_600_001
 """The longest period of a capacity file, an hour."""
 
 _NAME = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _COLLECTOR = r"^[a-z_]{1,20}$"
-_KERNEL_PACKAGE = r"^[0-9a-f]{64}$"
+_SHA256 = r"^[0-9a-f]{64}$"
 _LOSS_VALUES = {"random": (1, 2), "gemodel": (4, 4), "state": (5, 5)}
 """Model of loss → the least and the largest number of its values."""
 
@@ -87,6 +101,9 @@ def _check(job: Job) -> None:
     _probes(job, hosts)
     for name, options in job["collectors"].items():
         _collector(("collectors", name), name, options)
+    for number, own in enumerate(job.get("algorithms", ())):
+        _algorithm(("algorithms", number), own)
+    _distinct("algorithms", [own["name"] for own in job.get("algorithms", ())])
 
 
 def _kernel(kernel: str) -> None:
@@ -95,7 +112,7 @@ def _kernel(kernel: str) -> None:
         return
     if kernel in kernels.UML:
         return
-    is_package = kernels.is_package(kernel) and re.fullmatch(_KERNEL_PACKAGE, kernel.partition("-")[2])
+    is_package = kernels.is_package(kernel) and re.fullmatch(_SHA256, kernel.partition("-")[2])
     _expect(bool(is_package), ("kernel",), kernel, "the name of a kernel")
 
 
@@ -295,6 +312,18 @@ def _plain_options(options: dict[str, Any]) -> Iterator[tuple[str, Any]]:
             yield from value.items()
         else:
             yield option, value
+
+
+def _algorithm(here: Place, algorithm: Algorithm) -> None:
+    _word((*here, "name"), algorithm["name"], names.CONGESTION_CONTROL, "the name of an algorithm")
+    _word((*here, "source_sha256"), algorithm["source_sha256"], _SHA256, "a SHA-256 in hexadecimal")
+    try:
+        unpacking = zlib.decompressobj()
+        data = unpacking.decompress(base64.b64decode(algorithm["object"], validate=True), MAX_OBJECT_BYTES + 1)
+    except (ValueError, zlib.error):
+        data = b""
+    is_whole = data.startswith(b"\x7fELF") and len(data) <= MAX_OBJECT_BYTES and unpacking.eof
+    _expect(is_whole, (*here, "object"), algorithm["object"], "a BPF object, compressed, in base64")
 
 
 def _expect(condition: bool, place: Place, found: Any, expected: str) -> None:

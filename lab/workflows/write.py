@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Write the file that makes a CI service run experiments every night."""
+"""Write the files that make a CI service run experiments every night, or grade submissions when they are pushed."""
 
 from __future__ import annotations
 
@@ -16,6 +16,9 @@ SERVICES: tuple[Service, ...] = ("github", "gitlab")
 
 PLACES = {"github": ".github/workflows/lab-nightly.yml", "gitlab": ".gitlab-ci.yml"}
 """Service → the path of its file in a repository."""
+
+CLASSROOM_PLACE = ".github/workflows/classroom.yml"
+"""The path of the file that grades a submission, in a repository of GitHub Classroom."""
 
 _URL = {"github": "https://$GITHUB_REPOSITORY_OWNER.github.io/${GITHUB_REPOSITORY#*/}", "gitlab": "$CI_PAGES_URL"}
 """Service → the address of the published pages, as a shell on its runners has it."""
@@ -55,6 +58,35 @@ class Nightly:
             "URL_OPTION": url,
         }
         text = _resource(f"{self.service}.yml").replace("@PAGES@\n", pages)
+        return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
+
+
+@dataclass(frozen=True)
+class Classroom:
+    """What the job does that grades a student's repository."""
+
+    assignment: str
+    """The folder of the assignment, relative to the root of the repository that has it."""
+    repository: str | None
+    """The repository (owner/name) that has the assignment, if it is not the student's own."""
+    requirements: tuple[str, ...]
+    packages: tuple[str, ...]
+
+    def text(self) -> str:
+        """Return the content of the file."""
+        folder = self.assignment if self.repository is None else f".assignment/{self.assignment}".removesuffix("/.")
+        checkout = (
+            ""
+            if self.repository is None
+            else f"      - uses: actions/checkout@v4\n        with:\n          repository: {self.repository}\n"
+            "          path: .assignment\n"
+        )
+        values = {
+            "ASSIGNMENT": shlex.quote(folder),
+            "PACKAGES": " ".join(sorted({*_BASE_PACKAGES, *self.packages})),
+            "REQUIREMENTS": shlex.join(self.requirements),
+        }
+        text = _resource("classroom.yml").replace("@CHECKOUT@\n", checkout)
         return re.sub(r"@([A-Z_]+)@", lambda found: values[found[1]], text)
 
 

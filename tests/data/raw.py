@@ -6,19 +6,38 @@ What tests compare the store, the analysis and the report with, so nothing here 
 
 from __future__ import annotations
 
+import bisect
 import functools
 import ipaddress
 import itertools
 import json
 import struct
 import tarfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 Row = dict[str, Any]
+T = TypeVar("T")
+
+
+def kept(method: Callable[[Any, str], T]) -> Callable[[Any, str], T]:
+    """Let a method of a trial, or a function of a trial and a name, compute each result once.
+
+    Callers must not change the results.
+    """
+
+    @functools.wraps(method)
+    def once(trial: Any, name: str) -> T:
+        key = (method.__name__, name)
+        if key not in trial._kept:
+            trial._kept[key] = method(trial, name)
+        found: T = trial._kept[key]
+        return found
+
+    return once
 
 
 @dataclass(frozen=True)
@@ -56,25 +75,20 @@ class RawTrial:
         return found
 
     @cached_property
-    def _rows(self) -> dict[str, list[Row]]:
+    def _kept(self) -> dict[tuple[str, str], Any]:
+        """What :func:`kept` has computed: name of the method and its argument → result."""
         return {}
 
+    @kept
     def rows(self, collector: str) -> list[Row]:
         """Return a collector's rows in order of time, with ``t`` (ns since the start of traffic) where they have one,
         ``flow`` and ``end`` where they have addresses, ``node`` and ``interface`` where they have a namespace."""
-        if collector not in self._rows:
-            self._rows[collector] = self._read(collector)
-        return self._rows[collector]
-
-    def _read(self, collector: str) -> list[Row]:
         about = self.record["collectors"][collector]
-        data, width = self.members["record/" + about["file"]], about["row_bytes"]
-        assert len(data) == width * about["rows"]
+        data = self.members["record/" + about["file"]]
+        assert len(data) == about["row_bytes"] * about["rows"]
+        flow_of, place_of = functools.cache(self._flow), functools.cache(self._place)
         rows = []
-        for at in range(0, len(data), width):
-            row: Row = {}
-            for field in about["fields"]:
-                row[field["name"]] = _value(data, at + field["offset"], field["type"], field["name"])
+        for row in _unpacked(data, about["fields"], about["row_bytes"]):
             for name, names in about["names"].items():
                 row[name] = names.get(str(row[name]), str(row[name]))
             if "ts_ns" in row:
@@ -82,32 +96,33 @@ class RawTrial:
             elif "time_ns" in row:
                 row["t"] = row["time_ns"]
             if "saddr" in row:
-                row["flow"], row["end"] = self._flow(row)
+                local, remote = (row["saddr"], row["sport"]), (row["daddr"], row["dport"])
+                row["flow"], row["end"] = flow_of(local, remote)
             if "netns" in row:
-                row["node"], row["interface"] = self._place(row)
+                row["node"], row["interface"] = place_of(row["netns"], row.get("ifindex"))
             rows.append(row)
         # sorted() keeps the order of equals, as does the file.
         return sorted(rows, key=lambda row: row.get("t", 0))
 
-    def _flow(self, row: Row) -> tuple[str | None, str | None]:
+    def _flow(self, local: tuple[str, int], remote: tuple[str, int]) -> tuple[str | None, str | None]:
         found: tuple[str | None, str | None] = (None, None)
         for flow in self.record["flows"]:
             source = (flow["source_address"], flow["source_port"])
             destination = (flow["destination_address"], flow["destination_port"])
-            local, remote = (row["saddr"], row["sport"]), (row["daddr"], row["dport"])
             for end, one, other in (("source", source, destination), ("destination", destination, source)):
                 if _same_endpoint(local, one) and _same_endpoint(remote, other):
                     found = (flow["name"], end)
         return found
 
-    def _place(self, row: Row) -> tuple[str | None, str | None]:
+    def _place(self, netns: int, ifindex: int | None) -> tuple[str | None, str | None]:
         for space in self.record["namespaces"]:
-            if space["number"] == row["netns"]:
-                return space["node"], space["interfaces"].get(str(row.get("ifindex")))
+            if space["number"] == netns:
+                return space["node"], space["interfaces"].get(str(ifindex))
         return None, None
 
     # --- what the analysis works out, in other words -----------------------------------------------------
 
+    @kept
     def acks(self, flow: str) -> list[Row]:
         """Return the rows of ACKs that reached the sender of *flow*, and of its timeouts, all of them.
 
@@ -127,6 +142,7 @@ class RawTrial:
             found.append({**after, "t": asked["start_ns"] + asked["duration_ns"]})
         return found
 
+    @kept
     def sending(self, flow: str) -> list[Row]:
         """Those of the flow's declared time."""
         asked = next(one for one in self.job["flows"] if one["name"] == flow)
@@ -139,6 +155,7 @@ class RawTrial:
         bounds = asked["measured"]["start_ns"], asked["measured"]["end_ns"]
         return (*bounds, bounds == (asked["start_ns"], asked["start_ns"] + asked["duration_ns"]))
 
+    @kept
     def measured_rows(self, flow: str) -> list[Row]:
         """Those of :meth:`sending` in the measured window.
 
@@ -237,6 +254,7 @@ class RawTrial:
                         queue.append(end)
         return ways[destination]
 
+    @kept
     def waits_ms(self, flow: str) -> tuple[float, float] | None:
         """Return the mean and the p95 of the time that packets waited in the queues on the way of *flow*'s data.
 
@@ -329,12 +347,14 @@ def _within(row: Row, begin: int, end: int) -> float:
 
 def _wait_ns(rows: list[Row], at: float) -> float | None:
     """How long a packet waits that comes at this time: until what it finds in the queue has left; None: it has not."""
-    found = [row["byte_ns"] / row["length_ns"] for row in rows if row["t"] <= at < row["t"] + row["length_ns"]]
+    # The bins are in order of time and do not overlap.
+    first = max(bisect.bisect_right(rows, at, key=lambda row: row["t"]) - 1, 0)
+    found = [row["byte_ns"] / row["length_ns"] for row in rows[first : first + 1] if row["t"] <= at < _end(row)]
     ahead = float(found[0]) if found else 0.0
     if not ahead:
         return 0.0
-    for row in rows:
-        end = row["t"] + row["length_ns"]
+    for row in itertools.islice(rows, first, None):
+        end = _end(row)
         since = max(at, row["t"])
         if end <= at:
             continue
@@ -345,6 +365,11 @@ def _wait_ns(rows: list[Row], at: float) -> float | None:
     return None
 
 
+def _end(row: Row) -> int:
+    found: int = row["t"] + row["length_ns"]
+    return found
+
+
 def _same_endpoint(row: tuple[str, int], of_flow: tuple[str, int]) -> bool:
     """Whether a row's address and port are those of a flow's end; short flows have many ports, and 0 in their stead."""
     return of_flow[1] in (row[1], 0) and _address(row[0]) == _address(of_flow[0])
@@ -353,19 +378,29 @@ def _same_endpoint(row: tuple[str, int], of_flow: tuple[str, int]) -> bool:
 _address = functools.cache(ipaddress.ip_address)
 
 
-_NUMBERS = {"<u8": "<Q", "<u4": "<I", "<u2": "<H", "<u1": "<B", "|u1": "<B", "<i8": "<q", "<i4": "<i", "<i2": "<h"}
+_NUMBERS = {"<u8": "Q", "<u4": "I", "<u2": "H", "<u1": "B", "|u1": "B", "<i8": "q", "<i4": "i", "<i2": "h"}
 
 
-def _value(data: bytes, at: int, kind: str, name: str) -> Any:
-    if kind in _NUMBERS:
-        return struct.unpack_from(_NUMBERS[kind], data, at)[0]
-    assert kind.lstrip("|").startswith("V"), kind
-    raw = data[at : at + int(kind.lstrip("|")[1:])]
-    if name in ("saddr", "daddr"):
-        return _address_text(raw)
-    if name in ("comm", "ca_name"):
-        return raw.split(b"\0")[0].decode()
-    return raw
+def _unpacked(data: bytes, fields: Sequence[Mapping[str, Any]], width: int) -> Iterator[Row]:
+    """Yield the rows of *data*, each of *width* bytes."""
+    ordered = sorted(fields, key=lambda field: field["offset"])
+    layout, at = "<", 0
+    for field in ordered:
+        kind = field["type"]
+        assert kind in _NUMBERS or kind.lstrip("|").startswith("V"), kind
+        code = _NUMBERS.get(kind) or f"{int(kind.lstrip('|')[1:])}s"
+        layout += f"{field['offset'] - at}x{code}"
+        at = field["offset"] + struct.calcsize(f"<{code}")
+    texts = [field["name"] for field in ordered if field["type"] not in _NUMBERS]
+    names = [field["name"] for field in ordered]
+    for values in struct.iter_unpack(f"{layout}{width - at}x", data):
+        row = dict(zip(names, values, strict=True))
+        for name in texts:
+            if name in ("saddr", "daddr"):
+                row[name] = _address_text(row[name])
+            elif name in ("comm", "ca_name"):
+                row[name] = row[name].split(b"\0")[0].decode()
+        yield row
 
 
 @functools.cache

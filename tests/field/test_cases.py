@@ -12,7 +12,7 @@ import asyncio
 import itertools
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -55,16 +55,28 @@ class Case:
 Run = Callable[..., Case]
 
 
+class KeptEngine(UmlEngine):
+    """Is still prepared when the next run begins."""
+
+    def close(self) -> None: ...
+
+
 @pytest.fixture(scope="module")
-def run(tmp_path_factory: pytest.TempPathFactory, lab_cache: Path) -> Run:
+def engine(lab_cache: Path) -> Iterator[UmlEngine]:
+    engine = KeptEngine([FAST])
+    engine.locate(print)
+    yield engine
+    UmlEngine.close(engine)
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory: pytest.TempPathFactory, lab_cache: Path, engine: UmlEngine) -> Run:
     """Run an experiment of ``experiments/``, changed by ``PATH=VALUE`` overrides, and evaluate its trials."""
 
     def finished(name: str, *overrides: str) -> Case:
         folder = tmp_path_factory.mktemp(name)
         loaded = load_experiment(HERE / f"{name}.yaml", ["engine=uml", f"kernel={FAST}", *overrides])
         plan = make_plan(loaded.checked)
-        engine = UmlEngine([FAST])
-        engine.locate(print)
         stored = create_run(folder, plan.name, loaded.text, json.loads(plan.to_json()), loaded.files)
         jobs = len(os.sched_getaffinity(0))
         runner = Runner(engine, SilentObserver(), plan, stored, jobs=jobs, cache=TrialCache(lab_cache / "trials"))

@@ -13,7 +13,7 @@ import pytest
 from lab.job import kernels
 from lab.job.protocol import Job, Record
 from lab.store.rows import Context, read_rows, rows_to_table
-from tests.conftest import FAST, record_in
+from tests.conftest import FAST, FAST_AND_AT_NIGHT_VM, FAST_AND_VM, record_in
 from tests.guest.dumbbell import flow, job
 
 pytestmark = pytest.mark.vm
@@ -23,7 +23,7 @@ COOKIE = 37
 """What iperf3's client sends first on each TCP connection, in bytes."""
 
 
-@pytest.fixture(scope="module", params=[FAST, kernels.DEFAULT])
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
 def kernel(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found
@@ -36,10 +36,10 @@ MIXED = {
 }
 
 
-@pytest.fixture(scope="module")
-def mixed(run_job: RunJob, kernel: str) -> Path:
+@pytest.fixture(scope="module", params=FAST_AND_VM)
+def mixed(run_job: RunJob, request: pytest.FixtureRequest) -> Path:
     """Three flows on a link that loses 2 % and duplicates 5 % of the packets in one direction."""
-    return run_job(job(kernel, MIXED, {"loss": "2%", "duplicate": "5%"}))
+    return run_job(job(request.param, MIXED, {"loss": "2%", "duplicate": "5%"}))
 
 
 def counted(record: Record, name: str, side: str) -> dict[str, Any]:

@@ -7,6 +7,7 @@ import asyncio
 import os
 import re
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -15,8 +16,6 @@ import pytest
 from lab.agent.collectors.loader import BPF_WARNINGS
 from lab.engine.vm.engine import VmEngine
 from lab.job import kernels
-from lab.job.protocol import Job
-from lab.store import places
 from lab.store.digest import record_digest
 from tests.conftest import job_of
 
@@ -26,28 +25,26 @@ RunJob = Callable[..., Path]
 
 
 @pytest.fixture
-def other_template(lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[RunJob]:
-    """A function that runs a job from a template that is built for this test.
+def damaged_copy(engine: VmEngine, lab_cache: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A copy of the session's template with one wrong byte of the guest's memory, in a cache of this test.
 
-    The path of its cache has characters that separate words for the shell, for QEMU or for LD_PRELOAD.
+    The path of the cache has characters that separate words for the shell, for QEMU or for LD_PRELOAD.
     """
     cache = tmp_path / "a cache: here, and"
-    cache.mkdir()
+    (cache / "templates").mkdir(parents=True)
     for part in ("images", "recipes"):
         (cache / part).symlink_to((lab_cache / part).resolve())
+    copy = cache / "templates" / engine.template().path.name
+    # cp keeps the holes of the guest's memory.
+    subprocess.run(["cp", "-r", "--sparse=always", str(engine.template().path), str(copy)], check=True)
+    with open(copy / "ram.img", "r+b") as file:
+        at = os.lseek(file.fileno(), 1 << 20, os.SEEK_DATA)
+        file.seek(at)
+        byte = file.read(1)[0]
+        file.seek(at)
+        file.write(bytes([byte ^ 1]))
     monkeypatch.setenv("LAB_CACHE", str(cache))
-    again = VmEngine()
-
-    def run(job: Job, steps: list[str] | None = None) -> Path:
-        again.locate(print)
-        asyncio.run(again.prepare(print if steps is None else steps.append))
-        directory = tmp_path / "record"
-        shutil.rmtree(directory, ignore_errors=True)
-        directory.mkdir()
-        asyncio.run(again.run(job, directory, 0, lambda _now: None))
-        return directory
-
-    yield run
+    yield copy
     shutil.rmtree(cache / "templates", ignore_errors=True)
 
 
@@ -57,18 +54,19 @@ def test_the_compiler_warns_of_no_program_in_the_guest(engine: VmEngine) -> None
     assert BPF_WARNINGS not in console
 
 
-def test_a_template_built_again_gives_the_same(other_template: RunJob, run_job: RunJob) -> None:
+def test_a_damaged_template_is_built_again_and_gives_the_same(
+    run_job: RunJob, damaged_copy: Path, tmp_path: Path
+) -> None:
     job = job_of("duration=5s", loss="0.1%", kernel=kernels.DEFAULT)
     expected = record_digest(run_job(job))
-    assert record_digest(other_template(job)) == expected
-    (ram,) = places.templates().glob("*/ram.img")
-    with open(ram, "r+b") as file:
-        at = os.lseek(file.fileno(), 1 << 20, os.SEEK_DATA)
-        file.seek(at)
-        byte = file.read(1)[0]
-        file.seek(at)
-        file.write(bytes([byte ^ 1]))
     steps: list[str] = []
-    assert record_digest(other_template(job, steps)) == expected
+    again = VmEngine()
+    again.locate(print)
+    asyncio.run(again.prepare(steps.append))
     assert re.search(r"the template .* is damaged: the content of ram.img has changed .*; it is built again", steps[0])
     assert any("saving the template" in step for step in steps)
+    assert again.template().path == damaged_copy
+    directory = tmp_path / "record"
+    directory.mkdir()
+    asyncio.run(again.run(job, directory, 0, lambda _now: None))
+    assert record_digest(directory) == expected

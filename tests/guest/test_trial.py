@@ -13,11 +13,10 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from lab.job import kernels
 from lab.job.protocol import Job, Record
 from lab.store.digest import record_digest
 from lab.store.rows import read_rows
-from tests.conftest import FAST, FAST_AND_AT_NIGHT_VM, job_of, record_in
+from tests.conftest import FAST_AND_AT_NIGHT_VM, FAST_AND_VM, job_of, record_in
 
 pytestmark = pytest.mark.vm
 
@@ -25,7 +24,7 @@ RunJob = Callable[[Job], Path]
 MBIT = 1e6
 
 
-@pytest.fixture(scope="module", params=[FAST, kernels.DEFAULT])
+@pytest.fixture(scope="module", params=FAST_AND_VM)
 def run(run_job: RunJob, request: pytest.FixtureRequest) -> RunJob:
     """A function that runs a job on a kernel of each engine with virtual time."""
     return lambda job: run_job({**job, "kernel": request.param})

@@ -26,13 +26,16 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "expect": {"units"},
+        "store": {"errors", "job", "names"},
+    },
+    {
+        "cc": {"errors", "names", "store"},
     },
     {
         "agent": {"job"},
         "workflows": set(),
         "analysis": {"job", "units", "words"},
-        "experiment": {"errors", "expect", "job", "names", "units", "words"},
-        "store": {"errors", "job", "names"},
+        "experiment": {"cc", "errors", "expect", "job", "names", "units", "words"},
     },
     {
         "engine": {"errors", "job", "names", "store", "words"},
@@ -43,7 +46,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "export": {"errors", "evaluation", "job", "store"},
         "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units", "words"},
-        "run": {"analysis", "engine", "errors", "evaluation", "plan", "store", "version"},
+        "run": {"analysis", "cc", "engine", "errors", "evaluation", "job", "names", "plan", "store", "version"},
     },
     {
         "api": {
@@ -64,19 +67,39 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "artifact": {"engine", "errors", "job", "store", "version"},
         "bisect": {"compare", "errors", "store"},
+        "grade": {
+            "api",
+            "cc",
+            "engine",
+            "errors",
+            "evaluation",
+            "expect",
+            "experiment",
+            "job",
+            "plan",
+            "report",
+            "run",
+            "store",
+            "units",
+            "version",
+            "words",
+        },
         "site": {"api", "errors", "report", "store", "words"},
+        "watch": {"engine", "errors", "experiment", "job", "report", "units"},
     },
     {
         "cli": {
             "api",
             "artifact",
             "bisect",
+            "cc",
             "compare",
             "engine",
             "errors",
             "evaluation",
             "experiment",
             "export",
+            "grade",
             "job",
             "plan",
             "report",
@@ -85,6 +108,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
             "store",
             "units",
             "version",
+            "watch",
             "words",
             "workflows",
         },

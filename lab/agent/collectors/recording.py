@@ -15,6 +15,7 @@ from lab.agent.collectors.options import Settings
 from lab.agent.collectors.registry import RECORDERS
 from lab.agent.collectors.ringbuffer import HEADER_BYTES, RingBuffer
 from lab.job.protocol import CollectorResult, Field
+from lab.job.watched import Layout
 
 Results = dict[str, CollectorResult]
 
@@ -127,6 +128,21 @@ class RingRecorder(Recorder):
         is_quiet = self._bytes_per_ns * RELAXED_TICK_NS < self._ring.data_bytes * _QUIET_SHARE
         return now_ns + (RELAXED_TICK_NS if is_quiet else TICK_NS)
 
+    def layout(self) -> Layout:
+        """Return what the rows consist of."""
+        return {"row_bytes": self._ring.row_bytes, "fields": self._row_fields(), "names": self._names()}
+
+    def take(self) -> bytes:
+        """Return the rows that have been drained so far, and remove them from the record."""
+        self._file.flush()
+        rows = (self._directory / self._relative).read_bytes()
+        self._file.seek(0)
+        self._file.truncate()
+        return rows
+
+    def _row_fields(self) -> list[Field]:
+        return [{**field, "offset": field["offset"] + HEADER_BYTES} for field in self._fields]
+
     def stop(self, now_ns: int, last_rows: Iterable[bytes] = ()) -> Results:
         """Stop as every recorder does; add *last_rows* for what the kernel has not written, in the form of its events.
 
@@ -139,7 +155,7 @@ class RingRecorder(Recorder):
             self._rows += 1
             self._file.write(bytes(HEADER_BYTES) + row)
         self._file.close()
-        fields: list[Field] = [{**field, "offset": field["offset"] + HEADER_BYTES} for field in self._fields]
+        fields = self._row_fields()
         result: CollectorResult = {
             "file": self._relative,
             "rows": self._rows,

@@ -47,6 +47,13 @@ class RingBuffer:
         _POSITION.pack_into(self._consumer, 0, consumed + count * self.row_bytes)
         return count
 
+    def skip(self) -> int:
+        """Discard every record, and return how many there were."""
+        (consumed,) = _POSITION.unpack_from(self._consumer)
+        (produced,) = _POSITION.unpack_from(self._producer)
+        _POSITION.pack_into(self._consumer, 0, produced)
+        return int(produced - consumed) // self.row_bytes
+
     def _finished(self, rows: memoryview, count: int) -> int:
         headers = rows.cast("I")[:: self.row_bytes // 4]
         if max(headers) == self._event_bytes:

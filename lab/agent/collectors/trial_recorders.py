@@ -8,7 +8,7 @@ from pathlib import Path
 
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.options import settings
-from lab.agent.collectors.recording import RELAXED_TICK_NS, Recorder, recorder
+from lab.agent.collectors.recording import RELAXED_TICK_NS, Recorder, RingRecorder, recorder
 from lab.agent.topology.network import Network
 from lab.job.protocol import CollectorResult, Job
 
@@ -30,6 +30,11 @@ class TrialRecorders:
             _recorder(name, job, network, _need(programs), directory) for name in sorted(job["collectors"])
         ]
         self._switches = _switches(job)
+
+    @property
+    def rings(self) -> list[RingRecorder]:
+        """The recorders of collectors that write to ring buffers."""
+        return [one for one in self._recorders if isinstance(one, RingRecorder)]
 
     def start(self) -> None:
         """Start all recorders; those with a time window stay switched off until it begins."""

@@ -12,6 +12,7 @@ import signal
 import sys
 import tarfile
 import traceback
+from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
 from typing import Protocol
@@ -22,6 +23,7 @@ from lab.agent.collectors.registry import RECORDERS
 from lab.agent.process import run
 from lab.agent.topology.netns import write_sysctl
 from lab.agent.trial import run_trial
+from lab.agent.watched import Host, Onlooker
 from lab.job.bpf_sources import BPF_SOURCES
 from lab.job.kernels import netem_takes_seeds
 from lab.job.machines import socket_memory_bytes
@@ -59,6 +61,17 @@ class Exchange(Protocol):
     def clear_record(self) -> None:
         """Remove what has been written to the record."""
 
+    @property
+    def is_watched(self) -> bool:
+        """Whether the host wants frames while the trial runs."""
+
+    @property
+    def control(self) -> bytes:
+        """What the host asks of a watched trial."""
+
+    def publish(self, frame: bytes) -> bool:
+        """Add a frame for the host; return False if there is no room for it yet."""
+
 
 def prepare(self_test: Job, exchange: Exchange, *, engine: str) -> BccPrograms:
     """Do all work that is slow and the same for every trial; the self-test shows that everything works.
@@ -88,16 +101,23 @@ def prepare(self_test: Job, exchange: Exchange, *, engine: str) -> BccPrograms:
     return programs
 
 
-def serve(exchange: Exchange, programs: BccPrograms, *, engine: str) -> None:
+def serve(exchange: Exchange, programs: BccPrograms, *, engine: str, pause: Callable[[], None]) -> None:
     """Run the job in *exchange* and leave the record there, or a message if that is impossible.
 
-    ``engine`` is the name that the record gives to the engine.
+    A watched trial leaves no record: the host has seen everything.
+
+    Args:
+        engine: The name that the record gives to the engine.
+        pause: Lets the host do something while no virtual time passes; it may return at once.
     """
     try:
         exchange.state = State.RUNNING
         job: Job = json.loads(exchange.job)
-        directory = _run(job, programs, exchange, engine)
-        _deliver(directory, exchange)
+        if exchange.is_watched:
+            host = Host(exchange, pause)
+            host.end(_run(job, programs, exchange, engine, host)[1])
+        else:
+            _deliver(_run(job, programs, exchange, engine, None)[0], exchange)
         exchange.state = State.DONE
     except BaseException:
         report_failure(exchange)
@@ -138,7 +158,11 @@ def _fresh_directory() -> Path:
     return _TRIAL_DIRECTORY
 
 
-def _run(job: Job, programs: BccPrograms, exchange: Exchange, engine: str) -> Path:
+def _run(
+    job: Job, programs: BccPrograms, exchange: Exchange, engine: str, onlooker: Onlooker | None
+) -> tuple[Path, str]:
+    """Run a job; return the directory of its record, and why it has failed, or an empty text."""
+
     def on_alarm(_signal: int, _frame: FrameType | None) -> None:
         raise TimeoutError(
             f"the trial was still running {_VIRTUAL_LIMIT_EXTRA_S} s of virtual time after the planned end of traffic"
@@ -152,9 +176,9 @@ def _run(job: Job, programs: BccPrograms, exchange: Exchange, engine: str) -> Pa
     directory = _fresh_directory()
     signal.signal(signal.SIGALRM, on_alarm)
     signal.alarm(job["duration_ns"] // 1_000_000_000 + _VIRTUAL_LIMIT_EXTRA_S)
-    run_trial(job, programs, directory, progress, engine=engine)
+    record = run_trial(job, programs, directory, progress, engine=engine, onlooker=onlooker)
     signal.alarm(0)
-    return directory
+    return directory, record.get("error", "")
 
 
 def _seed_kernel(seed: int) -> None:

@@ -39,7 +39,8 @@ def main() -> NoReturn:
     _ZYGOTE.write_text("fork\n", encoding="ascii")
     # Each child continues here.
     _mount_shared_folder()
-    serve(SharedFolder(_SHARED), programs, engine="uml")
+    # The host stops the whole instance while it waits, so nothing has to be done here.
+    serve(SharedFolder(_SHARED), programs, engine="uml", pause=lambda: None)
     _power_off()
 
 

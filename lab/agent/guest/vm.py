@@ -41,7 +41,7 @@ def main() -> NoReturn:
         report_failure(mailbox)
     stop()
     # A restored machine continues here.  It has its own mailbox, mapped at the same address.
-    serve(mailbox, programs, engine="vm")
+    serve(mailbox, programs, engine="vm", pause=stop)
     while True:
         stop()
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import json
 import os
 import resource
@@ -25,7 +26,8 @@ from lab.agent.topology.interfaces import interface_names, read_mtu, read_offloa
 from lab.agent.topology.link_programs import LinkPrograms
 from lab.agent.topology.management import Management
 from lab.agent.topology.netns import network_namespace, read_sysctl, write_sysctl
-from lab.job.protocol import InterfaceResult, Job, Namespace
+from lab.job.network import DirectionName
+from lab.job.protocol import Change, InterfaceResult, Job, Namespace
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
 _GLOBAL_SYSCTLS = (
@@ -322,23 +324,40 @@ class Network:
 
         The list is sorted by time.  Changes of the same node at the same time are combined.
         """
+        # The commands are made in advance, because this takes virtual time in a virtual machine.
+        return [
+            (at_ns, functools.partial(self._shape, node, batch))
+            for (at_ns, node), batch in sorted(self._change_batches(self.ports).items())
+            if batch
+        ]
+
+    def apply_changes(self, at_ns: int, of: tuple[str, DirectionName] | None = None) -> None:
+        """Apply all changes that are scheduled for ``at_ns``; with *of*, those of this direction of a link only."""
+        ports = [port for port in self.ports if of is None or (port.link, port.direction) == of]
+        for (when_ns, node), batch in sorted(self._change_batches(ports).items()):
+            if when_ns == at_ns and batch:
+                self._shape(node, batch)
+
+    def replace_changes(self, link: str, way: DirectionName, changes: list[Change]) -> None:
+        """Replace the scheduled changes of one direction of a link, whose times may be among those of the job."""
+        (found,) = (known for known in self.job["links"] if known["name"] == link)
+        found[way]["changes"] = changes
+
+    def _change_batches(self, ports: Iterable[Port]) -> dict[tuple[int, str], list[str]]:
+        """Return (time of a change, node) → ``tc -batch`` lines, for what leaves through *ports*."""
         batches: dict[tuple[int, str], list[str]] = {}
-        for port in self.ports:
+        for port in ports:
             receiver = next(other for other in self.ports if other.link == port.link and other != port)
             for change in links.leaving(self.job, port)["changes"]:
                 ifb = self._ifb.get(receiver.interface)
                 leaving, arriving = links.change_commands(port.interface, ifb, change, self.job["mtu"])
                 batches.setdefault((change["at_ns"], port.node), []).extend(leaving)
                 batches.setdefault((change["at_ns"], receiver.node), []).extend(arriving)
+        return batches
 
-        def changer(node: str, batch: list[str]) -> Callable[[], None]:
-            def change() -> None:
-                with network_namespace(self.pid(node)):
-                    run(["tc", "-batch", "-"], stdin="\n".join(batch))
-
-            return change
-
-        return [(at_ns, changer(node, batch)) for (at_ns, node), batch in sorted(batches.items()) if batch]
+    def _shape(self, node: str, batch: list[str]) -> None:
+        with network_namespace(self.pid(node)):
+            run(["tc", "-batch", "-"], stdin="\n".join(batch))
 
     def read_qdiscs(self) -> dict[str, list[dict[str, Any]]]:
         """Return node → output of ``tc -j -s qdisc show``."""

@@ -55,6 +55,11 @@ class Accounts:
         self._fin_timeouts_us: dict[str, int] = {}
         self._settling_ns = longest_rtt_ns + _LEAST_SETTLING_NS
 
+    @property
+    def rings(self) -> list[RingRecorder]:
+        """The recorder of the packets that were sent and that arrived."""
+        return [self._bins]
+
     def start(self) -> None:
         """Begin to count."""
         self._declare_interfaces()

@@ -31,6 +31,11 @@ class OnTheWay:
         self._losses = RingRecorder("losses", programs, directory, Settings(tables={}))
         self._recorders = (self._backlog, self._losses)
 
+    @property
+    def rings(self) -> list[RingRecorder]:
+        """The recorders of queues and losses."""
+        return list(self._recorders)
+
     def start(self) -> None:
         """Attach the programs.  They record nothing until :meth:`begin` is called."""
         self._configure(0, 0)

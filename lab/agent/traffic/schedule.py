@@ -31,10 +31,18 @@ _POLL_NS = 50_000_000
 class Traffic:
     """All flows of a job."""
 
-    def __init__(self, network: Network, accounts: Accounts, directory: Path, on_tick: Callable[[int], int]) -> None:
+    def __init__(
+        self,
+        network: Network,
+        accounts: Accounts,
+        directory: Path,
+        on_tick: Callable[[int], int],
+        *,
+        tick_ns: int = TICK_NS,
+    ) -> None:
         """Start the servers of all flows.
 
-        While traffic runs, ``on_tick`` is called at multiples of ``TICK_NS`` with the time since the start of traffic,
+        While traffic runs, ``on_tick`` is called at multiples of ``tick_ns`` with the time since the start of traffic,
         in ns; it returns the time by which it must be called again.
         """
         self._network = network
@@ -46,7 +54,7 @@ class Traffic:
         self._flows: list[Transfer] = [self._transfer(number) for number in range(len(self._job["flows"]))]
         self.start_ns = 0
         self.end_ns = 0
-        self._tick_ns = TICK_NS
+        self._every_ns = self._tick_ns = tick_ns
 
     def _transfer(self, number: int) -> Transfer:
         flow = self._job["flows"][number]
@@ -119,8 +127,9 @@ class Traffic:
             if now < self._tick_ns:
                 time.sleep((min(when_ns, self._tick_ns) - now) / 1e9)
             if (now := self.now()) >= self._tick_ns:
-                # Ticks are at multiples of TICK_NS, regardless of what else is scheduled.
-                self._tick_ns = max(self._on_tick(now) // TICK_NS, now // TICK_NS + 1) * TICK_NS
+                # Ticks are at multiples of this time, regardless of what else is scheduled.
+                every_ns = self._every_ns
+                self._tick_ns = max(self._on_tick(now) // every_ns, now // every_ns + 1) * every_ns
 
     def results(self, accounts: Sequence[FlowAccounts]) -> list[FlowResult]:
         """Return the results of all flows, whose accounts are given, in the order of the job."""

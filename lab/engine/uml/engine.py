@@ -21,6 +21,7 @@ from lab.engine.debian.builds import intact
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.image.build import recipe_digest as image_recipe
 from lab.engine.selftest import self_test_job
+from lab.engine.steering import Steering
 from lab.engine.uml import arguments
 from lab.engine.uml.build import UmlKernel, build_kernel, find_kernel
 from lab.engine.uml.build import recipe_digest as kernel_recipe
@@ -29,16 +30,17 @@ from lab.engine.watch import DEFAULT_LIMITS, Limits
 from lab.errors import EngineError, GuestError, LostVMError
 from lab.job import kernels
 from lab.job.folder import SharedFolder
-from lab.job.mailbox import State
+from lab.job.mailbox import MailboxError, State
 from lab.job.protocol import Job
 from lab.store import places
-from lab.store.folders import remove_leftovers, unfinished_folder
+from lab.store.folders import remove_leftovers, scratch_folder, unfinished_folder
 
 READY_LIMIT_S = 300.0
 """The maximum wall-clock time that a zygote may take to prepare itself."""
 FORK_LIMIT_S = 120.0
 """The maximum wall-clock time that a zygote may take to fork, or to report the end of a child that was killed."""
 _POLL_S = 0.05
+_WATCHED_POLL_S = 0.005
 _TAIL_BYTES = 2000
 _MESSAGE_BYTES = 1 << 20
 _RECORD_BYTES = 4 << 30
@@ -112,18 +114,12 @@ class UmlEngine:
                 self._zygotes[name] = await _started(*self.parts(name), step)
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
-        if job["kernel"] not in self._zygotes:
-            raise EngineError(f"prepare() has not been called for the kernel {job['kernel']}")
         folder = directory.with_name(directory.name + ".uml")
         folder.mkdir()
         shared = SharedFolder(folder)
         shared.initialise(json.dumps(job, sort_keys=True).encode())
         console = folder / "console.log"
-        forked = self._zygotes[job["kernel"]].fork(folder, processor_of(worker))
-        try:
-            child = await asyncio.wait_for(asyncio.wrap_future(forked), FORK_LIMIT_S)
-        except TimeoutError:
-            raise LostVMError(f"User-mode Linux did not fork within {FORK_LIMIT_S:g} s") from None
+        child = await self._forked(job, folder, worker)
         try:
             await watch.within(
                 self._limits,
@@ -139,6 +135,34 @@ class UmlEngine:
             child.kill()
             await asyncio.wait((asyncio.wrap_future(child.ended),), timeout=FORK_LIMIT_S)
         shutil.rmtree(folder)
+
+    async def watch(self, job: Job, steering: Steering) -> None:
+        """Run a job that is watched.  Implements :class:`lab.engine.steering.Watchable`."""
+        with scratch_folder("watched", lambda _message: None) as folder:
+            shared = SharedFolder(folder)
+            shared.initialise(json.dumps(job, sort_keys=True).encode(), is_watched=True)
+            child = await self._forked(job, folder, 0)
+            try:
+                await _steer(child, shared, steering)
+                if shared.state is not State.DONE:
+                    await in_thread(partial(_take_record, shared, folder, folder / "console.log", child))
+            finally:
+                child.kill()
+                await asyncio.wait((asyncio.wrap_future(child.ended),), timeout=FORK_LIMIT_S)
+
+    async def _forked(self, job: Job, folder: Path, worker: int) -> Child:
+        """Return an instance that runs the job in *folder*.
+
+        Raises:
+            EngineError: There is none.
+        """
+        if job["kernel"] not in self._zygotes:
+            raise EngineError(f"prepare() has not been called for the kernel {job['kernel']}")
+        forked = self._zygotes[job["kernel"]].fork(folder, processor_of(worker))
+        try:
+            return await asyncio.wait_for(asyncio.wrap_future(forked), FORK_LIMIT_S)
+        except TimeoutError:
+            raise LostVMError(f"User-mode Linux did not fork within {FORK_LIMIT_S:g} s") from None
 
     def close(self) -> None:
         while self._zygotes:
@@ -170,6 +194,33 @@ async def _started(kernel: UmlKernel, image: Image, step: Step) -> Zygote:
             zygote.close()
             raise
     return zygote
+
+
+async def _steer(child: Child, shared: SharedFolder, steering: Steering) -> None:
+    """Pass frames and control on until the instance ends; stop it while it waits, because it would do so busily.
+
+    Raises:
+        GuestError: The guest has written something that is no frame.
+    """
+    ended = asyncio.ensure_future(_until_end(child))
+    is_held = False
+    try:
+        while True:
+            await asyncio.wait((ended,), timeout=_WATCHED_POLL_S)
+            try:
+                for frame in shared.frames():
+                    steering.saw(frame)
+            except (MailboxError, ValueError) as exc:
+                raise GuestError(f"what the agent tells cannot be read: {exc}") from exc
+            if ended.done():
+                return
+            if (control := steering.control()) is not None:
+                shared.control = control
+            if is_held != steering.is_held:
+                is_held = steering.is_held
+                (child.hold if is_held else child.resume)()
+    finally:
+        ended.cancel()
 
 
 async def _until_end(child: Child) -> None:

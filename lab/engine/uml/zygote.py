@@ -43,9 +43,20 @@ class Child:
 
     def kill(self) -> None:
         """Kill the instance if it still runs."""
+        self._send(signal.SIGKILL)
+
+    def _send(self, number: signal.Signals) -> None:
         with self._lock, contextlib.suppress(ProcessLookupError):
             if self._pidfd >= 0:
-                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def hold(self) -> None:
+        """Stop the instance until :meth:`resume` is called.  In the meantime, no virtual time passes."""
+        self._send(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let the instance go on."""
+        self._send(signal.SIGCONT)
 
     def has_ended(self, how: str) -> None:
         """Take note that the instance has ended; called by the zygote."""

@@ -19,6 +19,7 @@ from lab.engine.emulator.build import Emulator, locate_emulator
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.image.build import recipe_digest as image_recipe
+from lab.engine.steering import Steering
 from lab.engine.vm import machine, qemu
 from lab.engine.vm.machine import Machine
 from lab.engine.vm.template import Template, build_template, drop_old_templates, find_template, identity
@@ -27,8 +28,10 @@ from lab.errors import EngineError, GuestError
 from lab.job import kernels
 from lab.job.mailbox import MailboxError, State
 from lab.job.protocol import Job
+from lab.store.folders import scratch_folder
 
 _POLL_S = 0.2
+_WATCHED_POLL_S = 0.01
 
 
 class VmEngine:
@@ -140,15 +143,71 @@ class VmEngine:
         for leftover in (console, console.with_suffix(".qemu")):
             leftover.unlink(missing_ok=True)
 
+    async def watch(self, job: Job, steering: Steering) -> None:
+        """Run a job that is watched.  Implements :class:`lab.engine.steering.Watchable`."""
+        found, _image = self.machine(job["kernel"])
+        template = self.template(job["kernel"])
+        arguments = qemu.machine_arguments(template.image, template.ram, share_ram=False)
+        text = json.dumps(job, sort_keys=True).encode()
+        with scratch_folder("watched", lambda _message: None) as folder:
+            async with machine.start(
+                found,
+                arguments,
+                text,
+                folder / "console.log",
+                processor=processor_of(0),
+                state=template.state,
+                is_watched=True,
+            ) as guest:
+                await _steer(guest, steering)
+                if _state_of(guest) is not State.DONE:
+                    await in_thread(partial(_take_record, guest, folder))
+
     def close(self) -> None:
         """Do nothing: :meth:`prepare` acquires nothing that would have to be released."""
 
 
-def _take_record(guest: Machine, directory: Path) -> None:
+async def _steer(guest: Machine, steering: Steering) -> None:
+    """Pass frames and control on until the trial has ended.  The guest stops the machine when it has to wait.
+
+    Raises:
+        GuestError: The guest has written something that is no frame.
+    """
+    while True:
+        stopped = asyncio.ensure_future(guest.run_until_stop())
+        try:
+            while not stopped.done():
+                await asyncio.wait((stopped,), timeout=_WATCHED_POLL_S)
+                _exchange(guest, steering)
+        finally:
+            stopped.cancel()
+        stopped.result()
+        if _state_of(guest) is not State.RUNNING:
+            return
+        while steering.is_held:
+            await asyncio.sleep(_WATCHED_POLL_S)
+            _exchange(guest, steering)
+
+
+def _exchange(guest: Machine, steering: Steering) -> None:
     try:
-        state = guest.mailbox.state
+        for frame in guest.mailbox.frames():
+            steering.saw(frame)
+    except (MailboxError, ValueError) as exc:
+        raise GuestError(f"what the agent tells cannot be read: {exc}", log=guest.console) from exc
+    if (control := steering.control()) is not None:
+        guest.mailbox.control = control
+
+
+def _state_of(guest: Machine) -> State:
+    try:
+        return guest.mailbox.state
     except ValueError as exc:  # The guest has written a number that means nothing.
         raise GuestError(f"the agent's state cannot be read: {exc}", log=guest.console) from exc
+
+
+def _take_record(guest: Machine, directory: Path) -> None:
+    state = _state_of(guest)
     if state is not State.DONE:
         message = bytes(guest.mailbox.record).decode(errors="replace")
         raise watch.agent_failed(state.name, message, guest.console)

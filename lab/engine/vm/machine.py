@@ -106,7 +106,7 @@ class Machine:
     async def command(
         self, name: str, parameters: dict[str, object] | None = None, *, may_take_long: bool = False
     ) -> Any:
-        """Execute a QMP command and return its result.
+        """Execute a QMP command and return its result; unless it may take long, QEMU must give it in time.
 
         Raises:
             EngineError: QEMU reports an error.
@@ -144,14 +144,20 @@ class Machine:
 
 
 def console_tail(console: Path) -> str:
-    """Return the first line of a kernel panic or of a failed boot, or else the last lines of the file *console*."""
+    """Return the lines of the file *console* that say why the machine has ended, or else its last lines.
+
+    These are the first line of a failed boot, or of a kernel panic.  If the panic began with an oops, its line comes
+    first, with the first function of a BPF program that was being executed, such as an algorithm of the user.
+    """
     try:
         lines = console.read_text(encoding="utf-8", errors="replace").splitlines()
     except FileNotFoundError:
         return ""
     lines = [line.strip() for line in lines if line.strip()]
     panics = [line for line in lines if "Kernel panic" in line or "lab-init:" in line]
-    return " | ".join(panics[:1] or lines[-_CONSOLE_TAIL_LINES:])
+    oops = [line for line in lines if "Oops:" in line][:1] if panics else []
+    programs = [line for line in lines if "bpf_prog_" in line][:1] if oops else []
+    return " | ".join([*oops, *programs, *panics[:1]] or lines[-_CONSOLE_TAIL_LINES:])
 
 
 @asynccontextmanager
@@ -163,12 +169,13 @@ async def start(
     *,
     processor: int | None,
     state: Path | None = None,
+    is_watched: bool = False,
 ) -> AsyncIterator[Machine]:
     """Start a machine with the options ``machine``, and kill it when the block ends.
 
-    ``job`` is put into the machine's mailbox, and the output of its console goes to the file ``console``.  QEMU is
-    pinned to the host CPU ``processor``, if given.  The machine is restored from ``state``, if given, and otherwise
-    boots; in both cases, it is stopped at first.
+    ``job`` is put into the machine's mailbox, with the wish to watch it if ``is_watched``, and the output of its
+    console goes to the file ``console``.  QEMU is pinned to the host CPU ``processor``, if given.  The machine is
+    restored from ``state``, if given, and otherwise boots; in both cases, it is stopped at first.
 
     Raises:
         EngineError: QEMU does not start, or the state cannot be restored.
@@ -180,7 +187,7 @@ async def start(
         os.ftruncate(memory_fd, MAILBOX_BYTES)
         memory = mmap.mmap(memory_fd, MAILBOX_BYTES)
         mailbox = Mailbox(memory)
-        mailbox.initialise(job)
+        mailbox.initialise(job, is_watched=is_watched)
         ours, theirs = socket.socketpair()
         resources.callback(theirs.close)
         fds = [memory_fd, theirs.fileno()]
@@ -198,14 +205,7 @@ async def start(
         qmp = QMPClient("lab")
         try:
             theirs.close()
-            try:
-                await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
-            except TimeoutError:
-                raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
-            except (QMPError, OSError, EOFError) as exc:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(process.wait(), 1)
-                raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
+            await _connect(qmp, ours, process, console)
             found = Machine(process, qmp, mailbox, console)
             _check_lockstep(process.pid, emulator)
             await found.ignore_shared_memory()
@@ -219,6 +219,17 @@ async def start(
             with contextlib.suppress(Exception):
                 await qmp.disconnect()
             ours.close()
+
+
+async def _connect(qmp: QMPClient, ours: socket.socket, process: asyncio.subprocess.Process, console: Path) -> None:
+    try:
+        await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
+    except TimeoutError:
+        raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
+    except (QMPError, OSError, EOFError) as exc:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(process.wait(), 1)
+        raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
 
 
 def _errors_of(console: Path) -> Path:

@@ -63,10 +63,11 @@ class Case:
     """Why it cannot be judged."""
     observed: str = ""
     interval: str = ""
-    """The confidence interval of what was observed; empty if there is none."""
+    """The confidence interval of what was observed, that is, of the left side; empty if there is none."""
     expected: str = ""
     margin: str = ""
-    """By how much the condition is met, or is missed if this begins with a minus."""
+    """By how much the condition is met, or is missed if this begins with a minus; in brackets its own confidence
+    interval, if the right side is measured, too."""
     rank: float = 0.0
     """The margin as a share of the expected value, by which cases are ordered: the smallest is the worst."""
     numbers: Mapping[str, Any] = field(default_factory=dict)
@@ -254,7 +255,7 @@ def _compared(
     if own is not None and isinstance(condition.observed, Measure):
         own = max(own[0], 0.0), own[1]
     judgements = [
-        _judgement(one, observed, limit, allowed, None if is_exact else condition.confidence)
+        _judgement(one, observed, limit, allowed, condition.confidence, is_exact=is_exact)
         for one, limit in zip(condition.comparisons, limits, strict=True)
     ]
     reason = next((one.reason for one in judgements if one.reason), "")
@@ -266,7 +267,12 @@ def _compared(
         "interval": None if own is None else list(own),
         "unit": _unit(meaning),
         "limits": [
-            {"comparator": one.comparator, "value": judgement.limit, "margin": judgement.margin}
+            {
+                "comparator": one.comparator,
+                "value": judgement.limit,
+                "margin": judgement.margin,
+                "margin_interval": None if judgement.interval is None else list(judgement.interval),
+            }
             for one, judgement in zip(condition.comparisons, judgements, strict=True)
         ],
     }
@@ -274,7 +280,10 @@ def _compared(
         f"{_SIGNS[one.comparator]} {text(found.limit)}"
         for one, found in zip(condition.comparisons, judgements, strict=True)
     ]
-    share = f" ({_percent(worst.rank)})" if worst.limit else ""
+    about_margin = [_percent(worst.rank)] if worst.limit else []
+    if worst.interval is not None:
+        about_margin.append(f"{text(worst.interval[0])} to {text(worst.interval[1])}")
+    share = f" ({'; '.join(about_margin)})" if about_margin else ""
     return Case(
         **about,
         verdict=verdict,
@@ -296,6 +305,8 @@ class _Judgement:
     margin: float
     """By how much the condition is met, in the worst case that the confidence allows; negative if it is missed."""
     reason: str = ""
+    interval: tuple[float, float] | None = None
+    """The confidence interval of the margin, if it is not that of the left side alone, and the margin not its end."""
 
     @property
     def rank(self) -> float:
@@ -303,7 +314,13 @@ class _Judgement:
 
 
 def _judgement(
-    one: Comparison, observed: Sequence[float], limits: Sequence[float], allowed: Tolerance, confidence: float | None
+    one: Comparison,
+    observed: Sequence[float],
+    limits: Sequence[float],
+    allowed: Tolerance,
+    confidence: float | None,
+    *,
+    is_exact: bool,
 ) -> _Judgement:
     """Judge one comparison; with a *confidence*, by the unfavourable end of the interval of the difference.
 
@@ -312,27 +329,49 @@ def _judgement(
     """
     differences = [value - limit for value, limit in zip(observed, limits, strict=True)]
     limit, difference = _mean(limits), _mean(differences)
+    found = None if is_exact else confidence_interval(differences, confidence or CONFIDENCE)
     low, high, reason = difference, difference, ""
-    if confidence is not None:
-        found = confidence_interval(differences, confidence)
+    if confidence is not None and not is_exact:
         if found is None:
             reason = f"there is no confidence interval: {ONE if len(differences) == 1 else ALL_EQUAL}"
         else:
             low, high = found
     tolerated = allowed.of(limit)
     rounding = _EPSILON * max(abs(limit), abs(_mean(observed)))
-    match one.comparator:
-        case ">=" | ">":
-            margin = low + tolerated
-        case "<=" | "<":
-            margin = tolerated - high
-        case "==":
-            margin = tolerated - max(abs(low), abs(high))
-        case _:
-            margin = max(low, -high) - tolerated
+    margin = _least_margin(one.comparator, low, high, tolerated)
     is_strict = one.comparator in (">", "<", "!=")
     is_met = margin > rounding if is_strict else margin >= -rounding
-    return _Judgement(is_met and not reason, limit, 0.0 if abs(margin) <= rounding else margin, reason)
+    own = None
+    if found is not None and confidence is None and max(limits) - min(limits) > rounding:
+        least = _least_margin(one.comparator, *found, tolerated)
+        own = least, _most_margin(one.comparator, *found, tolerated)
+    return _Judgement(is_met and not reason, limit, 0.0 if abs(margin) <= rounding else margin, reason, own)
+
+
+def _least_margin(comparator: str, low: float, high: float, tolerated: float) -> float:
+    """Return the margin at the unfavourable end of the differences from *low* to *high*."""
+    match comparator:
+        case ">=" | ">":
+            return low + tolerated
+        case "<=" | "<":
+            return tolerated - high
+        case "==":
+            return tolerated - max(abs(low), abs(high))
+        case _:
+            return max(low, -high) - tolerated
+
+
+def _most_margin(comparator: str, low: float, high: float, tolerated: float) -> float:
+    """Return the margin at the favourable end."""
+    match comparator:
+        case ">=" | ">":
+            return high + tolerated
+        case "<=" | "<":
+            return tolerated - low
+        case "==":
+            return tolerated - max(low, -high, 0.0)
+        case _:
+            return max(abs(low), abs(high)) - tolerated
 
 
 def confidence_interval(values: Sequence[float], confidence: float) -> tuple[float, float] | None:

@@ -14,6 +14,7 @@ from lab.expect.setting import Axis, Setting
 from lab.expect.tolerance import tolerance
 from lab.experiment.check.problems import Problem, nearest
 from lab.experiment.resolve.traffic import connections_of
+from lab.experiment.schema.congestion import algorithm_name
 from lab.experiment.schema.expect import Expectation
 from lab.experiment.schema.experiment import Experiment, Flow
 from lab.experiment.schema.fields import Path
@@ -70,7 +71,7 @@ def setting_of(axes: Iterable[tuple[str, tuple[Any, ...]]], cells: Iterable[Expe
             kind = _kind(flow)
             groups.setdefault(name, set()).add(kind)
             if kind != "udp":
-                algorithms.add(flow.cc)
+                algorithms.add(algorithm_name(flow.cc))
             members |= {one.name: name for one in connections_of(name, flow, cell.duration) if one.name != name}
         for name in cell.probes:
             groups.setdefault(name, set()).add("probe")

@@ -17,6 +17,7 @@ from lab.experiment.resolve.paths import route
 from lab.experiment.resolve.traffic import connections, connections_of
 from lab.experiment.resolve.wires import bare_job, links
 from lab.experiment.schema.collect import Drops, Selection, Window
+from lab.experiment.schema.congestion import OwnAlgorithm
 from lab.experiment.schema.experiment import Experiment, Flow
 from lab.experiment.schema.fields import Path
 from lab.job import kernels
@@ -50,7 +51,7 @@ _SHOWN_HOSTS = 8
 
 def check(experiment: Experiment) -> list[Problem]:
     """Return all problems between the fields of an experiment; an empty list if there are none."""
-    found = [*_kernel(experiment), *topology_problems(experiment.topology)]
+    found = [*_kernel(experiment), *_own_algorithms(experiment), *topology_problems(experiment.topology)]
     if found:
         # The other checks need a valid network.
         return found
@@ -91,6 +92,19 @@ def _kernel(experiment: Experiment) -> Iterator[Problem]:
     elif experiment.engine == "vm" and kernel in kernels.UML:
         message = f"found {shown} with engine: vm; expected engine: uml as well, which runs this kernel"
         yield Problem(("kernel",), message)
+
+
+def _own_algorithms(experiment: Experiment) -> Iterator[Problem]:
+    if experiment.engine != "uml":
+        return
+    for name, flow in experiment.flows.items():
+        if isinstance(flow.cc, OwnAlgorithm):
+            message = (
+                f"found your own algorithm '{flow.cc.name}' with engine: uml, whose kernel cannot load it: a kernel "
+                "registers BPF programs as an algorithm only if it compiles them to machine code, for which User-mode "
+                "Linux has no compiler; expected engine: vm"
+            )
+            yield Problem(("flows", name, "cc"), message)
 
 
 def _flows(experiment: Experiment, graph: Graph) -> Iterator[Problem]:

@@ -67,7 +67,7 @@ def _unknown(name: str, what: str, names: frozenset[str]) -> str:
 
 def _algorithms(experiment: Experiment) -> Iterator[tuple[Path, str, bool]]:
     for name, flow in experiment.flows.items():
-        if flow.protocol == "tcp":
+        if flow.protocol == "tcp" and isinstance(flow.cc, str):
             yield ("flows", name, "cc"), flow.cc, False
     for algorithm in experiment.modules:
         yield ("modules", algorithm), algorithm, True

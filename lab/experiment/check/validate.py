@@ -13,9 +13,11 @@ from lab.experiment.check.expect import expect_problems, setting_of, syntax_prob
 from lab.experiment.check.experiment import check
 from lab.experiment.check.known import Lookup, known_problems
 from lab.experiment.check.matrix import MAX_TRIALS, CellDocument, MatrixAxis, cells, count, lacks, read_axes
+from lab.experiment.check.own_algorithms import own_algorithm_problems
 from lab.experiment.check.problems import InvalidExperimentError, Problem, path_text, problems_of
 from lab.experiment.check.report import report_problems
 from lab.experiment.resolve.parts import MAX_PARTS, parts_of
+from lab.experiment.schema.congestion import name_of_value
 from lab.experiment.schema.contents import NO_CONTENTS, Contents
 from lab.experiment.schema.experiment import Experiment
 from lab.experiment.schema.fields import Path, blocked
@@ -88,6 +90,11 @@ def examine(
     checked = _checked_cells(document, axes, experiment.repeat, contents, lookup)
     if not isinstance(checked, tuple):
         return checked
+    problems = list(own_algorithm_problems(axes, ((cell.document, cell.experiment) for cell in checked)))
+    if problems:
+        return problems
+    axes = [_with_names(axis, contents) for axis in axes]
+    checked = tuple(replace(cell, document=_of_axes(cell.document, axes)) for cell in checked)
     if experiment.expect:
         setting = setting_of(((axis.key, axis.values) for axis in axes), (cell.experiment for cell in checked))
         problems = list(expect_problems(experiment.expect, setting, document.get("expect")))
@@ -95,6 +102,19 @@ def examine(
             return problems
     expected = tuple(document.get("expect") or ())
     return CheckedExperiment(experiment, tuple(axes), checked, document.get("report") or {}, expected)
+
+
+def _with_names(axis: MatrixAxis, contents: Contents) -> MatrixAxis:
+    """Return an axis of congestion controls with the names of the user's own in place of the paths of their sources."""
+    if any(path[-1] != "cc" for path in axis.paths):
+        return axis
+    return replace(axis, values=tuple(name_of_value(value, contents) for value in axis.values))
+
+
+def _of_axes(cell: CellDocument, axes: list[MatrixAxis]) -> CellDocument:
+    """Return a cell with the values that *axes* have for it."""
+    values = {axis.key: axis.values[index] for axis, index in zip(axes, cell.indices, strict=True)}
+    return replace(cell, values=values)
 
 
 def _parse(document: Mapping[str, Any], contents: Contents) -> tuple[Experiment | None, list[Problem]]:

@@ -6,19 +6,26 @@ No other module of the package accesses the file system.
 
 from __future__ import annotations
 
+import base64
 import codecs
 import hashlib
 import os
+import posixpath
 import stat
+import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from lab.errors import SpecError
+from lab.cc.compiler import compile_source
+from lab.cc.sources import MAX_SOURCE_BYTES, gather
+from lab.cc.sources import SUFFIX as SOURCE_SUFFIX
+from lab.errors import InputError, SpecError
 from lab.experiment.check.problems import nearest
 from lab.experiment.read.document import Place
 from lab.experiment.schema.amounts import parse_sizes
 from lab.experiment.schema.capacity import parse_capacity
+from lab.experiment.schema.congestion import OwnAlgorithm, key_of_source
 from lab.experiment.schema.contents import Kind
 from lab.experiment.schema.kernel import SUFFIX, KernelPackage
 from lab.names import INPUTS, place_of_input
@@ -33,6 +40,7 @@ MAX_NAMED_BYTES = 16 * 1024 * 1024
 
 _KINDS: dict[str, Kind] = {"capacity": "capacity", "file": "sizes", "kernel": "kernel"}
 """Name of a field that holds a file's path → the kind of that file."""
+_SOURCE_FIELDS = ("cc", "source")
 _PARSERS: dict[Kind, Callable[[str], object]] = {"capacity": parse_capacity, "sizes": parse_sizes}
 
 
@@ -47,6 +55,12 @@ def named_files(experiment: Path, root: Any) -> tuple[dict[tuple[Kind, str], obj
     contents: dict[tuple[Kind, str], object] = {}
     files: dict[str, bytes] = {}
     for kind, name in sorted(set(_named(root, ""))):
+        if kind == "cc":
+            try:
+                contents[kind, name] = _algorithm(experiment, *name.split("\0"), files=files)
+            except InputError as error:
+                contents[kind, name] = str(error)
+            continue
         path = _place(experiment, name)
         try:
             if kind == "kernel":
@@ -78,17 +92,21 @@ def _named(part: Any, key: str) -> Iterator[tuple[Kind, str]]:
 
     The last part of a key of the matrix, such as ``topology.bottleneck.capacity``, is the name of a field.
     """
-    if isinstance(part, Mapping):
+    if key == "cc" and (own := key_of_source(part)) is not None:
+        yield "cc", own
+    elif isinstance(part, Mapping):
         for name, value in part.items():
             yield from _named(value, str(name).rpartition(".")[2])
     elif isinstance(part, list):
         for value in part:
             yield from _named(value, key)
-    elif _names_file(part, key):
+    elif key in _KINDS and _names_file(part, key):
         yield _KINDS[key], part
 
 
 def _names_file(part: Any, key: str) -> bool:
+    if key in _SOURCE_FIELDS:
+        return isinstance(part, str) and part.endswith(SOURCE_SUFFIX)
     return isinstance(part, str) and bool(part) and key in _KINDS and (key != "kernel" or part.endswith(SUFFIX))
 
 
@@ -99,6 +117,43 @@ def moved(part: Any, origin: Path, folder: Path, key: str = "") -> Any:
     if isinstance(part, list):
         return [moved(value, origin, folder, key) for value in part]
     return os.path.relpath(origin / part, folder) if _names_file(part, key) else part
+
+
+def _algorithm(experiment: Path, source: str, name: str | None = None, *, files: dict[str, bytes]) -> OwnAlgorithm:
+    """Read and compile the source that an experiment names, and add it and its headers to *files*.
+
+    Raises:
+        InputError: It cannot be read, or it does not compile.
+        MachineryError: This machine lacks the compiler or its sandbox.
+    """
+    written = posixpath.normpath(source)
+    folder, file = posixpath.split(written)
+
+    def read_beside(path: str) -> bytes | None:
+        place = _place(experiment, posixpath.join(folder, path))
+        if path != file and not place.is_file():
+            return None
+        _stays_in_folder(place)
+        return read(place, MAX_SOURCE_BYTES)
+
+    found = gather(file, read_beside)
+    shown = str(experiment.parent / folder) if folder else str(experiment.parent)
+    compiled = compile_source(found, "" if shown == "." else f"{shown}/", name)
+    files |= {posixpath.join(folder, path): data for path, data in found.files.items()}
+    packed = base64.b64encode(zlib.compress(compiled.object, 9)).decode("ascii")
+    return OwnAlgorithm(compiled.name, found.sha256, packed, source)
+
+
+def _stays_in_folder(path: Path) -> None:
+    """Raise a :class:`SpecError` if a file is a link that leads out of its folder.
+
+    The author of a source may not be the one who runs it, and what clang says about a file quotes it.
+    """
+    try:
+        if not path.resolve(strict=True).is_relative_to(path.parent.resolve()):
+            raise SpecError(f"{path}: this is a link that leads out of its folder; expected a file")
+    except (OSError, RuntimeError):
+        return  # Reading it says why.
 
 
 def package_in(path: Path) -> KernelPackage:

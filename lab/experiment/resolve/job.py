@@ -18,6 +18,7 @@ from lab.experiment.resolve.memory import socket_buffer_bytes
 from lab.experiment.resolve.traffic import Connection, connections
 from lab.experiment.resolve.wires import derive, links
 from lab.experiment.schema.amounts import draw
+from lab.experiment.schema.congestion import OwnAlgorithm, algorithm_name
 from lab.experiment.schema.experiment import Experiment
 from lab.job import kernels, protocol
 
@@ -42,7 +43,7 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
     """Return the job of one trial of a checked experiment, which has no matrix."""
     flows = _flows(experiment, seed)
     built = links(experiment, seed)
-    return protocol.Job(
+    job = protocol.Job(
         format=protocol.PROTOCOL_FORMAT,
         kernel=experiment.kernel or kernels.default_of(experiment.engine),
         seed=seed,
@@ -61,6 +62,13 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
         calibration=protocol.Calibration(ping_count=experiment.calibration.pings),
         collectors=experiment.collect.model_dump(by_alias=True, exclude_none=True),
     )
+    own = {flow.cc.name: flow.cc for flow in experiment.flows.values() if isinstance(flow.cc, OwnAlgorithm)}
+    if own:
+        job["algorithms"] = [
+            protocol.Algorithm(name=name, source_sha256=one.source_sha256, object=one.object)
+            for name, one in sorted(own.items())
+        ]
+    return job
 
 
 def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
@@ -77,7 +85,7 @@ def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:
                 destination=connection.destination,
                 initiator=connection.initiator,
                 protocol=flow.protocol,
-                congestion_control=flow.cc if flow.protocol == "tcp" else flow.protocol,
+                congestion_control=algorithm_name(flow.cc) if flow.protocol == "tcp" else flow.protocol,
                 port=FIRST_PORT + index,
                 start_ns=start_ns,
                 # The jitter shifts the flow as a whole, so that it lasts equally long in all repetitions.

@@ -16,7 +16,7 @@ from lab.units import show
 
 __all__ = ["NO_CONTENTS", "Contents", "Kind", "content_of"]
 
-Kind = Literal["capacity", "sizes", "kernel"]
+Kind = Literal["capacity", "cc", "sizes", "kernel"]
 
 Contents = Mapping[tuple[Kind, str], object]
 """Kind and path as written → the parsed contents of that file, or a text that says why it cannot be used."""
@@ -37,5 +37,5 @@ def content_of(kind: Kind, value: object, info: ValidationInfo) -> Any:
         raise ValueError(f"found {show(value)}; expected the path of a file")
     found = contents.get((kind, value), "there is no such file")
     if isinstance(found, str):
-        raise ValueError(f"found {show(value)}: {found}")
+        raise ValueError(f"found {show(value.partition(chr(0))[0])}: {found}")
     return found

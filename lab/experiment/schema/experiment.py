@@ -17,6 +17,7 @@ from pydantic import Field
 from lab.experiment.schema.amounts import Amount
 from lab.experiment.schema.base import Model
 from lab.experiment.schema.collect import Collect, TcpProbe
+from lab.experiment.schema.congestion import Algorithm
 from lab.experiment.schema.expect import Expected
 from lab.experiment.schema.kernel import Kernel
 from lab.experiment.schema.links import NO_TIME
@@ -90,8 +91,11 @@ class Flow(Model):
         default="tcp",
         description="Transport protocol. A UDP flow sends datagrams at its 'rate', whether they arrive or not.",
     )
-    cc: CongestionControl = Field(
-        default="cubic", description="Congestion control algorithm of a TCP flow, by its name in the kernel."
+    cc: Algorithm = Field(
+        default="cubic",
+        description="Congestion control algorithm of a TCP flow: its name in the kernel, or the path of your own, "
+        "written in C (*.bpf.c, relative to the folder of this file). A mapping of 'name' and 'source' gives your own "
+        "another name.",
     )
     start: DurationNs = Field(
         default=0,

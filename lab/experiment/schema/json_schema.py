@@ -14,7 +14,7 @@ from typing import Any
 
 from lab.experiment.schema.experiment import Experiment
 
-__all__ = ["SCHEMA_FILE", "json_schema", "json_schema_text"]
+__all__ = ["SCHEMA_FILE", "json_schema", "json_schema_text", "tidied"]
 
 SCHEMA_FILE = Path(__file__).with_name("experiment.schema.json")
 
@@ -30,7 +30,7 @@ _EXTENDS = {
 def json_schema() -> dict[str, Any]:
     """Return the schema (JSON Schema 2020-12)."""
     generated = Experiment.model_json_schema(by_alias=True)
-    tidy: dict[str, Any] = _tidy(generated)
+    tidy: dict[str, Any] = tidied(generated)
     # A file that extends another one does not need to repeat the required fields.
     tidy["properties"] = {"extends": _EXTENDS, **tidy["properties"]}
     tidy["anyOf"] = [{"required": ["extends"]}, {"required": tidy.pop("required")}]
@@ -46,16 +46,17 @@ def json_schema_text() -> str:
     return json.dumps(json_schema(), indent=2, ensure_ascii=False) + "\n"
 
 
-def _tidy(node: Any, *, names: bool = False) -> Any:
+def tidied(node: Any, *, names: bool = False) -> Any:
     """Return a part of the schema without the entries that would mislead an editor or its user.
 
     ``names`` says that the keys of this part are names of fields or models, not keywords of JSON Schema.
     """
     if isinstance(node, list):
-        return [_tidy(item) for item in node]
+        return [tidied(item) for item in node]
     if not isinstance(node, dict):
         return node
-    tidy = {key: _tidy(value, names=key in ("properties", "$defs", "patternProperties")) for key, value in node.items()}
+    of_names = ("properties", "$defs", "patternProperties")
+    tidy = {key: tidied(value, names=key in of_names) for key, value in node.items()}
     if names:
         return tidy
     # The title is generated from the name and adds nothing to it.

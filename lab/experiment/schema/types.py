@@ -17,7 +17,9 @@ from pydantic import AfterValidator, Field, PlainSerializer, PlainValidator, Wit
 from lab import names, units
 
 __all__ = [
+    "CONGESTION_CONTROL_MEANING",
     "NAME_PATTERN",
+    "OTHER_CC_NAMES",
     "PATTERN_MEANINGS",
     "CongestionControl",
     "DurationNs",
@@ -243,6 +245,8 @@ SocketBuffer = Annotated[
 NAME_PATTERN = r"^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$"
 _NODE_PATTERN = r"^[A-Za-z0-9_*?]{1,20}$"
 
+CONGESTION_CONTROL_MEANING = "up to 15 lowercase letters, digits and '_', such as cubic or bbr"
+
 PATTERN_MEANINGS = {
     _NODE_PATTERN: "a node's name, or a pattern such as 's*'",
     names.SYSCTL: "a sysctl of the network, such as net.ipv4.tcp_slow_start_after_idle",
@@ -251,7 +255,7 @@ PATTERN_MEANINGS = {
     names.FLOW: "up to 32 letters, digits, '_' and '-', beginning with a letter",
     names.NODE: "up to 9 letters, digits and '_', beginning with a letter, because the kernel limits the names of "
     "interfaces to 15 characters",
-    names.CONGESTION_CONTROL: "up to 15 lowercase letters, digits and '_', such as cubic or bbr",
+    names.CONGESTION_CONTROL: CONGESTION_CONTROL_MEANING,
     names.TC_NAME: "lowercase letters, digits and '_', as in the parameters of tc",
 }
 """Regular expression → its meaning in words, for messages."""
@@ -286,12 +290,13 @@ SysctlValue = Annotated[
 
 FlowName = Annotated[str, Field(pattern=names.FLOW)]
 
-_OTHER_CC_NAMES = {"hstcp": "highspeed", "newreno": "reno"}
+OTHER_CC_NAMES = {"hstcp": "highspeed", "newreno": "reno"}
+"""Other names of algorithms → their names in the kernel."""
 
 CongestionControl = Annotated[
     str,
     Field(pattern=names.CONGESTION_CONTROL, examples=["cubic", "bbr", "reno", "vegas", "dctcp"]),
-    AfterValidator(lambda name: _OTHER_CC_NAMES.get(name, name)),
+    AfterValidator(lambda name: OTHER_CC_NAMES.get(name, name)),
 ]
 """A name that an algorithm may have (TCP_CA_NAME_MAX is 16); only the kernel knows whether it has the algorithm."""
 

@@ -84,11 +84,17 @@ class FigureCache:
 
 
 def _key(run: Run) -> str:
-    """Return the digest of the plan, of the trials' files (of a failed one, of its status), and of what draws them."""
+    """Return the digest of all that figures depend on.
+
+    This is the plan without what it expects, the trials' files (of a failed one, its status), and what draws them.
+    """
     # Importing matplotlib takes longer than everything else that happens for a report whose figures are in the cache.
     libraries = " ".join(f"{name} {version(name)}" for name in LIBRARIES)
     total = hashlib.sha256(f"Python {platform.python_version()} {libraries}\n".encode())
-    total.update((run.path / "plan.json").read_bytes())
+    # What the experiment expects is in no figure.  Without it, the file is as it would have been written.
+    is_whole = "expect" not in run.plan
+    rest = {name: value for name, value in run.plan.items() if name != "expect"}
+    total.update((run.path / "plan.json").read_bytes() if is_whole else to_json(rest))
     for trial in run.trials():
         total.update(f"{trial.id} {trial.status}\n".encode())
         files = file_digests(trial.path) if trial.ok else {}

@@ -13,6 +13,7 @@ from lab.report.figures.compare.completions import completion_figures
 from lab.report.figures.compare.latency import latency_figures
 from lab.report.figures.drawn import Drawn
 from lab.report.figures.over_time.events import event_figures
+from lab.report.figures.over_time.own_values import own_value_figures
 from lab.report.figures.over_time.states import state_figures
 from lab.report.figures.over_time.timeseries import time_figures
 from lab.report.figures.picture import Picture
@@ -25,6 +26,7 @@ _FIGURES: tuple[tuple[str, Callable[[Report], Iterable[Drawn]]], ...] = (
     ("comparison", completion_figures),
     ("comparison", latency_figures),
     ("time", time_figures),
+    ("time", own_value_figures),
     ("events", event_figures),
     ("states", state_figures),
 )

@@ -42,6 +42,8 @@ def provenance(report: Report) -> list[tuple[str, str]]:
     labelled = [(label, _text(stored[key])) for key, label in PROVENANCE_LABELS.items() if key in stored]
     # `lab verify` compares the digests of files and trials, notes have their own part, the command has the overrides.
     done = PROVENANCE_LABELS.keys() | {"trials", "overrides", "notes", "files"}
+    own = {one["name"]: one["source_sha256"] for job in report.jobs for one in job.get("algorithms", ())}
+    labelled += [(f"Source digest of {name}", digest) for name, digest in sorted(own.items())]
     return labelled + [(key, _text(value)) for key, value in stored.items() if key not in done]
 
 

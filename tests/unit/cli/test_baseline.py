@@ -24,7 +24,7 @@ from lab.errors import InputError
 from lab.report import build_report
 from lab.store.run import Run, open_run
 from tests.data.capture import EXPERIMENTS
-from tests.unit.cli.conftest import Lab
+from tests.unit.cli.conftest import Lab, quick
 from tests.unit.cli.test_compare import BASE, made_up
 
 LATER = {"0%": [19.05, 19.0, 18.95], "1%": [2.4, 2.57, 2.47], "2%": [2.5, 2.1, 1.9]}
@@ -169,7 +169,10 @@ def test_the_baseline_is_the_reference_wherever_it_is_named(run: Path, tmp_path:
     assert lab_command("compare", run, file, "--tolerance", "100%").code == 0
 
 
-def test_the_comparison_at_the_end_of_a_run(run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+def test_the_comparison_at_the_end_of_a_run(
+    run: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("lab.report.figures.saving.save", quick)
     folder = open_run(run)
     build_report(run)
     found = run_cells(run)
@@ -213,6 +216,22 @@ def test_a_run_with_a_baseline(engines: list[Engine], lab_command: Lab, tmp_path
     said = lab_command("run", experiment, "--baseline", "b.json")
     assert said.code == 0, said.err
     assert "2 cells: 2 unchanged to the byte" in said.err
+    # The page links the comparison, also after the report has been written again.
+    report = Path(said.lines[-1]) / "report"
+    for _again in range(2):
+        assert '<a href="comparison.html">' in (report / "index.html").read_text()
+        assert "unchanged to the byte" in (report / "comparison.html").read_text()
+        assert {path.name for path in report.glob("comparison.*")} == {
+            "comparison.html", "comparison.json", "comparison.md",
+        }  # fmt: skip
+        assert lab_command("report", report.parent).code == 0
+    assert "comparison.html" not in (Path(run) / "report" / "index.html").read_text()
+    # A run may come from anybody; what its links point to is not copied.
+    (report / "comparison.html").unlink()
+    (report / "comparison.html").symlink_to("/etc/hostname")
+    assert lab_command("report", report.parent).code == 0
+    assert not (report / "comparison.html").exists()
+    assert "comparison.html" not in (report / "index.html").read_text()
     # The kernel of the next run loses more.
     file = tmp_path / "b.json"
     document = json.loads(file.read_text())

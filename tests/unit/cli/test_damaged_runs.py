@@ -23,7 +23,7 @@ from tests.unit.cli.conftest import Lab
 
 SEED = 20260
 EXPERIMENTS = ("everything", "short_flows", "fairness")
-MUTATIONS, AT_NIGHT = 35, 500
+MUTATIONS, AT_NIGHT = 15, 500
 """Mutations of each run."""
 
 VALUES: tuple[Any, ...] = (

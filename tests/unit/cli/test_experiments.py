@@ -92,3 +92,29 @@ def test_images_of_an_empty_cache(lab_command: Lab) -> None:
     said = lab_command("image", "rm", "abc")
     assert said.code == 2
     assert "found 0 images whose digest begins with 'abc'" in said.err
+
+
+def test_new_writes_a_congestion_control_and_an_experiment_with_it(lab_command: Lab, tmp_path: Path) -> None:
+    said = lab_command("new", "--cc", "my_cc.bpf.c")
+    assert (said.code, said.lines) == (0, ["my_cc.bpf.c", "my_cc.yaml"])
+    assert 'LAB_CC("my_cc"' in (tmp_path / "my_cc.bpf.c").read_text()
+    checked = lab_command("check", "my_cc.yaml")
+    assert checked.code == 0, checked.err
+    assert "cc: cubic, my_cc" in checked.out
+    assert lab_command("new", "--cc", "my_cc.bpf.c").code == 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "found no file to write"),
+        (["--cc", "My.bpf.c"], "--cc: found 'My.bpf.c'"),
+        (["--cc", "x.c"], "--cc: found 'x.c'"),
+        (["e.yaml", "--cc", "../x.bpf.c"], "expected the source in the folder of the experiment"),
+    ],
+)
+def test_new_says_what_it_can_write(arguments: list[str], words: str, lab_command: Lab, tmp_path: Path) -> None:
+    said = lab_command("new", *arguments)
+    assert said.code == 2
+    assert words in said.err
+    assert not [path for path in tmp_path.iterdir() if path.suffix in (".c", ".yaml")]

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -16,15 +17,16 @@ from lab.experiment.schema.paper import Style, Width
 from lab.experiment.schema.report import FIGURE_KINDS
 from lab.report.figures.file import STYLES
 from lab.report.figures.look.sizes import WIDTHS
+from lab.store.run import Run
 from tests.data.capture import EXPERIMENTS, RECORDS
 from tests.unit.cli.conftest import Changing, Lab
 from tests.unit.cli.test_verdict import another_mtu
 
 
 @pytest.fixture
-def run(engines: list[Engine], lab_command: Lab, tmp_path: Path) -> Path:
-    shutil.copy(EXPERIMENTS / "loss.yaml", tmp_path / "loss.yaml")
-    return Path(lab_command("run", "loss.yaml", "-q").lines[-1])
+def run(replayed: Callable[[str], Run]) -> Path:
+    """A finished run, which commands for figures only read."""
+    return replayed("loss").path
 
 
 def test_one_figure_of_a_run(run: Path, lab_command: Lab) -> None:

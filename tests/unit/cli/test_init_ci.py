@@ -77,7 +77,7 @@ def test_what_cannot_be_written(lab_command: Lab) -> None:
     assert (said.code, "--experiments: found 'experiments'; expected a folder" in said.err) == (2, True)
     Path("experiments").mkdir()
     said = lab_command("init-ci", "jenkins")
-    assert (said.code, "found the service 'jenkins'; expected github or gitlab" in said.err) == (2, True)
+    assert (said.code, "found the service 'jenkins'; expected github, gitlab or classroom" in said.err) == (2, True)
     Path(".gitlab-ci.yml").write_text("mine: {}\n")
     said = lab_command("init-ci", "gitlab")
     assert (said.code, "already exists and was not changed" in said.err) == (2, True)

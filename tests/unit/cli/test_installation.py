@@ -97,7 +97,7 @@ def test_setup_installs_the_packages_that_doctor_knows() -> None:
     names = [package.name for package in packages.packages()]
     assert packages_of_setup() == names
     assert len(names) == len(set(names)) > 10
-    assert {package.purpose for package in packages.packages()} == {"virtual", "native"}
+    assert {package.purpose for package in packages.packages()} == {"virtual", "native", "own"}
 
 
 def test_setup_for_tests_installs_a_browser_as_well() -> None:

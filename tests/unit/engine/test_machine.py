@@ -125,3 +125,21 @@ def test_a_wait_for_a_fork_ends(tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
                 10,
             )
         )
+
+
+def test_the_console_of_an_oops_names_the_function_of_the_program(tmp_path: Path) -> None:
+    console = tmp_path / "console.log"
+    console.write_text(
+        "booting\n"
+        "[    9.1] Oops: divide error: 0000 [#1] PREEMPT SMP\n"
+        "[    9.1] RIP: 0010:tcp_cong_avoid_ai+0x2e/0xb0\n"
+        "[    9.1]  bpf_prog_0123456789abcdef_lab_cong_avoid+0x5f/0x6b\n"
+        "[    9.1]  bpf__tcp_congestion_ops_cong_avoid+0x3d/0x68\n"
+        "[    9.1] Kernel panic - not syncing: Fatal exception in interrupt\n"
+        "[    9.1] ---[ end Kernel panic - not syncing: Fatal exception in interrupt ]---\n"
+    )
+    assert machine.console_tail(console) == (
+        "[    9.1] Oops: divide error: 0000 [#1] PREEMPT SMP | "
+        "[    9.1]  bpf_prog_0123456789abcdef_lab_cong_avoid+0x5f/0x6b | "
+        "[    9.1] Kernel panic - not syncing: Fatal exception in interrupt"
+    )

@@ -77,6 +77,35 @@ def test_a_condition_without_selectors_must_hold_in_every_cell(judge: Judge) -> 
     assert "; not met in 3 of 6 cases, of which this is the worst" in sentence(some)
 
 
+def test_the_margin_between_two_measured_sides_has_an_interval_of_its_own(judge: Judge) -> None:
+    at = "loss 2%"
+    alone = {cc: judge("loss", f"goodput(cc={cc}) >= 1bit") for cc in ("bbr", "cubic")}
+    values = {
+        cc: next(case.numbers["values"] for case in found.cases if case.where.endswith(at))
+        for cc, found in alone.items()
+    }
+    differences = np.subtract(values["bbr"], values["cubic"])
+    expected = stats.t.interval(0.95, len(differences) - 1, differences.mean(), stats.sem(differences))
+    for that, sign in (("goodput(cc=bbr) >= goodput(cc=cubic)", 1), ("goodput(cc=bbr) <= goodput(cc=cubic)", -1)):
+        (case,) = (case for case in judge("loss", that).cases if case.where.endswith(at))
+        (limit,) = case.numbers["limits"]
+        assert limit["margin"] == pytest.approx(sign * differences.mean())
+        assert limit["margin_interval"] == pytest.approx(sorted(sign * one for one in expected))
+        # The text has the share of the limit and the interval.
+        assert case.margin.count(" to ") == 1
+        assert "; " in case.margin
+    (equal,) = (case for case in judge("loss", "goodput(cc=bbr) == goodput(cc=cubic)").cases if case.where.endswith(at))
+    worst = -max(map(abs, expected))
+    assert equal.numbers["limits"][0]["margin_interval"][0] == pytest.approx(worst)
+    # Where the right side is the same in each repetition, the interval of the left side says all.
+    (case,) = (case for case in judge("loss", "goodput(cc=bbr) >= 0.1 * link.rate").cases if case.where.endswith(at))
+    assert case.numbers["limits"][0]["margin_interval"] is None
+    assert " to " not in case.margin
+    # With a confidence, the margin is the end of the interval already.
+    found = judge("loss", "goodput(cc=bbr) >= goodput(cc=cubic) with 95 % confidence")
+    assert all(case.numbers["limits"][0]["margin_interval"] is None for case in found.cases)
+
+
 def test_columns_are_means_over_the_repetitions(judge: Judge, trials: Callable[[str], list[EvaluatedTrial]]) -> None:
     for text, column, scale in (
         ("goodput", "goodput_bps", 1.0), ("p95(rtt)", "srtt_p95_us", 1e-6), ("queue_bytes", "queue_bytes", 8.0),

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.units import value_text
-from tests.data.raw import RawTrial, Row, mean, quantile, rank, weighted
+from tests.data.raw import RawTrial, Row, kept, mean, quantile, rank, weighted
 
 Raw = Mapping[str, RawTrial]
 
@@ -55,6 +55,7 @@ def traced(trial: RawTrial, flow: str) -> bool:
     return "tcp_probe" in trial.record["collectors"] and asked["protocol"] == "tcp" and not asked["arrivals"]
 
 
+@kept
 def measures(trial: RawTrial, flow: str) -> dict[str, float | None]:
     """The columns of the results table, of one flow."""
     asked = next(one for one in trial.job["flows"] if one["name"] == flow)

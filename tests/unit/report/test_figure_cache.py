@@ -19,6 +19,7 @@ from lab.report.figures import cache
 from lab.report.figures.cache import DRAWN_BY, LIBRARIES, FigureCache
 from lab.report.figures.look.settings import styled
 from lab.report.figures.picture import Picture
+from lab.store.files import write_json
 from lab.store.rows import write_table
 from lab.store.run import Run
 
@@ -75,6 +76,19 @@ def test_other_data_or_libraries_are_drawn_anew(
     assert [drawn(tmp_path, run), drawn(tmp_path, run)] == [True, False]
     monkeypatch.setattr(cache, "version", lambda name: "99" if name == "pillow" else "1")
     assert drawn(tmp_path, run)
+
+
+def test_figures_stay_when_only_expectations_change(replayed: Callable[[str], Run], tmp_path: Path) -> None:
+    original = replayed("fairness")
+    path = tmp_path / original.experiment / original.id
+    shutil.copytree(original.path, path)
+    plan = json.loads((path / "plan.json").read_text())
+    found = []
+    conditions = ["goodput >= 2mbit", "jain >= 0.5"]
+    for change in ({}, {"expect": conditions[:1]}, {"expect": conditions}, {"name": "x"}):
+        write_json(path / "plan.json", {**plan, **change})
+        found.append(drawn(tmp_path, Run(path)))
+    assert found == [True, False, False, True]
 
 
 def test_a_users_matplotlibrc_changes_no_figure() -> None:

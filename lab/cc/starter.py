@@ -1,0 +1,35 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The congestion control that ``lab new --cc`` writes as a starting point: the starter ``reno``, under another name."""
+
+from __future__ import annotations
+
+import re
+from importlib import resources
+from pathlib import Path
+
+from lab import names
+from lab.cc.sources import SUFFIX
+from lab.errors import InputError
+
+__all__ = ["algorithm_starter", "name_of"]
+
+
+def name_of(source: Path) -> str:
+    """Return the name of the algorithm in a file that is called *source*.
+
+    Raises:
+        InputError: An algorithm cannot have this name.
+    """
+    name = source.name.removesuffix(SUFFIX)
+    if not source.name.endswith(SUFFIX) or not re.fullmatch(names.CONGESTION_CONTROL, name):
+        raise InputError(
+            f"--cc: found {source.name!r}; expected up to 15 lowercase letters, digits and '_', then '{SUFFIX}', such "
+            "as my_cc.bpf.c"
+        )
+    return name
+
+
+def algorithm_starter(name: str) -> str:
+    """Return the source of an algorithm called *name*."""
+    text = resources.files("lab.cc").joinpath("starters", "reno.bpf.c").read_text(encoding="utf-8")
+    return re.sub(r'LAB_CC\("\w+"', f'LAB_CC("{name}"', text)

@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: Apache-2.0
+"""The command `lab watch`."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from lab.cli.common import EngineName, ExperimentFile, Overrides, all_overrides, engine_named, planned, say
+from lab.cli.experiments import TrialOption, chosen_trial
+from lab.errors import InputError
+
+if TYPE_CHECKING:
+    from lab.experiment.read.load import LoadedExperiment
+    from lab.plan.plan import Plan
+
+
+def watch(
+    file: ExperimentFile,
+    set_: Overrides = None,
+    trial: TrialOption = None,
+    engine_: EngineName = None,
+    port: Annotated[
+        int,
+        typer.Option("--port", min=0, max=65535, help="The port of the page on the loopback interface; 0: a free one."),
+    ] = 0,
+    browser: Annotated[
+        bool, typer.Option("--browser/--no-browser", help="Open the page in the browser, if there is a desktop.")
+    ] = True,
+) -> None:
+    """Show a trial in the browser while it runs, and change its links with sliders.  Ctrl-C ends it."""
+    from lab.api.known import image_lookup
+    from lab.watch.links import WatchedLinks
+    from lab.watch.rendering import WatchPage
+    from lab.watch.server import serving
+    from lab.watch.session import Session
+
+    loaded, plan = _planned(file, set_, engine_, image_lookup([]))
+    chosen = chosen_trial(plan, trial)
+    links = WatchedLinks(plan.cell(chosen.cell_id).experiment, loaded.contents, repetition=chosen.repetition)
+    engine = engine_named(plan.engine, plan, loaded.packages)
+    engine.locate(say)
+    try:
+        asyncio.run(engine.prepare(say))
+        session = Session(engine, links, Path(file))  # type: ignore[arg-type]
+        page = WatchPage(f"{plan.name}: {chosen.id}", plan.engine, links)
+        with serving(session, page.html, port) as server:
+            say(f"the page shows trial {chosen.id}; Ctrl-C ends it, and so does closing the page")
+            print(server.url, flush=True)
+            if browser and _has_desktop():
+                webbrowser.open(server.url)
+            asyncio.run(session.run())
+    finally:
+        engine.close()
+
+
+def _planned(file: Path, set_: list[str] | None, engine: str | None, lookup: object) -> tuple[LoadedExperiment, Plan]:
+    """Plan the experiment with the engine that is asked for; without any, the fastest one that has its kernel."""
+    overrides = all_overrides(set_, engine)
+    loaded, plan = planned(file, overrides, lookup)  # type: ignore[arg-type]
+    if plan.engine == "native":
+        raise InputError(
+            "engine: found native, which runs in real time; expected uml or vm for a trial that is watched"
+        )
+    if "engine" not in loaded.raw and "kernel" not in loaded.raw:
+        return planned(file, [*overrides, "engine=uml"], lookup)  # type: ignore[arg-type]
+    return loaded, plan
+
+
+def _has_desktop() -> bool:
+    """Return whether a browser can have a window; without one, Python would start a browser in the terminal."""
+    return any(os.environ.get(name) for name in ("DISPLAY", "WAYLAND_DISPLAY", "BROWSER"))

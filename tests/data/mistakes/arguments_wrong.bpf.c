@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* clang: cong_avoid with other arguments */
+#include "lab_cc.h"
+static void cong_avoid(struct sock *sk, u32 acked)	/* mistake */
+{
+	tcp_reno_cong_avoid(sk, 0, acked);
+}
+
+static u32 ssthresh(struct sock *sk)
+{
+	return tcp_reno_ssthresh(sk);
+}
+
+static u32 undo_cwnd(struct sock *sk)
+{
+	return tcp_reno_undo_cwnd(sk);
+}
+
+LAB_CC("wrong", ssthresh, cong_avoid, undo_cwnd);

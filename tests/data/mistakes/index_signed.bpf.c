@@ -1,0 +1,24 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* verifier: the index of this array may lie outside of it */
+#include "lab_cc.h"
+u32 history[100];
+
+static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
+{
+	int i = (int)acked - 2;
+
+	if (i < 100)
+		history[i] = ack;	/* mistake */
+}
+
+static u32 ssthresh(struct sock *sk)
+{
+	return tcp_reno_ssthresh(sk);
+}
+
+static u32 undo_cwnd(struct sock *sk)
+{
+	return tcp_reno_undo_cwnd(sk);
+}
+
+LAB_CC("wrong", ssthresh, cong_avoid, undo_cwnd);

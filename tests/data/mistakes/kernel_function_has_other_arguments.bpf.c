@@ -1,0 +1,26 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* libbpf: function cubictcp_acked has other arguments or another result */
+#include "lab_cc.h"
+static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
+{
+	tcp_reno_cong_avoid(sk, ack, acked);
+}
+
+extern void cubictcp_acked(struct sock *sk, u32 acked) __ksym;	/* mistake */
+
+static void pkts_acked(struct sock *sk, const struct ack_sample *sample)
+{
+	cubictcp_acked(sk, sample->pkts_acked);
+}
+
+static u32 ssthresh(struct sock *sk)
+{
+	return tcp_reno_ssthresh(sk);
+}
+
+static u32 undo_cwnd(struct sock *sk)
+{
+	return tcp_reno_undo_cwnd(sk);
+}
+
+LAB_CC("wrong", ssthresh, cong_avoid, pkts_acked, undo_cwnd);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* clang: Only lab_cc.h */
+#include <net/tcp.h>	/* mistake */
+#include "lab_cc.h"
+static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
+{
+	tcp_reno_cong_avoid(sk, ack, acked);
+}
+
+static u32 ssthresh(struct sock *sk)
+{
+	return tcp_reno_ssthresh(sk);
+}
+
+static u32 undo_cwnd(struct sock *sk)
+{
+	return tcp_reno_undo_cwnd(sk);
+}
+
+LAB_CC("wrong", ssthresh, cong_avoid, undo_cwnd);

@@ -1,0 +1,20 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* clang: non-void function does not return a value in all control paths */
+#include "lab_cc.h"
+static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
+{
+	tcp_reno_cong_avoid(sk, ack, acked);
+}
+
+static u32 ssthresh(struct sock *sk)
+{
+	if (tcp_sk(sk)->snd_cwnd > 4)
+		return tcp_sk(sk)->snd_cwnd / 2;
+}	/* mistake */
+
+static u32 undo_cwnd(struct sock *sk)
+{
+	return tcp_reno_undo_cwnd(sk);
+}
+
+LAB_CC("wrong", ssthresh, cong_avoid, undo_cwnd);

@@ -1,0 +1,21 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* clang: has to be a text in quotes */
+#include "lab_cc.h"
+static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
+{
+	const char *name = "cwnd";
+
+	lab_trace(sk, name, tcp_sk(sk)->snd_cwnd);	/* mistake */
+}
+
+static u32 ssthresh(struct sock *sk)
+{
+	return tcp_reno_ssthresh(sk);
+}
+
+static u32 undo_cwnd(struct sock *sk)
+{
+	return tcp_reno_undo_cwnd(sk);
+}
+
+LAB_CC("wrong", ssthresh, cong_avoid, undo_cwnd);

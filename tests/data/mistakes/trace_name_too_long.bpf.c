@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
+/* clang: lab_trace: a name has 1 to 15 characters */
+#include "lab_cc.h"
+static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
+{
+	lab_trace(sk, "congestion_window", tcp_sk(sk)->snd_cwnd);	/* mistake */
+}
+
+static u32 ssthresh(struct sock *sk)
+{
+	return tcp_reno_ssthresh(sk);
+}
+
+static u32 undo_cwnd(struct sock *sk)
+{
+	return tcp_reno_undo_cwnd(sk);
+}
+
+LAB_CC("wrong", ssthresh, cong_avoid, undo_cwnd);
