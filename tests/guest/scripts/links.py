@@ -30,7 +30,8 @@ def running(job: Job) -> Iterator[Network]:
     network = Network(job, programs)
     try:
         network.start()
-        # A kernel thread activates the queues of an interface after its carrier has come up; until then, they drop packets.
+        # A kernel thread activates the queues of an interface after its carrier has come up; until then, the queues
+        # drop packets.
         time.sleep(0.1)
         if programs is not None:
             programs.begin(time.monotonic_ns())
