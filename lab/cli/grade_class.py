@@ -12,10 +12,10 @@ from lab.cli.grade_shown import console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.grade.grade import GradeDocument
+    from lab.grade.assignment.read import Loaded
     from lab.grade.grading import Options
-    from lab.grade.intake import Submission
-    from lab.grade.read import Loaded
+    from lab.grade.result.grade import GradeDocument
+    from lab.grade.submission.intake import Submission
 
 _MOST_SHOWN = 60
 """The number of submissions that the terminal shows; the page has them all."""
@@ -32,10 +32,10 @@ def grade_class(
     quiet: bool,
 ) -> tuple[list[GradeDocument], Path]:
     """Grade all submissions; return their grades and the teacher's page."""
-    from lab.grade.class_pages import shown_name
     from lab.grade.classroom import grade_submissions, manual_points
-    from lab.grade.roster import Roster, read_roster
-    from lab.grade.student_page import number
+    from lab.grade.result.class_pages import shown_name
+    from lab.grade.result.roster import Roster, read_roster
+    from lab.grade.result.student_page import number
 
     done = 0
 
@@ -70,9 +70,9 @@ def _show(grades: Sequence[GradeDocument]) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from lab.grade.class_pages import headline, shown_name
-    from lab.grade.overview import ranked
-    from lab.grade.student_page import number
+    from lab.grade.result.class_pages import headline, shown_name
+    from lab.grade.result.overview import ranked
+    from lab.grade.result.student_page import number
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("rank", justify="right")
@@ -98,6 +98,6 @@ def _show(grades: Sequence[GradeDocument]) -> None:
 def _show_tournament(table: object) -> None:
     from rich.text import Text
 
-    from lab.grade.duels import as_text
+    from lab.grade.result.duels import as_text
 
     console().print(Text(as_text(table)), soft_wrap=True)  # type: ignore[arg-type]

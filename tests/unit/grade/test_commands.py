@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab.cli.app import main
+from lab.grade.assignment.json_schema import SCHEMA_FILE, assignment_schema_text
 from lab.grade.grading import Options
-from lab.grade.json_schema import SCHEMA_FILE, assignment_schema_text
 from tests.unit.grade.classes import ASSIGNMENT, HIDDEN, STARTER, write_assignment
 
 ASSIGNMENTS = Path(__file__).parents[3] / "assignments"

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from lab.evaluation.expectations.judge import Case, Outcome
 from lab.expect.quantities import DURATION, NUMBER, RATE, SIZE, parsed, shown
-from lab.grade.check import error_share
-from lab.grade.schema import Criterion
+from lab.grade.assignment.check import error_share
+from lab.grade.assignment.schema import Criterion
 from lab.units import show
 
 __all__ = [
