@@ -65,7 +65,8 @@ def test_the_bufferbloat_lab_is_solved_by_its_reference_only(
     check(lab, "bufferbloat", tmp_path)
 
 
-@pytest.mark.parametrize("name", [VM[0], *(pytest.param(name, marks=pytest.mark.nightly) for name in VM[1:])])
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", VM)
 def test_an_assignment_is_solved_by_its_reference_only(lab: Lab, engine: VmEngine, name: str, tmp_path: Path) -> None:
     assert engine is not None
     check(lab, name, tmp_path)
@@ -200,6 +201,7 @@ def test_a_class_of_hostile_submissions(lab: Lab, engine: VmEngine, handed: Path
     assert {one["submission"]["name"]: one for one in json.loads(again.stdout)} == grades
 
 
+@pytest.mark.nightly
 def test_a_tournament(lab: Lab, engine: VmEngine, handed: Path, tmp_path: Path) -> None:
     assert engine is not None
     for name in CLASS.keys() - {"ada", "panic"}:
