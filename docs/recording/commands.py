@@ -73,4 +73,5 @@ COMMANDS: dict[str, tuple[str, int | None]] = {
 CAPTIONS = {
     "latency": "Distributions of the latency that the probe measured, one line for each cell",
     "cwnd": "Congestion window over time, a panel for each cell",
+    "own-values": "The values that lab_trace has recorded over time, a panel for each of them",
 }

@@ -22,7 +22,7 @@ _WIDTH = 1280
 
 @dataclass(frozen=True)
 class Shot:
-    """A part of a page."""
+    """The beginning of a page."""
 
     name: str
     """The name of the picture."""
@@ -30,9 +30,7 @@ class Shot:
     page: str
     """The path of the page in the folder of the commands; for ``lab watch``, the experiment."""
     height: int
-    """How much of the page is shown from *at* on, in pixels."""
-    at: str = "body"
-    """A CSS selector: where the shown part begins."""
+    """How much of the page is shown, in pixels."""
     watched_s: float | None = None
     """For ``lab watch``: the virtual time at which the picture is taken; None for a page in a file."""
 
@@ -43,9 +41,6 @@ _GRADES = "grades/aimd/{}"
 SHOTS = {
     "the report of my_cc": Shot(
         "report", "The beginning of a report: the answer and the table of results", _REPORT.format("my_cc"), 760
-    ),
-    "the values of my_cc": Shot(
-        "values", "Charts over time, the values of lab_trace among them", _REPORT.format("traced"), 900, at="#time"
     ),
     "the grade of ada": Shot(
         "grade", "A student's page: the points, and what was found", _GRADES.format("students/ada/index.html"), 900
@@ -68,10 +63,7 @@ def take(shot: Shot, work: Path) -> Image.Image:
         page.goto(url)
         if shot.watched_s is not None:
             _play(page, shot.watched_s)
-        top = page.locator(shot.at).first.bounding_box()
-        assert top is not None, f"{shot.page} has no {shot.at}"
-        clip = {"x": 0, "y": top["y"], "width": _WIDTH, "height": shot.height}
-        picture = page.screenshot(clip=clip, full_page=True)  # type: ignore[arg-type]
+        picture = page.screenshot()
         browser.close()
     return Image.open(io.BytesIO(picture))
 
@@ -91,7 +83,7 @@ def _url_of(shot: Shot, work: Path) -> Iterator[str]:
 
 
 def _play(page: Page, until_s: float) -> None:
-    """Play the trial until the given virtual time, and make its bottleneck slower half way."""
+    """Play the trial until the given virtual time."""
     page.get_by_role("button", name="Play").click()
     while float(page.locator("#now").inner_text()) < until_s:
         page.wait_for_timeout(100)

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from lab.grade.submission.intake import Submission
 
 _MOST_SHOWN = 60
+_MOST_LETTERS = 100
 """The number of submissions that the terminal shows; the page has them all."""
 
 
@@ -44,7 +45,7 @@ def grade_class(
         done += 1
         if not quiet:
             points = f"{number(grade['points'])} of {number(grade['most'])} points"
-            trouble = f" ({grade['messages'][0]['text'].splitlines()[0][:100]})" if grade["messages"] else ""
+            trouble = f" ({_beginning(grade['messages'][0]['text'])})" if grade["messages"] else ""
             say(f"{done}/{len(submissions)} {shown_name(grade)}: {points}{trouble}")
 
     students = read_roster(roster) if roster is not None else Roster()
@@ -63,6 +64,12 @@ def grade_class(
             if roster is not None and students.row_of(grade["submission"]["name"]) is None:
                 say(f"lab: {shown_name(grade)} is not in {roster}, or is there more than once")
     return grades, options.output / "index.html"
+
+
+def _beginning(message: str) -> str:
+    """Return the first line of a message, cut off if it is long; it may announce lines that are not shown."""
+    line = message.splitlines()[0].removesuffix(":")
+    return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}…"
 
 
 def _show(grades: Sequence[GradeDocument]) -> None:
