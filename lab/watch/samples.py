@@ -81,6 +81,7 @@ class Samples:
             # The first series is the limit of the first queue.
             "queue": Chart(values=[[] for _ in range(1 + len(self.queues))]),
         }
+        self._begins_ns = [flow["start_ns"] for flow in flows]
         self.lost = [0] * len(flows)
         """The packets of each flow's data that were lost so far."""
         self._limit = limit
@@ -164,6 +165,8 @@ class Samples:
             windows: list[float | None] = [None] * len(ticks)
             if len(rows):
                 own = (rows["sport"] == self._ports[number][0]) & (rows["dport"] == self._ports[number][1])
+                # The connection is there before the flow begins, so that data can be sent at once.
+                own &= times >= self._begins_ns[number]
                 for time, cwnd, srtt in zip(
                     times[own].tolist(), rows["snd_cwnd"][own].tolist(), rows["srtt_us"][own].tolist(), strict=True
                 ):

@@ -47,6 +47,17 @@ def test_a_window_stays_while_no_acknowledgement_comes_and_an_rtt_does_not() -> 
     assert samples.charts["goodput"].values[0] == [4.0, 0.0, 0.0]
 
 
+def test_a_flow_has_no_window_before_it_begins() -> None:
+    links = links_of()
+    links.job["flows"][0]["start_ns"] = TICK
+    samples = Samples(links.job, links.limit_packets)
+    samples.begin(unpacked(start_frame())[0])
+    for tick in range(3):
+        samples.add((tick + 1) * TICK, rows(tick * TICK))
+    assert samples.charts["cwnd"].values[0] == [None] * 5 + [7.0] * 5
+    assert samples.charts["rtt"].values[0] == [None] * 5 + [50.0] * 5
+
+
 def test_a_bin_may_reach_into_the_next_tick() -> None:
     samples = begun()
     length = 60_000_000
