@@ -64,7 +64,11 @@ COMMANDS: dict[str, tuple[str, int | None]] = {
         ),
         1,
     ),
-    "lab grade assignments/aimd --starter": (f"{LAB} grade assignments/aimd --starter", None),
+    "lab grade . . in aimd, without the teacher's folder": (
+        "mkdir handed_out; cp -r assignments/aimd handed_out; rm -r handed_out/aimd/teacher; "
+        f"cd handed_out/aimd; ../../{LAB} grade . .",
+        None,
+    ),
     "lab grade assignments/aimd": (f"{LAB} grade assignments/aimd", None),
     "lab grade assignments/aimd submissions": (f"{HANDED_IN}; {LAB} grade assignments/aimd submissions", 24),
 }
