@@ -22,7 +22,7 @@ _WIDTH = 1280
 
 @dataclass(frozen=True)
 class Shot:
-    """The beginning of a page."""
+    """A part of a page."""
 
     name: str
     """The name of the picture."""
@@ -33,6 +33,8 @@ class Shot:
     """How much of the page is shown, in pixels."""
     watched_s: float | None = None
     """For ``lab watch``: the virtual time at which the picture is taken; None for a page in a file."""
+    at: str = "body"
+    """A CSS selector: where the part begins."""
 
 
 _REPORT = "results/{}/latest/report/index.html"
@@ -46,6 +48,13 @@ SHOTS = {
         "grade", "A student's page: the points, and what was found", _GRADES.format("students/ada/index.html"), 900
     ),
     "the class": Shot("class", "The teacher's page: the points of all submissions", _GRADES.format("index.html"), 900),
+    "the similar sources": Shot(
+        "similar",
+        "The teacher's page: what is worth a look, and similar sources",
+        _GRADES.format("index.html"),
+        620,
+        at="#outliers",
+    ),
     "a lecture": Shot(
         "watch", "A trial that is watched: sliders, and curves that grow", "lecture.yaml", 900, watched_s=12.0
     ),
@@ -63,6 +72,7 @@ def take(shot: Shot, work: Path) -> Image.Image:
         page.goto(url)
         if shot.watched_s is not None:
             _play(page, shot.watched_s)
+        page.locator(shot.at).evaluate("element => element.scrollIntoView()")
         picture = page.screenshot()
         browser.close()
     return Image.open(io.BytesIO(picture))
