@@ -15,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -24,16 +24,19 @@ from benchmarks.disturbances import busy, stopped_and_continued
 
 LIMIT_S = 600.0
 
+ALGORITHMS = ("cubic", "bbr")
+"""The congestion-control algorithms of the experiment; each has a trial of its own."""
+
 EXPERIMENT = """\
 name: conditions
 topology:
   kind: dumbbell
-  bottleneck: {rate: 10mbit, delay: 5ms, loss: 0.5%}
+  bottleneck: {{rate: 10mbit, delay: 5ms, loss: 0.5%}}
 flows:
-  bulk: {from: s1, to: d1}
+  bulk: {{from: s1, to: d1}}
 duration: 1s
 matrix:
-  flows.bulk.cc: [cubic, bbr]
+  flows.bulk.cc: [{algorithms}]
 """
 
 
@@ -66,18 +69,18 @@ def conditions() -> Iterator[tuple[str, Condition]]:
         )
 
 
-def replays(engine: str, times: int, said: Callable[[str, str], None]) -> None:
+def replays(engine: str, times: int, said: Callable[[str, str], None], algorithms: Sequence[str] = ALGORITHMS) -> None:
     """Run the experiment under *times* conditions; ``said`` is called with each condition and the digest of the run."""
     for _number, (name, condition) in zip(range(times), conditions(), strict=False):
-        said(name, replay(engine, condition))
+        said(name, replay(engine, condition, algorithms))
 
 
-def replay(engine: str, condition: Condition) -> str:
+def replay(engine: str, condition: Condition, algorithms: Sequence[str] = ALGORITHMS) -> str:
     """Return the digest of all records of a run under *condition*."""
     with tempfile.TemporaryDirectory(prefix="lab-conditions-") as scratch:
         folder = Path(scratch, condition.folder)
         folder.mkdir()
-        (folder / "conditions.yaml").write_text(EXPERIMENT, encoding="utf-8")
+        (folder / "conditions.yaml").write_text(EXPERIMENT.format(algorithms=", ".join(algorithms)), encoding="utf-8")
         lab = str(Path(sys.executable).with_name("lab"))
         command = [*condition.prefix, lab, "run", "conditions.yaml", "--no-cache", "--quiet", "--engine", engine]
         with subprocess.Popen(

@@ -19,7 +19,7 @@ import subprocess
 import sys
 import threading
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -150,8 +150,10 @@ def all_collectors(cc: str) -> Job:
     return {**trial.job, "collectors": self_test_job()["collectors"]}
 
 
-def replays(job: Job, times: int, said: Callable[[str, str], None]) -> None:
+def replays(job: Job, times: int, said: Callable[[str, str], None], boots: Mapping[str, Setting] | None = None) -> None:
     """Run *job* once under each setting of a plain boot, and *times* times in children of two zygotes.
+
+    *boots* are the settings, by name; without them, all.
 
     ``said`` is called with the condition and the digest of each record.
     """
@@ -161,7 +163,7 @@ def replays(job: Job, times: int, said: Callable[[str, str], None]) -> None:
     processors = sorted(os.sched_getaffinity(0))
     with scratch_folder("exactness", print) as scratch:
         scratch.chmod(0o755)
-        for condition, setting in settings().items():
+        for condition, setting in (settings() if boots is None else boots).items():
             said(condition, plain_boot(kernel, image, job, scratch, setting))
         for number in range(2):
             with contextlib.closing(_zygote(kernel, image, scratch, processors[number % len(processors)])) as zygote:

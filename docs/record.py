@@ -1,102 +1,108 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Run the tutorial and put its output and figures into the pages: ``python docs/record.py``.
+"""Run what the pages show and put its output and pictures into them: ``python docs/record.py [PAGE…]``.
 
-The files that the tutorial asks its readers to save are taken from the page itself.  Everything runs in a temporary
-folder that has this checkout's ``.venv``, ``lab`` and ``experiments``; it takes a few minutes and needs no root.
+The files that a page asks its readers to save are taken from the page itself.  Everything runs in a temporary folder
+that has this checkout's ``.venv``, ``lab``, ``experiments`` and ``assignments``; it takes some minutes and needs no
+root.  Screenshots need Debian's package chromium.
 """
 
 from __future__ import annotations
 
+import os
 import re
 import subprocess
-from collections.abc import Callable
+import sys
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from PIL import Image
+from recording.commands import CAPTIONS, COMMANDS
+from recording.screenshots import SHOTS, take
 
 from lab.store.folders import scratch_folder
 
 DOCS = Path(__file__).parent
 CHECKOUT = DOCS.parent
-IMAGES = DOCS / "images" / "tutorial"
+TUTORIAL = (CHECKOUT / "README.md", DOCS / "getting-started.md", DOCS / "tutorial.md")
+CLASSROOM = (DOCS / "classroom" / "student.md", DOCS / "classroom" / "teacher.md")
+"""Pages that are read one after the other: each needs the files of those before it."""
 SAVED = re.compile(r"[Ss]ave this as `([\w.]+)`:\n\n```\w*\n(.*?)```", re.DOTALL)
 SCRIPT = re.compile(r"```python\n(import pandas.*?)```", re.DOTALL)
-OUTPUT = re.compile(r"<!-- output of (.+?) -->\n(?:```\n.*?```\n<!-- end -->\n)?", re.DOTALL)
-PICTURE = re.compile(r"<!-- picture of (\w+): ([\w-]+) -->\n(?:!\[.*?\n<!-- end -->\n)?", re.DOTALL)
+MARKED = re.compile(
+    r"<!-- (output|picture|screenshot) of ([^\n]+?) -->\n(?:(?:```|!\[).*?\n<!-- end -->\n)?", re.DOTALL
+)
 COLOURS = 64
 """A line drawing needs no more, and takes a third of the bytes."""
 
-LAB = ".venv/bin/lab"
-SLOW = "--set topology.bottleneck.rate=4mbit --set name=uplink_slow"
-COMMANDS: dict[str, tuple[str, int | None]] = {
-    "lab doctor, virtual machines": (f"{LAB} doctor | sed -n '/^virtual/,/^native/p' | head -n -1", None),
-    "lab check uplink.yaml": (f"{LAB} check uplink.yaml", None),
-    "lab check uplink.yaml with the rate 10mb": (
-        f"sed -i 's/10mbit/10mb/' uplink.yaml; {LAB} check uplink.yaml; sed -i 's/10mb$/10mbit/' uplink.yaml",
-        None,
-    ),
-    "lab run uplink.yaml: the last lines": (f"{LAB} run uplink.yaml", 52),
-    "python uplink.py": (".venv/bin/python uplink.py", None),
-    "lab run uplink.yaml at 4 Mbit/s: the last lines": (f"{LAB} run uplink.yaml {SLOW}", 3),
-    "python uplink.py for uplink_slow": (
-        "sed 's#results/uplink/#results/uplink_slow/#' uplink.py > slow.py; .venv/bin/python slow.py",
-        None,
-    ),
-    "the metrics of my_first": (f"{LAB} run my_first.yaml >/dev/null 2>&1; .venv/bin/python metrics.py", None),
-    "lab verify results/uplink/latest --trials 2": (f"{LAB} verify results/uplink/latest --trials 2", 3),
-}
-"""What stands in a page's marker → the shell command, and how many of its last lines are shown; None: all."""
-
-CAPTIONS = {
-    "latency": "Distributions of the latency that the probe measured, one line for each cell",
-    "cwnd": "Congestion window over time, a panel for each cell",
-}
-
 
 def main() -> None:
+    chosen = {Path(argument).resolve() for argument in sys.argv[1:]}
+    for pages in (TUTORIAL, CLASSROOM):
+        if not chosen or chosen & set(pages):
+            record(pages)
+
+
+def record(pages: Iterable[Path]) -> None:
+    """Run what *pages* show, one page after the other, and write their output and pictures into them."""
     with scratch_folder("record", print) as folder:
         work = Path(folder)
-        for name in (".venv", "lab", "bpf", "experiments"):
+        for name in (".venv", "lab", "bpf", "experiments", "assignments"):
             (work / name).symlink_to(CHECKOUT / name)
-        for page in (CHECKOUT / "README.md", DOCS / "getting-started.md", DOCS / "tutorial.md"):
+        for page in pages:
             text = page.read_text(encoding="utf-8")
             for name, content in SAVED.findall(text):
                 (work / name).write_text(content, encoding="utf-8")
             for content in SCRIPT.findall(text):
                 (work / "metrics.py").write_text(content, encoding="utf-8")
-            text = OUTPUT.sub(_recorded(work), text)
-            text = PICTURE.sub(_pictured(work), text)
-            page.write_text(text, encoding="utf-8")
+            page.write_text(MARKED.sub(_made(work, page), text), encoding="utf-8")
 
 
-def _recorded(work: Path) -> Callable[[re.Match[str]], str]:
+def _made(work: Path, page: Path) -> Callable[[re.Match[str]], str]:
+    """Return what replaces a marker and what stands below it, in the order of the page."""
+    images = DOCS / "images" / ("classroom" if page in CLASSROOM else "tutorial")
+    kinds: dict[str, Callable[[str], str | None]] = {
+        "output": lambda key: _output(work, key),
+        "picture": lambda key: _picture(work, page, images, key),
+        "screenshot": lambda key: _screenshot(work, page, images, key),
+    }
+
     def replace(marker: re.Match[str]) -> str:
-        key = marker[1]
-        if key not in COMMANDS:
-            return marker[0]
-        command, last = COMMANDS[key]
-        print(f"$ {command}", flush=True)
-        done = subprocess.run(
-            ["bash", "-c", command], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
-        )
-        lines = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
-        shown = lines if last is None or len(lines) <= last else ["…", *lines[-last:]]
-        return "\n".join([f"<!-- output of {key} -->", "```", *shown, "```", "<!-- end -->", ""])
+        made = kinds[marker[1]](marker[2])
+        return marker[0] if made is None else f"<!-- {marker[1]} of {marker[2]} -->\n{made}\n<!-- end -->\n"
 
     return replace
 
 
-def _pictured(work: Path) -> Callable[[re.Match[str]], str]:
-    def replace(marker: re.Match[str]) -> str:
-        experiment, figure = marker[1], marker[2]
-        source = work / "results" / experiment / "latest" / "report" / "figures" / f"{figure}.png"
-        IMAGES.mkdir(parents=True, exist_ok=True)
-        picture = Image.open(source).convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE)
-        picture.save(IMAGES / f"{experiment}-{figure}.png", optimize=True)
-        place = f"images/tutorial/{experiment}-{figure}.png"
-        return f"<!-- picture of {experiment}: {figure} -->\n![{CAPTIONS[figure]}]({place})\n<!-- end -->\n"
+def _output(work: Path, key: str) -> str | None:
+    if key not in COMMANDS:
+        return None
+    command, last = COMMANDS[key]
+    print(f"$ {command}", flush=True)
+    done = subprocess.run(
+        ["bash", "-c", command], cwd=work, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, check=False
+    )
+    lines = [line.rstrip() for line in done.stdout.rstrip().splitlines()]
+    shown = lines if last is None or len(lines) <= last else ["…", *lines[-last:]]
+    return "\n".join(["```", *shown, "```"])
 
-    return replace
+
+def _picture(work: Path, page: Path, images: Path, key: str) -> str:
+    experiment, figure = key.split(": ")
+    source = work / "results" / experiment / "latest" / "report" / "figures" / f"{figure}.png"
+    return _placed(Image.open(source), images / f"{experiment}-{figure}.png", page, CAPTIONS[figure])
+
+
+def _screenshot(work: Path, page: Path, images: Path, key: str) -> str:
+    shot = SHOTS[key]
+    print(f"screenshot: {key}", flush=True)
+    return _placed(take(shot, work), images / f"{shot.name}.png", page, shot.caption)
+
+
+def _placed(picture: Image.Image, path: Path, page: Path, caption: str) -> str:
+    """Write a picture with few colours, and return the Markdown that shows it on *page*."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+    return f"![{caption}]({os.path.relpath(path, page.parent)})"
 
 
 if __name__ == "__main__":

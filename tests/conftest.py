@@ -172,6 +172,14 @@ def engines(lab_cache: Path) -> Callable[[str], VmEngine | UmlEngine]:
 
 
 @pytest.fixture(scope="session")
+def uml(engines: Callable[[str], VmEngine | UmlEngine]) -> UmlEngine:
+    """The prepared engine of User-mode Linux."""
+    found = engines(FAST)
+    assert isinstance(found, UmlEngine)
+    return found
+
+
+@pytest.fixture(scope="session")
 def engine(engines: Callable[[str], VmEngine | UmlEngine]) -> VmEngine:
     """The prepared VM engine for the default kernel."""
     found = engines(kernels.DEFAULT)

@@ -9,7 +9,7 @@ from typing import Any
 
 from lab import units
 from lab.experiment.schema.json_schema import json_schema
-from lab.grade.json_schema import assignment_schema
+from lab.grade.assignment.json_schema import assignment_schema
 
 from . import markdown_table, require
 

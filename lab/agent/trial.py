@@ -13,11 +13,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.agent.algorithms.registered import AlgorithmError, RegisteredAlgorithm
+from lab.agent.algorithms.registered import AlgorithmError, register_all
 from lab.agent.algorithms.trace import AlgorithmTrace
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.trial_recorders import TrialRecorders
-from lab.agent.congestion import WITH_KFUNCS, load_congestion_control, load_if_available, set_module_parameters
+from lab.agent.congestion import load_congestion_control, set_module_parameters
 from lab.agent.counters import counted_between
 from lab.agent.machine_use import MachineUse
 from lab.agent.process import run
@@ -111,7 +111,9 @@ def _run(
     if job["format"] != PROTOCOL_FORMAT:
         raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
     with contextlib.ExitStack() as stack:
-        algorithms = _register(job, stack, log)
+        algorithms = register_all(job, stack)
+        for one in algorithms:
+            log(f"the algorithm {one.name} is registered")
         offered = _prepare_congestion_control(job)
         links = _load_links(job, stack, log)
         management = Management(job, programs, can_hold=engine != "native" or offers_fq())
@@ -226,20 +228,6 @@ def _run_traffic(
     results, counted = accounts.stop(traffic.end_ns)
     results |= on_the_way.stop(traffic.end_ns)
     return _Measured(traffic, counters, cpu, pressure, collected | results, counted)
-
-
-def _register(job: Job, stack: contextlib.ExitStack, log: Log) -> list[RegisteredAlgorithm]:
-    """Register the congestion controls that the job brings; *stack* removes them again."""
-    registered: list[RegisteredAlgorithm] = []
-    if "algorithms" not in job:
-        return registered
-    load_if_available(WITH_KFUNCS)
-    for algorithm in job["algorithms"]:
-        one = RegisteredAlgorithm(algorithm)
-        stack.callback(one.close)
-        log(f"the algorithm {one.name} is registered")
-        registered.append(one)
-    return registered
 
 
 def _prepare_congestion_control(job: Job) -> list[str]:

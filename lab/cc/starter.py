@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""The congestion control that ``lab new --cc`` writes as a starting point: the starter ``reno``, under another name."""
+"""The congestion controls that ``lab new --cc`` writes as starting points: a starter, under another name."""
 
 from __future__ import annotations
 
@@ -11,7 +11,10 @@ from lab import names
 from lab.cc.sources import SUFFIX
 from lab.errors import InputError
 
-__all__ = ["algorithm_starter", "name_of"]
+__all__ = ["STARTERS", "algorithm_starter", "name_of"]
+
+STARTERS = ("fixed", "reno", "delay", "rate", "cubic")
+"""A fixed window, AIMD as in Reno, a delay-based one like Vegas, a paced one that measures rates, and CUBIC."""
 
 
 def name_of(source: Path) -> str:
@@ -29,7 +32,13 @@ def name_of(source: Path) -> str:
     return name
 
 
-def algorithm_starter(name: str) -> str:
-    """Return the source of an algorithm called *name*."""
-    text = resources.files("lab.cc").joinpath("starters", "reno.bpf.c").read_text(encoding="utf-8")
+def algorithm_starter(name: str, starter: str) -> str:
+    """Return the source of an algorithm called *name* that does what the *starter* does.
+
+    Raises:
+        InputError: There is no such starter.
+    """
+    if starter not in STARTERS:
+        raise InputError(f"--starter: found {starter!r}; expected one of {', '.join(STARTERS)}")
+    text = resources.files("lab.cc").joinpath("starters", f"{starter}{SUFFIX}").read_text(encoding="utf-8")
     return re.sub(r'LAB_CC\("\w+"', f'LAB_CC("{name}"', text)

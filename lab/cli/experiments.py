@@ -87,12 +87,23 @@ def new(
             "that compares it with CUBIC.",
         ),
     ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(
+            "--starter",
+            metavar="NAME",
+            help="What the congestion control of --cc does: fixed (its window never changes), reno, delay (like "
+            "Vegas), rate (paced, and measures rates), or cubic.  [default: reno]",
+        ),
+    ] = None,
 ) -> None:
     """Write a commented experiment file as a starting point, or with --cc your own congestion control and one."""
     from lab.experiment.schema.starter import starter
 
     if cc is not None:
-        file = _new_algorithm(cc, file)
+        file = _new_algorithm(cc, file, like or "reno")
+    elif like is not None:
+        raise InputError("--starter: found no --cc; expected the file of the congestion control, such as my_cc.bpf.c")
     elif file is None:
         raise InputError("found no file to write; expected a name, such as `lab new my_first.yaml`")
     else:
@@ -102,7 +113,7 @@ def new(
     print(file)
 
 
-def _new_algorithm(source: Path, file: Path | None) -> Path:
+def _new_algorithm(source: Path, file: Path | None, starter: str) -> Path:
     """Write a congestion control to *source* and an experiment with it to *file*; return the path of the latter."""
     from lab.cc.starter import algorithm_starter, name_of
     from lab.experiment.schema.starter import own_algorithm_starter
@@ -116,7 +127,8 @@ def _new_algorithm(source: Path, file: Path | None) -> Path:
     if file.exists():
         raise InputError(f"{file}: there is such a file already; expected another name")
     text = own_algorithm_starter(file.stem, str(relative))
-    write_new(source, algorithm_starter(name))
+    algorithm = algorithm_starter(name, starter)
+    write_new(source, algorithm)
     write_new(file, text)
     print(source)
     return file

@@ -14,10 +14,10 @@ from lab.cli.common import EngineName, Quiet, say
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
-    from lab.grade.grade import GradeDocument
+    from lab.grade.assignment.read import Loaded
     from lab.grade.grading import Options, Student
-    from lab.grade.intake import Submission
-    from lab.grade.read import Loaded
+    from lab.grade.result.grade import GradeDocument
+    from lab.grade.submission.intake import Submission
 
 _AssignmentFolder = Annotated[
     Path, typer.Argument(metavar="ASSIGNMENT", help="The folder of the assignment, with its assignment.yaml.")
@@ -116,9 +116,9 @@ def grade(
     A submission that does not compile, hangs or crashes the guest gets no points where it does so, and a message; it is
     no error of the command.  The last line of the output is the page with the points.
     """
-    from lab.grade.check import check_assignment
+    from lab.grade.assignment.check import check_assignment
+    from lab.grade.assignment.read import read_assignment
     from lab.grade.grading import Options, prepare
-    from lab.grade.read import read_assignment
 
     chosen = [one for one in (submission is not None, starter, reference) if one]
     if len(chosen) > 1:
@@ -155,7 +155,7 @@ def grade(
 
 def _print(grades: list[GradeDocument], page: Path, *, is_class: bool, as_json: bool, classroom: Path | None) -> None:
     if classroom is not None:
-        from lab.grade.outputs import classroom_result
+        from lab.grade.result.outputs import classroom_result
 
         with classroom.open("a", encoding="utf-8") as file:
             file.write(f"result={classroom_result(grades[0])}\n")
@@ -201,8 +201,8 @@ def _submissions(
     loaded: Loaded, path: Path | None, hidden: Path | None, *, starter: bool
 ) -> tuple[list[Submission], bool]:
     """Return what is graded, and whether it is a class."""
-    from lab.grade.intake import Submission, is_submission, read_class, read_submission
-    from lab.grade.read import REFERENCE, TEACHER
+    from lab.grade.assignment.read import REFERENCE, TEACHER
+    from lab.grade.submission.intake import Submission, is_submission, read_class, read_submission
 
     if starter:
         return [Submission("starter", loaded.starter)], False
@@ -223,8 +223,8 @@ def _grade_one(
 ) -> tuple[list[GradeDocument], Path]:
     from lab.cli.grade_shown import show_grade
     from lab.grade.grading import grade_all
-    from lab.grade.manual import read_manual
-    from lab.grade.outputs import write_grade
+    from lab.grade.result.manual import read_manual
+    from lab.grade.result.outputs import write_grade
 
     given = read_manual(manual, loaded) if manual is not None else {}
     pages: list[Path] = []
@@ -240,7 +240,7 @@ def _grade_one(
 
 def _show_assignment(loaded: Loaded) -> None:
     """Say what an assignment that has no problems consists of."""
-    from lab.grade.student_page import number
+    from lab.grade.result.student_page import number
 
     print(f"{loaded.name}: {loaded.assignment.title}")
     for name, handed in loaded.assignment.submission.items():

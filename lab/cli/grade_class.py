@@ -12,12 +12,13 @@ from lab.cli.grade_shown import console
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from lab.grade.grade import GradeDocument
+    from lab.grade.assignment.read import Loaded
     from lab.grade.grading import Options
-    from lab.grade.intake import Submission
-    from lab.grade.read import Loaded
+    from lab.grade.result.grade import GradeDocument
+    from lab.grade.submission.intake import Submission
 
 _MOST_SHOWN = 60
+_MOST_LETTERS = 100
 """The number of submissions that the terminal shows; the page has them all."""
 
 
@@ -32,10 +33,10 @@ def grade_class(
     quiet: bool,
 ) -> tuple[list[GradeDocument], Path]:
     """Grade all submissions; return their grades and the teacher's page."""
-    from lab.grade.class_pages import shown_name
     from lab.grade.classroom import grade_submissions, manual_points
-    from lab.grade.roster import Roster, read_roster
-    from lab.grade.student_page import number
+    from lab.grade.result.class_pages import shown_name
+    from lab.grade.result.roster import Roster, read_roster
+    from lab.grade.result.student_page import number
 
     done = 0
 
@@ -44,7 +45,7 @@ def grade_class(
         done += 1
         if not quiet:
             points = f"{number(grade['points'])} of {number(grade['most'])} points"
-            trouble = f" ({grade['messages'][0]['text'].splitlines()[0][:100]})" if grade["messages"] else ""
+            trouble = f" ({_beginning(grade['messages'][0]['text'])})" if grade["messages"] else ""
             say(f"{done}/{len(submissions)} {shown_name(grade)}: {points}{trouble}")
 
     students = read_roster(roster) if roster is not None else Roster()
@@ -65,14 +66,20 @@ def grade_class(
     return grades, options.output / "index.html"
 
 
+def _beginning(message: str) -> str:
+    """Return the first line of a message, cut off if it is long; it may announce lines that are not shown."""
+    line = message.splitlines()[0].removesuffix(":")
+    return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}…"
+
+
 def _show(grades: Sequence[GradeDocument]) -> None:
     from rich import box
     from rich.table import Table
     from rich.text import Text
 
-    from lab.grade.class_pages import headline, shown_name
-    from lab.grade.overview import ranked
-    from lab.grade.student_page import number
+    from lab.grade.result.class_pages import headline, shown_name
+    from lab.grade.result.overview import ranked
+    from lab.grade.result.student_page import number
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     table.add_column("rank", justify="right")
@@ -98,6 +105,6 @@ def _show(grades: Sequence[GradeDocument]) -> None:
 def _show_tournament(table: object) -> None:
     from rich.text import Text
 
-    from lab.grade.duels import as_text
+    from lab.grade.result.duels import as_text
 
     console().print(Text(as_text(table)), soft_wrap=True)  # type: ignore[arg-type]

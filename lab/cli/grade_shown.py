@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from lab.grade.grade import GradeDocument
+    from lab.grade.result.grade import GradeDocument
 
 _WIDTH = 110
 """The number of columns if the messages do not go to a terminal."""
@@ -31,7 +31,7 @@ def show_grade(grade: GradeDocument) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from lab.grade.student_page import WORDS, number, remarks
+    from lab.grade.result.student_page import WORDS, number, remarks
 
     out = console()
     for message in grade["messages"]:

@@ -37,8 +37,8 @@ def handout(
 
     A PDF needs the program weasyprint (Debian's package of this name).
     """
-    from lab.grade.handout import handout_html, write_pdf
-    from lab.grade.read import read_assignment
+    from lab.grade.assignment.read import read_assignment
+    from lab.grade.result.handout import handout_html, write_pdf
     from lab.store.files import write_file
 
     loaded = read_assignment(assignment, hidden)

@@ -50,6 +50,15 @@ def init_ci(
             "in which a student could change it].",
         ),
     ] = None,
+    install: Annotated[
+        str | None,
+        typer.Option(
+            "--install",
+            metavar="REQUIREMENT",
+            help="What pip installs as lab, such as git+https://HOST/OWNER/lab@TAG [default: this version of tcp-lab "
+            "from the package index].",
+        ),
+    ] = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="The file to write [default: where the service looks]."),
@@ -64,11 +73,11 @@ def init_ci(
     from lab.workflows.write import CLASSROOM_PLACE, PLACES, badge
 
     if service == "classroom":
-        _write(output or Path(CLASSROOM_PLACE), _classroom(assignment, repository).text())
+        _write(output or Path(CLASSROOM_PLACE), _classroom(assignment, repository, install).text())
         return
     if repository is not None or assignment != ".":
         raise InputError(f"found --assignment or --from with {service}; expected them with classroom only")
-    nightly = _nightly(service, experiments, shares, pages)
+    nightly = _nightly(service, experiments, shares, pages, install)
     path = output or Path(PLACES[nightly.service])
     _write(path, nightly.text())
     shown = badge(nightly.service, _remote())
@@ -87,9 +96,7 @@ def _write(path: Path, text: str) -> None:
     print(path)
 
 
-def _classroom(assignment: str, repository: str | None) -> Classroom:
-    from lab.cli.packages import packages
-    from lab.version import version
+def _classroom(assignment: str, repository: str | None, install: str | None) -> Classroom:
     from lab.workflows.write import Classroom
 
     folder = assignment.rstrip("/") or "."
@@ -105,14 +112,12 @@ def _classroom(assignment: str, repository: str | None) -> Classroom:
     return Classroom(
         assignment=folder,
         repository=repository,
-        requirements=(f"tcp-lab=={version()}",),
-        packages=tuple(package.name for package in packages() if package.purpose == "virtual"),
+        requirements=(_requirement(install),),
+        packages=_packages(),
     )
 
 
-def _nightly(service: str, experiments: str, shares: int, pages: bool) -> Nightly:
-    from lab.cli.packages import packages
-    from lab.version import version
+def _nightly(service: str, experiments: str, shares: int, pages: bool, install: str | None) -> Nightly:
     from lab.workflows.write import SERVICES, Nightly
 
     chosen = next((name for name in SERVICES if name == service), None)
@@ -129,9 +134,29 @@ def _nightly(service: str, experiments: str, shares: int, pages: bool) -> Nightl
         experiments=folder,
         shares=shares,
         pages=pages,
-        requirements=(f"tcp-lab=={version()}", "pytest", "pytest-xdist"),
-        packages=tuple(package.name for package in packages() if package.purpose == "virtual"),
+        requirements=(_requirement(install), "pytest", "pytest-xdist"),
+        packages=_packages(),
     )
+
+
+def _packages() -> tuple[str, ...]:
+    """Return the Debian packages that trials in virtual time need, those with algorithms of the user's own included."""
+    from lab.cli.packages import packages
+
+    return tuple(package.name for package in packages() if package.purpose in ("virtual", "own"))
+
+
+def _requirement(install: str | None) -> str:
+    from lab.version import DISTRIBUTION, version
+
+    if install is None:
+        return f"{DISTRIBUTION}=={version()}"
+    if not re.fullmatch(r"[A-Za-z0-9_.+:/@=~<>!%-]+", install) or install.startswith("-"):
+        raise InputError(
+            f"--install: found {install!r}; expected one requirement of pip without blanks and quotes, such as "
+            "git+https://HOST/OWNER/lab@TAG"
+        )
+    return install
 
 
 def _remote() -> str:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import webbrowser
 from pathlib import Path
@@ -13,7 +14,7 @@ import typer
 
 from lab.cli.common import EngineName, ExperimentFile, Overrides, all_overrides, engine_named, planned, say
 from lab.cli.experiments import TrialOption, chosen_trial
-from lab.errors import InputError
+from lab.errors import InputError, SpecError
 
 if TYPE_CHECKING:
     from lab.experiment.read.load import LoadedExperiment
@@ -60,7 +61,7 @@ def watch(
 
 
 def _planned(file: Path, set_: list[str] | None, engine: str | None, lookup: object) -> tuple[LoadedExperiment, Plan]:
-    """Plan the experiment with the engine that is asked for; without any, the fastest one that has its kernel."""
+    """Plan the experiment with the engine that is asked for; without any, the fastest one that can run it."""
     overrides = all_overrides(set_, engine)
     loaded, plan = planned(file, overrides, lookup)  # type: ignore[arg-type]
     if plan.engine == "native":
@@ -68,7 +69,9 @@ def _planned(file: Path, set_: list[str] | None, engine: str | None, lookup: obj
             "engine: found native, which runs in real time; expected uml or vm for a trial that is watched"
         )
     if "engine" not in loaded.raw and "kernel" not in loaded.raw:
-        return planned(file, [*overrides, "engine=uml"], lookup)  # type: ignore[arg-type]
+        # What is refused now has something that only virtual machines have, such as an algorithm of the user's own.
+        with contextlib.suppress(SpecError):
+            return planned(file, [*overrides, "engine=uml"], lookup)  # type: ignore[arg-type]
     return loaded, plan
 
 

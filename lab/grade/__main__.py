@@ -7,8 +7,8 @@ import signal
 import sys
 from pathlib import Path
 
-from lab.grade.task import Task
-from lab.grade.work import carry_out
+from lab.grade.scenario.task import Task
+from lab.grade.scenario.work import carry_out
 
 if __name__ == "__main__":
     # What runs is cleaned up when the process is told to end.

@@ -8,16 +8,16 @@ from pathlib import Path
 
 from lab.engine.base import Step
 from lab.errors import InputError
-from lab.grade.class_pages import leaderboard_page, teacher_page
-from lab.grade.grade import GradeDocument, Manual
+from lab.grade.assignment.read import Loaded
+from lab.grade.assignment.schema import kind_of
 from lab.grade.grading import Options, Student, grade_all
-from lab.grade.intake import Submission
-from lab.grade.manual import questions, read_manual
-from lab.grade.outputs import write_grade
-from lab.grade.read import Loaded
-from lab.grade.roster import Roster, canvas_csv, moodle_csv
-from lab.grade.schema import kind_of
-from lab.grade.similar import Pair, similar_pairs
+from lab.grade.result.class_pages import leaderboard_page, teacher_page
+from lab.grade.result.grade import GradeDocument, Manual
+from lab.grade.result.manual import questions, read_manual
+from lab.grade.result.outputs import write_grade
+from lab.grade.result.roster import Roster, canvas_csv, moodle_csv
+from lab.grade.submission.intake import Submission
+from lab.grade.submission.similar import Pair, similar_pairs
 from lab.store.files import to_json, write_file
 
 __all__ = ["QUESTIONS", "grade_submissions", "manual_points"]

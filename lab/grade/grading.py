@@ -22,14 +22,14 @@ from lab.cc.sources import SUFFIX, gather
 from lab.engine.base import Step
 from lab.errors import InputError, SpecError
 from lab.experiment.read.load import LoadedExperiment
-from lab.grade.changes import answers_in
-from lab.grade.grade import GradeDocument, Manual, grade_of
-from lab.grade.intake import Submission
-from lab.grade.pool import run_tasks
-from lab.grade.read import Loaded
-from lab.grade.sources import forbidden_names
-from lab.grade.stage import lay_out, scenario_overrides
-from lab.grade.task import Report, Task, read_report
+from lab.grade.assignment.read import Loaded
+from lab.grade.result.grade import GradeDocument, Manual, grade_of
+from lab.grade.scenario.pool import run_tasks
+from lab.grade.scenario.task import Report, Task, read_report
+from lab.grade.submission.changes import answers_in
+from lab.grade.submission.intake import Submission
+from lab.grade.submission.sources import forbidden_names
+from lab.grade.submission.stage import lay_out, scenario_overrides
 from lab.plan.plan import make_plan
 from lab.store.files import writing
 from lab.store.folders import remove_folder, scratch_folder

@@ -13,13 +13,13 @@ from typing import Any
 from lab.api.results import load
 from lab.engine.base import Step
 from lab.errors import LabError
-from lab.grade.duels import Duel, Table, tournament_page
+from lab.grade.assignment.read import Loaded
 from lab.grade.grading import WORK, Options, shared_out
-from lab.grade.intake import Submission
-from lab.grade.pool import run_tasks
-from lab.grade.read import Loaded
-from lab.grade.stage import lay_out
-from lab.grade.task import RUNS, Report, Task, read_report
+from lab.grade.result.duels import Duel, Table, tournament_page
+from lab.grade.scenario.pool import run_tasks
+from lab.grade.scenario.task import RUNS, Report, Task, read_report
+from lab.grade.submission.intake import Submission
+from lab.grade.submission.stage import lay_out
 from lab.store.files import to_json, write_file, writing
 from lab.store.folders import remove_folder, scratch_folder
 from lab.version import version

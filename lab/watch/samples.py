@@ -7,6 +7,7 @@ or raises a ValueError.
 
 from __future__ import annotations
 
+import bisect
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -25,7 +26,8 @@ MOST_FLOWS = 8
 """The number of flows whose curves are shown; more could not be told apart."""
 MOST_QUEUES = 4
 _KEPT_NS = 15 * 60 * 10**9
-"""How much of the past is kept for pages that are opened later, in nanoseconds."""
+"""How much of the past is kept, in nanoseconds; the page keeps as much (curves.js)."""
+_FORGOTTEN_AT_A_TIME_NS = 60 * 10**9
 _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")
 _MOST_ROW_BYTES = 4096
 
@@ -39,18 +41,26 @@ class Chart:
 
     times_ms: list[int] = field(default_factory=list)
     values: list[list[float | None]] = field(default_factory=list)
+    forgotten: int = 0
+    """How many points there were before the first one that is kept."""
 
-    def taken_from(self, first: int) -> dict[str, Any]:
-        """Return the points from the one with the number *first* on."""
+    @property
+    def count(self) -> int:
+        """How many points there have been so far; the next one has this number."""
+        return self.forgotten + len(self.times_ms)
+
+    def taken_from(self, number: int) -> dict[str, Any]:
+        """Return the points from the one with this *number* on, as far as they are kept."""
+        first = max(0, number - self.forgotten)
         return {"t": self.times_ms[first:], "v": [series[first:] for series in self.values]}
 
-    def forget_before(self, time_ms: int) -> int:
-        """Remove the points before a time and return how many there were."""
-        count = next((index for index, known in enumerate(self.times_ms) if known >= time_ms), 0)
+    def forget_before(self, time_ms: int) -> None:
+        """Remove the points before a time."""
+        count = bisect.bisect_left(self.times_ms, time_ms)
         del self.times_ms[:count]
         for series in self.values:
             del series[:count]
-        return count
+        self.forgotten += count
 
 
 class Samples:
@@ -71,6 +81,7 @@ class Samples:
             # The first series is the limit of the first queue.
             "queue": Chart(values=[[] for _ in range(1 + len(self.queues))]),
         }
+        self._begins_ns = [flow["start_ns"] for flow in flows]
         self.lost = [0] * len(flows)
         """The packets of each flow's data that were lost so far."""
         self._limit = limit
@@ -128,6 +139,13 @@ class Samples:
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the rows lack something: {error!r}") from error
         self._next_ns = until_ns
+        self._forget(until_ns)
+
+    def _forget(self, until_ns: int) -> None:
+        for chart in self.charts.values():
+            # Not at each tick, since what is kept has to be moved.
+            if chart.times_ms and chart.times_ms[0] * 10**6 < until_ns - _KEPT_NS - _FORGOTTEN_AT_A_TIME_NS:
+                chart.forget_before((until_ns - _KEPT_NS) // 10**6)
 
     def _take(self, name: str, until_ns: int) -> tuple[NDArray[np.void], NDArray[np.int64]]:
         """Return the rows of a collector before a time, with their times in ns, and forget them."""
@@ -147,6 +165,8 @@ class Samples:
             windows: list[float | None] = [None] * len(ticks)
             if len(rows):
                 own = (rows["sport"] == self._ports[number][0]) & (rows["dport"] == self._ports[number][1])
+                # The connection is there before the flow begins, so that data can be sent at once.
+                own &= times >= self._begins_ns[number]
                 for time, cwnd, srtt in zip(
                     times[own].tolist(), rows["snd_cwnd"][own].tolist(), rows["srtt_us"][own].tolist(), strict=True
                 ):

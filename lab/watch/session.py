@@ -208,7 +208,7 @@ class Session:
                     self._pages.remove(page)
                     page.put(None)
         for name, chart in self._samples.charts.items():
-            self._sent[name] = len(chart.times_ms)
+            self._sent[name] = chart.count
 
     def _update(self, *, whole: bool) -> dict[str, Any]:
         steering = self._steering

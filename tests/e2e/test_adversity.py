@@ -20,9 +20,10 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from tests.conftest import SHIPPED, lab_command, write_bootstrap, write_program
-from tests.e2e.test_cli import SHORT, Lab, is_running, run_folder
+from tests.e2e.test_cli import SHORT, SHORT_VM, Lab, is_running, run_folder
 from tests.emulators import write_emulator_in
 
 DEADLINE_S = 60.0
@@ -68,14 +69,14 @@ def has_ended(pid: int) -> bool:
 
 
 @pytest.mark.vm
-def test_the_same_command_goes_on_where_it_was_interrupted(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
+def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: Lab, tmp_path: Path) -> None:
     command = [
         "run",
         *SHORT,
         "--set",
         "matrix.flows.bulk.cc=[cubic, bbr, reno]",
         "--set",
-        "duration=3s",
+        "duration=30s",
         "--set",
         "seed=77",
         "--jobs",
@@ -109,7 +110,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(engine: VmEngine, lab
 
 
 @pytest.mark.vm
-def test_two_runs_of_the_same_at_the_same_time(engine: VmEngine, tmp_path: Path) -> None:
+def test_two_runs_of_the_same_at_the_same_time(uml: UmlEngine, tmp_path: Path) -> None:
     command = ["run", *SHORT, "--set", "seed=78", "--set", "duration=2s", "-o", str(tmp_path)]
     with started(*command) as first, started(*command) as second:
         ends = [process.communicate(timeout=DEADLINE_S) for process in (first, second)]
@@ -120,9 +121,9 @@ def test_two_runs_of_the_same_at_the_same_time(engine: VmEngine, tmp_path: Path)
 
 
 @pytest.mark.vm
-def test_a_terminal_shows_how_far_every_trial_is(engine: VmEngine, tmp_path: Path) -> None:
+def test_a_terminal_shows_how_far_every_trial_is(uml: UmlEngine, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = ["run", *SHORT, "--set", "duration=3s", "--set", "seed=79", "-o", str(tmp_path)]
+    command = ["run", *SHORT, "--set", "duration=30s", "--set", "seed=79", "-o", str(tmp_path)]
     with subprocess.Popen([str(lab_command()), *command], stderr=theirs, stdout=subprocess.PIPE, text=True) as process:
         os.close(theirs)
         shown = b""
@@ -138,7 +139,7 @@ def test_a_terminal_shows_how_far_every_trial_is(engine: VmEngine, tmp_path: Pat
     text = shown.decode()
     assert process.returncode == 0, text
     assert "2 running" in text or "1 running" in text
-    assert "of 3" in text
+    assert "of 30" in text
     assert "virtual s" in text
     assert "Traceback" not in text
 
@@ -158,7 +159,7 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 
 @pytest.mark.vm
-def test_a_full_disk(engine: VmEngine, lab: Lab, small_disk: Path) -> None:
+def test_a_full_disk(uml: UmlEngine, lab: Lab, small_disk: Path) -> None:
     done = lab(
         "run",
         *SHORT,
@@ -190,7 +191,7 @@ def test_a_full_disk(engine: VmEngine, lab: Lab, small_disk: Path) -> None:
 
 @pytest.mark.parametrize("place", ["a file", "a file/below", "/proc/nosuch"])
 @pytest.mark.vm
-def test_results_that_can_go_nowhere(engine: VmEngine, lab: Lab, tmp_path: Path, place: str) -> None:
+def test_results_that_can_go_nowhere(uml: UmlEngine, lab: Lab, tmp_path: Path, place: str) -> None:
     (tmp_path / "a file").touch()
     done = lab("run", *SHORT, "-o", str(tmp_path / place))
     assert done.returncode == 3
@@ -205,7 +206,7 @@ def test_a_qemu_that_does_not_start(lab: Lab, lab_cache: Path, engine: VmEngine,
     (cache / "images").symlink_to(lab_cache / "images")
     image = engine.machine()[1]
     shutil.copyfile(lab_cache / "recipes" / image.recipe, cache / "recipes" / image.recipe)
-    done = lab("run", *SHORT, "-o", str(tmp_path / "r"), LAB_CACHE=str(cache))
+    done = lab("run", *SHORT_VM, "-o", str(tmp_path / "r"), LAB_CACHE=str(cache))
     assert done.returncode == 3
     assert "QEMU does not start: no such machine" in done.stderr
     assert "Traceback" not in done.stderr

@@ -14,18 +14,22 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from tests.conftest import SHIPPED, lab_command
 
 Lab = Callable[..., subprocess.CompletedProcess[str]]
 
-SHORT = [str(SHIPPED), "--set", "duration=5s", "--set", "repeat=1", "--set", "matrix.topology.bottleneck.loss=[0.1%]"]
+SHORT_VM = [
+    *(str(SHIPPED), "--set", "duration=5s", "--set", "repeat=1"),
+    *("--set", "matrix.topology.bottleneck.loss=[0.1%]"),
+]
+SHORT = [*SHORT_VM, "--engine", "uml"]
+"""Arguments of a short run of two trials, in User-mode Linux where the virtual machine is not the subject."""
 
 
 @pytest.fixture(scope="module")
-def finished(
-    engine: VmEngine, tmp_path_factory: pytest.TempPathFactory
-) -> tuple[Path, subprocess.CompletedProcess[str]]:
+def finished(uml: UmlEngine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
     """The results folder of a finished run of two trials, and the finished process of the command."""
     results = tmp_path_factory.mktemp("results")
     done = subprocess.run(
@@ -105,8 +109,8 @@ def test_verify_names_trial_and_file_that_differ(
 
 
 @pytest.mark.vm
-def test_virtual_machines_confirm_a_run(lab: Lab, tmp_path: Path) -> None:
-    short = [*SHORT, "--set", "matrix={}", "--set", "repeat=3", "--set", "flows.bulk.cc=bbr", "-o", str(tmp_path)]
+def test_virtual_machines_confirm_a_run(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
+    short = [*SHORT_VM, "--set", "matrix={}", "--set", "repeat=3", "--set", "flows.bulk.cc=bbr", "-o", str(tmp_path)]
     done = lab("run", *short, "--engine", "uml", "--confirm", "vm")
     assert done.returncode == 0, done.stderr
     assert "confirmation: 3 of 3 comparisons agree" in done.stderr
@@ -129,7 +133,7 @@ def test_a_report_is_built_again_to_the_byte(finished: tuple[Path, subprocess.Co
 
 
 @pytest.mark.vm
-def test_a_failed_trial_does_not_take_the_others_along(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
+def test_a_failed_trial_does_not_take_the_others_along(uml: UmlEngine, lab: Lab, tmp_path: Path) -> None:
     sysctls = "[{net.ipv4.tcp_fin_timeout: 60}, {net.ipv4.nosuch: 1}]"
     overrides = (
         *("--set", "matrix.flows.bulk.cc=[cubic]", "--set", "hosts={s1: {sysctl: {net.ipv4.tcp_fin_timeout: 60}}}"),
@@ -149,7 +153,7 @@ def test_a_failed_trial_does_not_take_the_others_along(engine: VmEngine, lab: La
 
 @pytest.mark.vm
 def test_an_algorithm_that_the_image_lacks_is_found_before_the_run(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
-    done = lab("run", *SHORT, "--set", "matrix.flows.bulk.cc=[cubic, bbr3]", "-o", str(tmp_path))
+    done = lab("run", *SHORT_VM, "--set", "matrix.flows.bulk.cc=[cubic, bbr3]", "-o", str(tmp_path))
     assert done.returncode == 2
     assert "bbr3" in done.stderr
     assert "expected an algorithm of the kernel debian-13" in done.stderr
@@ -221,7 +225,7 @@ def test_an_interrupt_stops_every_machine(running: subprocess.Popen[str], tmp_pa
 
 @pytest.mark.vm
 def test_a_killed_lab_leaves_no_machine_and_the_next_one_cleans_up(
-    running: subprocess.Popen[str], lab: Lab, tmp_path: Path
+    running: subprocess.Popen[str], uml: UmlEngine, lab: Lab, tmp_path: Path
 ) -> None:
     machines = machines_of(running.pid)
     running.kill()
@@ -267,7 +271,7 @@ def test_a_bad_command_line(lab: Lab, arguments: list[str]) -> None:
 
 def test_no_mmdebstrap(lab: Lab, tmp_path: Path) -> None:
     cache = str(tmp_path / "cache")
-    done = lab("run", *SHORT, "-o", str(tmp_path / "results"), PATH=str(tmp_path), LAB_CACHE=cache)
+    done = lab("run", *SHORT_VM, "-o", str(tmp_path / "results"), PATH=str(tmp_path), LAB_CACHE=cache)
     assert done.returncode == 3
     assert "mmdebstrap is not installed" in done.stderr
     assert not (tmp_path / "results").exists()
@@ -280,7 +284,7 @@ def test_an_image_that_cannot_be_built(lab: Lab, tmp_path: Path) -> None:
     (tools / "mmdebstrap").write_text("#!/bin/sh\necho 'E: no route to the mirror'\nexit 25\n")
     (tools / "mmdebstrap").chmod(0o755)
     done = lab(
-        "run", *SHORT, "-o", str(tmp_path / "r"), PATH=f"{tools}:{os.environ['PATH']}", LAB_CACHE=str(tmp_path / "c")
+        "run", *SHORT_VM, "-o", str(tmp_path / "r"), PATH=f"{tools}:{os.environ['PATH']}", LAB_CACHE=str(tmp_path / "c")
     )
     assert done.returncode == 3
     assert "mmdebstrap failed (exit status 25); E: no route to the mirror" in done.stderr

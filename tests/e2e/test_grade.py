@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -65,7 +66,8 @@ def test_the_bufferbloat_lab_is_solved_by_its_reference_only(
     check(lab, "bufferbloat", tmp_path)
 
 
-@pytest.mark.parametrize("name", [VM[0], *(pytest.param(name, marks=pytest.mark.nightly) for name in VM[1:])])
+@pytest.mark.nightly
+@pytest.mark.parametrize("name", VM)
 def test_an_assignment_is_solved_by_its_reference_only(lab: Lab, engine: VmEngine, name: str, tmp_path: Path) -> None:
     assert engine is not None
     check(lab, name, tmp_path)
@@ -138,6 +140,17 @@ FLOOD = COPY.replace("\tlab_set_cwnd(sk, cwnd);", '\tfor (u32 i = 0; i < 500; i+
 HIDDEN_CALL = COPY.replace("own->acked += acked;", "JOIN(tcp_reno_, cong_avoid)(sk, ack, acked);").replace(
     '#include "lab_cc.h"', '#include "lab_cc.h"\n#define JOIN(a, b) JOIN_(a, b)\n#define JOIN_(a, b) a##b'
 )
+NO_WINDOW = COPY.replace("\tlab_set_cwnd(sk, cwnd);", "\ttcp_sk(sk)->snd_cwnd = 0;")
+SPIN = COPY.replace(
+    "static u32 ssthresh(",
+    """\
+static long inner(u32 number, void *context) { return 0; }
+static long outer(u32 number, void *context) { bpf_loop(1 << 23, inner, context, 0); return 0; }
+
+static u32 ssthresh(""",
+    1,
+).replace("\tlab_set_cwnd(sk, cwnd);", "\tlab_set_cwnd(sk, cwnd);\n\tbpf_loop(1 << 23, outer, &cwnd, 0);")
+BUSY = SPIN.replace("bpf_loop(1 << 23, outer, &cwnd, 0);", "bpf_loop(1 << 23, inner, &cwnd, 0);")
 CLASS = {
     "ada": COPY,
     "bob": COPY.replace("acked", "confirmed").replace("own", "mine") + "// my own work\n",
@@ -148,6 +161,7 @@ CLASS = {
     "panic": PANIC,
     "flood": FLOOD,
     "hidden_call": HIDDEN_CALL,
+    "no_window": NO_WINDOW,
 }
 MESSAGES = {
     "no_semicolon": "my_cc.bpf.c:",
@@ -200,6 +214,29 @@ def test_a_class_of_hostile_submissions(lab: Lab, engine: VmEngine, handed: Path
     assert {one["submission"]["name"]: one for one in json.loads(again.stdout)} == grades
 
 
+@pytest.mark.nightly
+def test_what_takes_all_the_time_of_the_guest_costs_only_its_own(
+    lab: Lab, engine: VmEngine, handed: Path, tmp_path: Path
+) -> None:
+    assert engine is not None
+    (handed / "assignment.yaml").write_text(f"{ASSIGNMENT}limits: {{scenario: 60s}}\n")
+    for name in CLASS.keys() - {"ada"}:
+        shutil.rmtree(tmp_path / "handed" / name)
+    for name, text in {"busy": BUSY, "spin": SPIN}.items():
+        (tmp_path / "handed" / name).mkdir()
+        (tmp_path / "handed" / name / "my_cc.bpf.c").write_text(text)
+    began = time.monotonic()
+    done = lab("grade", str(handed), str(tmp_path / "handed"), "-o", str(tmp_path / "out"), "--json", timeout=900)
+    assert done.returncode == 0, done.stderr
+    assert time.monotonic() - began < 240
+    grades = {one["submission"]["name"]: one for one in json.loads(done.stdout)}
+    assert (grades["ada"]["points"], grades["spin"]["points"]) == (10, 0)
+    # Each ACK costs the guest virtual time, so that little arrives.
+    assert grades["busy"]["points"] < 5
+    assert "did not end within 60 s" in " ".join(one["text"] for one in grades["spin"]["messages"])
+
+
+@pytest.mark.nightly
 def test_a_tournament(lab: Lab, engine: VmEngine, handed: Path, tmp_path: Path) -> None:
     assert engine is not None
     for name in CLASS.keys() - {"ada", "panic"}:

@@ -6,6 +6,7 @@ from __future__ import annotations
 import os
 import pty
 import select
+import shutil
 import subprocess
 import time
 from pathlib import Path
@@ -14,6 +15,7 @@ import pytest
 
 from lab.engine.vm.engine import VmEngine
 from tests.conftest import SHIPPED, lab_command
+from tests.mistakes import STARTERS
 
 pytestmark = pytest.mark.vm
 
@@ -46,13 +48,18 @@ class Terminal:
 
 
 def test_a_look_around(engine: VmEngine, tmp_path: Path) -> None:
-    # The shell is in a virtual machine even if trials of the experiment are not.
     file = tmp_path / "experiment.yaml"
-    file.write_text(f"engine: uml\n{SHIPPED.read_text()}")
-    terminal = Terminal(str(file), "--trial", "cubic-loss-0pct-r1")
+    file.write_text(SHIPPED.read_text())
+    (reno,) = (path for path in STARTERS if path.name == "reno.bpf.c")
+    shutil.copy(reno, tmp_path / "my_cc.bpf.c")
+    own = ("--set", "matrix.flows.bulk.cc=[cubic, ./my_cc.bpf.c]")
+    terminal = Terminal(str(file), *own, "--trial", "my_reno-loss-0pct-r1")
     greeting = terminal.wait_for("mininet>")
     assert "routers:  r1 r2" in greeting
-    assert "s1 iperf3 -c d1 -p 5201 -C cubic" in greeting
+    assert "your own congestion control is registered: my_reno" in greeting
+    assert "s1 iperf3 -c d1 -p 5201 -C my_reno" in greeting
+    terminal.type("s1 iperf3 -c d1 -p 5201 -C my_reno -t 1 --json | grep congestion")
+    assert '"sender_tcp_congestion":\t"my_reno"' in terminal.wait_for("mininet>")
     terminal.type("s1 ping -c 2 -i 0.2 d1")
     assert "2 received, 0% packet loss" in terminal.wait_for("mininet>")
     terminal.type("r1 tc qdisc show dev r1-eth1")

@@ -314,19 +314,19 @@ def test_a_fast_access_link_is_no_bottleneck(run: Run, overrides: list[str]) -> 
 
 
 @pytest.mark.parametrize(
-    ("loss", "overrides"),
+    ("loss", "count", "overrides"),
     [
-        (0.05, []),
-        (0.3, ["topology.bottleneck.loss=30%", "topology.bottleneck.reverse.loss=30%"]),
-        (0.5, ["topology.bottleneck.loss=50%", "topology.bottleneck.reverse.loss=50%"]),
+        (0.05, 20, []),
+        (0.3, 8, ["topology.bottleneck.loss=30%", "topology.bottleneck.reverse.loss=30%"]),
+        (0.5, 8, ["topology.bottleneck.loss=50%", "topology.bottleneck.reverse.loss=50%"]),
     ],
     ids=["case", "sibling", "worse"],
 )
-def test_every_trial_over_a_lossy_path_works(run: Run, loss: float, overrides: list[str]) -> None:
-    trials = run("udp_lossy", *overrides).trials
-    assert len(trials) == 20
+def test_every_trial_over_a_lossy_path_works(run: Run, loss: float, count: int, overrides: list[str]) -> None:
+    trials = run("udp_lossy", f"repeat={count}", *overrides).trials
+    assert len(trials) == count
     lost = [flow(trial, "u").datagrams_lost_share or 0.0 for trial in trials]
-    assert sum(lost) / 20 == pytest.approx(loss, abs=4 * (loss * (1 - loss) / (20 * 515)) ** 0.5)
+    assert sum(lost) / count == pytest.approx(loss, abs=4 * (loss * (1 - loss) / (count * 515)) ** 0.5)
     assert all(verdicts(trial)["flow-duration"] == "ok" for trial in trials)
 
 

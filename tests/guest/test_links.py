@@ -478,3 +478,9 @@ def test_every_host_reaches_every_other_through_the_routers_between(answers: Ans
     for (source, destination), routers in ROUTERS_BETWEEN[name].items():
         assert 64 - arrived[f"{source} {destination}"] == routers
     assert answers[f"everyone {name} in IPv6"]["arrived"].keys() == arrived.keys()
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_nodes_send_no_packets_of_their_own(answers: Answers, name: str) -> None:
+    for version in ("", " in IPv6"):
+        assert set(answers[f"everyone {name}{version}"]["multicast"].values()) == {0}

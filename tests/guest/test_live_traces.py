@@ -31,7 +31,7 @@ FIN, SYN, PSH, ACK = 1, 2, 8, 16
 Printed = dict[str, Any]
 
 
-NEEDS_THE_WHOLE_KERNEL = ("list", "latency", "causes")
+NEEDS_THE_WHOLE_KERNEL = ("latency", "causes")
 """Sessions for which User-mode Linux lacks something: fentry, kprobes, or an action of tc."""
 
 

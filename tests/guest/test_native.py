@@ -14,6 +14,7 @@ import pytest
 
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
+from lab.job import kernels
 from tests.conftest import FAST_AND_AT_NIGHT_VM, job_of
 from tests.guest.own_guest import run_script
 
@@ -33,12 +34,13 @@ def done(
     asked = {"job": job, "tuned": {**job, "congestion_control_parameters": {"cubic": {"hystart": "0"}}}}
     script = Path(__file__).parent / "scripts" / "native.py"
     found: dict[str, Any] = run_script(engines(request.param), script, tmp_path_factory.mktemp("native"), asked)
-    return found
+    return {**found, "kernel": request.param}
 
 
-def test_this_kernel_has_everything(done: dict[str, Any]) -> None:
-    lacking = [f"{one['name']}: {one['why']}" for one in done["capabilities"] if not one["works"]]
-    assert lacking == []
+def test_this_kernel_has_everything_for_native_trials(done: dict[str, Any]) -> None:
+    lacking = {one["name"] for one in done["capabilities"] if not one["works"]}
+    in_uml = {"struct_ops"}  # The kernel of User-mode Linux has no JIT compiler for BPF, which struct_ops needs.
+    assert lacking == (in_uml if done["kernel"] in kernels.UML else set())
     assert len(done["capabilities"]) > 45
 
 

@@ -54,6 +54,21 @@ def test_the_compiler_warns_of_no_program_in_the_guest(engine: VmEngine) -> None
     assert BPF_WARNINGS not in console
 
 
+def test_a_damaged_template_is_not_used(damaged_copy: Path) -> None:
+    class BuiltAgainError(Exception):
+        pass
+
+    def progress(step: str) -> None:
+        assert f"the template {damaged_copy} is damaged: the content of ram.img has changed" in step
+        raise BuiltAgainError
+
+    again = VmEngine()
+    again.locate(print)
+    with pytest.raises(BuiltAgainError):
+        asyncio.run(again.prepare(progress))
+
+
+@pytest.mark.nightly
 def test_a_damaged_template_is_built_again_and_gives_the_same(
     run_job: RunJob, damaged_copy: Path, tmp_path: Path
 ) -> None:

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 import ctypes
 import errno
 import os
@@ -13,8 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from lab.agent.algorithms.libbpf import RING_BUFFER, STRUCT_OPS, OpenOptions, library, listening
-from lab.agent.congestion import available
-from lab.job.protocol import Algorithm
+from lab.agent.congestion import WITH_KFUNCS, available, load_if_available
+from lab.job.protocol import Algorithm, Job
 
 MOST_MAP_BYTES = 64 << 20
 """The most memory that the maps and global variables of an object may have together."""
@@ -179,6 +180,23 @@ class RegisteredAlgorithm:
         current = None
         while current := library().bpf_object__next_map(self._object, current):
             yield current, library().bpf_map__name(current).decode(errors="replace")
+
+
+def register_all(job: Job, stack: contextlib.ExitStack) -> list[RegisteredAlgorithm]:
+    """Register the congestion controls that the job brings; *stack* removes them again.
+
+    Raises:
+        AlgorithmError: The kernel does not accept one of them.
+    """
+    registered: list[RegisteredAlgorithm] = []
+    if "algorithms" not in job:
+        return registered
+    load_if_available(WITH_KFUNCS)
+    for algorithm in job["algorithms"]:
+        one = RegisteredAlgorithm(algorithm)
+        stack.callback(one.close)
+        registered.append(one)
+    return registered
 
 
 def _reason() -> str:

@@ -7,6 +7,7 @@ the machine runs in real time.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import json
 import os
@@ -14,9 +15,11 @@ import subprocess
 import sys
 import termios
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from lab.agent.algorithms.registered import register_all
 from lab.agent.process import run
 from lab.agent.topology.addressing import ports
 from lab.agent.topology.link_programs import LinkPrograms, needs_programs
@@ -53,7 +56,8 @@ def main(size: tuple[int, int]) -> NoReturn:
         status = 1
         try:
             _take_terminal(size)
-            _serve(json.loads(JOB.read_text(encoding="utf-8")))
+            with contextlib.ExitStack() as stack:
+                _serve(json.loads(JOB.read_text(encoding="utf-8")), stack)
             status = 0
         except BaseException as error:
             print(f"lab shell: {type(error).__name__}: {error}", file=sys.stderr)
@@ -77,10 +81,12 @@ def _take_terminal(size: tuple[int, int]) -> None:
     os.environ["TERM"] = "linux"
 
 
-def _serve(job: Job) -> None:
+def _serve(job: Job, stack: contextlib.ExitStack) -> None:
     from mininet.cli import CLI
     from mininet.log import setLogLevel
 
+    # A process must hold the links of algorithms, or the kernel would remove them.
+    own = [one.name for one in register_all(job, stack)]
     programs = LinkPrograms(BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
     network = Network(job, programs)
     # /etc/hosts must be in place before the nodes get mount namespaces of their own.
@@ -93,7 +99,7 @@ def _serve(job: Job) -> None:
     if programs is not None:
         programs.begin(time.monotonic_ns())
     setLogLevel("output")  # At a lower level, Mininet would not show the output of commands.
-    print(_greeting(job))
+    print(_greeting(job, own))
     CLI(network.mininet)
 
 
@@ -106,7 +112,7 @@ def _name(addresses: dict[str, str]) -> None:
     run(["mount", "--bind", str(_HOSTS), "/etc/hosts"])
 
 
-def _greeting(job: Job) -> str:
+def _greeting(job: Job, own: Sequence[str]) -> str:
     lines = []
     for role in ("host", "router", "switch"):
         names = [node["name"] for node in job["nodes"] if node["role"] == role]
@@ -115,6 +121,7 @@ def _greeting(job: Job) -> str:
     pairs = [f"{link['a']}–{link['b']}" for link in job["links"]]
     lines += [
         f"links:    {' '.join(pairs)}",
+        *(["your own congestion control is registered: " + " ".join(own)] if own else []),
         "To run a command on a node, type the node's name in front of it.",
         "The iperf3 servers of the experiment's flows are running:",
         *(f"  {_command(flow)}" for flow in job["flows"][:4]),

@@ -30,6 +30,12 @@ from lab.job.network import DirectionName
 from lab.job.protocol import Change, InterfaceResult, Job, Namespace
 
 _ECN = {"off": "0", "on": "1", "passive": "2"}
+_SILENT = "arp off multicast off addrgenmode none"
+"""What keeps an interface from sending packets of IPv6's own on the experiment's links.
+
+Without them, IPv6 gives itself a link-local address, asks for routers, looks for duplicates of its addresses, and joins
+the groups for neighbour discovery and of all routers, which it announces at random times in MLD reports (RFC 3810).
+"""
 _GLOBAL_SYSCTLS = (
     "net.core.default_qdisc",
     "net.core.rmem_max",
@@ -89,19 +95,14 @@ class LabNode(Node):  # type: ignore[misc]
     def config(self, role: str = "host", protocol: str = "ipv4", **params: Any) -> dict[str, Any]:
         result: dict[str, Any] = super().config(**params)
         with network_namespace(self.pid):
-            # The other IP version, router solicitations, autoconfiguration and duplicate address detection are
-            # switched off, so that nodes send no packets of their own besides the experiment's traffic.
+            # The other IP version is switched off, so that nodes send no packets of their own.
             write_sysctl("net.ipv4.ip_forward", "1" if role == "router" else "0")
-            write_sysctl("net.ipv6.conf.all.forwarding", "1" if role == "router" else "0")
             # A router has no sockets among which it would have to look for each packet's own.
             write_sysctl("net.ipv4.ip_early_demux", "0" if role == "router" else "1")
             # Echo replies then belong to the socket that asked.  For a raw socket, the kernel delivers a copy of the
             # reply, and reports the reply itself as dropped.
             write_sysctl("net.ipv4.ping_group_range", "0 2147483647")
             for where in ("all", "default"):
-                write_sysctl(f"net.ipv6.conf.{where}.accept_dad", "0")
-                write_sysctl(f"net.ipv6.conf.{where}.router_solicitations", "0")
-                write_sysctl(f"net.ipv6.conf.{where}.autoconf", "0")
                 write_sysctl(f"net.ipv6.conf.{where}.disable_ipv6", "1" if protocol == "ipv4" else "0")
         return result
 
@@ -204,6 +205,9 @@ class Network:
                     management, filters = self._management.configure(node["name"], own)
                     commands += management
                 run(["ip", self._family, "-batch", "-"], stdin="\n".join(commands))
+                if node["role"] == "router" and self._family == "-6":
+                    # By now, the interfaces are silent; before, each would have joined the group of all routers.
+                    write_sysctl("net.ipv6.conf.all.forwarding", "1")
                 if node["role"] == "switch":
                     run(["bridge", "-batch", "-"], stdin="\n".join(self._fdb_commands(node["name"])))
                 offloads = settings["offloads"] if settings else None
@@ -266,12 +270,20 @@ class Network:
             if links.arriving(self.job, port)["netem"] is not None:
                 ifb = links.ifb_name(len([name for name in self._ifb if name.startswith(f"{port.node}-")]))
                 self._ifb[port.interface] = ifb
-                commands += [f"link add name {ifb} numtxqueues 1 type ifb", f"link set dev {ifb} up"]
+                commands += [
+                    f"link add name {ifb} numtxqueues 1 type ifb",
+                    f"link set dev {ifb} addrgenmode none",
+                    f"link set dev {ifb} up",
+                ]
+            if self._family == "-6" and port.address is not None:
+                # Mininet has set the interface up already, which gave it a link-local address; down, it loses that.
+                commands.append(f"link set dev {port.interface} down")
+                # A command that also says "up" would set the interface up first.
+                commands.append(f"link set dev {port.interface} {_SILENT}")
             commands.append(f"link set dev {port.interface} mtu {self.job['mtu']} up")
             if port.address is None:
                 continue
-            nodad = " nodad" if self._family == "-6" else ""
-            commands.append(f"address add {port.address} dev {port.interface}{nodad}")
+            commands.append(f"address add {port.address} dev {port.interface}")
             # Static neighbour entries avoid address resolution, whose packets would be counted as traffic.
             for other in addressing.neighbours(self.ports, port):
                 assert other.address is not None

@@ -28,7 +28,7 @@ from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image
 from lab.engine.selftest import self_test_job
 from lab.engine.vm import machine, qemu
-from lab.errors import EngineError, LabError, TrialTimeoutError
+from lab.errors import EngineError, LabError, TrialError
 from lab.job.mailbox import State
 from lab.store import integrity, places
 from lab.store.folders import by_last_use, mark_used, publish, remove_folder, remove_leftovers, unfinished_folder
@@ -136,10 +136,10 @@ async def build_template(emulator: Emulator, image: Image, step: Step) -> Templa
                 raise EngineError(f"the template is not ready after {BUILD_LIMIT_S:g} s{_kept_log(partial)}") from None
             except OSError as exc:
                 raise EngineError(f"cannot build the template in {partial}: {exc}") from exc
-            except TrialTimeoutError as exc:
-                raise EngineError(exc.reason) from exc
             except LabError as exc:
-                raise EngineError(f"the template cannot be built: {exc}{_kept_log(partial)}") from exc
+                # The log that a TrialError names goes away with the folder.
+                reason = exc.reason if isinstance(exc, TrialError) else exc
+                raise EngineError(f"the template cannot be built: {reason}{_kept_log(partial)}") from exc
         return Template(path=final, image=image, identity=digests)
     finally:
         lock.release()

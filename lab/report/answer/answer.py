@@ -55,7 +55,8 @@ def _basis(found: list[Finding]) -> str:
     effects = [contrast.effect for finding in found for contrast in finding.contrasts]
     pairs = max(effect.pairs for effect in effects)
     if all(effect.is_exact for effect in effects):
-        return "The repetitions of each cell are equal, so chance has no part in these differences."
+        equal = "Nothing in these trials is random" if pairs == 1 else "The repetitions of each cell are equal"
+        return f"{equal}, so chance has no part in these differences."
     if pairs < FEWEST:
         trials = "one trial" if pairs == 1 else f"{pairs} trials"
         return (

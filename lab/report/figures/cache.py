@@ -29,6 +29,7 @@ DRAWN_BY = (
     "evaluation",
     "analysis",
     "expect",
+    "cc",
     "experiment",
     "store",
     "job",

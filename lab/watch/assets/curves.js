@@ -3,6 +3,8 @@
 "use strict";
 (function () {
   const HEIGHT = 150, AXIS_WIDTH = 54;
+  // How much of the past is kept, in seconds, as in samples.py; and how much is forgotten at a time.
+  const KEPT = 15 * 60, FORGOTTEN_AT_A_TIME = 60;
 
   // A custom property that is light-dark() has to be resolved by an element.
   const probe = document.createElement("span");
@@ -94,6 +96,11 @@
       add(points) {
         for (const time of points.t) data[0].push(time / 1000);
         points.v.forEach((column, number) => { for (const value of column) data[number + 1].push(value); });
+        const times = data[0], last = times[times.length - 1];
+        if (times[0] < last - KEPT - FORGOTTEN_AT_A_TIME) {
+          const first = times.findIndex((time) => time >= last - KEPT);
+          data = data.map((column) => column.slice(first));
+        }
       },
       draw(newRange, newMarks) { range = newRange; marks = newMarks; plot.setData(data); },
       describe: describe,

@@ -8,6 +8,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 from lab.agent.topology.addressing import ports
@@ -30,6 +31,9 @@ def running(job: Job) -> Iterator[Network]:
     network = Network(job, programs)
     try:
         network.start()
+        # A kernel thread activates the queues of an interface after its carrier has come up; until then, the queues
+        # drop packets.
+        time.sleep(0.1)
         if programs is not None:
             programs.begin(time.monotonic_ns())
         yield network
@@ -104,8 +108,17 @@ def train(job: Job, packets: int, interval_ns: int, size: int, tos: int = 0) -> 
         return {"packets": drain(inbox), "qdiscs": qdiscs, "first_ns": time.time_ns() - (time.monotonic_ns() - began)}
 
 
+def multicast_packets() -> int:
+    """Return how many IPv6 packets to groups the nodes of this network namespace have sent."""
+    counters = dict(line.split() for line in Path("/proc/net/snmp6").read_text().splitlines())
+    return int(counters["Ip6OutMcastPkts"])
+
+
 def everyone_to_everyone(job: Job) -> dict[str, Any]:
-    """Send one datagram from each host to each other host; return "source destination" → TTL on arrival."""
+    """Send one datagram from each host to each other host.
+
+    Return "source destination" → TTL on arrival, and how many packets to groups each node has sent.
+    """
     names = [node["name"] for node in job["nodes"] if node["role"] == "host"]
     with running(job) as network:
         inboxes = {name: receiver(network, name) for name in names}
@@ -125,7 +138,11 @@ def everyone_to_everyone(job: Job) -> dict[str, Any]:
         }
         for inbox in inboxes.values():
             inbox.close()
-        return {"arrived": arrived}
+        multicast = {}
+        for node in job["nodes"]:
+            with network_namespace(network.pid(node["name"])):
+                multicast[node["name"]] = multicast_packets()
+        return {"arrived": arrived, "multicast": multicast}
 
 
 def main(asked: dict[str, list[Any]]) -> dict[str, dict[str, Any]]:

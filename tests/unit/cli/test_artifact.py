@@ -292,7 +292,8 @@ def test_images_are_used_from_a_cache_of_their_own(tmp_path: Path, monkeypatch: 
     image.path.rename(top / "image" / image.digest)
     kernel = "0" * 64
     document: ArtifactDocument = {
-        "format": 1, "title": "", "lab_version": "", "runs": [], "images": [image.digest], "uml_kernels": [kernel], "emulators": [],
+        "format": 1, "title": "", "lab_version": "", "runs": [], "images": [image.digest],
+        "uml_kernels": [kernel], "emulators": [],
     }  # fmt: skip
     told = use_builds(top, document, tmp_path / "cache", trust=False)
     assert places.cache_root() == tmp_path / "cache"

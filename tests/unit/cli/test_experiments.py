@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pytest
 
+from lab.cc.starter import STARTERS
 from tests.data.capture import EXPERIMENTS, names
 from tests.unit.cli.conftest import Lab
 
@@ -104,12 +105,21 @@ def test_new_writes_a_congestion_control_and_an_experiment_with_it(lab_command: 
     assert lab_command("new", "--cc", "my_cc.bpf.c").code == 2
 
 
+@pytest.mark.parametrize("starter", STARTERS)
+def test_new_writes_each_starter_under_the_name_of_the_file(lab_command: Lab, tmp_path: Path, starter: str) -> None:
+    assert lab_command("new", "--cc", f"own_{starter}.bpf.c", "--starter", starter).code == 0
+    said = lab_command("check", f"own_{starter}.yaml")
+    assert (said.code, f"cc: cubic, own_{starter}" in said.out) == (0, True)
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
         ([], "found no file to write"),
         (["--cc", "My.bpf.c"], "--cc: found 'My.bpf.c'"),
         (["--cc", "x.c"], "--cc: found 'x.c'"),
+        (["--cc", "x.bpf.c", "--starter", "vegas"], "--starter: found 'vegas'; expected one of fixed, reno, delay"),
+        (["x.yaml", "--starter", "delay"], "--starter: found no --cc"),
         (["e.yaml", "--cc", "../x.bpf.c"], "expected the source in the folder of the experiment"),
     ],
 )

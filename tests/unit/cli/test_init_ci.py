@@ -66,6 +66,24 @@ def test_both_services_run_the_same_commands(lab_command: Lab, service: str) -> 
         assert any(command.startswith(start) for command in found), (start, found)
 
 
+@pytest.mark.parametrize("service", [*SCHEMAS, "classroom"])
+def test_what_own_algorithms_need_is_installed(lab_command: Lab, service: str) -> None:
+    Path("assignment.yaml").touch()
+    text = written(lab_command, service).read_text()
+    assert {"clang", "bubblewrap", "qemu-system-x86"} <= set(text.split())
+
+
+@pytest.mark.parametrize("service", SCHEMAS)
+def test_lab_may_come_from_elsewhere(lab_command: Lab, service: str) -> None:
+    where = "git+https://example.org/somebody/lab@v1.0#egg"
+    path = written(lab_command, service, "--install", where.partition("#")[0])
+    assert any(f"pip install {where.partition('#')[0]} pytest" in one for one in commands_of(parsed(path), service))
+    for wrong in (where, "tcp-lab; rm -rf /", "--index-url=http://example.org", ""):
+        said = lab_command("init-ci", service, "--install", wrong, "-o", "other.yml")
+        assert (said.code, Path("other.yml").exists()) == (2, False)
+        assert "--install: found" in said.err
+
+
 def test_a_folder_with_a_blank(lab_command: Lab) -> None:
     Path("my experiments").mkdir()
     text = written(lab_command, "github", "--experiments", "my experiments/").read_text()

@@ -100,8 +100,8 @@ def test_setup_installs_the_packages_that_doctor_knows() -> None:
     assert {package.purpose for package in packages.packages()} == {"virtual", "native", "own"}
 
 
-def test_setup_for_tests_installs_a_browser_as_well() -> None:
-    assert packages_of_setup("tests") == [*packages_of_setup(), "chromium"]
+def test_setup_for_tests_installs_what_only_tests_use_as_well() -> None:
+    assert packages_of_setup("tests") == [*packages_of_setup(), "chromium", "weasyprint"]
     makefile = (Path(__file__).parents[3] / "Makefile").read_text()
     (recipe,) = re.findall(r"^test: .*\n((?:\t.*\n)+)", makefile, re.MULTILINE)
     assert recipe.startswith("\t@scripts/setup.sh tests\n\t.venv/bin/pytest ")

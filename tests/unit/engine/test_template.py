@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image
 from lab.engine.vm import template
 from lab.engine.vm.template import find_template
+from lab.errors import EngineError, LostVMError
 from lab.store import integrity, places
 
 EMULATOR = Emulator(digest="0" * 64, path=Path("/emulator"), version="10.0", built="", recipe="")
@@ -85,3 +87,18 @@ def test_a_damaged_template_is_none(image: Image, made: Path, damage: str) -> No
     (message,) = messages
     assert message.startswith(f"the template {made} is damaged: {problem}")
     assert "`lab verify`" in message
+
+
+def test_the_log_of_a_failed_build_is_kept(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def build(_found: object, _image: object, partial: Path, _step: object) -> None:
+        console = partial / "console.log"
+        console.write_text("Kernel panic")
+        raise LostVMError("the virtual machine ended", log=console)
+
+    monkeypatch.setattr(template, "_build", build)
+    with pytest.raises(EngineError) as caught:
+        asyncio.run(template.build_template(EMULATOR, image, print))
+    log = places.cache_root() / "template-build.log"
+    assert str(caught.value) == f"the template cannot be built: the virtual machine ended (log: {log})"
+    assert log.read_text() == "Kernel panic"
+    assert list(places.templates().iterdir()) == []

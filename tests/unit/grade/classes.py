@@ -8,9 +8,9 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab.grade.read import Loaded, read_assignment
-from lab.grade.task import Report, Task
-from lab.grade.work import carry_out
+from lab.grade.assignment.read import Loaded, read_assignment
+from lab.grade.scenario.task import Report, Task
+from lab.grade.scenario.work import carry_out
 from tests.data.capture import EXPERIMENTS
 
 ASSIGNMENT = """\
@@ -85,7 +85,7 @@ def loaded_assignment(folder: Path, text: str = ASSIGNMENT, *, hidden: str | Non
 async def in_this_process(
     tasks: Sequence[Task], at_a_time: Sequence[Sequence[int]], done: Callable[[Task, Report], None]
 ) -> None:
-    """Do what :func:`lab.grade.pool.run_tasks` does, in threads of this process."""
+    """Do what :func:`lab.grade.scenario.pool.run_tasks` does, in threads of this process."""
     assert at_a_time
     for task in tasks:
         own = replace(task, processors=list(at_a_time[0]))

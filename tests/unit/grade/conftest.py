@@ -17,7 +17,7 @@ def options(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, replay_engine: Repl
     """Options with which scenarios are played back in this process, and grades written below ``tmp_path``."""
     from tests.unit.grade.classes import in_this_process
 
-    monkeypatch.setattr("lab.grade.work.engine_named", lambda *_arguments: replay_engine)
+    monkeypatch.setattr("lab.grade.scenario.work.engine_named", lambda *_arguments: replay_engine)
     monkeypatch.setattr("lab.grade.grading.run_tasks", in_this_process)
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     return Options(tmp_path / "grades", tuple(sorted(os.sched_getaffinity(0))))

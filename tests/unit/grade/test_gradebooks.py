@@ -11,10 +11,10 @@ from typing import Any
 import pytest
 
 from lab.errors import InputError
-from lab.grade.grade import GradeDocument, Manual
-from lab.grade.manual import questions, read_manual
-from lab.grade.overview import distributions, outliers, ranked
-from lab.grade.roster import Roster, canvas_csv, moodle_csv, read_roster
+from lab.grade.result.grade import GradeDocument, Manual
+from lab.grade.result.manual import questions, read_manual
+from lab.grade.result.overview import distributions, outliers, ranked
+from lab.grade.result.roster import Roster, canvas_csv, moodle_csv, read_roster
 from tests.unit.grade.classes import loaded_assignment
 
 

@@ -12,11 +12,11 @@ from xml.etree import ElementTree
 import pytest
 
 from lab.grade.classroom import grade_submissions, manual_points
-from lab.grade.grade import GradeDocument, Manual
 from lab.grade.grading import Options, grade_all
-from lab.grade.intake import Submission, read_class
-from lab.grade.outputs import write_grade
-from lab.grade.roster import Roster
+from lab.grade.result.grade import GradeDocument, Manual
+from lab.grade.result.outputs import write_grade
+from lab.grade.result.roster import Roster
+from lab.grade.submission.intake import Submission, read_class
 from tests.unit.conftest import no_step
 from tests.unit.grade.classes import ASSIGNMENT, HIDDEN, STARTER, loaded_assignment
 

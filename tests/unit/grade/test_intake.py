@@ -13,8 +13,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InputError
-from lab.grade.intake import is_submission, read_class, read_submission
-from lab.grade.schema import Assignment
+from lab.grade.assignment.schema import Assignment
+from lab.grade.submission.intake import is_submission, read_class, read_submission
 
 CODE = b"int main(void) { return 0; }\n"
 SECRET = "the secret of the host"

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 
 from lab.evaluation.expectations.judge import Case, Entry, Outcome
-from lab.grade.points import answered, chosen, judged_condition, judged_scale, rounded
-from lab.grade.schema import Criterion
+from lab.grade.assignment.schema import Criterion
+from lab.grade.scenario.points import answered, chosen, judged_condition, judged_scale, rounded
 
 
 def criterion(**fields: Any) -> Criterion:

@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from lab.grade import pool
-from lab.grade.task import Report, Task, read_report
+from lab.grade.scenario import pool
+from lab.grade.scenario.task import Report, Task, read_report
 
 
 def task(folder: Path, name: str, **fields: Any) -> Task:

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from lab.errors import InputError, SpecError
-from lab.grade.check import check_assignment
-from lab.grade.read import read_assignment
+from lab.grade.assignment.check import check_assignment
+from lab.grade.assignment.read import read_assignment
 from tests.unit.grade.classes import ASSIGNMENT, HIDDEN, write_assignment
 
 MISTAKES = [

@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import re
 
-from lab.grade.similar import GRAM, WINDOW, fingerprints, similar_pairs
-from lab.grade.sources import forbidden_names, tokens
+from lab.grade.submission.similar import GRAM, WINDOW, fingerprints, similar_pairs
+from lab.grade.submission.sources import forbidden_names, tokens
 from lab.job.bpf_sources import BPF_SOURCES
 
 BPF = BPF_SOURCES

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 import pytest
 
-from lab.grade.duels import Duel, Table, as_text, tournament_page
+from lab.grade.result.duels import Duel, Table, as_text, tournament_page
 
 TABLE = Table(
     "Fairness",

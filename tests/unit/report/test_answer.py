@@ -5,12 +5,13 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pytest
 
-from lab.report.answer.answer import answer
+from lab.report.answer.answer import _basis, answer
 from lab.report.answer.effects import ALPHA, effect
 from lab.report.answer.findings import MOST_FINDINGS, findings
 from lab.report.answer.observations import Factor, Measured, Observation, Quantity
@@ -78,6 +79,15 @@ def test_what_chance_may_explain_is_not_clear() -> None:
 def test_of_single_trials_there_is_no_interval() -> None:
     (text,) = said(measured(GOODPUT, [ALGORITHM], {("cubic",): [3.0], ("bbr",): [18.0]}))
     assert text == "bbr gets 6.0 times the goodput of cubic: 18.0 Mbit/s against 3.00 Mbit/s."
+
+
+@pytest.mark.parametrize(
+    ("repetitions", "words"), [(1, "Nothing in these trials is random"), (3, "The repetitions of each cell are equal")]
+)
+def test_without_chance_it_is_said_why(repetitions: int, words: str) -> None:
+    made = measured(GOODPUT, [ALGORITHM], {("cubic",): [3.0] * repetitions, ("bbr",): [18.0] * repetitions})
+    exact = replace(made, observations=tuple(replace(one, is_exact=True) for one in made.observations))
+    assert _basis(findings([exact])) == f"{words}, so chance has no part in these differences."
 
 
 def test_there_is_no_ratio_to_zero() -> None:

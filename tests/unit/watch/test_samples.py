@@ -47,6 +47,17 @@ def test_a_window_stays_while_no_acknowledgement_comes_and_an_rtt_does_not() -> 
     assert samples.charts["goodput"].values[0] == [4.0, 0.0, 0.0]
 
 
+def test_a_flow_has_no_window_before_it_begins() -> None:
+    links = links_of()
+    links.job["flows"][0]["start_ns"] = TICK
+    samples = Samples(links.job, links.limit_packets)
+    samples.begin(unpacked(start_frame())[0])
+    for tick in range(3):
+        samples.add((tick + 1) * TICK, rows(tick * TICK))
+    assert samples.charts["cwnd"].values[0] == [None] * 5 + [7.0] * 5
+    assert samples.charts["rtt"].values[0] == [None] * 5 + [50.0] * 5
+
+
 def test_a_bin_may_reach_into_the_next_tick() -> None:
     samples = begun()
     length = 60_000_000
@@ -67,6 +78,22 @@ def test_the_limit_follows_the_changes() -> None:
     links.change(TICK, 0, "queue", ten)
     samples.add(3 * TICK, rows(0))
     assert samples.charts["queue"].values[0] == [100.0] * 5 + [10.0] * 5
+
+
+def test_a_long_lecture_keeps_a_quarter_of_an_hour() -> None:
+    samples = begun()
+    ticks = 40 * 60 * 10
+    for tick in range(0, ticks, 10):
+        samples.add((tick + 10) * TICK, {})
+    for name, chart in samples.charts.items():
+        last_ms = (ticks - 1) * TICK // 10**6
+        assert chart.times_ms[-1] == last_ms
+        assert last_ms - 16 * 60_000 <= chart.times_ms[0] <= last_ms - 15 * 60_000
+        assert {len(series) for series in chart.values} <= {len(chart.times_ms)}, name
+        # What is sent goes on where it was, whatever has been forgotten.
+        assert chart.count * (chart.times_ms[-1] - chart.times_ms[-2]) == last_ms
+        assert chart.taken_from(chart.count - 3)["t"] == chart.times_ms[-3:]
+        assert chart.taken_from(0)["t"] == chart.times_ms
 
 
 def test_old_rows_do_not_pile_up() -> None:

@@ -6,11 +6,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from lab.grade.grade import GradeDocument
-from lab.grade.overview import Distribution, distributions, outliers, ranked
-from lab.grade.read import Loaded
-from lab.grade.similar import Pair
-from lab.grade.student_page import CLASSES, WORDS, number, sentence
+from lab.grade.assignment.read import Loaded
+from lab.grade.result.grade import GradeDocument
+from lab.grade.result.overview import Distribution, distributions, outliers, ranked
+from lab.grade.result.student_page import CLASSES, WORDS, number, sentence
+from lab.grade.submission.similar import Pair
 from lab.report.page.render import render_other
 
 __all__ = ["headline", "leaderboard_page", "shown_name", "teacher_page"]

@@ -17,8 +17,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import InputError
-from lab.grade.archives import ArchiveError, files_in_archive, is_archive
-from lab.grade.schema import Assignment, Handed
+from lab.grade.assignment.schema import Assignment, Handed
+from lab.grade.submission.archives import ArchiveError, files_in_archive, is_archive
 from lab.store.files import reason_of
 
 __all__ = ["Submission", "read_class", "read_submission"]

@@ -11,7 +11,7 @@ from typing import Any
 
 from lab.errors import LabError
 from lab.experiment.schema.report import CdfFigure, Figure, TimeFigure
-from lab.grade.schema import Criterion
+from lab.grade.assignment.schema import Criterion
 
 __all__ = ["drawn", "figure_of", "key_of"]
 

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from lab.grade.grade import CriterionDocument, GradeDocument
+from lab.grade.result.grade import CriterionDocument, GradeDocument
 from lab.report.figures.picture import Picture
 from lab.report.page.pictures import shown_pictures
 from lab.report.page.render import render_other

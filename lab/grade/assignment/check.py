@@ -17,9 +17,9 @@ from lab.experiment.check.problems import Problem, unknown
 from lab.experiment.check.validate import CheckedExperiment
 from lab.experiment.read.load import LoadedExperiment, Source
 from lab.experiment.schema.fields import Path as FieldPath
-from lab.grade.read import Loaded
-from lab.grade.schema import Criterion, kind_of
-from lab.grade.stage import lay_out, load_scenario, scenario_overrides
+from lab.grade.assignment.read import Loaded
+from lab.grade.assignment.schema import Criterion, kind_of
+from lab.grade.submission.stage import lay_out, load_scenario, scenario_overrides
 from lab.units import show
 
 __all__ = ["answer_condition", "check_assignment", "error_share", "scale_conditions", "setting_of_scenario"]

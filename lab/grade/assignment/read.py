@@ -20,7 +20,7 @@ from lab.experiment.read.document import Document, parse_yaml
 from lab.experiment.read.files import MAX_NAMED_BYTES, decoded, read
 from lab.experiment.read.load import Source
 from lab.experiment.schema.base import Model
-from lab.grade.schema import Assignment, Criterion, Hidden, Scenario
+from lab.grade.assignment.schema import Assignment, Criterion, Hidden, Scenario
 from lab.store.files import reason_of
 from lab.units import show
 
@@ -84,7 +84,7 @@ def read_assignment(path: Path, hidden: Path | None = None) -> Loaded:
     """Return the assignment in the folder *path*, or whose file is *path*, with the hidden part in the folder *hidden*.
 
     Without *hidden*, it is the folder ``teacher`` of the assignment, if there is one.  Nothing is known yet of the
-    experiments, which :func:`lab.grade.check.check_assignment` looks at.
+    experiments, which :func:`lab.grade.assignment.check.check_assignment` looks at.
 
     Raises:
         SpecError: A file has problems; the message has one line for each, with file, line, column and field.

@@ -10,9 +10,9 @@ from pathlib import Path
 
 from lab.errors import InputError
 from lab.experiment.check.problems import unknown
-from lab.grade.grade import GradeDocument, Manual
-from lab.grade.read import Loaded
-from lab.grade.schema import kind_of
+from lab.grade.assignment.read import Loaded
+from lab.grade.assignment.schema import kind_of
+from lab.grade.result.grade import GradeDocument, Manual
 from lab.store.files import reason_of
 from lab.units import show
 

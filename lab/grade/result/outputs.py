@@ -8,10 +8,10 @@ import json
 from pathlib import Path
 from xml.etree import ElementTree
 
-from lab.grade.grade import CriterionDocument, GradeDocument
 from lab.grade.grading import WORK, Student, student_folder
-from lab.grade.student_page import WORDS, number, sentence, student_page
-from lab.grade.task import FIGURES
+from lab.grade.result.grade import CriterionDocument, GradeDocument
+from lab.grade.result.student_page import WORDS, number, sentence, student_page
+from lab.grade.scenario.task import FIGURES
 from lab.store.files import to_json, write_file, writing
 
 __all__ = ["classroom_result", "junit", "write_grade"]

@@ -15,8 +15,8 @@ from typing import Any, Literal
 
 from lab.evaluation.expectations.judge import Case, Outcome
 from lab.expect.quantities import DURATION, NUMBER, RATE, SIZE, parsed, shown
-from lab.grade.check import error_share
-from lab.grade.schema import Criterion
+from lab.grade.assignment.check import error_share
+from lab.grade.assignment.schema import Criterion
 from lab.units import show
 
 __all__ = [
@@ -77,8 +77,10 @@ def nothing(reason: str) -> Given:
 
 
 def waiting(answer: str) -> Given:
-    """Return that a person has to give points for an answer."""
-    return Given(0.0, "waiting", answer=answer, reason="" if answer else "found no answer")
+    """Return that a person has to give points for an answer; without one, that there are none."""
+    if not answer.strip():
+        return Given(0.0, "none", reason="found no answer")
+    return Given(0.0, "waiting", answer=answer)
 
 
 def judged_condition(criterion: Criterion, outcome: Outcome) -> Given:

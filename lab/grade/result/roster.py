@@ -17,9 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import InputError
-from lab.grade.grade import GradeDocument
-from lab.grade.manual import plain_cell
-from lab.grade.student_page import number, sentence
+from lab.grade.result.grade import GradeDocument
+from lab.grade.result.manual import plain_cell
+from lab.grade.result.student_page import number, sentence
 from lab.store.files import reason_of
 from lab.units import show
 

@@ -18,13 +18,13 @@ from lab.evaluation.expectations.cells import cells_of
 from lab.evaluation.expectations.judge import Entry, Outcome, judged
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
 from lab.experiment.read.load import load_experiment
-from lab.grade import points
-from lab.grade.check import answer_condition, scale_conditions
-from lab.grade.figures import drawn, figure_of, key_of
-from lab.grade.objects import check_calls
-from lab.grade.points import Given
-from lab.grade.schema import Criterion, kind_of
-from lab.grade.task import FIGURES, RUNS, Report, Task
+from lab.grade.assignment.check import answer_condition, scale_conditions
+from lab.grade.assignment.schema import Criterion, kind_of
+from lab.grade.scenario import points
+from lab.grade.scenario.figures import drawn, figure_of, key_of
+from lab.grade.scenario.points import Given
+from lab.grade.scenario.task import FIGURES, RUNS, Report, Task
+from lab.grade.submission.objects import check_calls
 from lab.plan.plan import Plan
 from lab.report.model import Report as RunReport
 from lab.run.progress import Detail, observing

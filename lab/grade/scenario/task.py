@@ -34,7 +34,7 @@ class Task:
     name: str
     """Name of the scenario."""
     stage: str
-    """The folder with the files of assignment and submission (:func:`lab.grade.stage.lay_out`)."""
+    """The folder with the files of assignment and submission (:func:`lab.grade.submission.stage.lay_out`)."""
     experiment: str
     """The experiment, relative to *stage*."""
     overrides: list[str]
@@ -71,7 +71,7 @@ class Report:
     message: str = ""
     """Why it could not be run, in the words of the one who has found out."""
     given: dict[str, dict[str, Any]] = field(default_factory=dict)
-    """Name of a criterion → the fields of :class:`lab.grade.points.Given`."""
+    """Name of a criterion → the fields of :class:`lab.grade.scenario.points.Given`."""
     figures: dict[str, dict[str, str]] = field(default_factory=dict)
     """Name of a criterion → ``name``, ``caption`` and ``alt`` of its figure."""
     failures: dict[str, dict[str, str]] = field(default_factory=dict)

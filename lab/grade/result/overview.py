@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.grade.grade import GradeDocument
+from lab.grade.result.grade import GradeDocument
 
 __all__ = ["Distribution", "Place", "distributions", "outliers", "ranked"]
 

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from lab.grade.sources import CToken, tokens
+from lab.grade.submission.sources import CToken, tokens
 
 __all__ = ["Pair", "fingerprints", "similar_pairs"]
 

@@ -12,12 +12,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal, TypedDict
 
-from lab.grade import points
-from lab.grade.intake import Submission
-from lab.grade.points import Given, Verdict
-from lab.grade.read import Loaded
-from lab.grade.schema import kind_of
-from lab.grade.task import Report
+from lab.grade.assignment.read import Loaded
+from lab.grade.assignment.schema import kind_of
+from lab.grade.scenario import points
+from lab.grade.scenario.points import Given, Verdict
+from lab.grade.scenario.task import Report
+from lab.grade.submission.intake import Submission
 from lab.version import version
 
 __all__ = ["FORMAT", "CriterionDocument", "GradeDocument", "Manual", "MessageDocument", "ScenarioDocument", "grade_of"]

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from lab.experiment.schema.json_schema import tidied
-from lab.grade.schema import Assignment, Hidden
+from lab.grade.assignment.schema import Assignment, Hidden
 
 __all__ = ["SCHEMA_FILE", "assignment_schema", "assignment_schema_text"]
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from lab.experiment.check.known import Lookup
 from lab.experiment.read.load import LoadedExperiment, load_experiment
-from lab.grade.changes import overrides_in
-from lab.grade.read import Loaded
-from lab.grade.schema import Scenario
+from lab.grade.assignment.read import Loaded
+from lab.grade.assignment.schema import Scenario
+from lab.grade.submission.changes import overrides_in
 from lab.store.files import writing
 
 __all__ = ["lay_out", "load_scenario", "scenario_overrides"]

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from lab.grade.task import Report, Task, read_report
+from lab.grade.scenario.task import Report, Task, read_report
 from lab.run.runner import run_workers
 
 __all__ = ["run_tasks"]

@@ -20,8 +20,8 @@ from urllib.parse import unquote
 from markdown_it import MarkdownIt
 
 from lab.errors import InputError, MachineryError
-from lab.grade.read import Loaded
-from lab.grade.student_page import number
+from lab.grade.assignment.read import Loaded
+from lab.grade.result.student_page import number
 from lab.report.page.render import render_other
 from lab.units import format_size
 
