@@ -19,7 +19,8 @@ _NOT_INPUTS = frozenset({
 _NOT_COMPARED = frozenset({"name", "title", "description", "expect", "report"})
 """Fields of an experiment on which results do not depend."""
 _WORDS = {
-    "agent_digest": "agent", "bpf_digest": "BPF programs", "image_digest": "image", "lab_version": "version of lab",
+    "agent_digest": "agent", "bpf_digest": "BPF programs", "emulator_digest": "files of QEMU", "image_digest": "image",
+    "lab_version": "version of lab",
     "lockstep_digest": "library for QEMU", "machine_digest": "settings of the machine", "python": "Python",
     "qemu_version": "QEMU", "uml_kernel_digest": "kernel of User-mode Linux",
     "uml_recipe_digest": "recipe of User-mode Linux",

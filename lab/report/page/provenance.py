@@ -23,6 +23,7 @@ PROVENANCE_LABELS = {
     "kernel": "Kernel",
     "qemu_version": "QEMU",
     "qemu_digest": "QEMU digest",
+    "emulator_digest": "Digest of QEMU's files",
     "image_digest": "Guest image digest",
     "agent_digest": "Agent digest",
     "bpf_digest": "BPF digest",

@@ -42,7 +42,7 @@ def packed(run: Path, lab_command: Lab, tmp_path: Path) -> Path:
     """The artifact of that run."""
     said = lab_command("artifact", run, "-o", tmp_path / "one.tar.zst", "--author", "Ada: Lovelace", "--title", 'A "T"')
     assert (said.code, said.lines[-1]) == (0, str(tmp_path / "one.tar.zst"))
-    assert "not inside: The guest images" in said.err
+    assert "not inside: QEMU, the guest images" in said.err
     return tmp_path / "one.tar.zst"
 
 
