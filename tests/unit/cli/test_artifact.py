@@ -160,7 +160,7 @@ def test_what_is_claimed_has_to_follow(packed: Path, lab_command: Lab, change: d
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda document: document.update(format=2), "found format 2"),
+        (lambda document: document.update(format=3), "found format 3"),
         (lambda document: document["runs"][0].update(experiment="../.."), "cannot be used as a file name"),
         (lambda document: document.update(images=["../../x"]), "cannot be used as a file name"),
         (lambda document: document.pop("runs"), "is damaged"),
