@@ -67,8 +67,10 @@ def grade_class(
 
 
 def _beginning(message: str) -> str:
-    """Return the first line of a message, cut off if it is long; it may announce lines that are not shown."""
-    line = message.splitlines()[0].removesuffix(":")
+    """Return a message in short, cut off if it is long all the same."""
+    from lab.grade.result.grade import in_short
+
+    line = in_short(message)
     return line if len(line) <= _MOST_LETTERS else f"{line[:_MOST_LETTERS]}…"
 
 

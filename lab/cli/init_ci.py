@@ -17,6 +17,26 @@ if TYPE_CHECKING:
     from lab.workflows.write import Classroom, Nightly
 
 
+_From = Annotated[
+    str | None,
+    typer.Option(
+        "--from",
+        metavar="OWNER/NAME",
+        help="With classroom: the teacher's repository that has the assignment [default: the student's own, "
+        "in which a student could change it].",
+    ),
+]
+_Install = Annotated[
+    str | None,
+    typer.Option(
+        "--install",
+        metavar="REQUIREMENT",
+        help="What pip installs as lab, such as git+https://HOST/OWNER/lab@TAG [default: this version of tcp-lab "
+        "from the package index].",
+    ),
+]
+
+
 def init_ci(
     service: Annotated[
         str,
@@ -41,24 +61,8 @@ def init_ci(
         str,
         typer.Option("--assignment", metavar="DIR", help="With classroom: the folder of the assignment."),
     ] = ".",
-    repository: Annotated[
-        str | None,
-        typer.Option(
-            "--from",
-            metavar="OWNER/NAME",
-            help="With classroom: the teacher's repository that has the assignment [default: the student's own, "
-            "in which a student could change it].",
-        ),
-    ] = None,
-    install: Annotated[
-        str | None,
-        typer.Option(
-            "--install",
-            metavar="REQUIREMENT",
-            help="What pip installs as lab, such as git+https://HOST/OWNER/lab@TAG [default: this version of tcp-lab "
-            "from the package index].",
-        ),
-    ] = None,
+    repository: _From = None,
+    install: _Install = None,
     output: Annotated[
         Path | None,
         typer.Option("-o", "--output", metavar="FILE", help="The file to write [default: where the service looks]."),

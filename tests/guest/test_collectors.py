@@ -98,7 +98,7 @@ def run(run_job: RunJob) -> Callable[[Job], Trial]:
     return run_it
 
 
-@pytest.fixture(scope="module", params=["debian-13", "debian-12", FAST])
+@pytest.fixture(scope="module", params=["debian-13", pytest.param("debian-12", marks=pytest.mark.nightly), FAST])
 def everything(run: Callable[[Job], Trial], request: pytest.FixtureRequest) -> Trial:
     """A trial of CUBIC with 1 % random loss, a shallow queue and all collectors with all options, on each kernel."""
     job = job_of("duration=5s", "topology.bottleneck.queue.limit=0.25bdp", loss="1%", kernel=request.param)

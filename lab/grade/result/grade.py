@@ -20,7 +20,16 @@ from lab.grade.scenario.task import Report
 from lab.grade.submission.intake import Submission
 from lab.version import version
 
-__all__ = ["FORMAT", "CriterionDocument", "GradeDocument", "Manual", "MessageDocument", "ScenarioDocument", "grade_of"]
+__all__ = [
+    "FORMAT",
+    "CriterionDocument",
+    "GradeDocument",
+    "Manual",
+    "MessageDocument",
+    "ScenarioDocument",
+    "grade_of",
+    "in_short",
+]
 
 FORMAT = 1
 
@@ -187,13 +196,16 @@ def _given(
     if report is None:
         return points.nothing(problems[0] if problems else "the scenario was not run")
     if name not in report.given:
-        return points.nothing(_first_line(report.message))
+        return points.nothing(in_short(report.message) or "the scenario could not be run")
     return Given(**{**report.given[name], "cases": tuple(report.given[name]["cases"])})
 
 
-def _first_line(text: str) -> str:
-    lines = text.splitlines()
-    return lines[0] if lines else "the scenario could not be run"
+def in_short(message: str) -> str:
+    """Return the line of a message that says most: the second one, if the first one only announces it."""
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    if len(lines) > 1 and lines[0].endswith(":"):
+        return lines[1]
+    return lines[0] if lines else ""
 
 
 def _messages(reports: Mapping[str, Report], problems: Sequence[str]) -> list[MessageDocument]:

@@ -9,7 +9,7 @@ import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from lab.grade.result.grade import GradeDocument
+from lab.grade.result.grade import GradeDocument, in_short
 
 __all__ = ["Distribution", "Place", "distributions", "outliers", "ranked"]
 
@@ -130,8 +130,8 @@ def outliers(grades: Sequence[GradeDocument]) -> list[tuple[GradeDocument, str]]
             found.append((grade, "good in the scenarios that were known, bad in the hidden ones"))
         if grade["status"] == "incomplete":
             found.append((grade, "this machine could not run a scenario: grade it again"))
-        for message in grade["messages"]:
-            found.append((grade, message["text"].partition("\n")[0]))
+        # What does not compile has the same message in each scenario.
+        found += [(grade, text) for text in dict.fromkeys(in_short(one["text"]) for one in grade["messages"])]
     return found
 
 

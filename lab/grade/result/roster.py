@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from lab.errors import InputError
-from lab.grade.result.grade import GradeDocument
+from lab.grade.result.grade import GradeDocument, in_short
 from lab.grade.result.manual import plain_cell
 from lab.grade.result.student_page import number, sentence
 from lab.store.files import reason_of
@@ -149,7 +149,7 @@ def moodle_csv(grades: Sequence[GradeDocument], roster: Roster) -> str:
 
 def _comment(grade: GradeDocument) -> str:
     """Return where points are missing, a line for each criterion."""
-    texts = [message["text"].splitlines()[0] for message in grade["messages"] if message["text"]]
+    texts = [in_short(message["text"]) for message in grade["messages"] if message["text"]]
     texts += [
         f"{one['title']} ({number(one['points'])} of {number(one['most'])}): {sentence(one)}"
         for one in grade["criteria"]

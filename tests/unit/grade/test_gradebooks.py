@@ -137,3 +137,14 @@ def test_distributions_and_outliers() -> None:
     ]
     everybody = distributions([grade(f"s{number}", 10.0) for number in range(6)])[1]
     assert everybody.remark == "everybody gets all points for it"
+
+
+def test_what_does_not_compile_is_told_once_by_the_compilers_line() -> None:
+    said = "my_cc.bpf.c:5:2: error: expected ';'"
+    messages = [
+        {"about": [name], "text": f"{name}.yaml:3:4: flows.mine.cc: it does not compile:\n{said}\n  x\n", "log": ""}
+        for name in ("one", "two")
+    ]
+    found = grade("cleo", 0, messages=messages)
+    assert outliers([found]) == [(found, said)]
+    assert said in moodle_csv([found], Roster())
