@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import queue
+import threading
 import time
 from collections.abc import Callable, Coroutine, Iterator, Mapping
 from concurrent.futures import CancelledError
@@ -56,6 +57,7 @@ class Session:
         self._had_page = False
         self._alone_since = time.monotonic()
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_begun = threading.Event()
         self._again = asyncio.Event()
         self._trials = 0
         self._begin()
@@ -74,6 +76,7 @@ class Session:
             LabError: The engine does not work.
         """
         self._loop = asyncio.get_running_loop()
+        self._has_begun.set()
         pages = asyncio.ensure_future(self._serve_pages())
         try:
             while True:
@@ -184,6 +187,8 @@ class Session:
             RuntimeError: The session has not begun, or has ended.
         """
         try:
+            # The page may be faster than the session, since its address is known first.
+            self._has_begun.wait(_ANSWER_LIMIT_S)
             if self._loop is None:
                 raise RuntimeError("the session has not begun")
             return asyncio.run_coroutine_threadsafe(work, self._loop).result(_ANSWER_LIMIT_S)

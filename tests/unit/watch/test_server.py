@@ -3,7 +3,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import socket
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +16,9 @@ from lab.engine.steering import PACES
 from lab.errors import InputError
 from lab.experiment.read.load import load_experiment
 from lab.watch.server import Server
+from lab.watch.session import Session
 from tests.unit.watch.conftest import Running, run
+from tests.unit.watch.engine import FakeEngine, links_of
 
 READY = "Ready. Press Play to start the traffic."
 
@@ -94,6 +99,26 @@ def test_a_wish_that_makes_no_sense_is_refused(name: str, body: object, running:
     assert status == 400
     assert b"error" in text
     assert running.until(lambda update: update["phase"] == "ready")["message"] == READY
+
+
+def test_a_page_that_is_faster_than_the_session_waits_for_it() -> None:
+    session = Session(FakeEngine(), links_of(), Path("lecture.yaml"))
+    answers: list[Exception] = []
+
+    def ask() -> None:
+        try:
+            session.ask("play", {"pace": 3})
+        except Exception as error:
+            answers.append(error)
+
+    page = threading.Thread(target=ask)
+    page.start()
+    page.join(0.2)
+    assert page.is_alive()
+    with contextlib.suppress(TimeoutError):
+        asyncio.run(asyncio.wait_for(session.run(), 1))
+    page.join(60)
+    assert [type(one) for one in answers] == [InputError]
 
 
 def test_a_body_that_is_too_large_is_not_read(running: Running) -> None:
