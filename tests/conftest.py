@@ -65,7 +65,6 @@ def lab_cache(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
 TOOLS = {
     "mmdebstrap": "mmdebstrap",
     "setpriv": "util-linux",
-    "taskset": "util-linux",
 }
 
 

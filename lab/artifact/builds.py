@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from lab.artifact.document import ArtifactDocument
 from lab.artifact.pack import EMULATORS, IMAGES, UML_KERNELS
-from lab.engine.debian.builds import Build, DamagedBuildError, check_build, content_digest, open_build
+from lab.engine.debian.builds import Build, DamagedBuildError, check_build, content_digest, open_build, set_last_digest
 from lab.engine.emulator.build import PROGRAMS, Emulator
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image
@@ -26,7 +26,6 @@ from lab.engine.uml.build import recipe_digest as kernel_recipe
 from lab.errors import InputError
 from lab.job import kernels
 from lab.store import integrity, places
-from lab.store.files import write_file
 
 _B = TypeVar("_B", bound=Build)
 _NOT_TRUSTED = (
@@ -49,7 +48,7 @@ def use_builds(top: Path, document: ArtifactDocument, cache: Path, *, trust: boo
     os.environ["LAB_CACHE"] = str(cache)
     for digest in document["images"]:
         image = _installed(Image, top / IMAGES / digest, places.images() / digest)
-        _note(image_recipe(image.kernel_name), digest)
+        set_last_digest(image_recipe(image.kernel_name), digest)
     told = []
     for digest in document["uml_kernels"]:
         kernel = _installed_program(UmlKernel, top / UML_KERNELS / digest, places.uml_kernels(), own_cache, trust=trust)
@@ -59,14 +58,14 @@ def use_builds(top: Path, document: ArtifactDocument, cache: Path, *, trust: boo
                 "some 8 minutes of processor time"
             )
         elif kernel.name in kernels.UML:
-            _note(kernel_recipe(kernel.name), digest)
+            set_last_digest(kernel_recipe(kernel.name), digest)
             (kernel.path / "linux").chmod(0o755)
     for digest in document["emulators"]:
         emulator = _installed_program(Emulator, top / EMULATORS / digest, places.emulators(), own_cache, trust=trust)
         if emulator is None:
             told.append(f"the emulator {digest[:16]} {_NOT_TRUSTED}, and lab takes QEMU from Debian's packages")
         else:
-            _note(emulator_recipe(), digest)
+            set_last_digest(emulator_recipe(), digest)
             for program in PROGRAMS:
                 (emulator.path / program).chmod(0o755)
     return told
@@ -111,9 +110,3 @@ def _installed(kind: type[_B], source: Path, target: Path) -> _B:
         raise InputError(f"the artifact is damaged: {error}") from error
     integrity.write_list(target)
     return found
-
-
-def _note(recipe: str, digest: str) -> None:
-    """Let this version of lab use the build, whichever version has built it."""
-    places.recipes().mkdir(parents=True, exist_ok=True)
-    write_file(places.recipes() / recipe, f"{digest}\n".encode("ascii"))

@@ -8,9 +8,9 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from lab.artifact.archive import files_in, name_of, write_archive
 from lab.artifact.document import FILE, FORMAT, RUNS, ArtifactDocument, run_document
 from lab.artifact.texts import citation, python_packages, readme
+from lab.bundle.archive import files_in, name_of, write_archive
 from lab.engine.debian.builds import Build, check_build, open_build
 from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image, open_image

@@ -13,7 +13,7 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import artifact, bisect, compare, experiments, figures, images, machine, reproduce, runs
+from lab.cli import artifact, bisect, bundles, compare, experiments, figures, machine, reproduce, runs
 from lab.cli.common import say
 from lab.cli.expect import expect
 from lab.cli.grade import grade
@@ -34,8 +34,12 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
-image_app = typer.Typer(help="The guest image that trials run in.", invoke_without_command=True, rich_markup_mode=None)
-app.add_typer(image_app, name="image")
+bundle_app = typer.Typer(
+    help="The bundles of QEMU and a guest image that trials run in.",
+    invoke_without_command=True,
+    rich_markup_mode=None,
+)
+app.add_typer(bundle_app, name="bundle")
 
 
 def _help_alone(context: typer.Context) -> None:
@@ -44,7 +48,7 @@ def _help_alone(context: typer.Context) -> None:
         print(context.get_help())
 
 
-image_app.callback()(_help_alone)
+bundle_app.callback()(_help_alone)
 
 
 for command in (
@@ -80,10 +84,16 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     options_metavar="",
 )(machine.trace)
-image_app.command("build")(images.image_build)
-image_app.command("list")(images.image_list)
-image_app.command("info")(images.image_info)
-image_app.command("rm")(images.image_rm)
+for name, function in {
+    "build": bundles.bundle_build,
+    "list": bundles.bundle_list,
+    "info": bundles.bundle_info,
+    "use": bundles.bundle_use,
+    "rm": bundles.bundle_rm,
+    "export": bundles.bundle_export,
+    "import": bundles.bundle_import,
+}.items():
+    bundle_app.command(name)(function)
 
 
 def _print_version(wanted: bool) -> None:

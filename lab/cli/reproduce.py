@@ -47,9 +47,9 @@ def reproduce(
     quiet: Quiet = False,
 ) -> None:
     """Unpack an artifact, run its trials again, and say whether every byte is the same, or what differs."""
-    from lab.artifact.archive import name_of, unpack
     from lab.artifact.builds import use_builds
     from lab.artifact.document import RUNS, read_document
+    from lab.bundle.archive import name_of, unpack
     from lab.cli.runs import verified
     from lab.store.folders import new_folder
     from lab.store.run import open_run

@@ -14,6 +14,8 @@ from lab.names import KERNEL_VERSION, kernel_and_version
 
 _NOT_INPUTS = frozenset({
     "command", "overrides", "notes", "started", "status", "wall_seconds", "jobs", "trials", "files", "results_digest",
+    # Its parts are compared one by one.
+    "bundles", "bundle_digest",
 })  # fmt: skip
 """Keys of ``provenance.json`` that say how the run went, and not what its results depend on."""
 _NOT_COMPARED = frozenset({"name", "title", "description", "expect", "report"})

@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Protocol, TypeVar
 
+from lab.engine.bundles import Bundle
 from lab.job.protocol import Job
 
 _T = TypeVar("_T")
@@ -59,6 +60,9 @@ class Engine(Protocol):
 
     def about(self) -> dict[str, str]:
         """Return the identity for all jobs that the engine was created for, combined for people to read."""
+
+    def bundles(self) -> dict[str, Bundle]:
+        """Return the bundles that :meth:`locate` found, by the names of their kernels; none if trials need none."""
 
     async def prepare(self, step: Step) -> None:
         """Do the work that all trials need once, before the first trial.

@@ -20,6 +20,7 @@ from typing import Any, TypedDict
 
 from lab.engine.archives import PlainTarInfo
 from lab.engine.base import Step, VirtualTime, in_thread
+from lab.engine.bundles import Bundle
 from lab.errors import EngineError, GuestError, LostVMError, TrialError, TrialTimeoutError
 from lab.job.protocol import Job
 from lab.store.digest import digest_of
@@ -116,6 +117,9 @@ class ReplayEngine:
             "captures_digest": hashlib.sha256("".join(lines).encode()).hexdigest(),
             **recorded,
         }
+
+    def bundles(self) -> dict[str, Bundle]:
+        return {}
 
     async def prepare(self, step: Step) -> None:
         """There is nothing to prepare."""

@@ -137,6 +137,7 @@ class Runner:
         """
         began = time.monotonic()
         provenance = {**about, **_about_this_machine(), **self._engine.about()}
+        provenance["bundles"] = {kernel: dict(bundle.parts) for kernel, bundle in self._engine.bundles().items()}
         status = "interrupted"
         try:
             for message in remove_leftovers_of_runs(self._run_folder.path.parent):

@@ -28,8 +28,13 @@ def emulators() -> Path:
     return cache_root() / "emulators"
 
 
+def bundles() -> Path:
+    """Return the folder of descriptions of bundles, by digest."""
+    return cache_root() / "bundles"
+
+
 def recipes() -> Path:
-    """Return the folder that maps the digest of a recipe to the digest of the image that was last built from it."""
+    """Return the folder that maps the digest of a recipe to the digest of the build that is used for it."""
     return cache_root() / "recipes"
 
 

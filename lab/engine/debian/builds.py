@@ -7,24 +7,28 @@ in ``files.json`` (:mod:`lab.store.integrity`).  For each recipe, a file names t
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from lab.engine.base import DAMAGED_ADVICE, Notice, Step
 from lab.errors import ImageError
 from lab.store import integrity, places
-from lab.store.files import write_file
+from lab.store.files import write_file, writing
 from lab.store.folders import finished_folders, publish
 
 _INFO = "info.json"
 DESCRIPTIONS = (_INFO, integrity.LIST)
 """The names of the files that describe a build."""
 _DIGEST = re.compile(r"[0-9a-f]{64}")
+_CHOSEN: ContextVar[Mapping[str, str]] = ContextVar("chosen", default=MappingProxyType({}))
 
 
 class DamagedBuildError(ImageError):
@@ -107,16 +111,43 @@ def check_build(build: Build) -> None:
         raise DamagedBuildError(build.path, problem)
 
 
+@contextlib.contextmanager
+def choosing(digests: Mapping[str, str]) -> Iterator[None]:
+    """Let :func:`find_build` find the builds that *digests* (recipe → build) names, until the block ends."""
+    token = _CHOSEN.set({**_CHOSEN.get(), **digests})
+    try:
+        yield
+    finally:
+        _CHOSEN.reset(token)
+
+
 def find_build(kind: type[_B], parent: Path, recipe: str) -> _B | None:
     """Return the build in the folder *parent* that was last made from this recipe; None if it is not there.
 
+    Inside of :func:`choosing`, it is the chosen one, whichever recipe it was made from.
+
     Raises:
         DamagedBuildError: It is there, but it is not what was built.
+        ImageError: The chosen one is not there, or it is not what was built.
     """
+    if (chosen := _CHOSEN.get().get(recipe)) is not None:
+        return _chosen_build(kind, parent, chosen)
     digest = last_digest(recipe)
     found = None if digest is None else open_build(kind, parent, digest)
     if found is not None:
         check_build(found)
+    return found
+
+
+def _chosen_build(kind: type[_B], parent: Path, digest: str) -> _B:
+    try:
+        found = open_build(kind, parent, digest)
+        if found is None:
+            raise ImageError(f"{parent / digest} was chosen, but it is no longer in the cache")
+        check_build(found)
+    except DamagedBuildError as error:
+        # It must not be replaced by another one.
+        raise ImageError(f"{error}; as it was chosen, nothing else is used in its place") from error
     return found
 
 
@@ -184,8 +215,18 @@ def publish_build(partial: Path, build: Build) -> None:
     else:
         integrity.write_list(partial, becomes=build.path)
         publish(partial, build.path, if_there="replace")
-    places.recipes().mkdir(parents=True, exist_ok=True)
-    write_file(places.recipes() / build.recipe, f"{build.digest}\n".encode("ascii"))
+    set_last_digest(build.recipe, build.digest)
+
+
+def set_last_digest(recipe: str, digest: str) -> None:
+    """Let :func:`find_build` find the build *digest* for this recipe from now on.
+
+    Raises:
+        StoreError: The cache cannot be written.
+    """
+    with writing(places.recipes()):
+        places.recipes().mkdir(parents=True, exist_ok=True)
+    write_file(places.recipes() / recipe, f"{digest}\n".encode("ascii"))
 
 
 def _names(folder: Path) -> set[str]:

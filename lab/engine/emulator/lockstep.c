@@ -161,12 +161,31 @@ static int big_lock_is_free(void)
 	return 1;
 }
 
+/*
+ * The thread that serves QMP is woken whenever the clock advances, although it has nothing to do.  At the lowest
+ * priority, it ignores these wake-ups while the guest runs.  This does not delay commands, because they are given while
+ * the machine is stopped.
+ */
+static void yield_to_guest(void)
+{
+	static __thread int yields;
+	const struct sched_param lowest = {0};
+
+	if (yields || !atomic_load(&halted))
+		return;
+	sched_setscheduler(0, SCHED_IDLE, &lowest);
+	yields = 1;
+}
+
+/* Which of the two functions the thread that serves QMP calls depends on the version of GLib. */
 int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, const sigset_t *mask)
 {
 	static const struct timespec at_once;
 	int result;
 
 	ready();
+	if (role != IS_MAIN_LOOP)
+		yield_to_guest();
 	if (role != IS_MAIN_LOOP || !atomic_load(&halted))
 		return libc.ppoll(fds, count, timeout, mask);
 	if (atomic_load(&has_work)) {
@@ -183,19 +202,8 @@ int ppoll(struct pollfd *fds, nfds_t count, const struct timespec *timeout, cons
 
 int poll(struct pollfd *fds, nfds_t count, int timeout)
 {
-	static __thread int yields;
-
 	ready();
-	/*
-	 * The thread that serves QMP is woken whenever the clock advances, although it has nothing to do.  At the
-	 * lowest priority, it ignores these wake-ups while the guest runs.  This does not delay commands, because they
-	 * are given while the machine is stopped.
-	 */
-	if (!yields && role != IS_MAIN_LOOP && atomic_load(&halted)) {
-		const struct sched_param lowest = {0};
-
-		sched_setscheduler(0, SCHED_IDLE, &lowest);
-		yields = 1;
-	}
+	if (role != IS_MAIN_LOOP)
+		yield_to_guest();
 	return libc.poll(fds, count, timeout);
 }

@@ -98,6 +98,8 @@ def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
         "packages": PACKAGES,
         "modules": BOOT_MODULES,
         "machine": platform.machine(),
+        # It writes the root file system, and comes from the packages of the emulator.
+        "mkfs.erofs": "emulator",
         "customize.sh": _resource("customize.sh").decode(),
         "package.py": {name: content.decode() for name, content in _package_reader().items()},
         "init.sh": _resource("init.sh").decode(),

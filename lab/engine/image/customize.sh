@@ -18,7 +18,12 @@ release=$(cat "$root/usr/share/lab/kernel-release")
 # Of all that was taken from the package, depmod is the first to read anything.  None of it can be executed here.
 chroot "$root" depmod "$release"
 
-chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' >"$root/usr/share/lab/packages"
+# One line for each package: name, version, and the SHA-256 that the archive's lists have.
+# shellcheck disable=SC2046 # These are many words.
+chroot "$root" apt-cache show $(chroot "$root" dpkg-query -W -f '${Package}=${Version}\n') | awk '
+	/^Package: / { package = $2 }
+	/^Version: / { version = $2 }
+	/^SHA256: / { print package, version, $2 }' >"$root/usr/share/lab/packages"
 cat "$root/usr/share/lab/kernel-packages" >>"$root/usr/share/lab/packages"
 sort -o "$root/usr/share/lab/packages" "$root/usr/share/lab/packages"
 rm "$root/usr/share/lab/kernel-packages"

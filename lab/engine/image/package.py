@@ -23,6 +23,7 @@ made.  It therefore uses only the standard library, and imports only what :data:
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import os
 import re
 import shutil
@@ -274,12 +275,17 @@ def name_and_version(package: Path) -> str:
     return " ".join(found)
 
 
+def _sha256(package: Path) -> str:
+    with package.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
 def main(arguments: Sequence[str]) -> None:
-    """Put the kernel in the packages *arguments* into this root file system; note its release, and their versions."""
+    """Put the kernel in the packages *arguments* into this root file system; note its release, their versions, and digests."""
     os.umask(0o022)
     packages = [Path(argument) for argument in arguments]
     try:
-        versions = "".join(f"{name_and_version(package)}\n" for package in packages)
+        versions = "".join(f"{name_and_version(package)} {_sha256(package)}\n" for package in packages)
         release = extract(packages, Path("/"))
         folder = Path("/usr/share/lab")
         folder.mkdir(parents=True, exist_ok=True)

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from lab.engine.base import Notice, Step, VirtualTime
+from lab.engine.bundles import Bundle
 from lab.engine.native import isolation
 from lab.engine.native.interpreter import PYTHON_PATH, find_interpreter
 from lab.engine.sources import agent_files, bpf_files, digest
@@ -69,6 +70,9 @@ class NativeEngine:
             "agent_digest": digest(agent_files()),
             "bpf_digest": digest(bpf_files()),
         }
+
+    def bundles(self) -> dict[str, Bundle]:
+        return {}
 
     async def prepare(self, step: Step) -> None:
         self._lock = isolation.only_one()

@@ -17,7 +17,9 @@ from typing import BinaryIO
 
 from lab.engine import sources, watch
 from lab.engine.base import Notice, Step, VirtualTime, built_once, combined, in_thread, processor_of
+from lab.engine.bundles import Bundle, digest_of, note_use
 from lab.engine.debian.builds import intact
+from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image, build_image, find_image
 from lab.engine.image.build import recipe_digest as image_recipe
 from lab.engine.selftest import self_test_job
@@ -74,9 +76,12 @@ class UmlEngine:
             )
         what = "guest image"
         self._image = intact(what, find_image, step) or built_once(what, step, build_image)
+        for bundle in self.bundles().values():
+            note_use(bundle)
 
     def recipes(self) -> dict[str, str]:
-        images = {f"guest image {kernels.DEFAULT}": image_recipe()}
+        # The image is written by a program of the emulator.
+        images = {"QEMU": emulator_recipe(), f"guest image {kernels.DEFAULT}": image_recipe()}
         return {**images, **{f"kernel {name}": kernel_recipe(name) for name in self._names}}
 
     def identity(self, job: Job) -> dict[str, str]:
@@ -89,9 +94,8 @@ class UmlEngine:
             setup = [arguments.ARGUMENTS, arguments.init_script().decode(), self_test_job()]
             self._identities[name] = {
                 "engine": self.name,
-                "uml_kernel_digest": kernel.digest,
+                "bundle_digest": digest_of({"uml_kernel": kernel.digest, "image": image.digest}),
                 "uml_recipe_digest": kernel.recipe,
-                "image_digest": image.digest,
                 "agent_digest": sources.digest(sources.agent_files()),
                 "bpf_digest": sources.digest(sources.bpf_files()),
                 "machine_digest": hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest(),
@@ -99,7 +103,18 @@ class UmlEngine:
         return self._identities[name]
 
     def about(self) -> dict[str, str]:
-        return combined({name: self._identity(name) for name in self._names})
+        return combined({name: {**self._identity(name), **self._parts(name)} for name in self._names})
+
+    def _parts(self, name: str) -> dict[str, str]:
+        kernel, image = self.parts(name)
+        return {"uml_kernel_digest": kernel.digest, "image_digest": image.digest}
+
+    def bundles(self) -> dict[str, Bundle]:
+        found = {name: self.parts(name) for name in self._names}
+        return {
+            name: Bundle(name, {"uml_kernel": kernel.digest, "image": image.digest})
+            for name, (kernel, image) in found.items()
+        }
 
     def parts(self, name: str = kernels.DEFAULT_UML) -> tuple[UmlKernel, Image]:
         """Return the kernel *name* and the image that :meth:`locate` found."""

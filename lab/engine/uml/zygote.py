@@ -21,6 +21,7 @@ from concurrent.futures import Future
 from pathlib import Path
 from typing import IO
 
+from lab.engine.tethered import tethered
 from lab.engine.uml.arguments import ARGUMENTS
 from lab.errors import EngineError
 
@@ -187,15 +188,11 @@ def in_words(status: int) -> str:
 def _spawn(
     kernel: Path, folder: Path, processor: int, control: socket.socket, console: IO[bytes]
 ) -> subprocess.Popen[bytes]:
+    command = ["sh", "-c", f'exec "$@" {_CONTROL_FD}<&0 </dev/null', "sh", str(kernel), *ARGUMENTS]
     return subprocess.Popen(
-        [
-            *("setpriv", "--pdeathsig", "KILL"),
-            # The kernel and the guest's processes take turns, and switching between them is some ten times as fast on
-            # one CPU as across two.
-            *("taskset", "--cpu-list", str(processor)),
-            *("sh", "-c", f'exec "$@" {_CONTROL_FD}<&0 </dev/null', "sh"),
-            *(str(kernel), *ARGUMENTS),
-        ],
+        # The kernel and the guest's processes take turns, and switching between them is some ten times as fast on one
+        # CPU as across two.
+        tethered(command, os.getpid(), processor),
         cwd=folder,
         stdin=control.fileno(),
         stdout=console,

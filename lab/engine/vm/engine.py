@@ -14,6 +14,7 @@ from pathlib import Path
 
 from lab.engine import watch
 from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
+from lab.engine.bundles import Bundle, note_use
 from lab.engine.debian.builds import intact
 from lab.engine.emulator.build import Emulator, locate_emulator
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
@@ -70,13 +71,15 @@ class VmEngine:
             found = intact(what, partial(find_image, kernel), step)
             self._images[kernel] = found or self._build_image(kernel, what, step)
         self._emulator = locate_emulator(step)
+        for bundle in self.bundles().values():
+            note_use(bundle)
 
     def _build_image(self, kernel: str, what: str, step: Step) -> Image:
         package = self._packages.get(kernel)
         if kernels.is_package(kernel) and package is None:
             raise EngineError(
                 f"there is no guest image with the kernel {kernel} (the name contains the SHA-256 of its package); "
-                "build the image from the package's file with `lab image build --kernel FILE.deb`"
+                "build the image from the package's file with `lab bundle build --kernel FILE.deb`"
             )
         return built_once(what, step, lambda doing: build_image(doing, kernel=kernel, package=package))
 
@@ -94,7 +97,22 @@ class VmEngine:
         return self._identities[kernel]
 
     def about(self) -> dict[str, str]:
-        return combined({kernel: self._identity(kernel) for kernel in self._kernels})
+        return combined({kernel: {**self._identity(kernel), **self._parts(kernel)} for kernel in self._kernels})
+
+    def _parts(self, kernel: str) -> dict[str, str]:
+        emulator, image = self.machine(kernel)
+        return {
+            "qemu_version": emulator.version,
+            "emulator_digest": emulator.digest,
+            "image_digest": image.digest,
+        }
+
+    def bundles(self) -> dict[str, Bundle]:
+        found = {kernel: self.machine(kernel) for kernel in self._kernels}
+        return {
+            kernel: Bundle(kernel, {"emulator": emulator.digest, "image": image.digest})
+            for kernel, (emulator, image) in found.items()
+        }
 
     async def prepare(self, step: Step) -> None:
         for kernel in self._kernels:

@@ -21,6 +21,7 @@ from typing import Any
 from qemu.qmp import QMPClient, QMPError
 
 from lab.engine.emulator.build import LOCKSTEP, QEMU, Emulator, command_of
+from lab.engine.tethered import tethered
 from lab.engine.vm import qemu as arguments
 from lab.errors import EngineError, LostVMError
 from lab.job.mailbox import MAILBOX_BYTES, Mailbox
@@ -192,7 +193,7 @@ async def start(
         resources.callback(theirs.close)
         fds = [memory_fd, theirs.fileno()]
         command = [
-            *_wrapper(processor), *command_of(QEMU, preload=LOCKSTEP), *arguments.FIRMWARE, *machine,
+            *command_of(QEMU, preload=LOCKSTEP), *arguments.FIRMWARE, *machine,
             *arguments.mailbox_arguments(memory_fd),
             *arguments.control_arguments(theirs.fileno(), console.absolute()),
         ]  # fmt: skip
@@ -201,7 +202,8 @@ async def start(
             resources.callback(os.close, state_fd)
             fds.append(state_fd)
             command += arguments.restore_arguments()
-        process = await _spawn(command, fds, console, emulator.path)
+        # QEMU's threads take turns, and switching between them is faster on one CPU than across two.
+        process = await _spawn(tethered(command, os.getpid(), processor), fds, console, emulator.path)
         qmp = QMPClient("lab")
         try:
             theirs.close()
@@ -263,12 +265,3 @@ def _check_lockstep(pid: int, emulator: Emulator) -> None:
         raise EngineError(
             f"QEMU runs without the library {emulator.path / LOCKSTEP}; without it, trials would not be reproducible"
         )
-
-
-def _wrapper(processor: int | None) -> list[str]:
-    # The kernel kills QEMU when the process that started it ends, even if that process was killed with SIGKILL.
-    wrapper = ["setpriv", "--pdeathsig", "KILL"]
-    if processor is not None:
-        # QEMU's threads take turns, and switching between them is faster on one CPU than across two.
-        wrapper += ["taskset", "--cpu-list", str(processor)]
-    return wrapper

@@ -24,6 +24,7 @@ from pathlib import Path
 
 from lab.engine import sources
 from lab.engine.base import DAMAGED_ADVICE, Notice, Step
+from lab.engine.bundles import digest_of
 from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import Image
 from lab.engine.selftest import self_test_job
@@ -59,16 +60,14 @@ class Template:
 
 
 def identity(emulator: Emulator, image: Image) -> dict[str, str]:
-    """Return the digests and versions of everything besides the job on which a trial's record depends."""
+    """Return the digests of everything besides the job on which a trial's record depends."""
     arguments = qemu.machine_arguments(image, Path("ram"), share_ram=True)
     # The path of the image is removed because it has no influence.  In QEMU's options, its commas are doubled.
     place = str(image.path).replace(",", ",,")
     setup = [[argument.replace(place, "") for argument in arguments], qemu.KERNEL_ARGUMENTS, self_test_job()]
     machine_text = json.dumps(setup, sort_keys=True)
     return {
-        "qemu_version": emulator.version,
-        "emulator_digest": emulator.digest,
-        "image_digest": image.digest,
+        "bundle_digest": digest_of({"emulator": emulator.digest, "image": image.digest}),
         "agent_digest": sources.digest(sources.agent_files()),
         "bpf_digest": sources.digest(sources.bpf_files()),
         "machine_digest": hashlib.sha256(machine_text.encode()).hexdigest(),

@@ -21,6 +21,7 @@ PROVENANCE_LABELS = {
     "uml_kernel_digest": "User-mode Linux digest",
     "uml_recipe_digest": "User-mode Linux recipe digest",
     "kernel": "Kernel",
+    "bundle_digest": "Bundle digest",
     "qemu_version": "QEMU",
     "qemu_digest": "QEMU digest",
     "emulator_digest": "Digest of QEMU's files",

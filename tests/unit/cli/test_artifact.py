@@ -17,9 +17,9 @@ import pyarrow as pa
 import pytest
 from ruamel.yaml import YAML
 
-from lab.artifact.archive import SUMS, unpack, write_archive
 from lab.artifact.builds import use_builds
 from lab.artifact.document import FILE, ArtifactDocument, read_document
+from lab.bundle.archive import SUMS, unpack, write_archive
 from lab.engine.base import Engine
 from lab.engine.image.build import build_image, find_image
 from lab.engine.uml.build import find_kernel

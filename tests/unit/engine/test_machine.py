@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -51,7 +50,6 @@ def test_qemu_loads_only_what_the_emulator_has(
     assert {os.path.realpath(Path(path).parent) for path in loaded} == {os.path.realpath(found.path)}
 
 
-@pytest.mark.skipif(shutil.which("setpriv") is None, reason="the tool setpriv is not installed")
 def test_a_qemu_that_says_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(machine, "ANSWER_LIMIT_S", 0.3)
     silent = write_emulator(qemu="exec sleep 60")

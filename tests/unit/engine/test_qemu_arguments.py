@@ -105,9 +105,8 @@ def test_identity_is_of_what_matters_and_not_of_where_it_lies(image: Image, tmp_
     moved = replace(image, path=image.path.rename(tmp_path / name))
     assert template.identity(replace(EMULATOR, path=tmp_path), moved) == before
     assert template.identity(replace(EMULATOR, digest="1" * 64), moved) != before
-    assert set(before) == {
-        "qemu_version", "emulator_digest", "image_digest", "agent_digest", "bpf_digest", "machine_digest",
-    }  # fmt: skip
+    assert template.identity(EMULATOR, replace(image, digest="1" * 64)) != before
+    assert set(before) == {"bundle_digest", "agent_digest", "bpf_digest", "machine_digest"}
 
 
 def test_a_changed_kernel_line_is_another_machine(image: Image, monkeypatch: pytest.MonkeyPatch) -> None:

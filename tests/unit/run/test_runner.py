@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine.base import Notice, Step, VirtualTime
+from lab.engine.bundles import Bundle
 from lab.errors import EngineError, LabError, LostVMError, StoreError
 from lab.experiment.check.validate import validate
 from lab.experiment.read.load import load_experiment
@@ -25,6 +26,9 @@ from lab.store.trial_cache import CachedRecord, TrialCache
 from tests.records import record
 
 SHIPPED = Path(__file__).parents[3] / "experiments" / "cubic_vs_bbr.yaml"
+
+
+BUNDLE = Bundle("debian-13", {"emulator": "1" * 64, "image": "2" * 64})
 
 
 class ScriptedEngine:
@@ -51,6 +55,9 @@ class ScriptedEngine:
 
     def recipes(self) -> dict[str, str]:
         return {}
+
+    def bundles(self) -> dict[str, Bundle]:
+        return {"debian-13": BUNDLE}
 
     def identity(self, _job: Job | None = None) -> dict[str, str]:
         return {"engine": self.name}

@@ -103,7 +103,7 @@ def files_in(folder: Path, place: str) -> dict[str, Path]:
             if entry.name.startswith(TEMPORARY_PREFIX) or entry.name == "__pycache__":
                 continue
             if entry.is_symlink() or not (entry.is_dir() or entry.is_file()):
-                raise StoreError(f"{entry} is neither a regular file nor a folder; an artifact has only these")
+                raise StoreError(f"{entry} is neither a regular file nor a folder; an archive has only these")
             found |= files_in(entry, f"{place}/{entry.name}") if entry.is_dir() else {f"{place}/{entry.name}": entry}
     except OSError as error:
         raise StoreError(f"cannot read {folder}: {reason_of(error)}") from error
@@ -120,7 +120,7 @@ def unpack(path: Path, folder: Path, most_bytes: int = MOST_BYTES) -> Path:
     try:
         with open(path, "rb") as file:
             if file.read(4) != b"\x28\xb5\x2f\xfd":
-                raise InputError(f"{path} is no artifact; expected a tar archive that is compressed with Zstandard")
+                raise InputError(f"{path} is not what lab writes: a tar archive, compressed with Zstandard")
         with pa.input_stream(str(path), compression="zstd") as source:
             top = _unpack(cast(IO[bytes], source), folder, most_bytes)
     except OSError as error:
@@ -150,7 +150,7 @@ def _unpack(source: IO[bytes], folder: Path, most_bytes: int) -> Path:
             if not parts or parts[0] != (top := top or parts[0]):
                 raise RefusedMemberError(f"{member.name!r} is not in the archive's top folder")
             if any(part.startswith(TEMPORARY_PREFIX) for part in parts) or not member.name.isprintable():
-                raise RefusedMemberError(f"{member.name!r} is no name of a file in an artifact")
+                raise RefusedMemberError(f"{member.name!r} is not a name that lab gives to a file")
             target = folder.joinpath(*parts)
             if any((folder.joinpath(*parts[:number])).is_file() for number in range(1, len(parts) + 1)):
                 raise RefusedMemberError(f"{member.name!r} is there twice, or both a file and a folder")
@@ -182,7 +182,7 @@ def _check_sums(path: Path, top: Path) -> None:
     """
     sums = top / SUMS
     if not sums.is_file() or sums.stat().st_size > _MOST_SUMS_BYTES:
-        raise InputError(f"{path} is no artifact: it has no usable file {SUMS}")
+        raise InputError(f"{path} is not what lab writes: it has no usable file {SUMS}")
     listed = {}
     for line in sums.read_text(encoding="utf-8", errors="replace").splitlines():
         digest, _, name = line.partition("  ")

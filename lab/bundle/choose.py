@@ -1,0 +1,104 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Choose the bundles that trials use in place of the default ones."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from lab.bundle.parts import check_parts, chosen_recipes
+from lab.bundle.transfer import SCHEMES, import_bundles
+from lab.engine.base import Step
+from lab.engine.bundles import Bundle, list_bundles, read_bundle
+from lab.engine.debian.builds import DamagedBuildError, choosing
+from lab.errors import InputError
+
+_SHOWN = 6
+
+
+def bundle_named(prefix: str) -> Bundle:
+    """Return the only bundle in the cache whose digest begins with *prefix*.
+
+    Raises:
+        InputError: There is none, or there are several.
+    """
+    bundles = list_bundles()
+    found = [bundle for bundle in bundles if bundle.digest.startswith(prefix)]
+    if len(found) != 1 or not prefix:
+        known = ", ".join(bundle.digest[:16] for bundle in bundles[-_SHOWN:]) or "none"
+        raise InputError(
+            f"found {len(found)} bundles whose digest begins with {prefix!r}; expected one of: {known} "
+            "(`lab bundle list` shows all; `lab bundle import FILE` adds one)"
+        )
+    return found[0]
+
+
+def bundles_named(names: Sequence[str], step: Step) -> list[Bundle]:
+    """Return the bundles that a user names by beginnings of digests, files, or addresses of files.
+
+    Files are imported.
+
+    Raises:
+        InputError: A name is none of this.
+    """
+    found: list[Bundle] = []
+    for name in names:
+        if name.partition(":")[0] in SCHEMES or Path(name).is_file():
+            found += import_bundles(name, step)[0]
+        elif name.endswith(".tar.zst"):
+            raise InputError(f"--bundle: found {name!r}; there is no such file")
+        else:
+            found.append(bundle_named(name))
+    for bundle in found:
+        check_parts(bundle)
+    return found
+
+
+@contextlib.contextmanager
+def using(bundles: Sequence[Bundle], kernels: Sequence[str] | None = None) -> Iterator[None]:
+    """Let trials use *bundles* until the block ends, if they ask for their kernels.
+
+    If *kernels*, the names of the kernels that trials ask for, are given, each of them must have a bundle.
+
+    Raises:
+        InputError: A kernel has none.
+    """
+    if kernels is not None and bundles:
+        without = [kernel for kernel in kernels if all(bundle.kernel != kernel for bundle in bundles)]
+        if without:
+            given = ", ".join(bundle.kernel for bundle in bundles)
+            raise InputError(
+                f"--bundle: found bundles with {given}; the experiment also runs on {', '.join(without)}: give a "
+                "bundle for each kernel"
+            )
+    recipes: dict[str, str] = {}
+    for bundle in bundles:
+        for recipe, digest in chosen_recipes(bundle).items():
+            if recipes.setdefault(recipe, digest) != digest:
+                raise InputError(
+                    f"--bundle: found bundles with different files for the same purpose ({recipes[recipe][:16]} and "
+                    f"{digest[:16]}); trials of one run need bundles that have QEMU, or a kernel's image, in common"
+                )
+    with choosing(recipes):
+        yield
+
+
+def bundles_of_run(provenance: Mapping[str, Any]) -> list[Bundle]:
+    """Return the bundles that a run was made with, which need not be in the cache; none for old and native runs."""
+    named = provenance.get("bundles")
+    found = []
+    for kernel, parts in named.items() if isinstance(named, dict) else ():
+        with contextlib.suppress(ValueError):
+            found.append(read_bundle({"kernel": kernel, "parts": parts}))
+    return found
+
+
+def usable(bundle: Bundle) -> bool:
+    """Return whether all parts of a bundle are in the cache as they were built."""
+    try:
+        check_parts(bundle)
+    except DamagedBuildError:
+        return False
+    return True
