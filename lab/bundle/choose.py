@@ -57,32 +57,39 @@ def bundles_named(names: Sequence[str], step: Step) -> list[Bundle]:
 
 
 @contextlib.contextmanager
-def using(bundles: Sequence[Bundle], kernels: Sequence[str] | None = None) -> Iterator[None]:
+def using(bundles: Sequence[Bundle]) -> Iterator[None]:
     """Let trials use *bundles* until the block ends, if they ask for their kernels.
 
-    If *kernels*, the names of the kernels that trials ask for, are given, each of them must have a bundle.
-
     Raises:
-        InputError: A kernel has none.
+        InputError: Two bundles have different parts for the same purpose.
     """
-    if kernels is not None and bundles:
-        without = [kernel for kernel in kernels if all(bundle.kernel != kernel for bundle in bundles)]
-        if without:
-            given = ", ".join(bundle.kernel for bundle in bundles)
-            raise InputError(
-                f"--bundle: found bundles with {given}; the experiment also runs on {', '.join(without)}: give a "
-                "bundle for each kernel"
-            )
     recipes: dict[str, str] = {}
     for bundle in bundles:
         for recipe, digest in chosen_recipes(bundle).items():
             if recipes.setdefault(recipe, digest) != digest:
                 raise InputError(
                     f"--bundle: found bundles with different files for the same purpose ({recipes[recipe][:16]} and "
-                    f"{digest[:16]}); trials of one run need bundles that have QEMU, or a kernel's image, in common"
+                    f"{digest[:16]}); expected bundles that have QEMU, or the image with a kernel, in common"
                 )
     with choosing(recipes):
         yield
+
+
+def check_kernels(bundles: Sequence[Bundle], kernels: Sequence[str], engine: str) -> None:
+    """Check that each of the kernels that the trials of an experiment ask for has one of the chosen bundles.
+
+    Raises:
+        InputError: A kernel has none, or the engine uses no bundles.
+    """
+    if bundles and engine == "native":
+        raise InputError("--bundle: found it with the engine native, whose trials use no bundle")
+    without = [kernel for kernel in kernels if all(bundle.kernel != kernel for bundle in bundles)]
+    if bundles and without:
+        given = ", ".join(bundle.kernel for bundle in bundles)
+        raise InputError(
+            f"--bundle: found bundles with {given}; the experiment runs on {', '.join(without)}, too: give a bundle "
+            "for each kernel"
+        )
 
 
 def bundles_of_run(provenance: Mapping[str, Any]) -> list[Bundle]:

@@ -84,16 +84,13 @@ app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     options_metavar="",
 )(machine.trace)
-for name, function in {
-    "build": bundles.bundle_build,
-    "list": bundles.bundle_list,
-    "info": bundles.bundle_info,
-    "use": bundles.bundle_use,
-    "rm": bundles.bundle_rm,
-    "export": bundles.bundle_export,
-    "import": bundles.bundle_import,
-}.items():
-    bundle_app.command(name)(function)
+bundle_app.command("build")(bundles.bundle_build)
+bundle_app.command("list")(bundles.bundle_list)
+bundle_app.command("info")(bundles.bundle_info)
+bundle_app.command("use")(bundles.bundle_use)
+bundle_app.command("rm")(bundles.bundle_rm)
+bundle_app.command("export")(bundles.bundle_export)
+bundle_app.command("import")(bundles.bundle_import)
 
 
 def _print_version(wanted: bool) -> None:

@@ -68,6 +68,15 @@ _AllowInvalid = Annotated[
 _NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
 ]
+_Bundle = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bundle",
+        metavar="DIGEST|FILE|URL",
+        help="Use this bundle in place of the default one (see `lab bundle`); a file is imported first. May be "
+        "repeated, for experiments with several kernels.",
+    ),
+]
 
 
 def run(
@@ -76,6 +85,7 @@ def run(
     jobs: Jobs = None,
     set_: Overrides = None,
     engine_: EngineName = None,
+    bundle: _Bundle = None,
     confirm: _Confirm = None,
     baseline: _Baseline = None,
     tolerance: TolerancesOption = None,
@@ -87,6 +97,7 @@ def run(
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.api.known import image_lookup
     from lab.api.starting import runner_for
+    from lab.bundle.choose import bundles_named, check_kernels, using
     from lab.cli.confirm import confirm_run, confirming_plan
     from lab.plan.description import notes
     from lab.run.progress import observing
@@ -94,21 +105,24 @@ def run(
     detail = detail_of(verbose, quiet)
     reference = _reference(baseline, tolerance)
     overrides = all_overrides(set_, engine_)
-    loaded, plan = planned(file, overrides, image_lookup([]))
-    confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
-    engine = engine_named(plan.engine, plan, loaded.packages)
-    at_a_time = jobs or processors()
-    with observing(plan, detail) as observer:
-        runner = runner_for(engine, loaded, plan, output, observer, jobs=at_a_time, read_cache=not no_cache)
-        say_what_counts(engine, detail)
-        if engine.is_exact:
-            observer.watch(runner.folder)
-        outcome = _carry_out(runner, plan, {"overrides": overrides, "notes": notes(plan)})
-    if outcome is None:
-        _report_unfinished(runner)
-        raise KeyboardInterrupt
-    folder = outcome.run
-    confirmed = EXIT_OK if confirming is None else confirm_run(folder, confirming, jobs=at_a_time, detail=detail)
+    bundles = bundles_named(bundle or (), say)
+    with using(bundles):
+        loaded, plan = planned(file, overrides, image_lookup([]))
+        check_kernels(bundles, plan.kernels, plan.engine)
+        confirming = confirming_plan(file, set_, plan, confirm) if confirm is not None else None
+        engine = engine_named(plan.engine, plan, loaded.packages)
+        at_a_time = jobs or processors()
+        with observing(plan, detail) as observer:
+            runner = runner_for(engine, loaded, plan, output, observer, jobs=at_a_time, read_cache=not no_cache)
+            say_what_counts(engine, detail)
+            if engine.is_exact:
+                observer.watch(runner.folder)
+            outcome = _carry_out(runner, plan, {"overrides": overrides, "notes": notes(plan)})
+        if outcome is None:
+            _report_unfinished(runner)
+            raise KeyboardInterrupt
+        folder = outcome.run
+        confirmed = EXIT_OK if confirming is None else confirm_run(folder, confirming, jobs=at_a_time, detail=detail)
     write_report(folder.path, quiet=quiet, will_be_compared=reference is not None)
     ended = _outcome(folder, plan, outcome, allow_invalid=allow_invalid, quiet=quiet)
     compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)

@@ -29,6 +29,7 @@ from lab.export import FORMATS
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine
+    from lab.engine.bundles import Bundle
     from lab.plan.plan import Plan
     from lab.run.progress import Detail
     from lab.run.runner import Observer
@@ -73,12 +74,34 @@ def verify(
 
 def verified(run_dir: Path, trials: int | None, jobs: int, detail: Detail) -> int:
     """Run *trials* trials of a run again, print what differs and how many are equal, and return the exit code."""
-    from lab.plan.plan import Plan
-    from lab.run import verify as verification
-    from lab.run.stored import inspect
+    from lab.bundle.choose import using
     from lab.store.run import open_run
 
     folder = open_run(run_dir)
+    with using(_bundles_of(folder)):
+        return _verified(folder, trials, jobs, detail)
+
+
+def _bundles_of(folder: Run) -> list[Bundle]:
+    """Return the bundles that a run was made with; none, and say so, if they are not all in the cache."""
+    from lab.bundle.choose import bundles_of_run, usable
+
+    bundles = bundles_of_run(folder.provenance)
+    missing = [bundle for bundle in bundles if not usable(bundle)]
+    for bundle in missing:
+        say(
+            f"the bundle {bundle.digest[:16]} with {bundle.kernel}, with which the run was made, is not in the cache, "
+            "so the default one is used; `lab bundle import FILE` takes it from a file that `lab bundle export` wrote "
+            "on the machine of the run"
+        )
+    return [] if missing else bundles
+
+
+def _verified(folder: Run, trials: int | None, jobs: int, detail: Detail) -> int:
+    from lab.plan.plan import Plan
+    from lab.run import verify as verification
+    from lab.run.stored import inspect
+
     plan = Plan.from_json((folder.path / "plan.json").read_bytes())
     found = inspect(folder, plan)
     chosen = verification.chosen_trials(plan, found, trials)
@@ -94,7 +117,7 @@ def verified(run_dir: Path, trials: int | None, jobs: int, detail: Detail) -> in
             again = _repeat(folder, plan, part, engine, found, detail, jobs)
     differences = verification.all_differences(folder, plan, found, again)
     if not chosen and not differences:
-        raise InputError(f"{run_dir} has no finished trial")
+        raise InputError(f"{folder.path} has no finished trial")
     for line in (line for difference in differences for line in difference.lines()):
         print(line)
     changed = [difference.trial_id for difference in differences]

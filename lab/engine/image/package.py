@@ -281,7 +281,7 @@ def _sha256(package: Path) -> str:
 
 
 def main(arguments: Sequence[str]) -> None:
-    """Put the kernel in the packages *arguments* into this root file system; note its release, their versions, and digests."""
+    """Put the kernel in the packages *arguments* into this root file system; note its release, and what they are."""
     os.umask(0o022)
     packages = [Path(argument) for argument in arguments]
     try:
