@@ -8,10 +8,10 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from lab.bundle.parts import check_parts, chosen_recipes
+from lab.bundle.parts import check_parts, chosen_recipes, known_bundles
 from lab.bundle.transfer import SCHEMES, import_bundles
 from lab.engine.base import Step
-from lab.engine.bundles import Bundle, list_bundles, read_bundle
+from lab.engine.bundles import Bundle, read_bundle
 from lab.engine.debian.builds import DamagedBuildError, choosing
 from lab.errors import InputError
 
@@ -24,7 +24,7 @@ def bundle_named(prefix: str) -> Bundle:
     Raises:
         InputError: There is none, or there are several.
     """
-    bundles = list_bundles()
+    bundles = known_bundles()
     found = [bundle for bundle in bundles if bundle.digest.startswith(prefix)]
     if len(found) != 1 or not prefix:
         known = ", ".join(bundle.digest[:16] for bundle in bundles[-_SHOWN:]) or "none"

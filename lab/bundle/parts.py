@@ -6,7 +6,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.engine.bundles import Bundle, bytes_of, folder_of
+from lab.engine.bundles import Bundle, bytes_of, folder_of, list_bundles
 from lab.engine.debian.builds import Build, DamagedBuildError, check_build, last_digest, open_build, set_last_digest
 from lab.engine.emulator.build import Emulator
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
@@ -32,6 +32,14 @@ def default_bundle(kernel: str) -> Bundle | None:
     parts = {kind: last_digest(recipe) for kind, recipe in recipes_of(kernel).items()}
     bundle = Bundle(kernel, {kind: digest for kind, digest in parts.items() if digest is not None})
     return bundle if len(bundle.parts) == len(parts) and not bundle.missing() else None
+
+
+def known_bundles() -> list[Bundle]:
+    """Return all bundles in the cache, with those that no trial has used yet; recently used ones come last."""
+    used = list_bundles()
+    defaults = [default_bundle(kernel) for kernel in (*kernels.DEBIAN, *kernels.UML)]
+    new = [bundle for bundle in defaults if bundle is not None and bundle.digest not in {one.digest for one in used}]
+    return new + used
 
 
 def default_parts() -> set[str]:
@@ -108,7 +116,10 @@ def parts_of(bundle: Bundle) -> list[Part]:
         build = open_build(KINDS[kind], path.parent, path.name)
         if build is None:
             raise DamagedBuildError(path, "it is missing")
-        packages = (path / "packages").read_text(encoding="utf-8", errors="replace").splitlines()
+        try:
+            packages = (path / "packages").read_text(encoding="utf-8", errors="replace").splitlines()
+        except OSError as error:
+            raise DamagedBuildError(path, f"packages cannot be read: {error.strerror}") from error
         found.append(
             Part(
                 kind=kind,

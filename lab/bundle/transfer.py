@@ -83,6 +83,8 @@ def import_bundles(source: str, step: Step, *, expected: str | None = None) -> t
         InputError: The file is not one of bundles, or does not contain what its digests say.
         StoreError: The file cannot be read, or the cache cannot be written.
     """
+    if urlsplit(source).scheme not in SCHEMES and not Path(source).is_file():
+        raise InputError(f"{source}: there is no such file")
     parent = places.bundles()
     for message in remove_leftovers(parent):
         step(Notice(message))

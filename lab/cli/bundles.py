@@ -89,15 +89,10 @@ def _with_steps(what: str, detail: Detail, work: Callable[[Step], _T]) -> _T:
 
 def bundle_list() -> None:
     """List the bundles in the cache, and when they were built: * marks those that `lab run` uses by default."""
-    from lab.bundle.parts import default_bundle, parts_of
-    from lab.engine.bundles import list_bundles
+    from lab.bundle.parts import default_bundle, known_bundles, parts_of
     from lab.engine.debian.builds import DamagedBuildError
 
-    bundles = {bundle.digest: bundle for bundle in list_bundles()}
-    for kernel in (*kernels.DEBIAN, *kernels.UML):
-        if (default := default_bundle(kernel)) is not None:
-            bundles.setdefault(default.digest, default)
-    for bundle in sorted(bundles.values(), key=lambda one: (one.kernel, one.digest)):
+    for bundle in sorted(known_bundles(), key=lambda one: (one.kernel, one.digest)):
         found = default_bundle(bundle.kernel)
         mark = "*" if found is not None and found.digest == bundle.digest else " "
         try:

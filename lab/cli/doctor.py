@@ -107,11 +107,10 @@ def _vm() -> Iterator[Line]:
     else:
         found = f"QEMU {emulator.version}" if emulator else "QEMU: it will be made when it is needed"
         yield Line(section, True if emulator else None, found)
-    for tool, package in build.TOOLS.items():
-        present = shutil.which(tool) is not None
-        yield Line(
-            section, present, tool, "" if present else f"install the package {package} (`lab doctor --fix` installs it)"
-        )
+    for tool in ("mmdebstrap", "tar"):
+        if shutil.which(tool) is None:
+            fix = "`lab doctor --fix` installs it on Debian and Ubuntu; `lab bundle import FILE` makes it unnecessary"
+            yield Line(section, None, f"{tool} is missing, so no bundle can be built here", fix)
     for kernel in DEBIAN:
         default = ", the default kernel" if kernel == DEFAULT else ""
         try:
@@ -122,7 +121,7 @@ def _vm() -> Iterator[Line]:
             )
             continue
         if image is None:
-            how = f"`lab image build --kernel {kernel}` builds it now"
+            how = f"`lab bundle build --kernel {kernel}` builds it now"
             yield Line(section, None, f"image with {kernel}{default}: it will be built when it is needed", how)
             continue
         ready = (
@@ -145,7 +144,7 @@ def _uml() -> Iterator[Line]:
             yield Line(section, None, f"kernel {name}: it will be built again", str(error))
             continue
         if kernel is None:
-            how = f"`lab image build --kernel {name}` builds it now"
+            how = f"`lab bundle build --kernel {name}` builds it now"
             yield Line(section, None, f"kernel {name}: it will be built when it is needed (some 5 minutes)", how)
         else:
             yield Line(section, True, f"kernel {name} ({kernel.release})")

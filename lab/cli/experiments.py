@@ -52,7 +52,7 @@ def check(
     if unchecked:
         say(
             f"not checked: whether the kernel and tc have {', '.join(unchecked)}; the guest image for {asked[0]} that "
-            f"knows is not built yet (`lab image build --kernel {asked[0]}`)"
+            f"knows is not built yet (`lab bundle build --kernel {asked[0]}`)"
         )
     if svg is not None:
         from lab.report.figures.topology import save_topology

@@ -215,7 +215,7 @@ def test_a_qemu_that_does_not_start(lab: Lab, lab_cache: Path, engine: VmEngine,
 @pytest.mark.vm
 def test_a_cache_that_cannot_be_written(lab: Lab, tmp_path: Path) -> None:
     (tmp_path / "file").touch()
-    done = lab("image", "build", LAB_CACHE=str(tmp_path / "file" / "cache"))
+    done = lab("bundle", "build", LAB_CACHE=str(tmp_path / "file" / "cache"))
     assert done.returncode == 3
     assert "set LAB_CACHE to another folder" in done.stderr
     assert "Traceback" not in done.stderr
@@ -243,7 +243,7 @@ def builds_afterwards(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None
     assert lab("image", "list", **builder).stdout == ""
     write_bootstrap(tmp_path)
     write_emulator_in(tmp_path / "cache")
-    done = lab("image", "build", **builder)
+    done = lab("bundle", "build", **builder)
     assert done.returncode == 0, done.stderr
     (image,) = (tmp_path / "cache" / "images").iterdir()
     assert image.name == done.stdout.strip()
@@ -262,7 +262,7 @@ def test_an_image_build_that_is_stopped(
         f"trap '' HUP INT TERM\n(trap - TERM; exec sleep 600) & echo $! >{pids}.new; echo $$ >>{pids}.new\n"
         f"mv {pids}.new {pids}; wait",
     )
-    with started("image", "build", **builder) as process:
+    with started("bundle", "build", **builder) as process:
         wait_for(pids.exists, DEADLINE_S, "the builder has not started")
         process.send_signal(number)
         _, errors = process.communicate(timeout=DEADLINE_S)
@@ -276,7 +276,7 @@ def test_an_image_build_that_is_stopped(
 @pytest.mark.vm
 def test_an_image_build_that_is_killed_near_its_end(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None:
     write_emulator_in(tmp_path / "cache", mkfs="kill -9 $PPID")
-    assert lab("image", "build", **builder).returncode == -9
+    assert lab("bundle", "build", **builder).returncode == -9
     assert list((tmp_path / "cache" / "images").glob(".tmp-*"))
     builds_afterwards(lab, builder, tmp_path)
 

@@ -65,7 +65,10 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "compare": {"analysis", "errors", "evaluation", "job", "names", "report", "store", "units"},
     },
     {
-        "artifact": {"engine", "errors", "job", "store", "version"},
+        "bundle": {"engine", "errors", "job", "store"},
+    },
+    {
+        "artifact": {"bundle", "engine", "errors", "job", "store", "version"},
         "bisect": {"compare", "errors", "store"},
         "grade": {
             "api",
@@ -91,6 +94,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "cli": {
             "api",
             "artifact",
+            "bundle",
             "bisect",
             "cc",
             "compare",

@@ -31,6 +31,21 @@ _STOP_LIMIT_S = 20.0
 Progress = Callable[[str], None]
 
 
+def check_tools(*tools: str) -> None:
+    """Check that this machine has mmdebstrap, and *tools*, whose packages have the same names.
+
+    Raises:
+        ImageError: One of them is missing; the message says what to do, also on machines that cannot have it.
+    """
+    missing = [tool for tool in ("mmdebstrap", *tools) if shutil.which(tool) is None]
+    if missing:
+        raise ImageError(
+            f"this machine lacks {' and '.join(missing)}, with which lab builds what trials run in: on Debian and "
+            "Ubuntu, `lab doctor --fix` installs it; anywhere else, take a bundle from a machine that has one "
+            "(`lab bundle export FILE` there, `lab bundle import FILE` here), or run lab in a container (Containerfile)"
+        )
+
+
 @contextlib.contextmanager
 def files_for_hooks(files: Mapping[str, bytes | Path], progress: Progress) -> Iterator[Path]:
     """Yield a temporary folder with *files* (relative path → content, or the file to copy) that every hook can read.

@@ -24,7 +24,6 @@ import json
 import platform
 import re
 import shlex
-import shutil
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -32,7 +31,7 @@ from importlib import resources
 from pathlib import Path
 
 from lab.engine.base import Notice, Step, built_once
-from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks
 from lab.engine.debian.builds import (
     DESCRIPTIONS,
     Build,
@@ -135,10 +134,7 @@ def build_emulator(progress: Progress, *, mirror: str | None = None) -> Emulator
     Raises:
         ImageError: A tool is missing or fails, or this is another kind of processor.  The message names the log.
     """
-    if shutil.which("mmdebstrap") is None:
-        raise ImageError(
-            "mmdebstrap is not installed; it is in the package mmdebstrap (`lab doctor --fix` installs it)"
-        )
+    check_tools()
     with places.builder_lock("emulator"):
         for message in remove_leftovers(places.emulators()):
             progress(Notice(message))

@@ -31,7 +31,7 @@ from pathlib import Path
 
 from lab.engine.base import Notice
 from lab.engine.debian.archive import packages_of
-from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks, last_errors
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks, last_errors
 from lab.engine.debian.builds import (
     Build,
     DamagedBuildError,
@@ -58,8 +58,6 @@ PACKAGES = (
 BOOT_MODULES = ("nd_pmem", "nfit", "erofs")
 ROOT_ALIGNMENT = 2 << 20
 """The size of the root file system is rounded up to this multiple, because QEMU maps it in whole huge pages."""
-
-TOOLS = {"mmdebstrap": "mmdebstrap", "tar": "tar"}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -151,11 +149,7 @@ def build_image(
         ImageError: A tool is missing or fails.  The message names the builder's log.
         InputError: The user's package cannot be used.  The message names the reason.
     """
-    for tool, providing in TOOLS.items():
-        if shutil.which(tool) is None:
-            raise ImageError(
-                f"{tool} is not installed; it is in the package {providing} (`lab doctor --fix` installs it)"
-            )
+    check_tools("tar")
     if package is not None:
         try:
             check_package(package)

@@ -18,7 +18,6 @@ import hashlib
 import json
 import platform
 import shlex
-import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -27,7 +26,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from lab.engine.base import Notice
-from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, files_for_hooks
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks
 from lab.engine.debian.builds import (
     Build,
     DamagedBuildError,
@@ -104,10 +103,7 @@ def build_kernel(name: str, progress: Progress, *, mirror: str | None = None) ->
     """
     if platform.machine() != "x86_64":
         raise ImageError(f"lab builds User-mode Linux for x86_64 only; this machine is {platform.machine()}")
-    if shutil.which("mmdebstrap") is None:
-        raise ImageError(
-            "mmdebstrap is not installed; it is in the package mmdebstrap (`lab doctor --fix` installs it)"
-        )
+    check_tools()
     with places.builder_lock("uml-kernel"):
         for message in remove_leftovers(places.uml_kernels()):
             progress(Notice(message))

@@ -60,7 +60,7 @@ def test_without_git_there_is_no_commit(tmp_path: Path, monkeypatch: pytest.Monk
         ("lab ver", ["verify"]),
         ("lab run x.yaml --engine u", ["uml"]),
         ("lab run x.yaml --confirm ", ["vm"]),
-        ("lab image build --kernel uml", ["uml-7.3"]),
+        ("lab bundle build --kernel uml", ["uml-7.3"]),
         ("lab export x --format ", ["tcpprobe", "pcap", "flent", "csv"]),
         ("lab doctor --f", ["--fix"]),
     ],

@@ -295,7 +295,7 @@ def test_verbose_says_when_trials_start_and_what_they_depend_on(engines: list[En
     assert again.err.count(": started (") == 4
 
 
-@pytest.mark.parametrize("command", [["run", UDP], ["verify", "."], ["image", "build"]])
+@pytest.mark.parametrize("command", [["run", UDP], ["verify", "."], ["bundle", "build"]])
 def test_verbose_and_quiet_exclude_each_other(command: list[object], lab_command: Lab) -> None:
     said = lab_command(*command, "-v", "-q")
     assert said.code == 2

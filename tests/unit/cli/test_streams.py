@@ -49,7 +49,10 @@ def test_characters_that_the_encoding_does_not_have() -> None:
 
 
 def test_lab_alone_prints_help() -> None:
-    for command, line in (("LAB", "Usage: lab [OPTIONS] COMMAND"), ("LAB image", "Usage: lab image [OPTIONS] COMMAND")):
+    for command, line in (
+        ("LAB", "Usage: lab [OPTIONS] COMMAND"),
+        ("LAB bundle", "Usage: lab bundle [OPTIONS] COMMAND"),
+    ):
         done = shell(command)
         assert (done.returncode, done.stderr) == (0, "")
         assert done.stdout.startswith(line)

@@ -93,7 +93,7 @@ def test_each_kernel_has_an_image_of_its_own(tmp_path: Path, monkeypatch: pytest
 def test_a_package_that_is_gone_is_named_with_what_to_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
     with pytest.raises(
-        EngineError, match=rf"no guest image with the kernel {NAME}.*lab image build --kernel FILE\.deb"
+        EngineError, match=rf"no guest image with the kernel {NAME}.*lab bundle build --kernel FILE\.deb"
     ):
         VmEngine([NAME]).locate(lambda _what: None)
 
