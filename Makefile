@@ -11,8 +11,9 @@ help: ## Show this list
 setup: ## Install the missing packages (as root or with sudo) and make the .venv
 	@scripts/setup.sh
 
-demo: setup ## Set up, then compare CUBIC and BBR; print the path of the report
-	.venv/bin/lab run experiments/cubic_vs_bbr.yaml
+demo: ## Set up, then compare CUBIC and BBR; print the path of the report (with BUNDLE=FILE, nothing is built)
+	@scripts/setup.sh $(if $(BUNDLE),bundle)
+	.venv/bin/lab run $(if $(BUNDLE),--bundle '$(BUNDLE)') experiments/cubic_vs_bbr.yaml
 
 test: ## Set up, with what only tests need, then run the whole test suite
 	@scripts/setup.sh tests

@@ -1,23 +1,25 @@
 #!/bin/sh
 # SPDX-License-Identifier: Apache-2.0
 # Install what lab needs on Debian or Ubuntu: packages (as root, or with sudo), then a .venv from the lock file.
-# With the argument "tests", it also installs what only the tests need.
+# With the argument "tests", it also installs what only the tests need; with the argument "bundle", it installs Python
+# alone, which is enough to run trials with a bundle from another machine.
 # The script skips steps that have been done already, so that running it again is cheap.
 set -eu
 cd "$(dirname "$0")/.."
 
-PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' lab/cli/debian-packages.txt)
+PACKAGES=
+[ "${1:-}" = bundle ] || PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' lab/cli/debian-packages.txt)
 TEST_PACKAGES=
 [ "${1:-}" != tests ] || TEST_PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' tests/debian-packages.txt)
 python=${PYTHON:-python3}
 
-if ! command -v apt-get >/dev/null; then
-	echo "setup: this is neither Debian nor Ubuntu; install mmdebstrap yourself" >&2
+command -v "$python" >/dev/null || PACKAGES="$PACKAGES python3"
+"$python" -c 'import ensurepip, venv' 2>/dev/null || PACKAGES="$PACKAGES python3-venv"
+if ! command -v apt-get >/dev/null && [ -n "$PACKAGES" ]; then
+	echo "setup: this is neither Debian nor Ubuntu; install Python and mmdebstrap yourself, or use a bundle (docs/how-to/bundles.md)" >&2
 	exit 2
 fi
 
-command -v "$python" >/dev/null || PACKAGES="$PACKAGES python3"
-"$python" -c 'import ensurepip, venv' 2>/dev/null || PACKAGES="$PACKAGES python3-venv"
 missing_of() {
 	for package in "$@"; do
 		status=$(dpkg-query -W -f '${db:Status-Status}' "$package" 2>/dev/null || true)
