@@ -9,6 +9,7 @@ from pathlib import Path
 from lab.bundle.parts import default_parts
 from lab.engine.base import Notice, Step
 from lab.engine.bundles import Bundle, note_use, prune
+from lab.engine.debian.bootstrap import SUITE_PLACE
 from lab.engine.emulator.build import build_emulator
 from lab.engine.image.build import build_image, find_image
 from lab.engine.uml.build import build_kernel
@@ -60,9 +61,10 @@ def drop_old_bundles(step: Step, *newest: Bundle) -> None:
 
 
 def snapshot_mirror(snapshot: str, mirror: str | None) -> str:
-    """Return the address of an archive at the time *snapshot*, such as ``20261101T000000Z``.
+    """Return the source of packages (sources.list(5)) for the time *snapshot*, such as ``20261101T000000Z``.
 
-    *mirror* is the address of the archive of snapshots, in which :data:`SNAPSHOT_ID` stands for the time.
+    *mirror* is the address of the archive of snapshots, in which :data:`SNAPSHOT_ID` stands for the time, or a line of
+    sources.list with such an address.
 
     Raises:
         InputError: One of the two cannot be used.
@@ -75,4 +77,9 @@ def snapshot_mirror(snapshot: str, mirror: str | None) -> str:
             f"{SNAPSHOT_ID} stands for the time, as APT's configuration has it: "
             f"--mirror 'https://ARCHIVE/debian/{SNAPSHOT_ID}/'"
         )
-    return mirror.replace(SNAPSHOT_ID, snapshot)
+    address = mirror.replace(SNAPSHOT_ID, snapshot)
+    # What the archive says is valid only for a week.
+    option = "check-valid-until=no"
+    if address.startswith("deb ["):
+        return address.replace("deb [", f"deb [{option} ", 1)
+    return f"deb [{option}] {address} {SUITE_PLACE} main"

@@ -20,6 +20,9 @@ from lab.store.folders import scratch_folder
 SUITE = "trixie"
 """The Debian release from which everything is made."""
 
+SUITE_PLACE = "@SUITE@"
+"""What stands for the Debian release in a source of packages that is given in the place of a mirror."""
+
 NO_ADDED_TIME = "1735689600"
 """SOURCE_DATE_EPOCH: the time stamp, in seconds since 1970, of everything that would otherwise contain the time of its
 build."""
@@ -93,7 +96,8 @@ def bootstrap(
         packages: Names of Debian packages.
         log: The file to which everything that mmdebstrap prints is written.
         progress: Called with each step that mmdebstrap or a hook prints as ``I: STEP...``.
-        mirror: The Debian mirror to use; None for mmdebstrap's default.
+        mirror: The Debian mirror to use, or a line of sources.list(5) in which :data:`SUITE_PLACE` stands for the
+            release; None for mmdebstrap's default.
         suite: The code name of the Debian release.
         installs: Whether the packages are installed with their scripts, or only unpacked.  If they are only unpacked,
             mmdebstrap calls extract hooks, but no customize hooks.
@@ -145,7 +149,7 @@ def _command(
         suite,
         target,
     ]
-    return command if mirror is None else [*command, mirror]
+    return command if mirror is None else [*command, mirror.replace(SUITE_PLACE, suite)]
 
 
 def last_errors(log: Path) -> str:

@@ -34,9 +34,7 @@ def test_it_runs_on_the_processor_that_was_asked_for() -> None:
 
 
 def test_it_ends_with_its_parent() -> None:
-    parent = subprocess.Popen(
-        [sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
+    parent = subprocess.Popen([sys.executable, "-c", PARENT], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     assert parent.stdout is not None
     child = int(parent.stdout.readline())
     while b"sleep" not in Path(f"/proc/{child}/cmdline").read_bytes():
