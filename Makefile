@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test nightly coverage lint docs exact bench lock release clean
+.PHONY: help setup demo test nightly coverage lint docs exact bundles bench lock release clean
 
 LOCKED = --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--no-annotate --custom-compile-command "make lock"
@@ -37,6 +37,10 @@ docs: setup ## Build the documentation site in site/; a broken link makes it fai
 
 exact: setup ## Run a trial 200 times in User-mode Linux under many conditions; the records must be equal
 	.venv/bin/python -m benchmarks.exactness
+
+bundles: ## Run the same trials in a bare Debian 13, in a container and as other users; the records must be equal (as root)
+	@scripts/setup.sh tests
+	.venv/bin/pytest -v --nightly tests/e2e/test_bundles.py
 
 bench: setup ## Measure speed, memory and the cost of tracing, and compare the engines with ns-3; write results to results/bench/
 	.venv/bin/python -m benchmarks.run

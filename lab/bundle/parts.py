@@ -117,7 +117,7 @@ def parts_of(bundle: Bundle) -> list[Part]:
         if build is None:
             raise DamagedBuildError(path, "it is missing")
         try:
-            packages = (path / "packages").read_text(encoding="utf-8", errors="replace").splitlines()
+            packages = (path / "packages").read_text(encoding="ascii", errors="replace").splitlines()
         except OSError as error:
             raise DamagedBuildError(path, f"packages cannot be read: {error.strerror}") from error
         found.append(
@@ -128,7 +128,7 @@ def parts_of(bundle: Bundle) -> list[Part]:
                 what=_what(build),
                 built=build.built,
                 bytes_on_disk=bytes_of(path),
-                packages=tuple(tuple(line.split()) for line in packages),
+                packages=tuple(tuple(line.split()) for line in packages if line.isprintable()),
             )
         )
     return found

@@ -20,7 +20,8 @@ import json
 import urllib.error
 import urllib.request
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -28,7 +29,7 @@ from lab.bundle.archive import files_in, name_of, unpack, write_archive
 from lab.bundle.parts import KINDS, adopt, check_parts, default_bundle
 from lab.engine.base import Notice, Step
 from lab.engine.bundles import Bundle, folder_of, note_use, read_bundle
-from lab.engine.debian.builds import DamagedBuildError, content_digest, open_build
+from lab.engine.debian.builds import Build, DamagedBuildError, content_digest, open_build
 from lab.errors import InputError, StoreError
 from lab.store import integrity, places
 from lab.store.files import to_json
@@ -41,6 +42,7 @@ SCHEMES = ("http", "https")
 
 _FORMAT = 1
 _PROGRAMS = {"emulator": ("ld-linux-x86-64.so.2", "mkfs.erofs", "qemu-system-x86_64"), "uml_kernel": ("linux",)}
+_LONGEST_TEXT = 400
 _CHUNK = 1 << 20
 _CONNECT_S = 60.0
 
@@ -146,12 +148,30 @@ def _check_part(path: Path, kind: str, folder: Path) -> None:
         build = open_build(KINDS[kind], folder.parent, folder.name)
         if build is None:
             raise InputError(f"{path} is damaged: {kind}/{folder.name} has no description")
+        _check_description(path, build)
         if content_digest(folder, build.content_names()) != folder.name:
             raise InputError(f"{path} is damaged: the content of {kind}/{folder.name} has another digest")
     except (DamagedBuildError, OSError) as error:
         raise InputError(f"{path} is damaged: {error}") from error
     for file in folder.iterdir():
         file.chmod(0o755 if file.name in _PROGRAMS.get(kind, ()) else 0o644)
+
+
+def _check_description(path: Path, build: Build) -> None:
+    """Check what the digest does not cover, because it is printed.
+
+    Raises:
+        InputError: It is not what a build is described with.
+    """
+    try:
+        is_date = datetime.fromisoformat(build.built).tzinfo is not None
+    except ValueError:
+        is_date = False
+    if not is_date:
+        raise InputError(f"{path} is refused: {build.path.name} was built {build.built!r:.40}; expected a date")
+    texts = [value for key, value in asdict(build).items() if key != "path"]
+    if any(not text.isprintable() or len(text) > _LONGEST_TEXT for text in texts):
+        raise InputError(f"{path} is refused: the description of {build.path.name} has texts that cannot be printed")
 
 
 def _publish(kind: str, folder: Path) -> None:

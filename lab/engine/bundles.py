@@ -33,6 +33,7 @@ MOST_BYTES = 6 << 30
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 PARTS = ("emulator", "image", "uml_kernel")
 """The kinds of parts."""
+_KERNEL = re.compile(r"[A-Za-z0-9][A-Za-z0-9.+~:=_-]{0,199}")
 _KINDS = ({"emulator", "image"}, {"uml_kernel", "image"})
 
 
@@ -85,8 +86,8 @@ def read_bundle(document: object) -> Bundle:
     if not isinstance(document, dict):
         raise ValueError(f"found {document!r:.60}; expected an object")
     kernel, parts, added = document.get("kernel"), document.get("parts"), document.get("added", "")
-    if not isinstance(kernel, str) or not isinstance(added, str):
-        raise ValueError("kernel and added must be strings")
+    if not isinstance(kernel, str) or not _KERNEL.fullmatch(kernel) or not isinstance(added, str):
+        raise ValueError(f"found the kernel {kernel!r:.60}, added {added!r:.60}; expected a kernel's name, a date")
     if not isinstance(parts, dict) or set(parts) not in _KINDS:
         raise ValueError(f"found the parts {parts!r:.80}; expected an image, and an emulator or a uml_kernel")
     if not all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in parts.values()):

@@ -66,7 +66,7 @@ def workspace(engines: Callable[[str], VmEngine | UmlEngine], tmp_path: Path) ->
     (folder / "experiments").mkdir(parents=True)
     (folder / "experiments" / "tiny.yaml").write_text(EXPERIMENT)
     subprocess.run([str(lab_command()), "init-ci", "github", "--shares", "2"], cwd=folder, check=True)
-    for part in ("images", "recipes", "uml-kernels"):
+    for part in ("emulators", "images", "recipes", "uml-kernels"):
         # Links to the cache would lead out of the root.
         shutil.copytree((places.cache_root() / part).resolve(), folder / ".lab-cache" / part, symlinks=True)
     subprocess.run(

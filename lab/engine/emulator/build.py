@@ -134,6 +134,11 @@ def build_emulator(progress: Progress, *, mirror: str | None = None) -> Emulator
     Raises:
         ImageError: A tool is missing or fails, or this is another kind of processor.  The message names the log.
     """
+    if platform.machine() != "x86_64":
+        raise ImageError(
+            f"this machine is {platform.machine()}, and lab's QEMU is for x86_64 (docs/explanation/engines.md says "
+            "what is known of other hosts)"
+        )
     check_tools()
     with places.builder_lock("emulator"):
         for message in remove_leftovers(places.emulators()):

@@ -224,6 +224,13 @@ def test_a_machine_that_cannot_build(lab_command: Lab, tmp_path: Path, monkeypat
         assert re.fullmatch(r"lab: this machine lacks mmdebstrap.*`lab bundle import FILE` here.*\n", said.err)
 
 
+def test_a_machine_with_another_processor(lab_command: Lab, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("platform.machine", lambda: "aarch64")
+    said = lab_command("bundle", "build", "-q")
+    assert (said.code, said.out) == (3, "")
+    assert said.err.startswith("lab: this machine is aarch64, and lab's QEMU is for x86_64")
+
+
 # --- files ----------------------------------------------------------------------------------------------------
 
 
@@ -336,6 +343,16 @@ def written(kind: str, name: str, text: str) -> Change:
     return change
 
 
+def described(**fields: str) -> Change:
+    """Return a function that changes fields of the description of the image."""
+
+    def change(top: Path) -> None:
+        info = part_in(top, "image") / "info.json"
+        info.write_text(json.dumps({**json.loads(info.read_bytes()), **fields}))
+
+    return change
+
+
 def of(**parts: str) -> Change:
     return rewritten(bundles=[{"kernel": "debian-13", "parts": parts}])
 
@@ -346,6 +363,8 @@ def of(**parts: str) -> Change:
         (written("image", "vmlinuz", "other"), "has another digest"),
         (written("emulator", "more.so", "x"), "has another digest"),
         (written("emulator", "info.json", "{}"), "info.json has the fields"),
+        (described(built="yesterday"), "expected a date"),
+        (described(suite="\x1b[2J"), "texts that cannot be printed"),
         (written("more", "file", "x"), "more/file is of no bundle"),
         (written("image", "folder/file", "x"), "only files"),
         (lambda top: (part_in(top, "emulator") / "info.json").unlink(), "has no description"),
@@ -355,6 +374,7 @@ def of(**parts: str) -> Change:
         (rewritten(bundles=[]), "expected one at least"),
         (rewritten(bundles=5), "not a file of bundles"),
         (of(image="../../x"), "expected an image"),
+        (rewritten(bundles=[{"kernel": "\x1b[2J", "parts": {}}]), "expected a kernel's name"),
         (of(image="../x", emulator="0" * 64), "64 hexadecimal digits"),
     ],
 )
