@@ -42,7 +42,7 @@ FAST_AND_AT_NIGHT_VM = (FAST, pytest.param(kernels.DEFAULT, marks=pytest.mark.ni
 FAST_AND_VM = (FAST, kernels.DEFAULT)
 """The kernels for the few trials of such a subject that run in both engines every time."""
 
-SHARED_PARTS = ("images", "recipes", "templates", "locks", "emulators", "uml-kernels", "checked")
+SHARED_PARTS = ("images", "recipes", "templates", "locks", "emulators", "uml-kernels", "kernel-headers", "checked")
 
 
 @pytest.fixture(scope="session")

@@ -25,6 +25,7 @@ SECTIONS = {
     "Criterion": "[a criterion](#a-criterion)",
     "Handed": "[a file](#a-file-that-is-handed-in)",
     "Limits": "[limits](#limits)",
+    "Interfaces": "[interfaces](#interfaces)",
     "Scenario": "[a scenario](#a-scenario)",
     "Tournament": "[a tournament](#tournament)",
     "FixedSize": "[a distribution](#short-flows)",
@@ -79,7 +80,7 @@ SECTIONS = {
 }
 """Model → the section of the page that describes it."""
 OBJECTS = {
-    "cc": "mapping: `name` and `source`",
+    "cc": "mapping: `name`, and `source` or `module`",
     "links": "mapping: name → [a link](#a-link) with `from` and `to`",
     "nodes": "mapping: name → `host`, `router` or `switch`",
     "flows": "mapping: name → [a flow](#a-flow)",

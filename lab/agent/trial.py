@@ -13,7 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from lab.agent.algorithms.registered import AlgorithmError, register_all
+from lab.agent.algorithms.errors import AlgorithmError
+from lab.agent.algorithms.register import register_all
 from lab.agent.algorithms.trace import AlgorithmTrace
 from lab.agent.collectors.loader import Programs
 from lab.agent.collectors.trial_recorders import TrialRecorders
@@ -112,8 +113,8 @@ def _run(
         raise ValueError(f"the job has format {job['format']}; this agent expects format {PROTOCOL_FORMAT}")
     with contextlib.ExitStack() as stack:
         algorithms = register_all(job, stack)
-        for one in algorithms:
-            log(f"the algorithm {one.name} is registered")
+        for own in job.get("algorithms", ()):
+            log(f"the algorithm {own['name']} is registered")
         offered = _prepare_congestion_control(job)
         links = _load_links(job, stack, log)
         management = Management(job, programs, can_hold=engine != "native" or offers_fq())
@@ -217,7 +218,8 @@ def _run_traffic(
             links.begin(start_ns)
         latency.begin(start_ns)
         on_the_way.begin(start_ns)
-        onlooker.begin(network, [*recorders.rings, *accounts.rings, *on_the_way.rings], start_ns)
+        own = [] if trace.is_empty else [trace]
+        onlooker.begin(network, [*recorders.rings, *accounts.rings, *on_the_way.rings, *own], start_ns)
 
     traffic.run(rtt_ns, changes, on_start)
     cpu, pressure = machine.end()

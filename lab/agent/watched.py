@@ -8,13 +8,27 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Protocol
 
-from lab.agent.collectors.recording import TICK_NS, RingRecorder
+from lab.agent.collectors.recording import TICK_NS
 from lab.agent.topology.network import Network
 from lab.agent.traffic.accounts import data_port
 from lab.job.protocol import Flow
-from lab.job.watched import WATCHED_TICK_NS, Control, Frame, WatchedFlow, WatchedQueue, packed
+from lab.job.watched import WATCHED_TICK_NS, Control, Frame, Layout, WatchedFlow, WatchedQueue, packed
 
 Changes = list[tuple[int, Callable[[], None]]]
+
+
+class Rows(Protocol):
+    """Something that records rows while traffic runs."""
+
+    @property
+    def name(self) -> str:
+        """The name of its table in the record."""
+
+    def layout(self) -> Layout:
+        """Return what the rows consist of."""
+
+    def take(self) -> bytes:
+        """Return the rows that have been drained so far, and remove them from the record."""
 
 
 class Onlooker(Protocol):
@@ -29,7 +43,7 @@ class Onlooker(Protocol):
     def changes(self, network: Network) -> Changes:
         """Return (time in ns from the start of traffic, function that applies it) for each change of a link."""
 
-    def begin(self, network: Network, recorders: Sequence[RingRecorder], start_ns: int) -> None:
+    def begin(self, network: Network, recorders: Sequence[Rows], start_ns: int) -> None:
         """Take note that traffic is about to start; ``start_ns`` is that time on CLOCK_MONOTONIC."""
 
     def tick(self, now_ns: int, next_ns: int) -> int:
@@ -51,7 +65,7 @@ class Nobody:
         """Return the scheduled changes."""
         return network.changes()
 
-    def begin(self, network: Network, recorders: Sequence[RingRecorder], start_ns: int) -> None:
+    def begin(self, network: Network, recorders: Sequence[Rows], start_ns: int) -> None:
         """Do nothing."""
 
     def tick(self, now_ns: int, next_ns: int) -> int:
@@ -80,7 +94,7 @@ class Host:
         self._channel = channel
         self._pause = pause
         self._network: Network | None = None
-        self._recorders: Sequence[RingRecorder] = ()
+        self._recorders: Sequence[Rows] = ()
         self._control: Control = {"allowed_ns": -1, "commands": []}
         self._control_text = b""
         self._applied = 0
@@ -97,7 +111,7 @@ class Host:
         times = sorted({at_ns for at_ns, _change in network.changes()})
         return [(at_ns, partial(network.apply_changes, at_ns)) for at_ns in times]
 
-    def begin(self, network: Network, recorders: Sequence[RingRecorder], start_ns: int) -> None:
+    def begin(self, network: Network, recorders: Sequence[Rows], start_ns: int) -> None:
         """Tell the host what the rows of the frames will mean, and wait until it allows the traffic to start."""
         self._network, self._recorders = network, recorders
         self._publish(

@@ -29,14 +29,17 @@ def runner_for(
     :class:`lab.run.runner.Runner`; the cache of trials is the user's.
 
     Raises:
+        InputError: A kernel module of the plan does not compile.
         MachineryError: This machine lacks something that the engine needs, or the folder cannot be written.
     """
+    from lab.run.modules import with_modules
     from lab.run.runner import Runner
     from lab.store import places
     from lab.store.run import create_run
     from lab.store.trial_cache import TrialCache
 
     located(engine, observer)
+    plan = with_modules(plan, engine, observer.step)
     folder = create_run(output, plan.name, loaded.text, plan.document(), loaded.files)
     cache = TrialCache(places.trials())
     return Runner(engine, observer, plan, folder, jobs=jobs, cache=cache, read_cache=read_cache)

@@ -22,7 +22,7 @@ from lab.errors import InputError, MachineryError
 from lab.store import places
 from lab.store.folders import scratch_folder
 
-__all__ = ["INCLUDE", "CompileError", "Compiled", "compile_source"]
+__all__ = ["INCLUDE", "CompileError", "Compiled", "compile_source", "readable"]
 
 INCLUDE = Path(__file__).parent / "include"
 """The folder with ``lab_cc.h``."""
@@ -154,7 +154,7 @@ def _compiled(clang: str, source: Sources, folder: str, name: str | None) -> byt
 def _explained(ended: Ended, source: Sources, folder: str) -> str:
     """Return why clang has failed, with what it says about the source."""
     limits = sandbox.DEFAULT_LIMITS
-    said = _readable(ended.said, source, folder)
+    said = readable(ended.said, source, folder)
     out_of_memory = "out of memory" in ended.said or "bad_alloc" in ended.said
     if ended.is_late:
         reason = f"compiling it does not end within {limits.wall_s:.0f} s"
@@ -186,8 +186,8 @@ def _advice(ended: Ended, source: Sources, folder: str) -> str:
     return f"\n{place}{explanation.reason}"
 
 
-def _readable(said: str, source: Sources, folder: str) -> str:
-    """Return clang's messages with the paths that the user knows, without what is of no use, as plain text."""
+def readable(said: str, source: Sources, folder: str) -> str:
+    """Return a compiler's messages with the paths that the user knows, without what is of no use, as plain text."""
     lines = []
     for line in said.splitlines():
         if line.startswith(("PLEASE submit", "Stack dump:")):

@@ -54,11 +54,19 @@ class Ended:
 
 
 def run(
-    command: Sequence[str], folders: Mapping[Path, str], output: Path, messages: Path, limits: Limits = DEFAULT_LIMITS
+    command: Sequence[str],
+    folders: Mapping[Path, str],
+    output: Path,
+    messages: Path,
+    limits: Limits = DEFAULT_LIMITS,
+    *,
+    system: Path | None = None,
 ) -> Ended:
     """Run *command*, whose standard output goes to the file *output* and standard error to the file *messages*.
 
     *folders* maps folders of the host to the paths at which the command finds them, read-only; it starts in the first.
+    With *system*, the command finds ``/usr`` of this root file system in the place of the host's, and may write to
+    ``/build``, which is in memory.
 
     Raises:
         MachineryError: bubblewrap is missing, or cannot make the namespaces; the message says what to do.  Nothing has
@@ -72,7 +80,7 @@ def run(
         )
     with output.open("wb") as out, messages.open("wb") as errors:
         process = subprocess.Popen(
-            [*_limited(limits), *_isolated(bwrap, folders), *command],
+            [*_limited(limits), *_isolated(bwrap, folders, system), *command],
             stdin=subprocess.DEVNULL,
             stdout=out,
             stderr=errors,
@@ -110,14 +118,19 @@ def _limited(limits: Limits) -> list[str]:
     ]
 
 
-def _isolated(bwrap: str, folders: Mapping[Path, str]) -> list[str]:
+def _isolated(bwrap: str, folders: Mapping[Path, str], system: Path | None) -> list[str]:
     arguments = [bwrap, "--unshare-all", "--die-with-parent", "--new-session", "--cap-drop", "ALL", "--clearenv"]
     arguments += ["--setenv", "PATH", "/usr/bin", "--setenv", "LC_ALL", "C.UTF-8"]
-    for folder in ("/usr/bin", "/usr/lib"):
-        arguments += ["--ro-bind", folder, folder]
-    # Where /lib64 is a folder of its own, it has the dynamic linker.
-    arguments += ["--ro-bind-try", "/usr/lib64", "/usr/lib64", "--symlink", "usr/lib", "/lib"]
-    arguments += ["--symlink", "usr/lib64", "/lib64"]
+    if system is None:
+        for folder in ("/usr/bin", "/usr/lib"):
+            arguments += ["--ro-bind", folder, folder]
+        # Where /lib64 is a folder of its own, it has the dynamic linker.
+        arguments += ["--ro-bind-try", "/usr/lib64", "/usr/lib64"]
+    else:
+        arguments += ["--ro-bind", str(system / "usr"), "/usr"]
+        arguments += ["--ro-bind", str(system / "etc/alternatives"), "/etc/alternatives"]
+        arguments += ["--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/build", "--symlink", "usr/bin", "/bin"]
+    arguments += ["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]
     for outside, inside in folders.items():
         arguments += ["--ro-bind", str(outside), inside]
     return [*arguments, "--chdir", next(iter(folders.values())), "--"]

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 
 from lab.errors import InputError
 
-__all__ = ["MAX_SOURCE_BYTES", "SUFFIX", "Refused", "Sources", "gather"]
+__all__ = ["MAX_SOURCE_BYTES", "MODULE_SUFFIX", "SUFFIX", "Refused", "Sources", "gather"]
 
 SUFFIX = ".bpf.c"
 """The end of a source's name, by which it differs from the name of an algorithm that the kernel has."""
+
+MODULE_SUFFIX = ".c"
+"""The end of the name of a kernel module's source."""
 
 MAX_SOURCE_BYTES = 256 * 1024
 """The largest size of a source together with the headers that it includes."""
@@ -63,7 +66,7 @@ class Sources:
         return hashlib.sha256(listed.encode()).hexdigest()
 
 
-def gather(name: str, read: Callable[[str], bytes | None]) -> Sources:
+def gather(name: str, read: Callable[[str], bytes | None], suffix: str = SUFFIX) -> Sources:
     """Return the source *name* with the headers that it includes.
 
     *read* returns the content of a file in the folder of the source, by its path relative to that folder, or None if
@@ -72,11 +75,11 @@ def gather(name: str, read: Callable[[str], bytes | None]) -> Sources:
     under an ``#if`` that does not hold.
 
     Raises:
-        InputError: The source has another name than :data:`SUFFIX` allows, or there is too much of it.
+        InputError: The source has another name than *suffix* allows, or there is too much of it.
     """
-    if not _FILE_NAME.fullmatch(name) or not name.endswith(SUFFIX) or name == SUFFIX:
+    if not _FILE_NAME.fullmatch(name) or not name.endswith(suffix) or name == suffix:
         raise InputError(
-            f"found a source named {name!r}; expected letters, digits, '_', '.', '+' and '-', and '{SUFFIX}' at the end"
+            f"found a source named {name!r}; expected letters, digits, '_', '.', '+' and '-', and '{suffix}' at the end"
         )
     files: dict[str, bytes] = {}
     refused: list[Refused] = []

@@ -153,14 +153,16 @@ def shell(file: ExperimentFile, set_: Overrides = None, trial: TrialOption = Non
     """Start the topology of an experiment in a virtual machine, in real time, with Mininet's command line."""
     from lab.engine.vm.engine import VmEngine
     from lab.engine.vm.shell import run_shell
+    from lab.run.modules import with_modules_in
 
     # A shell is always in a virtual machine, whichever engine the experiment asks for.
     loaded, plan = planned(file, all_overrides(set_, "vm"))
     chosen = chosen_trial(plan, trial)
     engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
     engine.locate(say)
+    job = with_modules_in(chosen.job, engine, say)
     say(f"booting a virtual machine with the topology of trial {chosen.id}; the command `exit` ends it")
-    run_shell(*engine.machine(chosen.job["kernel"]), chosen.job, say)
+    run_shell(*engine.machine(chosen.job["kernel"]), job, say)
 
 
 def chosen_trial(plan: Plan, wanted: str | None) -> Trial:

@@ -112,12 +112,14 @@ def _key_of(experiments: list[tuple[LoadedExperiment, Plan]]) -> str:
 def _prepared(loaded: LoadedExperiment, plan: Plan, share: Share | None, jobs: int, detail: Detail) -> bool:
     """Prepare for the trials of one experiment; return whether any of the trials that ran has failed."""
     from lab.api.starting import located
+    from lab.run.modules import prepare_headers
     from lab.run.progress import observing
 
     engine = engine_named(plan.engine, plan, loaded.packages)
     if share is None:
         with observing(plan, detail) as observer:
             located(engine, observer)
+            prepare_headers(plan, engine, observer.step)
             try:
                 asyncio.run(engine.prepare(observer.step))
             finally:

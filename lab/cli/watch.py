@@ -17,7 +17,10 @@ from lab.cli.experiments import TrialOption, chosen_trial
 from lab.errors import InputError, SpecError
 
 if TYPE_CHECKING:
+    from lab.engine.base import Engine
+    from lab.engine.steering import Steering
     from lab.experiment.read.load import LoadedExperiment
+    from lab.job.protocol import Job
     from lab.plan.plan import Plan
 
 
@@ -36,6 +39,7 @@ def watch(
 ) -> None:
     """Show a trial in the browser while it runs, and change its links with sliders.  Ctrl-C ends it."""
     from lab.api.known import image_lookup
+    from lab.run.modules import with_modules
     from lab.watch.links import WatchedLinks
     from lab.watch.rendering import WatchPage
     from lab.watch.server import serving
@@ -46,9 +50,10 @@ def watch(
     links = WatchedLinks(plan.cell(chosen.cell_id).experiment, loaded.contents, repetition=chosen.repetition)
     engine = engine_named(plan.engine, plan, loaded.packages)
     engine.locate(say)
+    with_modules(plan, engine, say)  # A module that does not compile is no reason to open a page.
     try:
         asyncio.run(engine.prepare(say))
-        session = Session(engine, links, Path(file))  # type: ignore[arg-type]
+        session = Session(_WithModules(engine), links, Path(file))
         page = WatchPage(f"{plan.name}: {chosen.id}", plan.engine, links)
         with serving(session, page.html, port) as server:
             say(f"the page shows trial {chosen.id}; Ctrl-C ends it, and so does closing the page")
@@ -58,6 +63,18 @@ def watch(
             asyncio.run(session.run())
     finally:
         engine.close()
+
+
+class _WithModules:
+    """An engine that gets jobs with compiled modules.  Implements :class:`lab.engine.steering.Watchable`."""
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+
+    async def watch(self, job: Job, steering: Steering) -> None:
+        from lab.run.modules import with_modules_in
+
+        await self._engine.watch(with_modules_in(job, self._engine, say), steering)  # type: ignore[attr-defined]
 
 
 def _planned(file: Path, set_: list[str] | None, engine: str | None, lookup: object) -> tuple[LoadedExperiment, Plan]:

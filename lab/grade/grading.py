@@ -18,7 +18,7 @@ from filelock import FileLock, Timeout
 
 from lab.api.engines import engine_named
 from lab.cc.said import HEADER
-from lab.cc.sources import SUFFIX, gather
+from lab.cc.sources import MODULE_SUFFIX, SUFFIX, gather
 from lab.engine.base import Step
 from lab.errors import InputError, SpecError
 from lab.experiment.read.load import LoadedExperiment
@@ -31,6 +31,7 @@ from lab.grade.submission.intake import Submission
 from lab.grade.submission.sources import forbidden_names
 from lab.grade.submission.stage import lay_out, scenario_overrides
 from lab.plan.plan import make_plan
+from lab.run.modules import has_modules, prepare_headers
 from lab.store.files import writing
 from lab.store.folders import remove_folder, scratch_folder
 from lab.version import version
@@ -134,13 +135,14 @@ def prepare(experiments: Mapping[str, LoadedExperiment], step: Step) -> None:
     known = set[str]()
     for loaded in experiments.values():
         plan = make_plan(loaded.checked)
-        key = json.dumps([plan.engine, sorted(plan.kernels)])
+        key = json.dumps([plan.engine, sorted(plan.kernels), has_modules(trial.job for trial in plan.trials)])
         if key in known:
             continue
         known.add(key)
         found = engine_named(plan.engine, plan, loaded.packages)
         try:
             found.locate(step)
+            prepare_headers(plan, found, step)
             if plan.engine == "vm":
                 # This makes the templates.  What User-mode Linux prepares belongs to the process that runs it.
                 asyncio.run(found.prepare(step))
@@ -220,10 +222,11 @@ def _includes(name: str, data: bytes, files: Mapping[str, bytes]) -> list[str]:
         asked.append(path)
         return None
 
-    if not name.endswith(SUFFIX):
+    suffix = SUFFIX if name.endswith(SUFFIX) else MODULE_SUFFIX
+    if not name.endswith(suffix):
         return []
     try:
-        gather(name, read)
+        gather(name, read, suffix)
     except InputError as error:
         return [f"{name}: {error}"]
     return [
@@ -283,6 +286,7 @@ def _tasks(loaded: Loaded, student: Student, options: Options, scratch: Path) ->
             read_cache=options.read_cache,
             key=key,
             engine=options.engine,
+            modules=loaded.assignment.interfaces.modules,
             may_not_use=[name for one in loaded.assignment.submission.values() for name in one.may_not_use],
         )
 

@@ -238,6 +238,12 @@ class Probe(TypedDict):
     """The part of the probe's declared time in which it must have sent a request for its figures to cover it."""
 
 
+AlgorithmForm = Literal["module", "module source"]
+"""``module``: a kernel module for the kernel of the job.  ``module source``: the files from which it is made, as a JSON
+object of paths and texts; this is only in plans whose modules have not been compiled yet, and never in a job that runs.
+"""
+
+
 class Algorithm(TypedDict):
     """A congestion control that the user has written."""
 
@@ -246,7 +252,9 @@ class Algorithm(TypedDict):
     source_sha256: str
     """The SHA-256 of its source, in hexadecimal."""
     object: str
-    """The object that clang made of it for BPF: compressed by zlib, in base64."""
+    """The object that clang made of it for BPF, or what ``form`` says: compressed by zlib, in base64."""
+    form: NotRequired[AlgorithmForm]
+    """What else ``object`` is."""
 
 
 class Calibration(TypedDict):

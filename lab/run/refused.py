@@ -32,6 +32,8 @@ def refusal(error: str, record: Path, job: Job, inputs: Path) -> AlgorithmRefuse
         return None
     with log.open("rb") as file:
         said = file.read(_MOST_SAID).decode(errors="replace")
+    if any(one["name"] == refused[1] and "form" in one for one in job.get("algorithms", ())):
+        return AlgorithmRefusedError(_plain(error), log=log)  # No verifier has looked at a module.
     digests = {one["name"]: one["source_sha256"] for one in job.get("algorithms", ())}
     explanation = explain(f"{error}\n{said}", _texts(inputs, digests.get(refused[1], "")))
     if explanation is None:

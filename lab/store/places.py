@@ -43,6 +43,11 @@ def kernel_packages() -> Path:
     return cache_root() / "kernel-packages"
 
 
+def kernel_headers() -> Path:
+    """Return the folder with the headers of kernels and the compilers of modules, by digest."""
+    return cache_root() / "kernel-headers"
+
+
 def uml_kernels() -> Path:
     """Return the folder of kernels of User-mode Linux, by digest."""
     return cache_root() / "uml-kernels"

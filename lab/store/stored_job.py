@@ -315,6 +315,8 @@ def _plain_options(options: dict[str, Any]) -> Iterator[tuple[str, Any]]:
 
 
 def _algorithm(here: Place, algorithm: Algorithm) -> None:
+    form = algorithm.get("form", "module")
+    _expect(form == "module", (*here, "form"), form, "module, or no form")
     _word((*here, "name"), algorithm["name"], names.CONGESTION_CONTROL, "the name of an algorithm")
     _word((*here, "source_sha256"), algorithm["source_sha256"], _SHA256, "a SHA-256 in hexadecimal")
     try:

@@ -25,11 +25,19 @@ POINT_NS = 20_000_000
 MOST_FLOWS = 8
 """The number of flows whose curves are shown; more could not be told apart."""
 MOST_QUEUES = 4
+MOST_NAMES = 12
+"""The number of names of ``lab_trace`` that have a chart, as many as in the report."""
+OWN = "own:"
+"""What the name of a chart begins with if a congestion control of the user's own records its values; the rest is the
+name that ``lab_trace`` was called with."""
+CC_TRACE = "cc_trace"
+"""The name of the table of these values."""
 _KEPT_NS = 15 * 60 * 10**9
 """How much of the past is kept, in nanoseconds; the page keeps as much (curves.js)."""
 _FORGOTTEN_AT_A_TIME_NS = 60 * 10**9
 _TYPE = re.compile(r"[<|]?(?:[uif][1248]|V[0-9]{1,4})")
 _MOST_ROW_BYTES = 4096
+_MOST_NAME_BYTES = 16
 
 Limit = Callable[[str, DirectionName, int], float | None]
 """A function that returns the limit of a queue, given by its link and direction, at a time in ns, in packets."""
@@ -81,6 +89,8 @@ class Samples:
             # The first series is the limit of the first queue.
             "queue": Chart(values=[[] for _ in range(1 + len(self.queues))]),
         }
+        self.has_more_names = False
+        """Whether algorithms have recorded values under more names than there are charts for."""
         self._begins_ns = [flow["start_ns"] for flow in flows]
         self.lost = [0] * len(flows)
         """The packets of each flow's data that were lost so far."""
@@ -92,6 +102,7 @@ class Samples:
         self._places: dict[tuple[int, int], int] = {}
         self._kept: dict[str, NDArray[np.void]] = {}
         self._cwnd: list[float | None] = [None] * len(self.windows)
+        self._own: dict[str, list[float | None]] = {}
         self._next_ns = 0
 
     def begin(self, head: Mapping[str, Any]) -> None:
@@ -136,6 +147,7 @@ class Samples:
             self._goodputs(since_ns, until_ns)
             self._backlogs(since_ns, until_ns)
             self._losses(until_ns)
+            self._own_values(since_ns, until_ns)
         except (KeyError, IndexError, TypeError) as error:
             raise ValueError(f"the rows lack something: {error!r}") from error
         self._next_ns = until_ns
@@ -180,6 +192,44 @@ class Samples:
             self.charts["rtt"].values[place] += rtts
         for name in ("cwnd", "rtt"):
             self.charts[name].times_ms += [(tick + 1) * POINT_NS // 10**6 for tick in ticks]
+
+    def _own_values(self, since_ns: int, until_ns: int) -> None:
+        """Add what the algorithms have recorded at the senders of flows.  A value holds until the next one."""
+        rows, times = self._take(CC_TRACE, until_ns)
+        ticks = range(since_ns // POINT_NS, until_ns // POINT_NS)
+        names = _texts(rows["name"]) if len(rows) else np.zeros(0, dtype=np.str_)
+        points: dict[str, list[list[float | None]]] = {}
+        for place, number in enumerate(self.windows):
+            if not len(rows):
+                break
+            at = times // POINT_NS - ticks.start
+            own = (rows["sport"] == self._ports[number][0]) & (rows["dport"] == self._ports[number][1])
+            own &= (times >= self._begins_ns[number]) & (at >= 0) & (at < len(ticks))
+            values = rows["value"][own].astype(np.float64).tolist()
+            for name, tick, value in zip(names[own].tolist(), at[own].tolist(), values, strict=True):
+                if name not in self._own and not self._has_chart(name):
+                    continue
+                if name not in points:
+                    points[name] = [[None] * len(ticks) for _ in self.windows]
+                points[name][place][tick] = value
+        for name, latest in self._own.items():
+            chart = self.charts[OWN + name]
+            for place in range(len(self.windows)):
+                empty: list[float | None] = [None] * len(ticks)
+                new = points[name][place] if name in points else empty
+                for tick, value in enumerate(new):
+                    latest[place] = new[tick] = latest[place] if value is None else value
+                chart.values[place] += new
+            chart.times_ms += [(tick + 1) * POINT_NS // 10**6 for tick in ticks]
+
+    def _has_chart(self, name: str) -> bool:
+        """Make a chart for a name that has not been seen so far; return whether there is one."""
+        if len(self._own) >= MOST_NAMES:
+            self.has_more_names = True
+            return False
+        self._own[name] = [None] * len(self.windows)
+        self.charts[OWN + name] = Chart(values=[[] for _ in self.windows])
+        return True
 
     def _goodputs(self, since_ns: int, until_ns: int) -> None:
         rows, times = self._take("accounts", until_ns)
@@ -252,6 +302,24 @@ def _row_type(row_bytes: object, fields: Sequence[Mapping[str, Any]]) -> np.dtyp
             "itemsize": row_bytes,
         }
     )
+
+
+def _texts(column: NDArray[np.void]) -> NDArray[np.str_]:
+    """Return texts in fields of a fixed size that end with a zero byte, with other than printable ASCII replaced.
+
+    Raises:
+        ValueError: The fields have another type.
+    """
+    if column.dtype.kind != "V" or column.dtype.itemsize > _MOST_NAME_BYTES:
+        raise ValueError("the names of values are no texts")
+    known: dict[bytes, str] = {}
+    found = []
+    for cell in column.tolist():
+        if cell not in known:
+            text = cell.partition(b"\0")[0].decode("ascii", errors="replace")
+            known[cell] = "".join(letter if letter.isprintable() else "\ufffd" for letter in text)
+        found.append(known[cell])
+    return np.array(found, dtype=np.str_)
 
 
 def _code(names: Mapping[str, str], wanted: str) -> int:

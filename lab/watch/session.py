@@ -66,7 +66,7 @@ class Session:
         self._phase, self._message = "preparing", "The network is being built."
         self._steering = Steering(self._on_frame, pace=self._pace)
         self._samples = Samples(self.links.job, self.links.limit_packets)
-        self._sent = dict.fromkeys(self._samples.charts, 0)
+        self._sent: dict[str, int] = {}  # Chart → the number of points that the pages have.
         self._trials += 1
 
     async def run(self) -> None:
@@ -234,8 +234,10 @@ class Session:
             "done": [[at_ns // 10**6, *rest] for at_ns, *rest in self.links.done],
             "lost": self._samples.lost,
             "points": {
-                name: chart.taken_from(0 if whole else self._sent[name]) for name, chart in self._samples.charts.items()
+                name: chart.taken_from(0 if whole else self._sent.get(name, 0))
+                for name, chart in self._samples.charts.items()
             },
+            "more_names": self._samples.has_more_names,
         }
 
     # --- what the pages ask for --------------------------------------------------------------------------------

@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import ctypes
 import errno
 import os
@@ -13,9 +12,10 @@ import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from lab.agent.algorithms.errors import AlgorithmError
 from lab.agent.algorithms.libbpf import RING_BUFFER, STRUCT_OPS, OpenOptions, library, listening
-from lab.agent.congestion import WITH_KFUNCS, available, load_if_available
-from lab.job.protocol import Algorithm, Job
+from lab.agent.congestion import available
+from lab.job.protocol import Algorithm
 
 MOST_MAP_BYTES = 64 << 20
 """The most memory that the maps and global variables of an object may have together."""
@@ -29,17 +29,6 @@ _LEVELS = (4, 1)
 
 TRACE_RING, TRACE_LOST = "lab_trace_ring", "lab_trace_lost"
 """The names of the maps in lab/cc/include/lab_cc.h in which ``lab_trace`` writes rows and counts lost ones."""
-
-
-class AlgorithmError(Exception):
-    """The kernel, or libbpf, refuses an algorithm of the job.
-
-    ``said`` is everything that libbpf and the verifier say about it.
-    """
-
-    def __init__(self, name: str, reason: str, said: str = "") -> None:
-        super().__init__(f"the kernel refused the algorithm {name}: {reason}")
-        self.said = said
 
 
 @dataclass(frozen=True)
@@ -180,23 +169,6 @@ class RegisteredAlgorithm:
         current = None
         while current := library().bpf_object__next_map(self._object, current):
             yield current, library().bpf_map__name(current).decode(errors="replace")
-
-
-def register_all(job: Job, stack: contextlib.ExitStack) -> list[RegisteredAlgorithm]:
-    """Register the congestion controls that the job brings; *stack* removes them again.
-
-    Raises:
-        AlgorithmError: The kernel does not accept one of them.
-    """
-    registered: list[RegisteredAlgorithm] = []
-    if "algorithms" not in job:
-        return registered
-    load_if_available(WITH_KFUNCS)
-    for algorithm in job["algorithms"]:
-        one = RegisteredAlgorithm(algorithm)
-        stack.callback(one.close)
-        registered.append(one)
-    return registered
 
 
 def _reason() -> str:

@@ -11,6 +11,7 @@ from lab.agent.algorithms.registered import RegisteredAlgorithm
 from lab.agent.collectors.recording import RELAXED_TICK_NS, TICK_NS
 from lab.agent.collectors.ringbuffer import HEADER_BYTES, RingBuffer
 from lab.job.protocol import CollectorResult, Field
+from lab.job.watched import Layout
 
 NAME = "cc_trace"
 """The name of the table in the record."""
@@ -35,19 +36,27 @@ _FIELDS: tuple[Field, ...] = (
 class AlgorithmTrace:
     """The recorder of the rows of all algorithms that record some."""
 
+    name = NAME
+
     def __init__(self, algorithms: Sequence[RegisteredAlgorithm], directory: Path) -> None:
         self._algorithms = [one for one in algorithms if one.ring is not None]
         self._directory = directory
         self._rings: list[RingBuffer] = []
+        self._path = directory / f"collect/{NAME}.bin"
         self._file: BinaryIO | None = None
         self._rows = self._too_many = self._lost_before = 0
+
+    @property
+    def is_empty(self) -> bool:
+        """Whether no algorithm records anything."""
+        return not self._algorithms
 
     def start(self) -> None:
         """Begin to record."""
         if not self._algorithms:
             return
         (self._directory / "collect").mkdir(exist_ok=True)
-        self._file = open(self._directory / f"collect/{NAME}.bin", "wb")  # noqa: SIM115 - closed in stop()
+        self._file = open(self._path, "wb")  # noqa: SIM115 - closed in stop()
         self._lost_before = sum(one.lost() for one in self._algorithms)
         for one in self._algorithms:
             ring = one.ring
@@ -68,12 +77,28 @@ class AlgorithmTrace:
         """Return the time since traffic started, in ns, by which :meth:`drain` must be called again."""
         return now_ns + (TICK_NS if self._rings else RELAXED_TICK_NS)
 
+    def layout(self) -> Layout:
+        """Return what the rows consist of."""
+        fields: list[Field] = [{**field, "offset": field["offset"] + HEADER_BYTES} for field in _FIELDS]
+        return {"row_bytes": self._rings[0].row_bytes, "fields": fields, "names": {}}
+
+    def take(self) -> bytes:
+        """Return the rows that have been drained so far, and remove them from the record."""
+        if self._file is None:
+            return b""
+        self._file.flush()
+        rows = self._path.read_bytes()
+        self._file.seek(0)
+        self._file.truncate()
+        self._rows = 0  # The limit is for what the record keeps.
+        return rows
+
     def stop(self, now_ns: int) -> dict[str, CollectorResult]:
         """Drain for the last time, and describe the rows; empty if no algorithm records any."""
         if self._file is None:
             return {}
         self.drain(now_ns)
-        row_bytes = self._rings[0].row_bytes
+        layout = self.layout()
         for ring in self._rings:
             ring.close()
         self._file.close()
@@ -83,11 +108,6 @@ class AlgorithmTrace:
                 "file": f"collect/{NAME}.bin",
                 "rows": self._rows,
                 "lost": sum(one.lost() for one in self._algorithms) - self._lost_before + self._too_many,
-                "row_bytes": row_bytes,
-                "fields": [
-                    {"name": field["name"], "type": field["type"], "offset": field["offset"] + HEADER_BYTES}
-                    for field in _FIELDS
-                ],
-                "names": {},
+                **layout,
             }
         }

@@ -19,7 +19,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from lab.agent.algorithms.registered import register_all
+from lab.agent.algorithms.register import register_all
 from lab.agent.process import run
 from lab.agent.topology.addressing import ports
 from lab.agent.topology.link_programs import LinkPrograms, needs_programs
@@ -86,7 +86,8 @@ def _serve(job: Job, stack: contextlib.ExitStack) -> None:
     from mininet.log import setLogLevel
 
     # A process must hold the links of algorithms, or the kernel would remove them.
-    own = [one.name for one in register_all(job, stack)]
+    register_all(job, stack)
+    own = [one["name"] for one in job.get("algorithms", ())]
     programs = LinkPrograms(BPF_SOURCES, job, ports(job)) if needs_programs(job) else None
     network = Network(job, programs)
     # /etc/hosts must be in place before the nodes get mount namespaces of their own.

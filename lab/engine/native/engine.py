@@ -45,6 +45,8 @@ class NativeEngine:
         self._lock: IO[str] | None = None
 
     def locate(self, step: Step) -> None:
+        for job in self._jobs:
+            _refuse_modules(job)
         if sys.platform != "linux":
             raise EngineError(f"the native engine needs Linux; this is {sys.platform}")
         if os.geteuid() != 0:
@@ -124,6 +126,7 @@ class NativeEngine:
         return {**os.environ, "PYTHONPATH": PYTHON_PATH, isolation.MARK: own_name()}
 
     async def run(self, job: Job, directory: Path, worker: int, on_time: VirtualTime) -> None:
+        _refuse_modules(job)
         log = directory.with_name(directory.name + ".agent.log")
         given = directory.with_name(directory.name + ".job.json")
         given.write_text(json.dumps(job), encoding="utf-8")
@@ -167,6 +170,19 @@ def left_alone(found: isolation.Leftovers) -> str:
     """Return a message that names the processes whose owner cannot be judged."""
     processes = ", ".join(map(str, found.foreign))
     return f"left alone: processes of native trials whose lab runs in another container, if it runs: {processes}"
+
+
+def _refuse_modules(job: Job) -> None:
+    """Raise an :class:`EngineError` if a job brings a kernel module.
+
+    Experiments with modules are refused earlier, but a stored run may come from anybody.
+    """
+    for algorithm in job.get("algorithms", ()):
+        if "form" in algorithm:
+            raise EngineError(
+                f"found the kernel module {algorithm['name']} in a job for the engine native, which would load it into "
+                "the kernel of this machine; only virtual machines run modules"
+            )
 
 
 async def _follow(process: asyncio.subprocess.Process, on_time: VirtualTime) -> None:

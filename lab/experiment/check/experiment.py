@@ -95,16 +95,35 @@ def _kernel(experiment: Experiment) -> Iterator[Problem]:
 
 
 def _own_algorithms(experiment: Experiment) -> Iterator[Problem]:
-    if experiment.engine != "uml":
-        return
     for name, flow in experiment.flows.items():
-        if isinstance(flow.cc, OwnAlgorithm):
-            message = (
-                f"found your own algorithm '{flow.cc.name}' with engine: uml, whose kernel cannot load it: a kernel "
-                "registers BPF programs as an algorithm only if it compiles them to machine code, for which User-mode "
-                "Linux has no compiler; expected engine: vm"
+        if isinstance(flow.cc, OwnAlgorithm) and (reason := _not_loadable(experiment, flow.cc)):
+            yield Problem(("flows", name, "cc"), reason)
+
+
+def _not_loadable(experiment: Experiment, own: OwnAlgorithm) -> str:
+    """Return why the kernel of an experiment cannot load an algorithm of the user; empty if it can."""
+    kernel = experiment.kernel
+    if own.is_module:
+        found = f"found your own kernel module '{own.name}'"
+        if experiment.engine == "uml":
+            return (
+                f"{found} with engine: uml, whose kernel cannot load modules: it is a program that was compiled "
+                "without support for them; expected engine: vm"
             )
-            yield Problem(("flows", name, "cc"), message)
+        if experiment.engine == "native":
+            return (
+                f"{found} with engine: native; expected engine: vm, because a module may do anything to the kernel "
+                "that it is loaded into"
+            )
+        if kernel is not None and kernels.is_package(kernel):
+            return f"{found} with a kernel package, which has no headers; expected one of Debian's kernels"
+    elif experiment.engine == "uml":
+        return (
+            f"found your own algorithm '{own.name}' with engine: uml, whose kernel cannot load it: a kernel "
+            "registers BPF programs as an algorithm only if it compiles them to machine code, for which User-mode "
+            "Linux has no compiler; expected engine: vm"
+        )
+    return ""
 
 
 def _flows(experiment: Experiment, graph: Graph) -> Iterator[Problem]:

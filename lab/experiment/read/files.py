@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import Any
 
 from lab.cc.compiler import compile_source
-from lab.cc.sources import MAX_SOURCE_BYTES, gather
+from lab.cc.module import ModuleSource, packed_source
+from lab.cc.sources import MAX_SOURCE_BYTES, MODULE_SUFFIX, gather
 from lab.cc.sources import SUFFIX as SOURCE_SUFFIX
 from lab.errors import InputError, SpecError
 from lab.experiment.check.problems import nearest
@@ -57,7 +58,7 @@ def named_files(experiment: Path, root: Any) -> tuple[dict[tuple[Kind, str], obj
     for kind, name in sorted(set(_named(root, ""))):
         if kind == "cc":
             try:
-                contents[kind, name] = _algorithm(experiment, *name.split("\0"), files=files)
+                contents[kind, name] = _algorithm(experiment, name, files)
             except InputError as error:
                 contents[kind, name] = str(error)
             continue
@@ -107,6 +108,8 @@ def _named(part: Any, key: str) -> Iterator[tuple[Kind, str]]:
 def _names_file(part: Any, key: str) -> bool:
     if key in _SOURCE_FIELDS:
         return isinstance(part, str) and part.endswith(SOURCE_SUFFIX)
+    if key == "module":
+        return isinstance(part, str) and part.endswith(MODULE_SUFFIX)
     return isinstance(part, str) and bool(part) and key in _KINDS and (key != "kernel" or part.endswith(SUFFIX))
 
 
@@ -119,13 +122,17 @@ def moved(part: Any, origin: Path, folder: Path, key: str = "") -> Any:
     return os.path.relpath(origin / part, folder) if _names_file(part, key) else part
 
 
-def _algorithm(experiment: Path, source: str, name: str | None = None, *, files: dict[str, bytes]) -> OwnAlgorithm:
+def _algorithm(experiment: Path, key: str, files: dict[str, bytes]) -> OwnAlgorithm:
     """Read and compile the source that an experiment names, and add it and its headers to *files*.
+
+    *key* is a result of :func:`key_of_source`.  A module is compiled later, since its kernel is not known here.
 
     Raises:
         InputError: It cannot be read, or it does not compile.
         MachineryError: This machine lacks the compiler or its sandbox.
     """
+    source, name, is_module = [*key.split("\0"), None, None][:3]
+    assert source is not None
     written = posixpath.normpath(source)
     folder, file = posixpath.split(written)
 
@@ -136,12 +143,20 @@ def _algorithm(experiment: Path, source: str, name: str | None = None, *, files:
         _stays_in_folder(place)
         return read(place, MAX_SOURCE_BYTES)
 
-    found = gather(file, read_beside)
-    shown = str(experiment.parent / folder) if folder else str(experiment.parent)
-    compiled = compile_source(found, "" if shown == "." else f"{shown}/", name)
+    found = gather(file, read_beside, MODULE_SUFFIX if is_module else SOURCE_SUFFIX)
     files |= {posixpath.join(folder, path): data for path, data in found.files.items()}
-    packed = base64.b64encode(zlib.compress(compiled.object, 9)).decode("ascii")
-    return OwnAlgorithm(compiled.name, found.sha256, packed, source)
+    above = str(experiment.parent / folder) if folder else str(experiment.parent)
+    shown = "" if above == "." else f"{above}/"
+    if is_module and name is not None:
+        module = packed_source(ModuleSource(name, found, shown))
+        return OwnAlgorithm(name, found.sha256, packed(module), source, is_module=True)
+    compiled = compile_source(found, shown, name)
+    return OwnAlgorithm(compiled.name, found.sha256, packed(compiled.object), source)
+
+
+def packed(data: bytes) -> str:
+    """Return the object of an algorithm as jobs contain it."""
+    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
 
 
 def _stays_in_folder(path: Path) -> None:

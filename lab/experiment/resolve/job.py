@@ -64,11 +64,15 @@ def resolve(experiment: Experiment, seed: int) -> protocol.Job:
     )
     own = {flow.cc.name: flow.cc for flow in experiment.flows.values() if isinstance(flow.cc, OwnAlgorithm)}
     if own:
-        job["algorithms"] = [
-            protocol.Algorithm(name=name, source_sha256=one.source_sha256, object=one.object)
-            for name, one in sorted(own.items())
-        ]
+        job["algorithms"] = [_algorithm(one) for _name, one in sorted(own.items())]
     return job
+
+
+def _algorithm(own: OwnAlgorithm) -> protocol.Algorithm:
+    algorithm = protocol.Algorithm(name=own.name, source_sha256=own.source_sha256, object=own.object)
+    if own.is_module:
+        algorithm["form"] = "module source"
+    return algorithm
 
 
 def _flows(experiment: Experiment, seed: int) -> list[protocol.Flow]:

@@ -14,7 +14,7 @@ from typing import Annotated, Any
 from pydantic import PlainSerializer, PlainValidator, ValidationInfo, WithJsonSchema
 
 from lab import names
-from lab.cc.sources import SUFFIX
+from lab.cc.sources import MODULE_SUFFIX, SUFFIX
 from lab.experiment.schema.contents import Contents, content_of
 from lab.experiment.schema.types import CONGESTION_CONTROL_MEANING, OTHER_CC_NAMES
 from lab.units import show
@@ -22,8 +22,10 @@ from lab.units import show
 __all__ = ["Algorithm", "OwnAlgorithm", "algorithm_name", "key_of_source", "name_of_value"]
 
 _EXPECTED = (
-    f"{CONGESTION_CONTROL_MEANING}; the path of a source, *{SUFFIX}; or a mapping of 'name' and 'source' with both"
+    f"{CONGESTION_CONTROL_MEANING}; the path of a source, *{SUFFIX}; or a mapping of 'name' and 'source' with both; or "
+    f"a mapping of 'name' and 'module', the path of the source of a kernel module, *{MODULE_SUFFIX}"
 )
+_MODULE = "module"
 
 
 @dataclass(frozen=True)
@@ -34,9 +36,11 @@ class OwnAlgorithm:
     source_sha256: str
     """The SHA-256 of the source (:attr:`lab.cc.sources.Sources.sha256`), in hexadecimal."""
     object: str
-    """The object as jobs contain it."""
+    """The object as jobs contain it; of a module, its source."""
     source: str = field(repr=False, compare=False)
     """The path of the source as written in the experiment."""
+    is_module: bool = False
+    """Whether this is a kernel module, which is compiled when the kernel is known."""
 
 
 def key_of_source(value: object) -> str | None:
@@ -46,12 +50,23 @@ def key_of_source(value: object) -> str | None:
     """
     if isinstance(value, str):
         return value if value.endswith(SUFFIX) and "\0" not in value else None
-    if not isinstance(value, Mapping) or value.keys() != {"name", "source"}:
+    if not isinstance(value, Mapping):
+        return None
+    if value.keys() == {"name", _MODULE}:
+        return _key_of_module(value["name"], value[_MODULE])
+    if value.keys() != {"name", "source"}:
         return None
     name, source = value["name"], value["source"]
     if _is_name(name) and isinstance(source, str) and source.endswith(SUFFIX) and "\0" not in source:
         return f"{source}\0{name}"
     return None
+
+
+def _key_of_module(name: object, source: object) -> str | None:
+    if not _is_name(name) or not isinstance(source, str) or "\0" in source:
+        return None
+    is_source = source.endswith(MODULE_SUFFIX) and not source.endswith(SUFFIX)
+    return f"{source}\0{name}\0{_MODULE}" if is_source else None
 
 
 def name_of_value(value: Any, contents: Contents) -> Any:
@@ -83,7 +98,9 @@ def _algorithm(value: Any, info: ValidationInfo) -> str | OwnAlgorithm:
 
 
 def _written(value: str | OwnAlgorithm) -> str | dict[str, str]:
-    return value if isinstance(value, str) else {"name": value.name, "source": value.source}
+    if isinstance(value, str):
+        return value
+    return {"name": value.name, _MODULE if value.is_module else "source": value.source}
 
 
 Algorithm = Annotated[
@@ -106,6 +123,15 @@ Algorithm = Annotated[
                         "source": {"type": "string", "pattern": r"\.bpf\.c$"},
                     },
                     "required": ["name", "source"],
+                    "additionalProperties": False,
+                },
+                {
+                    "type": "object",
+                    "properties": {
+                        "name": {"type": "string", "pattern": names.CONGESTION_CONTROL},
+                        "module": {"type": "string", "pattern": r"\.c$"},
+                    },
+                    "required": ["name", "module"],
                     "additionalProperties": False,
                 },
             ]

@@ -95,7 +95,7 @@ class Flow(Model):
         default="cubic",
         description="Congestion control algorithm of a TCP flow: its name in the kernel, or the path of your own, "
         "written in C (*.bpf.c, relative to the folder of this file). A mapping of 'name' and 'source' gives your own "
-        "another name.",
+        "another name; one of 'name' and 'module' names the source of a kernel module (*.c).",
     )
     start: DurationNs = Field(
         default=0,

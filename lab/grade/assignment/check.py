@@ -19,7 +19,10 @@ from lab.experiment.read.load import LoadedExperiment, Source
 from lab.experiment.schema.fields import Path as FieldPath
 from lab.grade.assignment.read import Loaded
 from lab.grade.assignment.schema import Criterion, kind_of
+from lab.grade.submission.objects import NO_MODULES
 from lab.grade.submission.stage import lay_out, load_scenario, scenario_overrides
+from lab.plan.plan import make_plan
+from lab.run.modules import has_modules
 from lab.units import show
 
 __all__ = ["answer_condition", "check_assignment", "error_share", "scale_conditions", "setting_of_scenario"]
@@ -48,6 +51,12 @@ def check_assignment(loaded: Loaded, folder: Path, engine: str | None = None) ->
             problems.append(
                 Problem(("scenarios", name), f"the experiment cannot be used with the starter:\n    {text}")
             )
+    if not loaded.assignment.interfaces.modules:
+        problems += [
+            Problem(("scenarios", name), f"{NO_MODULES}; set 'interfaces: {{modules: true}}' to allow them")
+            for name, one in experiments.items()
+            if has_modules(trial.job for trial in make_plan(one.checked).trials)
+        ]
     _stop_at(sources, problems)
     settings = {name: setting_of_scenario(one.checked) for name, one in experiments.items()}
     for name, criterion in loaded.rubric.items():

@@ -15,7 +15,7 @@ from lab.experiment.schema.short import Or
 from lab.experiment.schema.types import Name, PositiveDurationNs, SizeBytes
 from lab.units import show
 
-__all__ = ["Assignment", "Criterion", "Handed", "Hidden", "Limits", "Scenario", "Tournament", "kind_of"]
+__all__ = ["Assignment", "Criterion", "Handed", "Hidden", "Interfaces", "Limits", "Scenario", "Tournament", "kind_of"]
 
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,79}")
 _ID = re.compile(r"[a-z][a-z0-9_-]{0,39}")
@@ -174,6 +174,17 @@ class Limits(Model):
     files: int = Field(default=1000, ge=1, le=100_000, description="The largest number of files in a submission.")
 
 
+class Interfaces(Model):
+    """How submissions may reach the kernel."""
+
+    modules: bool = Field(
+        default=False,
+        description="Whether a congestion control may be a kernel module ('cc: {name: mine, module: tcp_mine.c}'). A "
+        "module runs in the guest's kernel with all rights. It cannot leave the guest, but it can falsify what is "
+        "measured there.",
+    )
+
+
 class Tournament(Model):
     """Every pair of submissions, and each with the kernel's algorithms, in one scenario with two flows."""
 
@@ -213,6 +224,7 @@ class Assignment(Model):
         min_length=1, max_length=100, description="Name of a criterion → what it gives points for."
     )
     limits: Limits = Field(default=Limits(), description="What a submission may use.")
+    interfaces: Interfaces = Field(default=Interfaces(), description="How submissions may reach the kernel.")
     tournament: Tournament | None = Field(
         default=None, description="For a class: a scenario in which all submissions meet each other."
     )

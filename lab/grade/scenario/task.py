@@ -51,6 +51,8 @@ class Task:
     key: str
     """A digest of everything that the report depends on."""
     engine: str | None = None
+    modules: bool = False
+    """Whether the submission may contain kernel modules."""
     may_not_use: list[str] = field(default_factory=list)
     """Names of functions of the kernel that no algorithm of the scenario may call."""
 

@@ -24,9 +24,10 @@ from lab.grade.scenario import points
 from lab.grade.scenario.figures import drawn, figure_of, key_of
 from lab.grade.scenario.points import Given
 from lab.grade.scenario.task import FIGURES, RUNS, Report, Task
-from lab.grade.submission.objects import check_calls
+from lab.grade.submission.objects import NO_MODULES, check_calls
 from lab.plan.plan import Plan
 from lab.report.model import Report as RunReport
+from lab.run.modules import has_modules, with_modules
 from lab.run.progress import Detail, observing
 from lab.run.runner import Outcome as RunOutcome
 from lab.run.runner import Runner
@@ -68,7 +69,8 @@ def _run_and_judge(task: Task) -> Report:
     overrides = all_overrides(task.overrides, task.engine)
     experiment = Path(task.stage, task.experiment)
     loaded, plan = plan_of(lambda: load_experiment(experiment, overrides, image_lookup([])))
-    check_calls((trial.job for trial in plan.trials), task.may_not_use)
+    if not task.modules and has_modules(trial.job for trial in plan.trials):
+        raise InputError(f"{NO_MODULES}; expected a source in BPF, *.bpf.c")
     run, outcome = _ran(task, plan, loaded.text, loaded.files, loaded.packages)
     evaluated = evaluate_run(run)
     rubric = {name: Criterion.model_validate(fields) for name, fields in task.rubric.items()}
@@ -90,12 +92,15 @@ def _ran(
     """Run the trials; what has run before is in the cache, also what this task has run before it was interrupted.
 
     Raises:
+        InputError: An algorithm calls what it may not call, or is a module that does not compile.
         _EndlessError: They do not come to an end in their time.
         MachineryError: This machine cannot run them.
     """
     engine = engine_named(plan.engine, plan, packages)
     with observing(plan, Detail.QUIET) as observer:
         engine.locate(observer.step)
+        plan = with_modules(plan, engine, observer.step)
+        check_calls((trial.job for trial in plan.trials), task.may_not_use)
         run = create_run(Path(task.output, RUNS), plan.name, text, plan.document(), dict(files))
         runner = Runner(
             engine,

@@ -61,9 +61,9 @@
       cursor: { sync: { key: "lecture" }, drag: { x: false, y: false }, points: { show: false } },
       scales: {
         x: { time: false, range: () => range },
-        y: { range: (_plot, _low, high) => [0, high > 0 ? high * 1.08 : 1] },
+        y: { range: (_plot, low, high) => [low < 0 ? low * 1.08 : 0, high > 0 ? high * 1.08 : low < 0 ? 0 : 1] },
       },
-      axes: [{ ...axis, size: 26, values: (_plot, ticks) => ticks.map((tick) => tick + " s") }, { ...axis, size: AXIS_WIDTH }],
+      axes: [{ ...axis, size: 26, values: (_plot, ticks) => ticks.map((tick) => tick + " s") }, { ...axis, size: AXIS_WIDTH, values: (_plot, ticks) => ticks.map(onAxis) }],
       series: [{}, ...series.map((one) => ({
         label: one.name, stroke: () => colour(one.colour), width: one.dash ? 1 : 1.6, dash: one.dash, spanGaps: true, points: { show: false },
       }))],
@@ -87,8 +87,10 @@
       return null;
     }
 
-    new ResizeObserver(() => plot.setSize({ width: figure.clientWidth, height: HEIGHT })).observe(figure);
-    document.addEventListener("lab-theme", () => plot.redraw());
+    const resized = new ResizeObserver(() => plot.setSize({ width: figure.clientWidth, height: HEIGHT }));
+    resized.observe(figure);
+    const redraw = () => plot.redraw();
+    document.addEventListener("lab-theme", redraw);
     describe();
 
     return {
@@ -105,7 +107,19 @@
       draw(newRange, newMarks) { range = newRange; marks = newMarks; plot.setData(data); },
       describe: describe,
       latest: latest,
+      remove() {
+        resized.disconnect();
+        document.removeEventListener("lab-theme", redraw);
+        plot.destroy();
+        figure.remove();
+      },
     };
+  }
+
+  // Long numbers have a prefix, for which there is room: 1500000 is 1.5M.
+  const compact = new Intl.NumberFormat("en", { notation: "compact", maximumFractionDigits: 2 });
+  function onAxis(value) {
+    return Math.abs(value) >= 1e5 ? compact.format(value) : value.toLocaleString("en");
   }
 
   function shown(value) {

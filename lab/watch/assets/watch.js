@@ -21,16 +21,27 @@
     queue: new Chart(place, "Queue", "packets", [{ name: "limit", colour: "--soft", dash: [4, 3] }, ...queues]),
   };
 
+  // The charts of what an algorithm records with lab_trace come when its values do, and belong to one trial.
+  const OWN = "own:";
+  function chartOf(name) {
+    if (!(name in charts)) charts[name] = new Chart(place, name.slice(OWN.length), "lab_trace", windows);
+    return charts[name];
+  }
+  function removeOwn() {
+    for (const name of Object.keys(charts)) if (name.startsWith(OWN)) { charts[name].remove(); delete charts[name]; }
+  }
+
   let state = { phase: "preparing", playing: false, now_ms: 0, done: [], positions: [], lost: [] }, trial = null, doneText = "";
   const held = new Set();  // Sliders that the user is moving, which the server must not move back.
 
   // --- what the server sends ---------------------------------------------------------------------------------
 
   function take(update) {
-    if (update.whole || update.trial !== trial) for (const chart of Object.values(charts)) chart.clear();
+    if (update.whole || update.trial !== trial) { removeOwn(); for (const chart of Object.values(charts)) chart.clear(); }
     trial = update.trial;
     state = update;
-    for (const [name, points] of Object.entries(update.points)) charts[name].add(points);
+    for (const [name, points] of Object.entries(update.points)) chartOf(name).add(points);
+    byId("more-names").hidden = !update.more_names;
     draw();
     showState();
   }

@@ -3,7 +3,8 @@
 
 from __future__ import annotations
 
-from lab.agent.algorithms.registered import AlgorithmError, RegisteredAlgorithm
+from lab.agent.algorithms.errors import AlgorithmError
+from lab.agent.algorithms.registered import RegisteredAlgorithm
 from lab.agent.congestion import load_congestion_control
 from lab.job.protocol import Algorithm
 

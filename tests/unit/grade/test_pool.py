@@ -43,6 +43,20 @@ def test_an_experiment_that_is_none_is_refused_and_the_report_is_kept(tmp_path: 
     assert read_report(tmp_path / "a") == report
 
 
+def test_a_module_is_refused_unless_the_assignment_allows_it(tmp_path: Path) -> None:
+    (tmp_path / "tcp_mine.c").write_text("int x;\n")
+    (tmp_path / "a.yaml").write_text(
+        "name: a\ntopology: {kind: dumbbell, bottleneck: {rate: 10mbit, delay: 25ms}}\n"
+        "flows: {bulk: {from: s1, to: d1, cc: {name: mine, module: tcp_mine.c}}}\nengine: vm\nduration: 2s\n"
+    )
+    (report,) = run([task(tmp_path, "a", experiment="a.yaml")]).values()
+    assert (report.status, report.is_final) == ("refused", True)
+    assert report.message == (
+        "found a congestion control that is a kernel module, which this assignment does not allow; expected a source "
+        "in BPF, *.bpf.c"
+    )
+
+
 def behaving(monkeypatch: pytest.MonkeyPatch, code: str) -> None:
     """Let the process of a scenario run this code instead."""
     real = asyncio.create_subprocess_exec

@@ -106,3 +106,34 @@ def test_the_reference_solution_is_never_laid_out(tmp_path: Path) -> None:
     assert not any("reference" in name for name in loaded.files)
     check_assignment(loaded, stage := _empty(tmp_path))
     assert not any("reference" in path.relative_to(stage).parts for path in stage.rglob("*"))
+
+
+MODULES = """\
+name: modules
+title: Modules
+submission:
+  tcp_mine.c: {kind: congestion control}
+scenarios:
+  alone: alone.yaml
+rubric:
+  goodput: {points: 1, scenario: alone, that: goodput > 1mbit}
+"""
+
+
+def test_modules_have_to_be_allowed(tmp_path: Path) -> None:
+    folder = tmp_path / "a"
+    folder.mkdir()
+    (folder / "handout.md").write_text("# Modules\n")
+    (folder / "tcp_mine.c").write_text("int x;\n")
+    (folder / "alone.yaml").write_text(
+        "name: alone\ntopology: {kind: dumbbell, bottleneck: {rate: 10mbit, delay: 25ms}}\n"
+        "flows: {bulk: {from: s1, to: d1, cc: {name: mine, module: tcp_mine.c}}}\nengine: vm\nduration: 2s\n"
+    )
+    (folder / "assignment.yaml").write_text(MODULES)
+    with pytest.raises(SpecError) as caught:
+        check_assignment(read_assignment(folder), _empty(tmp_path))
+    assert "scenarios.alone: found a congestion control that is a kernel module" in str(caught.value)
+    assert "set 'interfaces: {modules: true}' to allow them" in str(caught.value)
+    (folder / "assignment.yaml").write_text(f"{MODULES}interfaces: {{modules: true}}\n")
+    (tmp_path / "again").mkdir()
+    assert check_assignment(read_assignment(folder), tmp_path / "again").keys() == {"alone"}

@@ -67,3 +67,14 @@ def test_what_the_guest_writes_is_one_line_of_plain_text(tmp_path: Path) -> None
     )
     assert found is not None
     assert found.reason.isprintable()
+
+
+def test_of_a_module_only_the_kernels_words_are_told(tmp_path: Path) -> None:
+    (tmp_path / "record").mkdir()
+    (tmp_path / "record" / ALGORITHM_LOG).write_text("lab_module_my_cc: not\x1b today\n")
+    made = job()
+    made["algorithms"][0]["form"] = "module"
+    error = "the kernel refused the algorithm my_cc: its module cannot be loaded: (the kernel says: not\x1b today)"
+    found = refusal(error, tmp_path / "record", made, tmp_path / "inputs")
+    assert found is not None
+    assert found.reason == error.replace("\x1b", "�")

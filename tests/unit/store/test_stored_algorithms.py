@@ -34,6 +34,8 @@ def job(*algorithms: Any) -> Job:
 
 def test_a_job_with_an_algorithm_can_be_read() -> None:
     assert check_job(job(GOOD), "the plan") == job(GOOD)
+    module = {**GOOD, "form": "module"}
+    assert check_job(job(module), "the plan") == job(module)
 
 
 @pytest.mark.parametrize(
@@ -51,6 +53,8 @@ def test_a_job_with_an_algorithm_can_be_read() -> None:
         {"object": packed(b"#!/bin/sh")},
         {"object": packed(b"\x7fELF" + bytes(2 << 20))},
         {"object": packed(b"\x7fELF" + bytes(60))[:-8]},
+        {"form": "module source"},
+        {"form": 1},
         {"more": 1},
     ],
 )

@@ -78,9 +78,11 @@ class Running:
         raise AssertionError("the session has ended")
 
 
-def run(folder: Path, text: str = EXPERIMENT, error: str | None = None) -> Iterator[Running]:
+def run(
+    folder: Path, text: str = EXPERIMENT, error: str | None = None, own: dict[bytes, int] | None = None
+) -> Iterator[Running]:
     links = links_of(text)
-    engine = FakeEngine(error)
+    engine = FakeEngine(error, own)
     session = Session(engine, links, folder / "lecture.yaml")
     page = WatchPage("lecture: bulk <b>&", "uml", links)
     with serving(session, page.html) as server:

@@ -59,7 +59,18 @@ LOSSES: Layout = {
     ],
     "names": {"way": {"0": "forward", "1": "backward"}},
 }
-LAYOUTS = {"tcp_probe": PROBE, "accounts": ACCOUNTS, "backlog": BACKLOG, "losses": LOSSES}
+OWN: Layout = {
+    "row_bytes": 40,
+    "fields": [
+        {"name": "ts_ns", "type": "<u8", "offset": 0},
+        {"name": "value", "type": "<i8", "offset": 8},
+        {"name": "name", "type": "V16", "offset": 16},
+        {"name": "sport", "type": "<u2", "offset": 32},
+        {"name": "dport", "type": "<u2", "offset": 34},
+    ],
+    "names": {},
+}
+LAYOUTS = {"tcp_probe": PROBE, "accounts": ACCOUNTS, "backlog": BACKLOG, "losses": LOSSES, "cc_trace": OWN}
 PLACE = (77, 3)
 
 EXPERIMENT = """\
@@ -92,7 +103,9 @@ class FakeEngine:
     packets, and one packet is lost.
     """
 
-    def __init__(self, error: str | None = None) -> None:
+    def __init__(self, error: str | None = None, own: dict[bytes, int] | None = None) -> None:
+        """*own* are the values that an algorithm records in each tick, by name."""
+        self._own = own or {}
         self.commands: list[Command] = []
         self.running = 0
         self._error = error
@@ -106,7 +119,11 @@ class FakeEngine:
             steering.saw(start_frame())
             for number in range(1, job["duration_ns"] // WATCHED_TICK_NS + 1):
                 now_ns = number * WATCHED_TICK_NS
-                steering.saw(packed({"kind": "tick", "now_ns": now_ns}, rows(now_ns - WATCHED_TICK_NS)))
+                steering.saw(
+                    packed(
+                        {"kind": "tick", "now_ns": now_ns}, {**rows(now_ns - WATCHED_TICK_NS), **self._own_rows(now_ns)}
+                    )
+                )
                 while True:
                     if (text := steering.control()) is not None:
                         known = {command["number"] for command in self.commands}
@@ -121,6 +138,15 @@ class FakeEngine:
             steering.saw(packed({"kind": "end", "message": ""}))
         finally:
             self.running -= 1
+
+    def _own_rows(self, now_ns: int) -> dict[str, bytes]:
+        at = now_ns - WATCHED_TICK_NS // 2
+        return {"cc_trace": b"".join(own_row(at, name, value) for name, value in self._own.items())}
+
+
+def own_row(time_ns: int, name: bytes, value: int, sport: int = 20000, dport: int = 5201) -> bytes:
+    """Return a row of ``cc_trace`` with a time since the start of traffic."""
+    return struct.pack("<Qq16sHH4x", START_NS + time_ns, value, name, sport, dport)
 
 
 def start_frame() -> bytes:

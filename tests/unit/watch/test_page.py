@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.unit.watch.conftest import Running
+from tests.unit.watch.conftest import Running, run
 
 pytestmark = pytest.mark.browser
 
@@ -40,8 +40,15 @@ def browser() -> Iterator[Browser]:
 
 
 @pytest.fixture
-def opened(browser: Browser, running: Running) -> Iterator[Open]:
+def tracing(tmp_path: Path) -> Iterator[Running]:
+    """A session whose algorithm records values."""
+    yield from run(tmp_path, own={b"queued": -3, b"rate": 2_500_000})
+
+
+@pytest.fixture
+def opened(browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
     """A function that opens the page; a complaint of the page is a failure, and so is a request to elsewhere."""
+    running: Running = request.getfixturevalue("tracing" if "tracing" in request.fixturenames else "running")
     complaints: list[str] = []
     pages: list[Page] = []
 
@@ -95,6 +102,30 @@ def test_play_pause_and_the_curves(opened: Open) -> None:
         assert any(
             page.evaluate(PAINTED, [canvas.element_handle(), colour]) > 50 for colour in ([0, 114, 178], [91, 75, 181])
         )
+
+
+def test_what_an_algorithm_records_has_charts(tracing: Running, opened: Open) -> None:
+    page = opened()
+    own = page.locator(".chart").filter(has=page.get_by_text("lab_trace", exact=True))
+    assert own.count() == 0
+    page.get_by_role("button", name="Play").click()
+    reach(page, 2)
+    expect(own).to_have_count(2)
+    titles = [" ".join(one.inner_text().split()) for one in own.locator(".name").all()]
+    assert titles == ["queued lab_trace", "rate lab_trace"]
+    for chart in own.all():
+        canvas = chart.locator("canvas").element_handle()
+        assert page.evaluate(PAINTED, [canvas, [0, 114, 178]]) > 50
+    expect(own.first).to_have_attribute("aria-label", re.compile("^queued .*: bulk -3.0$"))
+    expect(own.last).to_have_attribute("aria-label", re.compile("^rate .*: bulk 2500000$"))
+    expect(page.locator("#more-names")).to_be_hidden()
+    # A page that is loaded again has the charts, and a new trial begins without them.
+    page.get_by_role("button", name="Pause").click()
+    expect(page.get_by_role("button", name="Play")).to_be_visible()
+    page.reload()
+    expect(own).to_have_count(2)
+    page.get_by_role("button", name="Start again").click()
+    expect(own).to_have_count(0)
 
 
 def test_the_pace_is_kept(opened: Open) -> None:

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from lab.job.watched import WATCHED_TICK_NS, unpacked
-from lab.watch.samples import Samples
-from tests.unit.watch.engine import LAYOUTS, PLACE, START_NS, links_of, rows, start_frame
+from lab.watch.samples import MOST_NAMES, OWN, Samples
+from tests.unit.watch.engine import LAYOUTS, PLACE, START_NS, links_of, own_row, rows, start_frame
 
 TICK = WATCHED_TICK_NS
 
@@ -78,6 +78,49 @@ def test_the_limit_follows_the_changes() -> None:
     links.change(TICK, 0, "queue", ten)
     samples.add(3 * TICK, rows(0))
     assert samples.charts["queue"].values[0] == [100.0] * 5 + [10.0] * 5
+
+
+def test_each_name_of_an_algorithm_has_a_chart_from_its_first_value_on() -> None:
+    samples = begun()
+    samples.add(TICK, {"cc_trace": own_row(30_000_000, b"queued", 4) + own_row(35_000_000, b"queued", 5)})
+    samples.add(2 * TICK, {"cc_trace": own_row(TICK, b"diff\0junk", -7) + own_row(TICK, b"queued", 6, 5201, 20000)})
+    samples.add(3 * TICK, {})
+    assert list(samples.charts)[4:] == [OWN + "queued", OWN + "diff"]
+    queued, diff = samples.charts[OWN + "queued"], samples.charts[OWN + "diff"]
+    # The last value of a point counts, and holds; what the receiver records is not shown.
+    assert queued.times_ms == [20 * (point + 1) for point in range(10)]
+    assert queued.values == [[None] + [5.0] * 9]
+    assert diff.times_ms == [20 * (point + 1) for point in range(5, 10)]
+    assert diff.values == [[-7.0] * 5]
+    assert not samples.has_more_names
+
+
+def test_names_have_so_many_charts_and_no_more() -> None:
+    samples = begun()
+    many = b"".join(own_row(1000 * number, b"n%d" % number, number) for number in range(3 * MOST_NAMES))
+    samples.add(TICK, {"cc_trace": many})
+    samples.add(2 * TICK, {})
+    assert [name for name in samples.charts if name.startswith(OWN)] == [f"{OWN}n{at}" for at in range(MOST_NAMES)]
+    assert samples.has_more_names
+
+
+def test_a_name_is_shown_as_plain_text() -> None:
+    samples = begun()
+    samples.add(TICK, {"cc_trace": own_row(1, b"\x1b[31m\xff<b>", 1)})
+    samples.add(2 * TICK, {})
+    assert list(samples.charts)[-1] == f"{OWN}\ufffd[31m\ufffd<b>"
+
+
+def test_names_of_another_type_are_refused() -> None:
+    head = copy.deepcopy(unpacked(start_frame())[0])
+    (name,) = (one for one in head["layouts"]["cc_trace"]["fields"] if one["name"] == "name")
+    name["type"] = "<u8"
+    links = links_of()
+    samples = Samples(links.job, links.limit_packets)
+    samples.begin(head)
+    samples.add(TICK, {"cc_trace": own_row(1, b"x", 1)})
+    with pytest.raises(ValueError, match="no texts"):
+        samples.add(2 * TICK, {})
 
 
 def test_a_long_lecture_keeps_a_quarter_of_an_hour() -> None:

@@ -1,110 +1,86 @@
 // SPDX-License-Identifier: GPL-2.0 OR Apache-2.0
 /*
- * Delay-based congestion control after TCP Vegas (Brakmo, O'Malley and Peterson, SIGCOMM 1994).
+ * Reference solution: as much in flight as the path delivers in the smallest round trip time and a few milliseconds.
  *
- * Loss-based algorithms learn that the queue is full when it overflows.  This one looks at the round trip time instead.
- * The smallest one that was ever seen is that of the empty path.  What is above it is time spent in the queue, and from
- * it follows how many of the connection's own segments wait there.  The window is moved such that these are few, but not
- * none.
+ * The delivery rate is measured for each ACK.  With a queue, however short, it is the rate of the bottleneck.  A window
+ * of
  *
- * Two things to try: a competing CUBIC flow, which fills the queue and takes this one's share; and a flow that starts
- * while the queue is already long, and therefore takes too large a round trip time for that of the empty path.
+ *	rate * (smallest round trip time + TARGET)
+ *
+ * then leaves TARGET of waiting time in the queue.  If the link becomes faster, the queue runs empty, and the delivery
+ * rate follows the window: it grows by TARGET / RTT in each round trip until a queue builds up again.  If the link
+ * becomes slower, the delivery rate falls at once, and the window with it.  So no probing in phases is needed.
  */
 #include "lab_cc.h"
 
-#define ALPHA 2			/* segments in the queue below which the window grows */
-#define BETA 4			/* segments in the queue above which it shrinks */
-#define GAMMA 1			/* segments in the queue above which slow start ends */
-#define UNKNOWN 0x7fffffff	/* larger than any round trip time in µs */
+#define TARGET_US 5000		/* waiting time in the queue to aim for, in µs */
+#define FULL_US 4000		/* waiting time at which slow start ends, in µs */
+#define RATE_ROUNDS 2		/* for how many round trips a measured rate counts */
+#define LEAST_WINDOW 4		/* segments */
 
-/* The variables of one connection. */
 struct state {
-	u32 base_rtt_us;	/* the smallest round trip time so far */
-	u32 min_rtt_us;		/* the smallest of the current round trip */
-	u32 round_end;		/* the round trip ends when this sequence number is acknowledged */
+	struct minmax rate;	/* the largest delivery rate of the last round trips, in bytes per second */
+	u32 min_rtt_us;		/* the smallest round trip time; 0: none yet */
+	u32 rounds;
+	u32 round_end;		/* the round trip ends when a segment is acknowledged that was sent after this */
+	bool is_started;	/* slow start is over */
 };
 
 static void init(struct sock *sk)
 {
 	struct state *own = lab_private(sk, struct state);
+	u32 rtt_us = max(lab_srtt_us(sk), 1000);
 
-	own->base_rtt_us = UNKNOWN;
-	own->min_rtt_us = UNKNOWN;
-	/* Sequence numbers begin anywhere, not at 0. */
-	own->round_end = tcp_sk(sk)->snd_nxt;
+	own->round_end = tcp_sk(sk)->delivered;
+	lab_set_pacing_rate(sk, 2ULL * TCP_INIT_CWND * tcp_sk(sk)->mss_cache * 1000000 / rtt_us);
 }
 
-/* The kernel calls this for each ACK before cong_avoid(); only here it tells the round trip time of the ACK. */
-static void pkts_acked(struct sock *sk, const struct ack_sample *sample)
-{
-	struct state *own = lab_private(sk, struct state);
-
-	/* Negative if the ACK is for a retransmission, of which nobody knows which copy it answers. */
-	if (sample->rtt_us <= 0)
-		return;
-	own->base_rtt_us = min(own->base_rtt_us, (u32)sample->rtt_us);
-	/* The smallest, because single segments are late for other reasons than the queue, such as delayed ACKs. */
-	own->min_rtt_us = min(own->min_rtt_us, (u32)sample->rtt_us);
-}
-
-static void cong_avoid(struct sock *sk, u32 ack, u32 acked)
+static void cong_control(struct sock *sk, const struct rate_sample *rs)
 {
 	struct tcp_sock *tp = tcp_sk(sk);
 	struct state *own = lab_private(sk, struct state);
-	u32 cwnd = tp->snd_cwnd;
-	u32 queued;
+	u64 rate = lab_delivery_rate(sk, rs);
+	u64 queued_us, window;
 
-	if (!tcp_is_cwnd_limited(sk))
-		return;
-
-	/* The window is reconsidered once for each round trip.  Within it, only slow start goes on. */
-	if (!after(ack, own->round_end)) {
-		if (tcp_in_slow_start(tp))
-			tcp_slow_start(tp, acked);
-		return;
+	if (!before(rs->prior_delivered, own->round_end)) {
+		own->round_end = tp->delivered;
+		own->rounds++;
 	}
-	own->round_end = tp->snd_nxt;
-	if (own->min_rtt_us == UNKNOWN)
+	if (rs->rtt_us > 0 && (!own->min_rtt_us || rs->rtt_us < own->min_rtt_us))
+		own->min_rtt_us = rs->rtt_us;
+	if (!rate || !own->min_rtt_us)
 		return;
+	if (!rs->is_app_limited || rate > minmax_get(&own->rate))
+		minmax_running_max(&own->rate, RATE_ROUNDS, own->rounds, min(rate, 0xffffffff));
+	rate = minmax_get(&own->rate);
 
-	/*
-	 * With cwnd segments in flight, cwnd / min_rtt segments arrive per µs.  In the time base_rtt, these are the
-	 * segments on the path; the others are in the queue.  The product does not fit into 32 bits, hence the cast.
-	 * min_rtt is never smaller than base_rtt, so the difference cannot fall below 0.
-	 */
-	queued = cwnd - (u64)cwnd * own->base_rtt_us / own->min_rtt_us;
+	queued_us = rs->rtt_us > own->min_rtt_us ? rs->rtt_us - own->min_rtt_us : 0;
+	if (queued_us > FULL_US || rs->losses > 0)
+		own->is_started = true;
 
-	if (tcp_in_slow_start(tp)) {
-		if (queued > GAMMA) {
-			/* The path is full: end slow start, and let the queue drain. */
-			lab_set_cwnd(sk, cwnd - queued);
-			tp->snd_ssthresh = max(tp->snd_cwnd - 1, 2);
-		} else {
-			tcp_slow_start(tp, acked);
-		}
-	} else if (queued > BETA) {
-		lab_set_cwnd(sk, cwnd - 1);
-		/* A window below the threshold would be slow start, and the next ACK would undo the reduction. */
-		tp->snd_ssthresh = min(tp->snd_ssthresh, tp->snd_cwnd);
-	} else if (queued < ALPHA) {
-		lab_set_cwnd(sk, cwnd + 1);
+	if (!own->is_started) {
+		window = tp->snd_cwnd + rs->acked_sacked;
+		rate = 2 * rate;
+	} else {
+		window = rate * (own->min_rtt_us + TARGET_US) / 1000000 / tp->mss_cache;
 	}
+	lab_set_cwnd(sk, max(window, LEAST_WINDOW));
+	/* Faster than the measured rate, so that the window is what limits, but without bursts. */
+	lab_set_pacing_rate(sk, rate * 5 / 4);
 
-	lab_trace(sk, "queued", queued);
-	lab_trace(sk, "base_rtt_us", own->base_rtt_us);
-	own->min_rtt_us = UNKNOWN;
+	lab_trace(sk, "rate_bps", rate * 8);
+	lab_trace(sk, "queued_us", queued_us);
 }
 
-/* After a loss this algorithm does what Reno does. */
+/* Losses change nothing: the rate falls if the path has become slower. */
 static u32 ssthresh(struct sock *sk)
 {
-	return tcp_reno_ssthresh(sk);
+	return TCP_INFINITE_SSTHRESH;
 }
 
 static u32 undo_cwnd(struct sock *sk)
 {
-	return tcp_reno_undo_cwnd(sk);
+	return tcp_sk(sk)->snd_cwnd;
 }
 
-/* The name by which experiments call the algorithm, and its functions. */
-LAB_CC("my_low_delay", init, pkts_acked, cong_avoid, ssthresh, undo_cwnd);
+LAB_CC("my_low_delay", init, cong_control, ssthresh, undo_cwnd);
