@@ -14,14 +14,13 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
 from lab.engine.base import Notice
-from lab.engine.debian.bootstrap import Progress, bootstrap, files_for_hooks
+from lab.engine.debian.bootstrap import Progress, bootstrap, check_tools, files_for_hooks
 from lab.engine.debian.builds import Build, content_digest, find_build, publish_build
 from lab.engine.image.build import Image
 from lab.errors import ImageError, InputError
@@ -70,7 +69,7 @@ def version_in(image: Image) -> str:
     name = kernel_and_version(image.kernel_name)[0]
     wanted = f"linux-image-{image.kernel} "
     lines = (image.path / "packages").read_text(encoding="utf-8").splitlines()
-    found = [line.removeprefix(wanted) for line in lines if line.startswith(wanted)]
+    found = [line.split()[1] for line in lines if line.startswith(wanted)]
     if name not in kernels.DEBIAN or len(found) != 1:
         raise InputError(
             f"kernel: found {image.kernel_name}, whose headers lab does not know; expected one of Debian's kernels "
@@ -101,10 +100,7 @@ def build_headers(image: Image, progress: Progress, *, mirror: str | None = None
         ImageError: mmdebstrap is missing or fails, or Debian's archive no longer offers them.  The message names the
             log.
     """
-    if shutil.which("mmdebstrap") is None:
-        raise ImageError(
-            "mmdebstrap is not installed; it is in the package mmdebstrap (`lab doctor --fix` installs it)"
-        )
+    check_tools()
     with places.builder_lock("kernel-headers"):
         for message in remove_leftovers(places.kernel_headers()):
             progress(Notice(message))
