@@ -85,9 +85,14 @@ class Mirror:
             digest = hashlib.sha256(path.read_bytes()).hexdigest()
             size = path.stat().st_size
             entries.append(f"{control}Filename: pool/{path.name}\nSize: {size}\nSHA256: {digest}\n")
-        content = gzip.compress("\n".join(entries).encode(), mtime=0)
+        plain = "\n".join(entries).encode()
+        content = gzip.compress(plain, mtime=0)
         (lists / "Packages.gz").write_bytes(content)
-        named = f"{hashlib.sha256(content).hexdigest()} {len(content)} main/binary-amd64/Packages.gz"
+        # APT wants to know the plain file, too, although it only loads the compressed one.
+        named = "\n ".join(
+            f"{hashlib.sha256(data).hexdigest()} {len(data)} main/binary-amd64/{name}"
+            for name, data in (("Packages", plain), ("Packages.gz", content))
+        )
         (top / "dists" / SUITE / "Release").write_text(
             f"Origin: Debian\nSuite: stable\nCodename: {SUITE}\nArchitectures: amd64\nComponents: main\n"
             f"Date: Thu, 01 Jan 2026 00:00:00 UTC\nValid-Until: Fri, 02 Jan 2026 00:00:00 UTC\nSHA256:\n {named}\n"
@@ -108,10 +113,10 @@ def download(folder: Path) -> None:
     )
     subprocess.run(
         [
-            "mmdebstrap", "--variant=essential", f"--include={','.join(names)}", "--skip=cleanup/apt",
-            '--aptopt=APT::Install-Recommends "false"', '--aptopt=APT::Keep-Downloaded-Packages "true"',
-            f"--customize-hook={fetch}",
-            f"--customize-hook=copy-out /var/cache/apt/archives {folder}", SUITE, "/dev/null",
+            "mmdebstrap", "--variant=extract", "--include=?essential", f"--include={','.join(names)}",
+            "--format=null",
+            '--aptopt=APT::Install-Recommends "false"', f"--extract-hook={fetch}",
+            f"--extract-hook=copy-out /var/cache/apt/archives {folder}", SUITE, "/dev/null",
         ],
         check=True,
     )  # fmt: skip
