@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import mmap
 import os
+import re
 import shlex
 import socket
 import time
@@ -144,11 +145,17 @@ class Machine:
         )
 
 
+_MODULE = re.compile(r"\[lab_module_\w+\]")
+_PROGRAM = re.compile(r"\bbpf_prog_[0-9a-f]{16}_")
+"""Whose functions the kernel's traces name: the user's modules, as lab.cc.module calls them, and BPF programs."""
+
+
 def console_tail(console: Path) -> str:
     """Return the lines of the file *console* that say why the machine has ended, or else its last lines.
 
     These are the first line of a failed boot, or of a kernel panic.  If the panic began with an oops, its line comes
-    first, with the first function of a BPF program that was being executed, such as an algorithm of the user.
+    first, with the first function of a kernel module or BPF program that was being executed, such as an algorithm of
+    the user.
     """
     try:
         lines = console.read_text(encoding="utf-8", errors="replace").splitlines()
@@ -157,8 +164,9 @@ def console_tail(console: Path) -> str:
     lines = [line.strip() for line in lines if line.strip()]
     panics = [line for line in lines if "Kernel panic" in line or "lab-init:" in line]
     oops = [line for line in lines if "Oops:" in line][:1] if panics else []
-    programs = [line for line in lines if "bpf_prog_" in line][:1] if oops else []
-    return " | ".join([*oops, *programs, *panics[:1]] or lines[-_CONSOLE_TAIL_LINES:])
+    # A module comes first, because programs that only trace the kernel may be running as well.
+    own = [line for pattern in (_MODULE, _PROGRAM) for line in lines if pattern.search(line)][:1] if oops else []
+    return " | ".join([*oops, *own, *panics[:1]] or lines[-_CONSOLE_TAIL_LINES:])
 
 
 @asynccontextmanager

@@ -141,3 +141,19 @@ def test_the_console_of_an_oops_names_the_function_of_the_program(tmp_path: Path
         "[    9.1]  bpf_prog_0123456789abcdef_lab_cong_avoid+0x5f/0x6b | "
         "[    9.1] Kernel panic - not syncing: Fatal exception in interrupt"
     )
+
+
+def test_the_console_of_an_oops_names_the_function_of_the_module(tmp_path: Path) -> None:
+    console = tmp_path / "console.log"
+    console.write_text(
+        "[    9.1] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI\n"
+        "[    9.1] RIP: 0010:mine_ssthresh+0x5/0x20 [lab_module_mine]\n"
+        "[    9.1]  ? __bpf_prog_exit_recur+0x2c/0x40\n"
+        "[    9.1]  bpf_prog_0123456789abcdef_accounts+0x5f/0x6b\n"
+        "[    9.1] Kernel panic - not syncing: Fatal exception in interrupt\n"
+    )
+    assert machine.console_tail(console) == (
+        "[    9.1] Oops: Oops: 0002 [#1] PREEMPT SMP NOPTI | "
+        "[    9.1] RIP: 0010:mine_ssthresh+0x5/0x20 [lab_module_mine] | "
+        "[    9.1] Kernel panic - not syncing: Fatal exception in interrupt"
+    )
