@@ -85,6 +85,17 @@ def in_cache(root: Path) -> dict[str, bytes]:
     }
 
 
+def test_an_empty_cache(lab_command: Lab) -> None:
+    said = lab_command("bundle", "list")
+    assert (said.code, said.out) == (0, "")
+    said = lab_command("bundle", "info")
+    assert (said.code, said.out) == (3, "")
+    assert "there is no bundle with debian-13 yet; `lab bundle build --kernel debian-13` builds it" in said.err
+    said = lab_command("bundle", "rm", "abc")
+    assert said.code == 2
+    assert "found 0 bundles whose digest begins with 'abc'; expected one of: none" in said.err
+
+
 # --- which ones are used --------------------------------------------------------------------------------------
 
 

@@ -86,15 +86,6 @@ def test_shell_needs_a_trial_that_there_is(lab_command: Lab) -> None:
         assert "(18 in total)" in said.err
 
 
-def test_images_of_an_empty_cache(lab_command: Lab) -> None:
-    said = lab_command("image", "list")
-    assert (said.code, said.out) == (0, "")
-    assert lab_command("image", "info").code == 2
-    said = lab_command("image", "rm", "abc")
-    assert said.code == 2
-    assert "found 0 images whose digest begins with 'abc'" in said.err
-
-
 def test_new_writes_a_congestion_control_and_an_experiment_with_it(lab_command: Lab, tmp_path: Path) -> None:
     said = lab_command("new", "--cc", "my_cc.bpf.c")
     assert (said.code, said.lines) == (0, ["my_cc.bpf.c", "my_cc.yaml"])

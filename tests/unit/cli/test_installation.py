@@ -87,8 +87,8 @@ def packages_of_setup(*arguments: str) -> list[str]:
     """Return the Debian packages that ``scripts/setup.sh`` would install if none were there."""
     root = Path(__file__).parents[3]
     lines = (root / "scripts" / "setup.sh").read_text().splitlines()
-    start = next(place for place, line in enumerate(lines) if line.startswith("PACKAGES=$("))
-    script = "\n".join([*lines[start : start + 3], "echo $PACKAGES $TEST_PACKAGES"])
+    start = lines.index("PACKAGES=")
+    script = "\n".join([*lines[start : start + 4], "echo $PACKAGES $TEST_PACKAGES"])
     command = ["sh", "-euc", script, "setup.sh", *arguments]
     return subprocess.run(command, cwd=root, capture_output=True, text=True, check=True).stdout.split()
 
@@ -101,6 +101,7 @@ def test_setup_installs_the_packages_that_doctor_knows() -> None:
 
 
 def test_setup_for_tests_installs_what_only_tests_use_as_well() -> None:
+    assert packages_of_setup("bundle") == []
     assert packages_of_setup("tests") == [*packages_of_setup(), "chromium", "weasyprint"]
     makefile = (Path(__file__).parents[3] / "Makefile").read_text()
     (recipe,) = re.findall(r"^test: .*\n((?:\t.*\n)+)", makefile, re.MULTILINE)

@@ -86,7 +86,7 @@ def test_the_key_is_that_of_what_would_be_built(lab_command: Lab) -> None:
 
 
 def test_engines_say_what_they_would_build() -> None:
-    assert set(UmlEngine().recipes()) == {"guest image debian-13", "kernel uml-7.3"}
+    assert set(UmlEngine().recipes()) == {"QEMU", "guest image debian-13", "kernel uml-7.3"}
     virtual = VmEngine(["debian-12", "debian-13"]).recipes()
     assert set(virtual) == {"QEMU", "guest image debian-12", "guest image debian-13"}
     assert virtual["guest image debian-13"] == UmlEngine().recipes()["guest image debian-13"]
