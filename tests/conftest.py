@@ -262,9 +262,14 @@ ARCHIVE = r"""# What lab.engine.debian.kernels.sh does, with the kernels of a te
 for word; do
 	case $word in
 	--customize-hook=*kernels.sh*) eval set -- ${word#*=}; shift 2; release=$1; package=${2-}; version=${3-} ;;
+	--extract-hook=copy-out*) eval set -- ${word#*=}; emulator=$3 ;;
 	--customize-hook=copy-out*) eval set -- ${word#*=}; target=$3 ;;
 	esac
 done
+if [ -n "${emulator-}" ]; then
+	cp -r 'EMULATOR' "$emulator/emulator"
+	exit
+fi
 if [ -n "${target-}" ]; then
 	echo "$release $package $version" >>'ASKED'
 	mkdir "$target/out"
@@ -279,13 +284,24 @@ fi
 """
 
 
-def write_bootstrap(folder: Path, *, note: str = "", offered: Mapping[str, str] = OFFERED) -> Path:
+def write_bootstrap(
+    folder: Path, *, note: str = "", offered: Mapping[str, str] = OFFERED, mkfs: str | None = None
+) -> Path:
     """Write an ``mmdebstrap`` that needs no network and delivers only the few files that an image requires.
+
+    It also delivers an emulator whose programs are small scripts; ``mkfs`` is that of ``mkfs.erofs``.
 
     It appends what is asked of its archive, which has the kernels *offered*, to the file ``asked`` in *folder*.
     """
     lines = "".join(f"{package} {version}\\n" for package, version in offered.items())
-    archive = ARCHIVE.replace("ASKED", str(folder / "asked")).replace("OFFERED", lines)
+    from tests.emulators import PACKS, write_files
+
+    write_files(folder / "emulator", qemu="echo QEMU emulator version 10.0", mkfs=mkfs or PACKS)
+    archive = (
+        ARCHIVE.replace("EMULATOR", str(folder / "emulator"))
+        .replace("ASKED", str(folder / "asked"))
+        .replace("OFFERED", lines)
+    )
     archive = archive.replace("NEWEST", list(offered)[-1])
     kernel = "6.12.0-test"
     root = folder / "tree"

@@ -19,17 +19,22 @@ PACKS = 'for root; do out=$before; before=$root; done; exec tar -C "$root" --sor
 """What stands for ``mkfs.erofs`` by default: it writes an archive with the files."""
 
 
+def write_files(folder: Path, *, qemu: str, mkfs: str = PACKS, version: str = "10.0") -> None:
+    """Write the files of an emulator whose programs are shell scripts with these lines."""
+    for name, lines in {
+        build.LOADER: 'shift 2\n[ "$1" != --preload ] || shift 2\nexec "$@"',
+        build.QEMU: qemu,
+        build.MKFS: mkfs,
+    }.items():
+        write_program(folder / name, lines)
+    for name in (build.LOCKSTEP, "packages"):
+        (folder / name).write_text(f"{name} {version}\n")
+
+
 def write_emulator(*, qemu: str = "exit 0", mkfs: str = PACKS, version: str = "10.0") -> Emulator:
     """Make an emulator whose programs are shell scripts with these lines the one that the current cache uses."""
     with unfinished_folder(places.emulators()) as partial:
-        for name, lines in {
-            build.LOADER: 'shift 2\n[ "$1" != --preload ] || shift 2\nexec "$@"',
-            build.QEMU: qemu,
-            build.MKFS: mkfs,
-        }.items():
-            write_program(partial / name, lines)
-        for name in (build.LOCKSTEP, "packages"):
-            (partial / name).write_text(f"{name} {version}\n")
+        write_files(partial, qemu=qemu, mkfs=mkfs, version=version)
         digest = content_digest(partial, sorted(path.name for path in partial.iterdir() if path.name != "packages"))
         emulator = Emulator(
             digest=digest,
