@@ -111,7 +111,8 @@ def test_verify_names_trial_and_file_that_differ(
 @pytest.mark.vm
 def test_virtual_machines_confirm_a_run(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
     short = [*SHORT_VM, "--set", "matrix={}", "--set", "repeat=3", "--set", "flows.bulk.cc=bbr", "-o", str(tmp_path)]
-    done = lab("run", *short, "--engine", "uml", "--confirm", "vm")
+    # The template may have to be built first.
+    done = lab("run", *short, "--engine", "uml", "--confirm", "vm", timeout=900)
     assert done.returncode == 0, done.stderr
     assert "confirmation: 3 of 3 comparisons agree" in done.stderr
     run = run_folder(tmp_path)
@@ -172,7 +173,7 @@ def running(engine: VmEngine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]
     )
     with process:
         try:
-            deadline = time.monotonic() + 60
+            deadline = time.monotonic() + 300
             while len(machines_of(process.pid)) < 2:
                 assert time.monotonic() < deadline, "no machine started"
                 assert process.poll() is None, process.communicate()
