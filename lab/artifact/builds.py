@@ -16,8 +16,8 @@ from typing import TypeVar
 
 from lab.artifact.document import ArtifactDocument
 from lab.artifact.pack import EMULATORS, IMAGES, UML_KERNELS
-from lab.engine.debian.builds import Build, DamagedBuildError, check_build, content_digest, open_build, set_last_digest
-from lab.engine.emulator.build import PROGRAMS, Emulator
+from lab.engine.debian.builds import Build, DamagedBuildError, has_intact, open_whole, set_last_digest, set_modes
+from lab.engine.emulator.build import Emulator
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image
 from lab.engine.image.build import recipe_digest as image_recipe
@@ -59,34 +59,20 @@ def use_builds(top: Path, document: ArtifactDocument, cache: Path, *, trust: boo
             )
         elif kernel.name in kernels.UML:
             set_last_digest(kernel_recipe(kernel.name), digest)
-            (kernel.path / "linux").chmod(0o755)
     for digest in document["emulators"]:
         emulator = _installed_program(Emulator, top / EMULATORS / digest, places.emulators(), own_cache, trust=trust)
         if emulator is None:
             told.append(f"the emulator {digest[:16]} {_NOT_TRUSTED}, and lab takes QEMU from Debian's packages")
         else:
             set_last_digest(emulator_recipe(), digest)
-            for program in PROGRAMS:
-                (emulator.path / program).chmod(0o755)
     return told
 
 
 def _installed_program(kind: type[_B], packed: Path, place: Path, own_cache: Path, *, trust: bool) -> _B | None:
     """Copy a build that consists of programs to the folder *place*, or return None if it is not to be trusted."""
     own = own_cache / place.name
-    source = own / packed.name if _is_same(kind, own, packed.name) else packed if trust else None
+    source = own / packed.name if has_intact(kind, own, packed.name) else packed if trust else None
     return None if source is None else _installed(kind, source, place / packed.name)
-
-
-def _is_same(kind: type[Build], parent: Path, digest: str) -> bool:
-    """Return whether the folder *parent* of the user's own cache has this build, as it was built."""
-    try:
-        found = open_build(kind, parent, digest)
-        if found is not None:
-            check_build(found)
-    except DamagedBuildError:
-        return False
-    return found is not None
 
 
 def _installed(kind: type[_B], source: Path, target: Path) -> _B:
@@ -99,14 +85,9 @@ def _installed(kind: type[_B], source: Path, target: Path) -> _B:
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copytree(source, target)
     try:
-        found = open_build(kind, target.parent, target.name)
-        if found is None:
-            raise InputError(f"the artifact is damaged: it has no {source.parent.name}/{source.name}")
-        if content_digest(found.path, found.content_names()) != found.digest:
-            raise InputError(
-                f"the artifact is damaged: the content of {source.parent.name}/{source.name} has another digest"
-            )
-    except (DamagedBuildError, OSError) as error:
-        raise InputError(f"the artifact is damaged: {error}") from error
+        found = open_whole(kind, target.parent, target.name)
+    except DamagedBuildError as error:
+        raise InputError(f"the artifact is damaged: {source.parent.name}/{source.name}: {error.problem}") from error
+    set_modes(found)
     integrity.write_list(target)
     return found

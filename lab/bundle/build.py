@@ -11,7 +11,7 @@ from lab.engine.base import Notice, Step
 from lab.engine.bundles import Bundle, note_use, prune
 from lab.engine.debian.bootstrap import SUITE_PLACE
 from lab.engine.emulator.build import build_emulator
-from lab.engine.image.build import build_image, find_image
+from lab.engine.image.build import build_image, locate_image
 from lab.engine.uml.build import build_kernel
 from lab.errors import InputError
 from lab.job import kernels
@@ -41,7 +41,7 @@ def build_bundle(
     """
     if kernel in kernels.UML:
         program = build_kernel(kernel, step, mirror=mirror)
-        image = find_image() or build_image(step, mirror=mirror)
+        image = locate_image(step, mirror=mirror)
         parts = {"uml_kernel": program.digest, "image": image.digest}
     else:
         emulator = build_emulator(step, mirror=mirror)

@@ -5,12 +5,9 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator, Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from lab.bundle.parts import check_parts, chosen_recipes, known_bundles
-from lab.bundle.transfer import SCHEMES, import_bundles
-from lab.engine.base import Step
 from lab.engine.bundles import Bundle, read_bundle
 from lab.engine.debian.builds import DamagedBuildError, choosing
 from lab.errors import InputError
@@ -33,27 +30,6 @@ def bundle_named(prefix: str) -> Bundle:
             "(`lab bundle list` shows all; `lab bundle import FILE` adds one)"
         )
     return found[0]
-
-
-def bundles_named(names: Sequence[str], step: Step) -> list[Bundle]:
-    """Return the bundles that a user names by beginnings of digests, files, or addresses of files.
-
-    Files are imported.
-
-    Raises:
-        InputError: A name is none of this.
-    """
-    found: list[Bundle] = []
-    for name in names:
-        if name.partition(":")[0] in SCHEMES or Path(name).is_file():
-            found += import_bundles(name, step)[0]
-        elif name.endswith(".tar.zst"):
-            raise InputError(f"--bundle: found {name!r}; there is no such file")
-        else:
-            found.append(bundle_named(name))
-    for bundle in found:
-        check_parts(bundle)
-    return found
 
 
 @contextlib.contextmanager

@@ -3,10 +3,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.engine.bundles import Bundle, bytes_of, folder_of, list_bundles
+from lab.engine.bundles import Bundle, folder_of, list_bundles
 from lab.engine.debian.builds import Build, DamagedBuildError, check_build, last_digest, open_build, set_last_digest
 from lab.engine.emulator.build import Emulator
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
@@ -77,16 +78,26 @@ def chosen_recipes(bundle: Bundle) -> dict[str, str]:
     return {recipe: bundle.parts[kind] for kind, recipe in recipes_of(bundle.kernel).items()}
 
 
+def _opened(bundle: Bundle) -> Iterator[tuple[str, Build]]:
+    """Yield the kind and the build of each part.
+
+    Raises:
+        DamagedBuildError: A part is missing, or its description is damaged.
+    """
+    for kind, path in bundle.paths().items():
+        build = open_build(KINDS[kind], path.parent, path.name)
+        if build is None:
+            raise DamagedBuildError(path, "it is missing")
+        yield kind, build
+
+
 def check_parts(bundle: Bundle) -> None:
     """Check that all parts are in the cache as they were built.
 
     Raises:
         DamagedBuildError: A part is missing, or it is not what was built.
     """
-    for kind, path in bundle.paths().items():
-        build = open_build(KINDS[kind], path.parent, path.name)
-        if build is None:
-            raise DamagedBuildError(path, "it is missing")
+    for _kind, build in _opened(bundle):
         check_build(build)
 
 
@@ -112,22 +123,19 @@ def parts_of(bundle: Bundle) -> list[Part]:
         DamagedBuildError: A part is missing, or its description is damaged.
     """
     found = []
-    for kind, path in bundle.paths().items():
-        build = open_build(KINDS[kind], path.parent, path.name)
-        if build is None:
-            raise DamagedBuildError(path, "it is missing")
+    for kind, build in _opened(bundle):
         try:
-            packages = (path / "packages").read_text(encoding="ascii", errors="replace").splitlines()
+            packages = (build.path / "packages").read_text(encoding="ascii", errors="replace").splitlines()
         except OSError as error:
-            raise DamagedBuildError(path, f"packages cannot be read: {error.strerror}") from error
+            raise DamagedBuildError(build.path, f"packages cannot be read: {error.strerror}") from error
         found.append(
             Part(
                 kind=kind,
-                digest=path.name,
-                path=path,
+                digest=build.digest,
+                path=build.path,
                 what=_what(build),
                 built=build.built,
-                bytes_on_disk=bytes_of(path),
+                bytes_on_disk=build.bytes_on_disk(),
                 packages=tuple(tuple(line.split()) for line in packages if line.isprintable()),
             )
         )

@@ -26,22 +26,22 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from lab.bundle.archive import files_in, name_of, unpack, write_archive
+from lab.bundle.choose import bundle_named
 from lab.bundle.parts import KINDS, adopt, check_parts, default_bundle
 from lab.engine.base import Notice, Step
 from lab.engine.bundles import Bundle, folder_of, note_use, read_bundle
-from lab.engine.debian.builds import Build, DamagedBuildError, content_digest, open_build
+from lab.engine.debian.builds import Build, DamagedBuildError, open_whole, place_build, set_modes
 from lab.errors import InputError, StoreError
-from lab.store import integrity, places
+from lab.store import places
 from lab.store.files import to_json
-from lab.store.folders import publish, remove_leftovers, unfinished_folder
+from lab.store.folders import remove_leftovers, unfinished_folder
 
 FILE = "bundle.json"
 MOST_BYTES = 16 << 30
 """The largest size of all files of an archive together."""
-SCHEMES = ("http", "https")
 
+_SCHEMES = ("http", "https")
 _FORMAT = 1
-_PROGRAMS = {"emulator": ("ld-linux-x86-64.so.2", "mkfs.erofs", "qemu-system-x86_64"), "uml_kernel": ("linux",)}
 _LONGEST_TEXT = 400
 _CHUNK = 1 << 20
 _CONNECT_S = 60.0
@@ -63,8 +63,8 @@ def export_bundles(bundles: Sequence[Bundle], path: Path) -> None:
         check_parts(bundle)
         for kind, folder in bundle.paths().items():
             files |= files_in(folder, f"{kind}/{folder.name}")
-    described = [{"kernel": bundle.kernel, "parts": dict(bundle.parts)} for bundle in bundles]
-    files[FILE] = to_json({"format": _FORMAT, "bundles": sorted(described, key=lambda one: str(one["kernel"]))})
+    in_order = sorted(bundles, key=lambda bundle: (bundle.kernel, bundle.digest))
+    files[FILE] = to_json({"format": _FORMAT, "bundles": [bundle.document() for bundle in in_order]})
     write_archive(path, files)
 
 
@@ -85,13 +85,13 @@ def import_bundles(source: str, step: Step, *, expected: str | None = None) -> t
         InputError: The file is not one of bundles, or does not contain what its digests say.
         StoreError: The file cannot be read, or the cache cannot be written.
     """
-    if urlsplit(source).scheme not in SCHEMES and not Path(source).is_file():
+    if not _is_address(source) and not Path(source).is_file():
         raise InputError(f"{source}: there is no such file")
     parent = places.bundles()
     for message in remove_leftovers(parent):
         step(Notice(message))
     with unfinished_folder(parent) as scratch:
-        path = _downloaded(source, scratch, step) if urlsplit(source).scheme in SCHEMES else Path(source)
+        path = _downloaded(source, scratch, step) if _is_address(source) else Path(source)
         step("unpacking and checking all digests")
         (scratch / "unpacked").mkdir()
         top = unpack(path, scratch / "unpacked", MOST_BYTES)
@@ -99,12 +99,11 @@ def import_bundles(source: str, step: Step, *, expected: str | None = None) -> t
         if expected is not None and not any(bundle.digest.startswith(expected) for bundle in bundles):
             found = ", ".join(bundle.digest for bundle in bundles)
             raise InputError(f"--digest: found the bundle {found} in {source}; expected {expected}")
-        for bundle in bundles:
-            for kind, digest in bundle.parts.items():
-                _check_part(path, kind, top / kind / digest)
-        for bundle in bundles:
-            for kind, digest in bundle.parts.items():
-                _publish(kind, top / kind / digest)
+        checked = {(kind, digest): _checked(path, top / kind, digest) for kind, digest in _parts(bundles)}
+        for (kind, digest), build in checked.items():
+            target = folder_of(kind) / digest
+            target.parent.mkdir(parents=True, exist_ok=True)
+            place_build(build.path, replace(build, path=target))
     used = []
     for bundle in bundles:
         note_use(bundle)
@@ -115,18 +114,43 @@ def import_bundles(source: str, step: Step, *, expected: str | None = None) -> t
     return bundles, used
 
 
+def bundles_named(names: Sequence[str], step: Step) -> list[Bundle]:
+    """Return the bundles that a user names by beginnings of digests, files, or addresses of files.
+
+    Files are imported.
+
+    Raises:
+        InputError: A name is none of this.
+    """
+    found: list[Bundle] = []
+    for name in names:
+        if _is_address(name) or Path(name).is_file():
+            found += import_bundles(name, step)[0]
+        elif name.endswith(".tar.zst"):
+            raise InputError(f"--bundle: found {name!r}; there is no such file")
+        else:
+            found.append(bundle_named(name))
+    for bundle in found:
+        check_parts(bundle)
+    return found
+
+
+def _is_address(source: str) -> bool:
+    return urlsplit(source).scheme in _SCHEMES
+
+
 def _read(path: Path, top: Path) -> list[Bundle]:
     """Return the bundles of the unpacked archive *top*, of which all parts must be there, and nothing else."""
     try:
         document = json.loads((top / FILE).read_bytes())
         if not isinstance(document, dict) or document.get("format") != _FORMAT:
             raise ValueError(f"expected an object with format {_FORMAT}; another version of lab has written it")
-        bundles = [replace(read_bundle(one), added="") for one in document["bundles"]]
+        bundles = [read_bundle(one) for one in document["bundles"]]
         if not bundles:
             raise ValueError("found no bundle; expected one at least")
     except (OSError, ValueError, LookupError, TypeError) as error:
         raise InputError(f"{path} is not a file of bundles: {FILE}: {error}") from error
-    expected = {(kind, digest) for bundle in bundles for kind, digest in bundle.parts.items()}
+    expected = _parts(bundles)
     found = {(folder.parent.name, folder.name) for folder in top.glob("*/*")}
     if found != expected:
         kind, digest = sorted(found ^ expected)[0]
@@ -136,25 +160,27 @@ def _read(path: Path, top: Path) -> list[Bundle]:
     return bundles
 
 
-def _check_part(path: Path, kind: str, folder: Path) -> None:
-    """Check that a part of the unpacked archive *path* is what the name of its folder says.
+def _parts(bundles: Sequence[Bundle]) -> set[tuple[str, str]]:
+    """Return the kind and the digest of each part; bundles may have parts in common."""
+    return {part for bundle in bundles for part in bundle.parts.items()}
+
+
+def _checked(path: Path, kind: Path, digest: str) -> Build:
+    """Return a part in the folder *kind* of the unpacked archive *path*, if it is what its digest says.
 
     Raises:
         InputError: It is not.
     """
-    if any(not entry.is_file() for entry in folder.iterdir()):
-        raise InputError(f"{path} is refused: {kind}/{folder.name} has a folder; a part has only files")
+    name = f"{kind.name}/{digest}"
+    if any(not entry.is_file() for entry in (kind / digest).iterdir()):
+        raise InputError(f"{path} is refused: {name} has a folder; a part has only files")
     try:
-        build = open_build(KINDS[kind], folder.parent, folder.name)
-        if build is None:
-            raise InputError(f"{path} is damaged: {kind}/{folder.name} has no description")
-        _check_description(path, build)
-        if content_digest(folder, build.content_names()) != folder.name:
-            raise InputError(f"{path} is damaged: the content of {kind}/{folder.name} has another digest")
-    except (DamagedBuildError, OSError) as error:
-        raise InputError(f"{path} is damaged: {error}") from error
-    for file in folder.iterdir():
-        file.chmod(0o755 if file.name in _PROGRAMS.get(kind, ()) else 0o644)
+        build = open_whole(KINDS[kind.name], kind, digest)
+    except DamagedBuildError as error:
+        raise InputError(f"{path} is damaged: {name}: {error.problem}") from error
+    _check_description(path, build)
+    set_modes(build)
+    return build
 
 
 def _check_description(path: Path, build: Build) -> None:
@@ -172,22 +198,6 @@ def _check_description(path: Path, build: Build) -> None:
     texts = [value for key, value in asdict(build).items() if key != "path"]
     if any(not text.isprintable() or len(text) > _LONGEST_TEXT for text in texts):
         raise InputError(f"{path} is refused: the description of {build.path.name} has texts that cannot be printed")
-
-
-def _publish(kind: str, folder: Path) -> None:
-    """Move a part to its place in the cache; one that is there already and intact stays."""
-    target = folder_of(kind) / folder.name
-    if target.is_dir():
-        try:
-            found = open_build(KINDS[kind], target.parent, target.name)
-            if found is not None and integrity.problem_in(target, found.contents) is None:
-                return
-        except DamagedBuildError:
-            pass  # The one from the archive takes its place.
-    if folder.is_dir():  # Two bundles may have the same part.
-        target.parent.mkdir(parents=True, exist_ok=True)
-        integrity.write_list(folder, becomes=target)
-        publish(folder, target, if_there="replace")
 
 
 def _downloaded(address: str, folder: Path, step: Step) -> Path:

@@ -69,11 +69,11 @@ def bundle_build(
         found = package_in(Path(kernel))
         kernel, package = found.name, found.path
     archive = mirror if snapshot is None else snapshot_mirror(snapshot, mirror)
-    bundle = _with_steps("bundle", detail, lambda step: build_bundle(step, kernel, package=package, mirror=archive))
+    bundle = _with_steps(detail, lambda step: build_bundle(step, kernel, package=package, mirror=archive))
     print(bundle.digest)
 
 
-def _with_steps(what: str, detail: Detail, work: Callable[[Step], _T]) -> _T:
+def _with_steps(detail: Detail, work: Callable[[Step], _T]) -> _T:
     """Return what *work* returns; its steps are shown as *detail* asks."""
     from lab.engine.base import Notice
     from lab.run.progress import Detail
@@ -82,9 +82,9 @@ def _with_steps(what: str, detail: Detail, work: Callable[[Step], _T]) -> _T:
     if detail is Detail.QUIET:
         return work(lambda _doing: None)
     if not console.is_terminal or detail is not Detail.NORMAL:
-        return work(lambda doing: say(f"{what}: {doing}"))
-    with console.status(what) as status:
-        return work(lambda doing: say(doing) if isinstance(doing, Notice) else status.update(f"{what}: {doing}"))
+        return work(lambda doing: say(f"bundle: {doing}"))
+    with console.status("bundle") as status:
+        return work(lambda doing: say(doing) if isinstance(doing, Notice) else status.update(f"bundle: {doing}"))
 
 
 def bundle_list() -> None:
@@ -203,7 +203,7 @@ def bundle_import(
         drop_old_bundles(step, *found[0])
         return found
 
-    bundles, used = _with_steps("bundle", detail_of(verbose, quiet), work)
+    bundles, used = _with_steps(detail_of(verbose, quiet), work)
     for bundle in bundles:
         print(f"{bundle.digest}  {bundle.kernel}")
         if bundle not in used and not quiet:

@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
     from lab.compare.cells import RunCells
     from lab.compare.tolerances import Tolerances
+    from lab.engine.bundles import Bundle
     from lab.plan.plan import Plan
     from lab.run.runner import Outcome, Runner
     from lab.store.run import Run
@@ -97,7 +98,7 @@ def run(
     """Run an experiment and write its report.  The last line of the output is the folder of the run."""
     from lab.api.known import image_lookup
     from lab.api.starting import runner_for
-    from lab.bundle.choose import bundles_named, check_kernels, using
+    from lab.bundle.choose import check_kernels, using
     from lab.cli.confirm import confirm_run, confirming_plan
     from lab.plan.description import notes
     from lab.run.progress import observing
@@ -105,7 +106,7 @@ def run(
     detail = detail_of(verbose, quiet)
     reference = _reference(baseline, tolerance)
     overrides = all_overrides(set_, engine_)
-    bundles = bundles_named(bundle or (), say)
+    bundles = _bundles(bundle)
     with using(bundles):
         loaded, plan = planned(file, overrides, image_lookup([]))
         check_kernels(bundles, plan.kernels, plan.engine)
@@ -128,6 +129,15 @@ def run(
     compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
     print(folder.path)
     raise typer.Exit(max(confirmed, compared, ended))
+
+
+def _bundles(names: list[str] | None) -> list[Bundle]:
+    """Return the bundles that the user has chosen; a file is imported."""
+    if not names:
+        return []
+    from lab.bundle.transfer import bundles_named
+
+    return bundles_named(names, say)
 
 
 def _reference(baseline: Path | None, tolerance: list[str] | None) -> tuple[RunCells, Tolerances] | None:

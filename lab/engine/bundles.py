@@ -6,7 +6,7 @@ kernel, which is a program, and a guest image.  Bundles share their parts, which
 (:mod:`lab.engine.debian.builds`).  The digest of a bundle follows from the digests of its parts.  For each bundle that
 was used on this machine, a file in the folder ``bundles`` of the cache names the parts::
 
-    {"kernel": "debian-13", "parts": {"emulator": "…", "image": "…"}, "added": "2026-11-27T17:00:00+00:00"}
+    {"kernel": "debian-13", "parts": {"emulator": "…", "image": "…"}}
 """
 
 from __future__ import annotations
@@ -19,13 +19,12 @@ import re
 import time
 from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 
 from lab.store import places
 from lab.store.files import to_json, write_file, writing
-from lab.store.folders import finished_folders, remove_folder
+from lab.store.folders import bytes_on_disk, finished_folders, remove_folder
 
 MOST_BYTES = 6 << 30
 """The disk space that the parts of all bundles may occupy; bundles that were used longest ago are removed first."""
@@ -55,13 +54,19 @@ class Bundle:
     """The kernel's name in the form of :mod:`lab.job.kernels`."""
     parts: Mapping[str, str]
     """Kind of part → digest."""
-    added: str = ""
-    """Date and time when this machine first had the bundle, in ISO 8601 format and UTC."""
 
     @property
     def digest(self) -> str:
         """The digest of the bundle."""
         return digest_of(self.parts)
+
+    def document(self) -> dict[str, object]:
+        """Return the description that :func:`read_bundle` reads."""
+        return {"kernel": self.kernel, "parts": dict(self.parts)}
+
+    def part_digests(self) -> dict[str, str]:
+        """Return the digests of the parts, by the names that they have in the provenance of a run."""
+        return {f"{kind}_digest": digest for kind, digest in self.parts.items()}
 
     def paths(self) -> dict[str, Path]:
         """Return the folders of the parts, which need not exist, by their kinds."""
@@ -85,14 +90,14 @@ def read_bundle(document: object) -> Bundle:
     """
     if not isinstance(document, dict):
         raise ValueError(f"found {document!r:.60}; expected an object")
-    kernel, parts, added = document.get("kernel"), document.get("parts"), document.get("added", "")
-    if not isinstance(kernel, str) or not _KERNEL.fullmatch(kernel) or not isinstance(added, str):
-        raise ValueError(f"found the kernel {kernel!r:.60}, added {added!r:.60}; expected a kernel's name, a date")
+    kernel, parts = document.get("kernel"), document.get("parts")
+    if not isinstance(kernel, str) or not _KERNEL.fullmatch(kernel):
+        raise ValueError(f"found the kernel {kernel!r:.60}; expected a kernel's name")
     if not isinstance(parts, dict) or set(parts) not in _KINDS:
         raise ValueError(f"found the parts {parts!r:.80}; expected an image, and an emulator or a uml_kernel")
     if not all(isinstance(digest, str) and _DIGEST.fullmatch(digest) for digest in parts.values()):
         raise ValueError("the parts must be named by the 64 hexadecimal digits of their digests")
-    return Bundle(kernel, parts, added)
+    return Bundle(kernel, parts)
 
 
 def note_use(bundle: Bundle) -> None:
@@ -106,8 +111,7 @@ def note_use(bundle: Bundle) -> None:
         return
     with writing(bundle.record):
         places.bundles().mkdir(parents=True, exist_ok=True)
-    added = bundle.added or datetime.now(UTC).isoformat(timespec="seconds")
-    write_file(bundle.record, to_json({"kernel": bundle.kernel, "parts": dict(bundle.parts), "added": added}))
+    write_file(bundle.record, to_json(bundle.document()))
 
 
 def list_bundles() -> list[Bundle]:
@@ -122,11 +126,6 @@ def _records() -> Iterator[tuple[Path, Bundle]]:
             bundle = read_bundle(json.loads(record.read_bytes()))
             if bundle.record == record:
                 yield record, bundle
-
-
-def bytes_of(path: Path) -> int:
-    """Return the disk space that the files in the folder *path* occupy, in bytes."""
-    return sum(file.stat().st_blocks * 512 for file in path.iterdir())
 
 
 def remove_bundle(bundle: Bundle) -> list[Path]:
@@ -149,7 +148,7 @@ def prune(keep: Set[str], most_bytes: int = MOST_BYTES) -> list[Path]:
     """
     bundles = [bundle for bundle in list_bundles() if not keep & set(bundle.parts.values())]
     owned = {path for _record, bundle in _records() for path in bundle.paths().values()}
-    sizes = {path: bytes_of(path) for kind in PARTS for path in finished_folders(folder_of(kind))}
+    sizes = {path: bytes_on_disk(path) for kind in PARTS for path in finished_folders(folder_of(kind))}
     too_many = sum(sizes.values()) - most_bytes
     yesterday = time.time() - 86400
     orphans = [path for path in sizes if path not in owned and path.stat().st_mtime < yesterday]

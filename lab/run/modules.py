@@ -3,14 +3,13 @@
 
 from __future__ import annotations
 
-import base64
-import zlib
 from collections.abc import Iterable
 from dataclasses import replace
 from functools import partial
 
 from lab.cc.compiler import CompileError
 from lab.cc.module import ModuleTools, compile_module, unpacked_source
+from lab.cc.packed import packed, unpacked
 from lab.engine.base import Engine, Step, built_once
 from lab.engine.debian.builds import intact
 from lab.engine.image.build import Image
@@ -37,7 +36,7 @@ def with_modules(plan: Plan, engine: Engine, step: Step) -> Plan:
         InputError: A module does not compile, or there are no modules for this kernel.
         MachineryError: This machine cannot compile modules.
     """
-    if not any(one.get("form") == _SOURCE for trial in plan.trials for one in trial.job.get("algorithms", ())):
+    if not any(_has_source(trial.job) for trial in plan.trials):
         return plan
     known: dict[tuple[str, str, str], Algorithm] = {}
     trials = [replace(trial, job=_with_modules(trial.job, engine, step, known)) for trial in plan.trials]
@@ -60,8 +59,12 @@ def prepare_headers(plan: Plan, engine: Engine, step: Step) -> None:
             _headers(engine.machine(kernel)[1], step)
 
 
+def _has_source(job: Job) -> bool:
+    return any(one.get("form") == _SOURCE for one in job.get("algorithms", ()))
+
+
 def _with_modules(job: Job, engine: Engine, step: Step, known: dict[tuple[str, str, str], Algorithm]) -> Job:
-    if not any(one.get("form") == _SOURCE for one in job.get("algorithms", ())):
+    if not _has_source(job):
         return job
     done: list[Algorithm] = []
     for algorithm in job["algorithms"]:
@@ -80,14 +83,13 @@ def _compiled(algorithm: Algorithm, kernel: str, engine: Engine, step: Step) -> 
     if not isinstance(engine, VmEngine):
         raise InputError(f"found the kernel module {name} with the engine {engine.name}; expected the engine vm")
     headers = _headers(engine.machine(kernel)[1], step)
-    source = unpacked_source(name, zlib.decompress(base64.b64decode(algorithm["object"])))
+    source = unpacked_source(name, unpacked(algorithm["object"]))
     tools = ModuleTools(headers.archive, headers.folder, headers.packages_sha256)
     try:
         module = compile_module(source, tools)
     except CompileError as error:
         raise CompileError(f"found the kernel module {name} for {kernel}: {error}") from error
-    packed = base64.b64encode(zlib.compress(module, 9)).decode("ascii")
-    return {"name": name, "source_sha256": algorithm["source_sha256"], "object": packed, "form": "module"}
+    return {"name": name, "source_sha256": algorithm["source_sha256"], "object": packed(module), "form": "module"}
 
 
 def _headers(image: Image, step: Step) -> Headers:

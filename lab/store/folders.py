@@ -107,6 +107,11 @@ def remove_folder(folder: Path) -> bool:
     return True
 
 
+def bytes_on_disk(folder: Path) -> int:
+    """Return the disk space that the files in *folder* occupy, in bytes."""
+    return sum(file.stat().st_blocks * 512 for file in folder.iterdir())
+
+
 def finished_folders(parent: Path) -> list[Path]:
     """Return the complete folders in *parent*, sorted by name; the list is empty if *parent* does not exist.
 

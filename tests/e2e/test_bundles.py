@@ -71,6 +71,19 @@ def commands(lab: str, engine: str) -> str:
     return COMMANDS.replace("LAB", lab).replace("ENGINE", engine)
 
 
+def run_alone(script: str, *arguments: str | Path, timeout: float) -> None:
+    """Run a shell script without a network and with mounts of its own; it must run and verify the experiment."""
+    done = subprocess.run(
+        ["unshare", "--mount", "--net", "sh", "-c", script, "sh", *arguments],
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=timeout,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "2/2 byte-identical" in done.stdout
+
+
 @pytest.fixture(scope="module")
 def exported(
     engines: Callable[[str], VmEngine | UmlEngine], tmp_path_factory: pytest.TempPathFactory
@@ -133,18 +146,10 @@ exec chroot . /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --no-n
         f"export PYTHONPATH={packages}:{ROOT}\n"
         f"exec {os.path.realpath(sys.executable)} -c 'import sys; from lab.cli import main; sys.exit(main())' \"$@\"",
     )
-    done = subprocess.run(
-        [
-            *("unshare", "--mount", "--net", "sh", "-c", script, "sh", root, home, tools, commands("lab", "uml")),
-            *dict.fromkeys((str(ROOT), sys.base_prefix, packages)),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
+    run_alone(
+        script, root, home, tools, commands("lab", "uml"), *dict.fromkeys((str(ROOT), sys.base_prefix, packages)),
         timeout=600,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2/2 byte-identical" in done.stdout
+    )  # fmt: skip
     assert results_digest(home / "results") == here("uml")
 
 
@@ -176,20 +181,9 @@ def test_a_bare_root_of_another_release(
     exported: Callable[[str], Path], here: Callable[[str], str], bare: Path
 ) -> None:
     home = workspace_in(bare / "home" / "user", exported(kernels.DEFAULT))
-    script = 'mount -t proc proc "$1/proc"; mount --bind /dev "$1/dev"; cd "$1"; shift; exec chroot . "$@"'
-    done = subprocess.run(
-        [
-            *("unshare", "--mount", "--net", "sh", "-e", "-c", script, "sh", bare, *AS_NOBODY),
-            *("env", "-i", "-C", "/home/user", "HOME=/home/user", "PATH=/usr/bin", "sh", "-c"),
-            commands("/venv/bin/lab", "vm"),
-        ],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=1800,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "2/2 byte-identical" in done.stdout
+    script = 'set -e; mount -t proc proc "$1/proc"; mount --bind /dev "$1/dev"; cd "$1"; shift; exec chroot . "$@"'
+    environment = ("env", "-i", "-C", "/home/user", "HOME=/home/user", "PATH=/usr/bin")
+    run_alone(script, bare, *AS_NOBODY, *environment, "sh", "-c", commands("/venv/bin/lab", "vm"), timeout=1800)
     assert results_digest(home / "results") == here("vm")
 
 

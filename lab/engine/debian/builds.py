@@ -22,7 +22,7 @@ from lab.engine.base import DAMAGED_ADVICE, Notice, Step
 from lab.errors import ImageError
 from lab.store import integrity, places
 from lab.store.files import write_file, writing
-from lab.store.folders import finished_folders, publish
+from lab.store.folders import bytes_on_disk, finished_folders, publish
 
 _INFO = "info.json"
 DESCRIPTIONS = (_INFO, integrity.LIST)
@@ -47,6 +47,9 @@ class Build:
     contents: ClassVar[tuple[str, ...]]
     """The names of files that it must have."""
 
+    programs: ClassVar[tuple[str, ...]] = ()
+    """The names of files that this host executes."""
+
     digest: str
     path: Path
     built: str
@@ -60,7 +63,7 @@ class Build:
 
     def bytes_on_disk(self) -> int:
         """Return the disk space that the build occupies, in bytes."""
-        return sum(file.stat().st_blocks * 512 for file in self.path.iterdir())
+        return bytes_on_disk(self.path)
 
 
 _B = TypeVar("_B", bound=Build)
@@ -89,6 +92,30 @@ def open_build(kind: type[_B], parent: Path, digest: str) -> _B | None:
         if not isinstance(value, str):
             raise DamagedBuildError(path, f"{_INFO} has {name}: {value!r:.60}; expected a string")
     return kind(path=path, digest=digest, **info)
+
+
+def open_whole(kind: type[_B], parent: Path, digest: str) -> _B:
+    """Return the build with this digest in the folder *parent*, which may come from anybody; read all of its content.
+
+    Raises:
+        DamagedBuildError: It is missing, or it is not what its digest says.
+    """
+    found = open_build(kind, parent, digest)
+    if found is None:
+        raise DamagedBuildError(parent / digest, "it has no description")
+    try:
+        is_whole = content_digest(found.path, found.content_names()) == digest
+    except OSError as exc:
+        raise DamagedBuildError(found.path, f"{exc.filename} cannot be read: {exc.strerror}") from exc
+    if not is_whole:
+        raise DamagedBuildError(found.path, "its content has another digest")
+    return found
+
+
+def set_modes(build: Build) -> None:
+    """Let this host execute the programs of a build that has come from another machine, and nothing else of it."""
+    for file in build.path.iterdir():
+        file.chmod(0o755 if file.name in build.programs else 0o644)
 
 
 def check_build(build: Build) -> None:
@@ -199,7 +226,20 @@ def content_digest(folder: Path, names: Sequence[str]) -> str:
 
 
 def publish_build(partial: Path, build: Build) -> None:
-    """Move the finished folder *partial* to its place, and note the build as the last one of its recipe.
+    """Describe the build in the finished folder *partial*, move it to its place, and let its recipe lead to it.
+
+    Raises:
+        OSError: A file cannot be read.
+        StoreError: The cache cannot be written.
+    """
+    info = {key: value for key, value in asdict(build).items() if key not in ("digest", "path")}
+    (partial / _INFO).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
+    place_build(partial, build)
+    set_last_digest(build.recipe, build.digest)
+
+
+def place_build(partial: Path, build: Build) -> None:
+    """Move the finished folder *partial*, which describes *build*, to its place.
 
     A build with the same digest that is there already stays, unless it is damaged or an earlier version of lab has
     left out a file that is not part of its content.
@@ -208,14 +248,11 @@ def publish_build(partial: Path, build: Build) -> None:
         OSError: A file cannot be read.
         StoreError: The cache cannot be written.
     """
-    info = {key: value for key, value in asdict(build).items() if key not in ("digest", "path")}
-    (partial / _INFO).write_text(json.dumps(info, indent=1) + "\n", encoding="utf-8")
-    if _is_intact(build) and not _names(partial) - _names(build.path):
+    if has_intact(type(build), build.path.parent, build.digest) and not _names(partial) - _names(build.path):
         publish(partial, build.path, if_there="keep")
     else:
         integrity.write_list(partial, becomes=build.path)
         publish(partial, build.path, if_there="replace")
-    set_last_digest(build.recipe, build.digest)
 
 
 def set_last_digest(recipe: str, digest: str) -> None:
@@ -233,10 +270,10 @@ def _names(folder: Path) -> set[str]:
     return {path.name for path in folder.iterdir()}
 
 
-def _is_intact(build: Build) -> bool:
-    """Return whether the cache has this build already, and it is what was built."""
+def has_intact(kind: type[Build], parent: Path, digest: str) -> bool:
+    """Return whether the folder *parent* has the build with this digest, as it was built."""
     try:
-        found = open_build(type(build), build.path.parent, build.digest)
+        found = open_build(kind, parent, digest)
         if found is not None:
             check_build(found)
     except DamagedBuildError:

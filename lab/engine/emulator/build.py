@@ -52,7 +52,6 @@ LOADER = "ld-linux-x86-64.so.2"
 LOCKSTEP = "lockstep.so"
 MKFS = "mkfs.erofs"
 QEMU = "qemu-system-x86_64"
-PROGRAMS = (LOADER, MKFS, QEMU)
 _COMPILER_FLAGS = ("-O2", "-Wall", "-Wextra", "-Werror", "-shared", "-fPIC")
 
 
@@ -61,6 +60,7 @@ class Emulator(Build):
     """A finished emulator in the cache."""
 
     contents = (LOADER, LOCKSTEP, MKFS, QEMU, "packages")
+    programs = (LOADER, MKFS, QEMU)
 
     version: str
     """The version of QEMU, as ``qemu-system-x86_64 --version`` prints it."""

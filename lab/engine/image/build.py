@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from lab.engine.base import Notice
+from lab.engine.base import Notice, Step, built_once
 from lab.engine.debian.archive import packages_of
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks, last_errors
 from lab.engine.debian.builds import (
@@ -37,6 +37,7 @@ from lab.engine.debian.builds import (
     DamagedBuildError,
     content_digest,
     find_build,
+    intact,
     list_builds,
     open_build,
     publish_build,
@@ -113,6 +114,16 @@ def find_image(kernel: str = kernels.DEFAULT) -> Image | None:
         DamagedBuildError: It is in the cache, but it is not what was built.
     """
     return find_build(Image, places.images(), recipe_digest(kernel))
+
+
+def locate_image(step: Step, *, mirror: str | None = None) -> Image:
+    """Return the image with the default kernel; build it, from *mirror*, if it is not in the cache, or damaged.
+
+    Raises:
+        ImageError: It cannot be built.
+    """
+    what = "guest image"
+    return intact(what, find_image, step) or built_once(what, step, lambda doing: build_image(doing, mirror=mirror))
 
 
 def open_image(digest: str) -> Image | None:

@@ -52,6 +52,7 @@ class UmlKernel(Build):
     """A finished kernel in the cache."""
 
     contents = ("linux", "config")
+    programs = ("linux",)
 
     name: str
     """The kernel's name in the form of :mod:`lab.job.kernels`."""

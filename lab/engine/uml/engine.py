@@ -17,10 +17,10 @@ from typing import BinaryIO
 
 from lab.engine import sources, watch
 from lab.engine.base import Notice, Step, VirtualTime, built_once, combined, in_thread, processor_of
-from lab.engine.bundles import Bundle, digest_of, note_use
+from lab.engine.bundles import Bundle, note_use
 from lab.engine.debian.builds import intact
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
-from lab.engine.image.build import Image, build_image, find_image
+from lab.engine.image.build import Image, locate_image
 from lab.engine.image.build import recipe_digest as image_recipe
 from lab.engine.selftest import self_test_job
 from lab.engine.steering import Steering
@@ -74,8 +74,7 @@ class UmlEngine:
             self._kernels[name] = intact(what, partial(find_kernel, name), step) or built_once(
                 what, step, partial(build_kernel, name)
             )
-        what = "guest image"
-        self._image = intact(what, find_image, step) or built_once(what, step, build_image)
+        self._image = locate_image(step)
         for bundle in self.bundles().values():
             note_use(bundle)
 
@@ -90,11 +89,11 @@ class UmlEngine:
     def _identity(self, name: str) -> dict[str, str]:
         # The result is cached because computing it reads all files of the agent.
         if name not in self._identities:
-            kernel, image = self.parts(name)
+            kernel, _image = self.parts(name)
             setup = [arguments.ARGUMENTS, arguments.init_script().decode(), self_test_job()]
             self._identities[name] = {
                 "engine": self.name,
-                "bundle_digest": digest_of({"uml_kernel": kernel.digest, "image": image.digest}),
+                "bundle_digest": self._bundle(name).digest,
                 "uml_recipe_digest": kernel.recipe,
                 "agent_digest": sources.digest(sources.agent_files()),
                 "bpf_digest": sources.digest(sources.bpf_files()),
@@ -103,18 +102,14 @@ class UmlEngine:
         return self._identities[name]
 
     def about(self) -> dict[str, str]:
-        return combined({name: {**self._identity(name), **self._parts(name)} for name in self._names})
+        return combined({name: {**self._identity(name), **self._bundle(name).part_digests()} for name in self._names})
 
-    def _parts(self, name: str) -> dict[str, str]:
+    def _bundle(self, name: str) -> Bundle:
         kernel, image = self.parts(name)
-        return {"uml_kernel_digest": kernel.digest, "image_digest": image.digest}
+        return Bundle(name, {"uml_kernel": kernel.digest, "image": image.digest})
 
     def bundles(self) -> dict[str, Bundle]:
-        found = {name: self.parts(name) for name in self._names}
-        return {
-            name: Bundle(name, {"uml_kernel": kernel.digest, "image": image.digest})
-            for name, (kernel, image) in found.items()
-        }
+        return {name: self._bundle(name) for name in self._names}
 
     def parts(self, name: str = kernels.DEFAULT_UML) -> tuple[UmlKernel, Image]:
         """Return the kernel *name* and the image that :meth:`locate` found."""

@@ -97,14 +97,14 @@ class VmEngine:
         return self._identities[kernel]
 
     def about(self) -> dict[str, str]:
-        return combined({kernel: {**self._identity(kernel), **self._parts(kernel)} for kernel in self._kernels})
+        return combined({kernel: self._about(kernel) for kernel in self._kernels})
 
-    def _parts(self, kernel: str) -> dict[str, str]:
-        emulator, image = self.machine(kernel)
+    def _about(self, kernel: str) -> dict[str, str]:
+        emulator, _image = self.machine(kernel)
         return {
+            **self._identity(kernel),
             "qemu_version": emulator.version,
-            "emulator_digest": emulator.digest,
-            "image_digest": image.digest,
+            **self.bundles()[kernel].part_digests(),
         }
 
     def bundles(self) -> dict[str, Bundle]:

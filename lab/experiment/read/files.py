@@ -6,19 +6,18 @@ No other module of the package accesses the file system.
 
 from __future__ import annotations
 
-import base64
 import codecs
 import hashlib
 import os
 import posixpath
 import stat
-import zlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from lab.cc.compiler import compile_source
 from lab.cc.module import ModuleSource, packed_source
+from lab.cc.packed import packed
 from lab.cc.sources import MAX_SOURCE_BYTES, MODULE_SUFFIX, gather
 from lab.cc.sources import SUFFIX as SOURCE_SUFFIX
 from lab.errors import InputError, SpecError
@@ -152,11 +151,6 @@ def _algorithm(experiment: Path, key: str, files: dict[str, bytes]) -> OwnAlgori
         return OwnAlgorithm(name, found.sha256, packed(module), source, is_module=True)
     compiled = compile_source(found, shown, name)
     return OwnAlgorithm(compiled.name, found.sha256, packed(compiled.object), source)
-
-
-def packed(data: bytes) -> str:
-    """Return the object of an algorithm as jobs contain it."""
-    return base64.b64encode(zlib.compress(data, 9)).decode("ascii")
 
 
 def _stays_in_folder(path: Path) -> None:

@@ -21,7 +21,6 @@ from lab.bundle.archive import unpack, write_archive
 from lab.bundle.build import build_bundle
 from lab.bundle.parts import default_bundle, known_bundles
 from lab.bundle.transfer import FILE
-from lab.engine import bundles
 from lab.engine.base import Engine, Step
 from lab.engine.bundles import Bundle, digest_of, note_use, prune
 from lab.engine.emulator import build as emulator_build
@@ -29,6 +28,7 @@ from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import find_image
 from lab.engine.replay import ReplayEngine
 from lab.store import places
+from lab.store.folders import bytes_on_disk
 from tests.conftest import write_bootstrap
 from tests.data.capture import EXPERIMENTS
 from tests.emulators import write_emulator
@@ -145,7 +145,7 @@ def test_bundles_that_were_used_longest_ago_go_first(build: Callable[[str], Bund
     for number, bundle in enumerate(made):
         os.utime(bundle.record, (number, number))
     note_use(made[0])
-    size = sum(bundles.bytes_of(path) for path in {path for bundle in made for path in bundle.paths().values()})
+    size = sum(bytes_on_disk(path) for path in {path for bundle in made for path in bundle.paths().values()})
     assert prune(set(), size) == []
     assert prune({made[2].parts["image"]}, size - 1) == [places.images() / made[1].parts["image"]]
     assert {bundle.digest for bundle in known_bundles()} == {bundle.digest for bundle in made} - {made[1].digest}
@@ -286,6 +286,9 @@ def test_several_bundles_in_one_file(
     first, second = build("first"), build("second")
     chosen = [word for bundle in (first, second, first) for word in ("--bundle", bundle.digest)]
     lab_command("bundle", "export", tmp_path / "two.tar.zst", *chosen)
+    (tmp_path / "again").mkdir()
+    lab_command("bundle", "export", tmp_path / "again" / "two.tar.zst", *chosen[2:])
+    assert (tmp_path / "again" / "two.tar.zst").read_bytes() == (tmp_path / "two.tar.zst").read_bytes()
     elsewhere()
     said = lab_command("bundle", "import", tmp_path / "two.tar.zst")
     assert sorted(said.lines) == sorted(f"{bundle.digest}  debian-13" for bundle in (first, second))
