@@ -7,7 +7,7 @@ import asyncio
 import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from lab.engine.bundles import Bundle
 from lab.job.protocol import Job
@@ -108,6 +108,18 @@ def processor_of(worker: int) -> int:
     """Return the host's CPU on which the trials of this worker run."""
     processors = sorted(os.sched_getaffinity(0))
     return processors[worker % len(processors)]
+
+
+async def cancelled(task: asyncio.Future[Any]) -> None:
+    """Cancel the task and wait until it has ended, however it ends.
+
+    A cancellation of the caller is raised.  It would be lost if the caller awaited the task itself and ignored the
+    ``CancelledError``, which looks the same for both.
+    """
+    task.cancel()
+    await asyncio.wait((task,))
+    if not task.cancelled():
+        task.exception()  # Marks the exception as retrieved.
 
 
 async def in_thread(work: Callable[[], _T]) -> _T:

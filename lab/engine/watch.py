@@ -4,7 +4,6 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import shutil
 import tarfile
 import time
@@ -14,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lab.engine.archives import PlainTarInfo, RefusedMemberError, parts_of
-from lab.engine.base import VirtualTime
+from lab.engine.base import VirtualTime, cancelled
 from lab.errors import GuestError, TrialTimeoutError
 from lab.job.protocol import Job
 
@@ -76,9 +75,7 @@ async def within(
                 )
         running.result()
     finally:
-        running.cancel()
-        with contextlib.suppress(asyncio.CancelledError, Exception):
-            await running
+        await cancelled(running)
 
 
 def extract_record(packed: BinaryIO, directory: Path) -> None:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
+from lab.engine.base import cancelled
 from lab.engine.steering import PACES, Steering, Watchable
 from lab.errors import InputError, LabError
 from lab.experiment.read.load import load_text
@@ -91,9 +92,7 @@ class Session:
                         await asyncio.wait((pages, again), return_when=asyncio.FIRST_COMPLETED)
                 finally:
                     again.cancel()
-                    trial.cancel()
-                    with contextlib.suppress(asyncio.CancelledError):
-                        await trial
+                    await cancelled(trial)
                 if pages.done():
                     return pages.result()
                 self._again.clear()

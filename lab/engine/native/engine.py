@@ -140,7 +140,8 @@ class NativeEngine:
             )
         limit_s = job["duration_ns"] / 1e9 + _BEYOND_S
         try:
-            await asyncio.wait_for(_follow(process, on_time), limit_s)
+            async with asyncio.timeout(limit_s):
+                await _follow(process, on_time)
         except TimeoutError:
             raise TrialTimeoutError(f"the trial did not end within {limit_s:.0f} s", log=log) from None
         finally:

@@ -11,6 +11,7 @@ import shutil
 import stat
 import tarfile
 from collections.abc import Iterable
+from concurrent.futures import Future
 from functools import partial
 from pathlib import Path
 from typing import BinaryIO
@@ -170,13 +171,23 @@ class UmlEngine:
             raise EngineError(f"prepare() has not been called for the kernel {job['kernel']}")
         forked = self._zygotes[job["kernel"]].fork(folder, processor_of(worker))
         try:
-            return await asyncio.wait_for(asyncio.wrap_future(forked), FORK_LIMIT_S)
+            async with asyncio.timeout(FORK_LIMIT_S):
+                return await asyncio.wrap_future(forked)
         except TimeoutError:
             raise LostVMError(f"User-mode Linux did not fork within {FORK_LIMIT_S:g} s") from None
+        except asyncio.CancelledError:
+            # The instance may have been forked in the same moment.
+            forked.add_done_callback(_kill_forked)
+            raise
 
     def close(self) -> None:
         while self._zygotes:
             self._zygotes.popitem()[1].close()
+
+
+def _kill_forked(forked: Future[Child]) -> None:
+    if not forked.cancelled() and forked.exception() is None:
+        forked.result().kill()
 
 
 async def _started(kernel: UmlKernel, image: Image, step: Step) -> Zygote:
@@ -193,7 +204,8 @@ async def _started(kernel: UmlKernel, image: Image, step: Step) -> Zygote:
         arguments.put_files(folder, image)
         zygote = Zygote(kernel.program, folder, min(os.sched_getaffinity(0)))
         try:
-            await asyncio.wait_for(asyncio.wrap_future(zygote.ready), READY_LIMIT_S)
+            async with asyncio.timeout(READY_LIMIT_S):
+                await asyncio.wrap_future(zygote.ready)
         except TimeoutError:
             tail = zygote.console_tail()
             zygote.close()

@@ -150,7 +150,7 @@ class Zygote:
             self._requests.clear()
             self._children.clear()
         for future in waiting:
-            if not future.done():
+            if not future.done() and future.set_running_or_notify_cancel():
                 future.set_exception(self._lost())
         for child in children:
             child.kill()
@@ -159,7 +159,8 @@ class Zygote:
     def _on_event(self, kind: int, pid: int, status: int, fds: list[int]) -> None:
         with self._lock:
             if kind == _READY:
-                self.ready.set_result(None)
+                if self.ready.set_running_or_notify_cancel():
+                    self.ready.set_result(None)
             elif kind == _STARTED:
                 child = self._children[pid] = Child(pid, fds[0])
                 answer = self._requests.popleft()

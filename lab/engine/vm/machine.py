@@ -116,14 +116,16 @@ class Machine:
         """
         limit = None if may_take_long else ANSWER_LIMIT_S
         try:
-            return await asyncio.wait_for(self._qmp.execute(name, parameters), limit)
+            async with asyncio.timeout(limit):
+                return await self._qmp.execute(name, parameters)
         except TimeoutError:
             raise self._unresponsive(f"answer the command {name}") from None
         except (QMPError, OSError, EOFError) as exc:
             if self.process.returncode is not None or not isinstance(exc, QMPError):
                 raise self.lost() from exc
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self.process.wait(), 1)
+                async with asyncio.timeout(1):
+                    await self.process.wait()
                 raise self.lost() from exc
             raise EngineError(f"QEMU rejected the command {name}: {exc}") from exc
 
@@ -233,12 +235,14 @@ async def start(
 
 async def _connect(qmp: QMPClient, ours: socket.socket, process: asyncio.subprocess.Process, console: Path) -> None:
     try:
-        await asyncio.wait_for(qmp.connect(ours), ANSWER_LIMIT_S)
+        async with asyncio.timeout(ANSWER_LIMIT_S):
+            await qmp.connect(ours)
     except TimeoutError:
         raise EngineError(f"QEMU does not start: it said nothing for {ANSWER_LIMIT_S:g} s") from None
     except (QMPError, OSError, EOFError) as exc:
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(process.wait(), 1)
+            async with asyncio.timeout(1):
+                await process.wait()
         raise EngineError(f"QEMU does not start: {console_tail(_errors_of(console)) or exc}") from exc
 
 

@@ -126,7 +126,8 @@ async def build_template(emulator: Emulator, image: Image, step: Step) -> Templa
         final = places.templates() / key_of(digests)
         with unfinished_folder(places.templates()) as partial:
             try:
-                await asyncio.wait_for(_build(emulator, image, partial, step), BUILD_LIMIT_S)
+                async with asyncio.timeout(BUILD_LIMIT_S):
+                    await _build(emulator, image, partial, step)
                 (partial / "info.json").write_text(json.dumps(digests, indent=1) + "\n", encoding="utf-8")
                 await asyncio.to_thread(integrity.write_list, partial, becomes=final)
                 # A folder of this name can only be a damaged one.

@@ -3,17 +3,20 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import platform
 import sys
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
 
 from lab.engine.uml import build
 from lab.engine.uml.arguments import ARGUMENTS
-from lab.engine.uml.zygote import Zygote, in_words
+from lab.engine.uml.engine import UmlEngine
+from lab.engine.uml.zygote import Child, Zygote, in_words
 from lab.errors import EngineError, ImageError
 from lab.job import kernels
 from lab.job.folder import SharedFolder
@@ -227,3 +230,38 @@ def test_a_zygote_that_does_not_start(folder: Path) -> None:
 
 def test_statuses_in_words() -> None:
     assert (in_words(9), in_words(256)) == ("killed by SIGKILL", "exit status 1")
+
+
+@pytest.mark.parametrize("steps", range(12))
+def test_a_cancellation_in_the_moment_of_the_fork_is_not_lost(tmp_path: Path, steps: int) -> None:
+    class Forks:
+        answer: Future[Child] = Future()
+
+        def fork(self, folder: Path, processor: int) -> Future[Child]:
+            return self.answer
+
+    class Forked(Child):
+        is_killed = False
+
+        def kill(self) -> None:
+            self.is_killed = True
+            self.ended.set_result("killed")
+
+    zygote, child = Forks(), Forked(0, -1)
+    engine = UmlEngine()
+    engine._zygotes[kernels.DEFAULT_UML] = zygote  # type: ignore[assignment]
+    job = {"kernel": kernels.DEFAULT_UML, "duration_ns": 1}
+
+    async def cancel_soon() -> None:
+        trial = asyncio.ensure_future(engine.run(job, tmp_path / "record", 0, lambda _now_ns: None))  # type: ignore[arg-type]
+        await asyncio.sleep(0)
+        zygote.answer.set_result(child)
+        for _ in range(steps):
+            await asyncio.sleep(0)
+        trial.cancel()
+        async with asyncio.timeout(LIMIT_S):
+            await asyncio.wait((trial,))
+        assert trial.cancelled()
+
+    asyncio.run(cancel_soon())
+    assert child.is_killed
