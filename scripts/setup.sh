@@ -8,7 +8,7 @@ set -eu
 cd "$(dirname "$0")/.."
 
 PACKAGES=
-[ "${1:-}" = bundle ] || PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' lab/cli/debian-packages.txt)
+[ "${1:-}" = bundle ] || PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' lab/cli/machine/debian-packages.txt)
 TEST_PACKAGES=
 [ "${1:-}" != tests ] || TEST_PACKAGES=$(sed -n 's/^\([^# ][^ ]*\) .*/\1/p' tests/debian-packages.txt)
 python=${PYTHON:-python3}

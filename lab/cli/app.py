@@ -13,17 +13,19 @@ from typing import Annotated, Any
 
 import typer
 
-from lab.cli import artifact, bisect, bundles, compare, experiments, figures, machine, reproduce, runs
+from lab.cli.classroom.grade import grade
+from lab.cli.classroom.handout import handout
 from lab.cli.common import say
-from lab.cli.expect import expect
-from lab.cli.grade import grade
-from lab.cli.handout import handout
-from lab.cli.init_ci import init_ci
-from lab.cli.prepare import prepare
-from lab.cli.run import run
-from lab.cli.site import site
+from lab.cli.machine import bundles, commands
+from lab.cli.machine.init_ci import init_ci
+from lab.cli.machine.prepare import prepare
+from lab.cli.results import artifact, bisect, compare, figures, reproduce, runs
+from lab.cli.results.expect import expect
+from lab.cli.results.site import site
+from lab.cli.running import experiments
+from lab.cli.running.run import run
+from lab.cli.running.watch import watch
 from lab.cli.streams import checked_streams, output_error
-from lab.cli.watch import watch
 from lab.errors import EXIT_BAD_INPUT, EXIT_FAILED, EXIT_INTERRUPTED, EXIT_OK, InputError, LabError
 from lab.version import version_text
 
@@ -71,8 +73,8 @@ for command in (
     init_ci,
     experiments.shell,
     watch,
-    machine.doctor,
-    machine.clean,
+    commands.doctor,
+    commands.clean,
     runs.export,
     figures.figure,
     figures.paper,
@@ -83,7 +85,7 @@ app.command("list")(runs.list_)
 app.command(
     context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
     options_metavar="",
-)(machine.trace)
+)(commands.trace)
 bundle_app.command("build")(bundles.bundle_build)
 bundle_app.command("list")(bundles.bundle_list)
 bundle_app.command("info")(bundles.bundle_info)

@@ -292,7 +292,7 @@ def test_the_command_line_starts_without_the_heavy_libraries() -> None:
     seen = imported_at_once("lab.cli")
     for module in seen:
         assert not any(within(name, HEAVY) for name in imports(module, at_once=True)), module
-    assert "lab.cli.experiments" in seen
+    assert "lab.cli.running.experiments" in seen
 
 
 def test_importing_the_package_imports_nothing_else_of_it() -> None:

@@ -89,11 +89,11 @@ def engines_of_commands(monkeypatch: pytest.MonkeyPatch, found: list[Engine]) ->
     def named(_name: str, _plan: Plan, _packages: Mapping[str, Path]) -> Engine:
         return found.pop(0) if len(found) > 1 else found[0]
 
-    monkeypatch.setattr("lab.cli.run.engine_named", named)
-    monkeypatch.setattr("lab.cli.bisect.engine_named", named)
-    monkeypatch.setattr("lab.cli.confirm.engine_named", named)
-    monkeypatch.setattr("lab.cli.runs.engine_named", named)
-    monkeypatch.setattr("lab.cli.prepare.engine_named", named)
+    monkeypatch.setattr("lab.cli.running.run.engine_named", named)
+    monkeypatch.setattr("lab.cli.results.bisect.engine_named", named)
+    monkeypatch.setattr("lab.cli.running.confirm.engine_named", named)
+    monkeypatch.setattr("lab.cli.results.runs.engine_named", named)
+    monkeypatch.setattr("lab.cli.machine.prepare.engine_named", named)
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from lab.cli.compare import compare_with_baseline
+from lab.cli.results.compare import compare_with_baseline
 from lab.compare.baseline import baseline_text, cells_of, read_baseline, reference_first, write_baseline
 from lab.compare.cells import Cell, RunCells, TrialState, Value, run_cells
 from lab.compare.differences import differences

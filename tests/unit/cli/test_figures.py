@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.figures import KINDS
+from lab.cli.results.figures import KINDS
 from lab.engine.base import Engine
 from lab.engine.replay import ReplayEngine
 from lab.experiment.schema.paper import Style, Width

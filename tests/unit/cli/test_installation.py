@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli import packages
+from lab.cli.machine import packages
 from lab.version import commit, version
 from tests.conftest import lab_command as installed_command
 from tests.conftest import write_program

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from lab.cli.machine import clean
+from lab.cli.machine.commands import clean
 from lab.engine.native import isolation
 from lab.engine.native.engine import NativeEngine, left_alone
 from lab.errors import EngineError

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from lab.cli.answer import show_answer
+from lab.cli.running.answer import show_answer
 from lab.report import build_report
 from lab.report.answer.answer import answer
 from lab.report.answer.evidence import Evidence, effect_size_text, evidence, how_sure, p_text

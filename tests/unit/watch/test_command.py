@@ -9,7 +9,7 @@ import pytest
 
 from lab.api.known import image_lookup
 from lab.cc.starter import algorithm_starter
-from lab.cli.watch import _planned
+from lab.cli.running.watch import _planned
 from lab.errors import InputError
 from lab.experiment.schema.starter import own_algorithm_starter
 

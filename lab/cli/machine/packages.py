@@ -46,7 +46,7 @@ class Package:
 
 def packages() -> list[Package]:
     """Return all packages that lab uses."""
-    text = resources.files("lab.cli").joinpath("debian-packages.txt").read_text(encoding="utf-8")
+    text = resources.files("lab.cli.machine").joinpath("debian-packages.txt").read_text(encoding="utf-8")
     return [Package(*line.split()) for line in text.splitlines() if line.strip() and not line.startswith("#")]
 
 

@@ -27,7 +27,7 @@ from lab.cli.common import (
     say_what_counts,
     write_report,
 )
-from lab.cli.compare import TolerancesOption, compare_with_baseline, tolerances_for
+from lab.cli.results.compare import TolerancesOption, compare_with_baseline, tolerances_for
 from lab.errors import EXIT_OK, InputError
 
 if TYPE_CHECKING:
@@ -99,7 +99,7 @@ def run(
     from lab.api.known import image_lookup
     from lab.api.starting import runner_for
     from lab.bundle.choose import check_kernels, using
-    from lab.cli.confirm import confirm_run, confirming_plan
+    from lab.cli.running.confirm import confirm_run, confirming_plan
     from lab.plan.description import notes
     from lab.run.progress import observing
 
@@ -158,9 +158,9 @@ def _reference(baseline: Path | None, tolerance: list[str] | None) -> tuple[RunC
 
 def _outcome(folder: Run, plan: Plan, outcome: Outcome, *, allow_invalid: bool, quiet: bool) -> int:
     """Print how the run ended, and return the exit code."""
-    from lab.cli.answer import show_answer
-    from lab.cli.expectations import report_expectations
-    from lab.cli.verdict import run_verdict
+    from lab.cli.running.answer import show_answer
+    from lab.cli.running.expectations import report_expectations
+    from lab.cli.running.verdict import run_verdict
 
     for trial_id, error in outcome.failures.items():
         say(f"lab: trial {trial_id} failed: {error}")

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli.common import EngineName, ExperimentFile, Overrides, all_overrides, engine_named, planned, say
-from lab.cli.experiments import TrialOption, chosen_trial
+from lab.cli.running.experiments import TrialOption, chosen_trial
 from lab.errors import InputError, SpecError
 
 if TYPE_CHECKING:

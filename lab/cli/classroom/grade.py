@@ -142,7 +142,7 @@ def grade(
         engine=engine_,
     )
     if is_class:
-        from lab.cli.grade_class import grade_class
+        from lab.cli.classroom.grade_class import grade_class
 
         grades, page = grade_class(
             loaded, submissions, options, manual=manual, roster=roster, tournament=tournament, quiet=quiet
@@ -221,7 +221,7 @@ def _submissions(
 def _grade_one(
     loaded: Loaded, submission: Submission, options: Options, manual: Path | None, *, quiet: bool
 ) -> tuple[list[GradeDocument], Path]:
-    from lab.cli.grade_shown import show_grade
+    from lab.cli.classroom.grade_shown import show_grade
     from lab.grade.grading import grade_all
     from lab.grade.result.manual import read_manual
     from lab.grade.result.outputs import write_grade

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
 def report(run_dir: RunFolder) -> None:
     """Rebuild the report of a run from its stored results, and check its expectations again."""
-    from lab.cli.expectations import report_expectations
+    from lab.cli.running.expectations import report_expectations
     from lab.store.run import open_run
 
     for message in open_run(run_dir).remove_leftovers():
@@ -235,7 +235,7 @@ def list_(
 ) -> None:
     """List stored runs, the oldest first: what they are, how they ended, and how many trials have which verdict."""
     from lab.api.summary import summaries
-    from lab.cli.listing import json_text, table
+    from lab.cli.results.listing import json_text, table
 
     found = summaries(folder)
     print(json_text(found) if json else table(found))

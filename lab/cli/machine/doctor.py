@@ -11,8 +11,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from lab.cli import packages
 from lab.cli.common import say
+from lab.cli.machine import packages
 from lab.engine.emulator.build import find_emulator
 from lab.engine.image import build
 from lab.engine.native.engine import NativeEngine

@@ -145,7 +145,7 @@ def _nightly(service: str, experiments: str, shares: int, pages: bool, install: 
 
 def _packages() -> tuple[str, ...]:
     """Return the Debian packages that trials in virtual time need, those with algorithms of the user's own included."""
-    from lab.cli.packages import packages
+    from lab.cli.machine.packages import packages
 
     return tuple(package.name for package in packages() if package.purpose in ("virtual", "own"))
 

@@ -219,7 +219,7 @@ def _run_of(folder: Path, plan: str) -> Path | None:
 
 def _run(experiment: Path, results: Path, jobs: int | None, overrides: list[str], *, quiet: bool) -> int:
     """Run an experiment and return the exit code of ``lab run``; invalid and failed trials do not end the command."""
-    from lab.cli.run import run
+    from lab.cli.running.run import run
 
     try:
         # What this command prints on standard output are the paths of the figures.

@@ -35,7 +35,7 @@ def expect(
     quiet: Quiet = False,
 ) -> None:
     """Check expectations in a finished run, and say what was observed.  Nothing is run or written."""
-    from lab.cli.expectations import show_expectations
+    from lab.cli.running.expectations import show_expectations
     from lab.evaluation.expectations.document import document
     from lab.evaluation.expectations.judge import entries_of, judged
     from lab.evaluation.trial import compared_with_alone, evaluate_trial

@@ -19,7 +19,7 @@ def doctor(
     yes: Annotated[bool, typer.Option("--yes", help="With --fix: install without asking, for scripts.")] = False,
 ) -> None:
     """Show what works on this machine, what is missing, and how to fix it."""
-    from lab.cli.doctor import examine
+    from lab.cli.machine.doctor import examine
 
     if yes and not fix:
         raise InputError("--yes: found without --fix; expected `lab doctor --fix --yes`")
@@ -41,7 +41,7 @@ def doctor(
 
 def _install_missing(*, ask: bool) -> None:
     """Install the missing packages; with *ask*, only if the user agrees."""
-    from lab.cli import packages
+    from lab.cli.machine import packages
 
     names = [package.name for package in packages.missing()]
     if not names:
@@ -73,6 +73,6 @@ def clean() -> None:
 
 def trace(context: typer.Context) -> None:
     """Trace TCP on this host live, as root: `lab trace list`, `lab trace tcp_probe --port 5201`, `lab trace --help`."""
-    from lab.cli.trace import run_tracer
+    from lab.cli.machine.trace import run_tracer
 
     run_tracer(context.args)

@@ -28,7 +28,7 @@ from lab.cli.common import (
     say,
     write_report,
 )
-from lab.cli.compare import TolerancesOption, parsed_tolerances
+from lab.cli.results.compare import TolerancesOption, parsed_tolerances
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK, EngineError, GuestError, ImageError, InputError
 
 if TYPE_CHECKING:

@@ -50,7 +50,7 @@ def reproduce(
     from lab.artifact.builds import use_builds
     from lab.artifact.document import RUNS, read_document
     from lab.bundle.archive import name_of, unpack
-    from lab.cli.runs import verified
+    from lab.cli.results.runs import verified
     from lab.store.folders import new_folder
     from lab.store.run import open_run
 
@@ -89,7 +89,7 @@ def _place(run: RunDocument) -> str:
 def _is_exact(run: Run) -> bool:
     """Return whether the trials of a run may run again: those of the native engine would run on this host, as root.
 
-    What counts is what :func:`lab.cli.runs.verified` goes by, and not what the artifact claims.
+    What counts is what :func:`lab.cli.results.runs.verified` goes by, and not what the artifact claims.
     """
     engine: str = run.provenance.get("engine", run.plan.get("engine", "vm"))
     return engine != "native"
