@@ -20,6 +20,7 @@ from pathlib import Path
 
 import pytest
 
+from lab.engine.image.build import recipe_digest
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from tests.conftest import SHIPPED, lab_command, write_bootstrap, write_program
@@ -204,8 +205,8 @@ def test_a_qemu_that_does_not_start(lab: Lab, lab_cache: Path, engine: VmEngine,
     cache = tmp_path / "cache"
     write_emulator_in(cache, qemu="echo 'no such machine'; exit 1")
     (cache / "images").symlink_to(lab_cache / "images")
-    image = engine.machine()[1]
-    shutil.copyfile(lab_cache / "recipes" / image.recipe, cache / "recipes" / image.recipe)
+    recipe = recipe_digest()
+    shutil.copyfile(lab_cache / "recipes" / recipe, cache / "recipes" / recipe)
     done = lab("run", *SHORT_VM, "-o", str(tmp_path / "r"), LAB_CACHE=str(cache))
     assert done.returncode == 3
     assert "QEMU does not start: no such machine" in done.stderr

@@ -23,6 +23,8 @@ Lab = Callable[..., subprocess.CompletedProcess[str]]
 SHORT_VM = [
     *(str(SHIPPED), "--set", "duration=5s", "--set", "repeat=1"),
     *("--set", "matrix.topology.bottleneck.loss=[0.1%]"),
+    # Drawing the figures takes longer than the trials.
+    *("--set", "report.defaults=false"),
 ]
 SHORT = [*SHORT_VM, "--engine", "uml"]
 """Arguments of a short run of two trials, in User-mode Linux where the virtual machine is not the subject."""
@@ -30,10 +32,10 @@ SHORT = [*SHORT_VM, "--engine", "uml"]
 
 @pytest.fixture(scope="module")
 def finished(uml: UmlEngine, tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, subprocess.CompletedProcess[str]]:
-    """The results folder of a finished run of two trials, and the finished process of the command."""
+    """The results folder of a finished run of two trials with all figures, and the finished process of the command."""
     results = tmp_path_factory.mktemp("results")
     done = subprocess.run(
-        [str(lab_command()), "run", *SHORT, "-o", str(results)],
+        [str(lab_command()), "run", *SHORT, "--set", "report.defaults=true", "-o", str(results)],
         capture_output=True,
         text=True,
         timeout=300,

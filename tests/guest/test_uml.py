@@ -206,7 +206,8 @@ def test_nothing_is_left_when_lab_is_killed(own_kernel: Path, tmp_path: Path, ho
 
 
 def test_verify_runs_trials_again(lab: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
-    options = ["--engine", "uml", "--set", "duration=2s", "--set", "repeat=1", "-o", str(tmp_path)]
+    options = ["--engine", "uml", "--set", "duration=2s", "--set", "repeat=1", "--set", "report.defaults=false"]
+    options += ["-o", str(tmp_path)]
     done = lab("run", str(SHIPPED), *options)
     assert done.returncode == 0, done.stderr
     again = lab("verify", done.stdout.strip())
