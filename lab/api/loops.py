@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import threading
 from collections.abc import Callable, Coroutine
 from concurrent.futures import FIRST_COMPLETED, Future, wait
@@ -38,7 +39,8 @@ def run_in_own_loop(make: Callable[[], Coroutine[Any, Any, _T]], tick: Callable[
         except BaseException as error:
             outcome.set_exception(error)
 
-    thread = threading.Thread(target=work, name="lab.run")
+    # What the caller has chosen, such as bundles, holds in the thread, too.
+    thread = threading.Thread(target=contextvars.copy_context().run, args=(work,), name="lab.run")
     thread.start()
     try:
         while not wait([outcome], TICK_S).done:

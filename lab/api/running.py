@@ -5,8 +5,8 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,11 +17,13 @@ from lab.api.loops import run_in_own_loop
 from lab.api.results import Run, load
 from lab.api.starting import runner_for
 from lab.api.summary import counts_of
+from lab.bundle.choose import check_kernels, using
+from lab.bundle.transfer import bundles_named
 from lab.engine.base import Notice
 from lab.errors import InputError, TrialsFailedError
 from lab.plan.description import notes
 from lab.report import build_report
-from lab.run.progress import Detail, observing
+from lab.run.progress import Detail, PlainObserver, observing
 from lab.run.runner import Outcome, Runner
 from lab.store import places
 from lab.store.run import Run as StoredRun
@@ -39,6 +41,7 @@ def run(
     *,
     set: Mapping[str, Any] | None = None,
     engine: str | None = None,
+    bundle: str | os.PathLike[str] | Sequence[str | os.PathLike[str]] = (),
     jobs: int | None = None,
     output: str | os.PathLike[str] = "results",
     cache: bool = True,
@@ -49,7 +52,9 @@ def run(
     *experiment* is the path of a file, an :class:`lab.Experiment`, or the mapping that a file would contain.  The run's
     folder has it as YAML in any case, so that ``lab run`` and ``lab verify`` can repeat it.  The other arguments are
     the options of ``lab run``: *set* maps paths of fields to values, such as ``{"repeat": 3, "flows.bulk.cc": "bbr"}``;
-    *engine* is ``vm``, ``uml`` or ``native`` (default: the experiment's); *jobs* is the number of trials that run in
+    *engine* is ``vm``, ``uml`` or ``native`` (default: the experiment's); *bundle* names one bundle, or several for
+    experiments with several kernels, each by its digest, its file, which is imported, or an address of it (default:
+    those that ``lab bundle use`` has chosen, or that were built last); *jobs* is the number of trials that run in
     parallel (default: one per processor); *output* is the folder in which runs are stored.  Without *cache*, all trials
     run, even those whose results are in the cache.
 
@@ -70,24 +75,34 @@ def run(
     if jobs is not None and jobs < 1:
         raise InputError(f"jobs: found {jobs}; expected 1 or more")
     overrides = all_overrides(overrides_of(set or {}), engine)
-    found, plan = plan_of(lambda: loaded(experiment, overrides, image_lookup([])))
-    chosen = engine_named(plan.engine, plan, found.packages)
-    with observing(plan, Detail.NORMAL if progress else Detail.QUIET) as observer:
+    names = [bundle] if isinstance(bundle, str | os.PathLike) else bundle
+    with ExitStack() as stack:
+        bundles = bundles_named([os.fspath(name) for name in names], lambda _step: None)
+        stack.enter_context(using(bundles))
+        found, plan = plan_of(lambda: loaded(experiment, overrides, image_lookup([])))
+        check_kernels(bundles, plan.kernels, plan.engine)
+        chosen = engine_named(plan.engine, plan, found.packages)
+        observer = stack.enter_context(observing(plan, Detail.NORMAL if progress else Detail.QUIET))
         at_a_time = jobs or len(os.sched_getaffinity(0))
         runner = runner_for(chosen, found, plan, Path(output), observer, jobs=at_a_time, read_cache=cache)
-        command = _call(experiment, {"set": dict(set or {}), "engine": engine})
-        about = {"command": command, "overrides": overrides, "notes": notes(plan)}
-        with _saying_what_is_kept(runner, plan):
-            outcome = run_in_own_loop(lambda: runner.run(about), observer.refresh)
-            observer.step("writing the report")
-            observer.refresh()
-            build_report(runner.folder, places.figures(), lambda line: observer.step(Notice(line)))
-        for message in _concerns(outcome.run, plan):
-            observer.step(Notice(message))
+        command = _call(experiment, {"set": dict(set or {}), "engine": engine, "bundle": list(map(str, names))})
+        outcome = _carried_out(runner, plan, {"command": command, "overrides": overrides}, observer)
     result = load(runner.folder)
     if outcome.failures:
         raise TrialsFailedError(_failed(outcome, plan), result)
     return result
+
+
+def _carried_out(runner: Runner, plan: Plan, about: Mapping[str, Any], observer: PlainObserver) -> Outcome:
+    """Run the trials, write the report, and say what is wrong with the run."""
+    with _saying_what_is_kept(runner, plan):
+        outcome = run_in_own_loop(lambda: runner.run({**about, "notes": notes(plan)}), observer.refresh)
+        observer.step("writing the report")
+        observer.refresh()
+        build_report(runner.folder, places.figures(), lambda line: observer.step(Notice(line)))
+    for message in _concerns(outcome.run, plan):
+        observer.step(Notice(message))
+    return outcome
 
 
 def _concerns(folder: StoredRun, plan: Plan) -> Iterator[str]:

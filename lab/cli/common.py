@@ -18,10 +18,12 @@ from lab.errors import InputError
 
 if TYPE_CHECKING:
     from lab.engine.base import Engine, Step
+    from lab.engine.bundles import Bundle
     from lab.run.progress import Detail
 
 __all__ = [
     "ENGINES",
+    "BundleOption",
     "EngineName",
     "ExperimentFile",
     "Jobs",
@@ -30,6 +32,7 @@ __all__ = [
     "RunFolder",
     "Verbose",
     "all_overrides",
+    "chosen_bundles",
     "command_line",
     "completing",
     "detail_of",
@@ -79,6 +82,16 @@ EngineName = Annotated[
     ),
 ]
 
+BundleOption = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--bundle",
+        metavar="DIGEST|FILE|URL",
+        help="Use this bundle in place of the default one (see `lab bundle`); a file is imported first. May be "
+        "repeated, for experiments with several kernels.",
+    ),
+]
+
 Verbose = Annotated[
     bool,
     typer.Option(
@@ -88,6 +101,19 @@ Verbose = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only, no progress.")]
+
+
+def chosen_bundles(names: list[str] | None) -> list[Bundle]:
+    """Return the bundles that the user has chosen; a file is imported.
+
+    Raises:
+        InputError: A name is no digest of a bundle, no file and no address of one.
+    """
+    if not names:
+        return []
+    from lab.bundle.transfer import bundles_named
+
+    return bundles_named(names, say)
 
 
 def detail_of(verbose: bool, quiet: bool) -> Detail:

@@ -17,9 +17,11 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from lab.api.engines import engine_named
+from lab.bundle.choose import check_kernels, using
 from lab.cc.said import HEADER
 from lab.cc.sources import MODULE_SUFFIX, SUFFIX, gather
 from lab.engine.base import Step
+from lab.engine.bundles import Bundle
 from lab.errors import InputError, SpecError
 from lab.experiment.read.load import LoadedExperiment
 from lab.grade.assignment.read import Loaded
@@ -54,6 +56,8 @@ class Options:
     read_cache: bool = True
     """Whether trials come from the cache, and scenarios that were graded before are not run again."""
     engine: str | None = None
+    bundles: Mapping[str, str] = field(default_factory=dict)
+    """Kernel → the digest of its bundle, as :func:`prepare` returns them: all submissions run in the same ones."""
 
 
 @dataclass
@@ -126,28 +130,37 @@ def grade_all(
     return [grades[student.place] for student in students]
 
 
-def prepare(experiments: Mapping[str, LoadedExperiment], step: Step) -> None:
+def prepare(experiments: Mapping[str, LoadedExperiment], step: Step, chosen: Sequence[Bundle] = ()) -> dict[str, str]:
     """Build what the trials of these experiments need, so that no submission waits for it.
 
+    Returns:
+        Kernel → the digest of the bundle with it: one of *chosen* if there are any, otherwise the default one.
+
     Raises:
+        InputError: Bundles are chosen, but not for each kernel.
         MachineryError: It cannot be built.
     """
     known = set[str]()
+    bundles: dict[str, str] = {}
     for loaded in experiments.values():
         plan = make_plan(loaded.checked)
         key = json.dumps([plan.engine, sorted(plan.kernels), has_modules(trial.job for trial in plan.trials)])
         if key in known:
             continue
         known.add(key)
+        check_kernels(chosen, plan.kernels, plan.engine)
         found = engine_named(plan.engine, plan, loaded.packages)
         try:
-            found.locate(step)
+            with using(chosen):
+                found.locate(step)
+            bundles |= {kernel: bundle.digest for kernel, bundle in found.bundles().items()}
             prepare_headers(plan, found, step)
             if plan.engine == "vm":
                 # This makes the templates.  What User-mode Linux prepares belongs to the process that runs it.
                 asyncio.run(found.prepare(step))
         finally:
             found.close()
+    return bundles
 
 
 def shared_out(processors: Sequence[int], tasks: int) -> list[list[int]]:
@@ -286,6 +299,7 @@ def _tasks(loaded: Loaded, student: Student, options: Options, scratch: Path) ->
             read_cache=options.read_cache,
             key=key,
             engine=options.engine,
+            bundles=sorted(options.bundles.values()),
             modules=loaded.assignment.interfaces.modules,
             may_not_use=[name for one in loaded.assignment.submission.values() for name in one.may_not_use],
         )
@@ -294,5 +308,6 @@ def _tasks(loaded: Loaded, student: Student, options: Options, scratch: Path) ->
 def _key(loaded: Loaded, student: Student, scenario: str, rubric: Mapping[str, object], options: Options) -> str:
     """Return a digest of everything that the report of a scenario depends on."""
     files = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(loaded.files.items())}
-    about = [version(), scenario, rubric, files, student.submission.digest, student.overrides[scenario], options.engine]
+    where = [options.engine, dict(options.bundles)]
+    about = [version(), scenario, rubric, files, student.submission.digest, student.overrides[scenario], where]
     return hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()

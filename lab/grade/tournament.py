@@ -94,7 +94,7 @@ def _task(
     overrides = [f"{path}={json.dumps(value)}" for path, value in zip((cup.first, cup.second), fields, strict=True)]
     players = [hashlib.sha256(usable.get(player, player.encode())).hexdigest() for player in pair]
     files = {name: hashlib.sha256(data).hexdigest() for name, data in sorted(loaded.files.items())}
-    about = [version(), cup.model_dump(mode="json"), overrides, players, files, options.engine]
+    about = [version(), cup.model_dump(mode="json"), overrides, players, files, options.engine, dict(options.bundles)]
     key = hashlib.sha256(json.dumps(about, sort_keys=True).encode()).hexdigest()
     name = f"{players[0][:12]}-{players[1][:12]}"
     return Task(
@@ -110,6 +110,7 @@ def _task(
         read_cache=options.read_cache,
         key=key,
         engine=options.engine,
+        bundles=sorted(options.bundles.values()),
     )
 
 

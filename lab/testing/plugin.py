@@ -25,6 +25,13 @@ def pytest_addoption(parser: pytest.Parser) -> None:
         "--lab-engine", metavar="ENGINE", help="Where trials run: vm, uml or native [default: the experiment's engine]."
     )
     group.addoption(
+        "--lab-bundle",
+        metavar="DIGEST|FILE|URL",
+        action="append",
+        default=[],
+        help="The bundle in which trials run, as for lab run --bundle; may be repeated.",
+    )
+    group.addoption(
         "--lab-output",
         metavar="DIR",
         default=None,

@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,6 +32,7 @@ class Options:
     """The options of the session."""
 
     engine: str | None
+    bundles: Sequence[str]
     output: Path
     overrides: Mapping[str, Any]
     """Path of a field → value, for all experiments."""
@@ -87,6 +88,7 @@ class Runs:
                 path,
                 set=overrides,
                 engine=engine,
+                bundle=self.options.bundles,
                 jobs=self.options.jobs,
                 output=self.options.output,
                 cache=self.options.cache,
@@ -126,6 +128,7 @@ def _options(config: pytest.Config, *, workers: int) -> Options:
     output = config.getoption("lab_output")
     return Options(
         engine=config.getoption("lab_engine"),
+        bundles=config.getoption("lab_bundle"),
         output=Path(output) if output is not None else config.rootpath / "results",
         overrides=overrides,
         jobs=config.getoption("lab_jobs") or max(1, len(os.sched_getaffinity(0)) // workers),

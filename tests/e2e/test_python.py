@@ -52,6 +52,19 @@ def test_a_run_from_python_is_complete(run: api.Run) -> None:
     assert (windows["snd_cwnd"] > 20).all()
 
 
+def test_a_bundle_is_chosen_by_its_digest(run: api.Run, tmp_path: Path) -> None:
+    digest = run.provenance["bundle_digest"]
+    few = {"report.defaults": False}
+    again = api.run(EXPERIMENT, set=few, engine="uml", bundle=digest[:16], output=tmp_path)
+    assert again.provenance["bundle_digest"] == digest
+    assert again.provenance["results_digest"] == run.provenance["results_digest"]
+    assert f"bundle=['{digest[:16]}']" in again.provenance["command"]
+    with pytest.raises(api.LabError, match="found 0 bundles whose digest begins with 'nosuch'"):
+        api.run(EXPERIMENT, set=few, engine="uml", bundle="nosuch", output=tmp_path)
+    with pytest.raises(api.LabError, match="--bundle: found bundles with uml-7.3; the experiment runs on debian-13"):
+        api.run(EXPERIMENT, set=few, engine="vm", bundle=[digest], output=tmp_path)
+
+
 def test_the_command_line_repeats_and_verifies_it(run: api.Run, lab: Lab, tmp_path: Path) -> None:
     verified = lab("verify", str(run.path))
     assert (verified.returncode, verified.stdout) == (0, "2/2 byte-identical\n"), verified.stderr

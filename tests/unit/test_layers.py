@@ -44,6 +44,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "plan": {"agent", "analysis", "errors", "experiment", "job", "store", "units", "words"},
     },
     {
+        "bundle": {"engine", "errors", "job", "store"},
         "export": {"errors", "evaluation", "job", "store"},
         "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units", "words"},
         "run": {"analysis", "cc", "engine", "errors", "evaluation", "job", "names", "plan", "store", "version"},
@@ -51,6 +52,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     {
         "api": {
             "analysis",
+            "bundle",
             "engine",
             "errors",
             "evaluation",
@@ -65,13 +67,11 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "compare": {"analysis", "errors", "evaluation", "job", "names", "report", "store", "units"},
     },
     {
-        "bundle": {"engine", "errors", "job", "store"},
-    },
-    {
         "artifact": {"bundle", "engine", "errors", "job", "store", "version"},
         "bisect": {"compare", "errors", "store"},
         "grade": {
             "api",
+            "bundle",
             "cc",
             "engine",
             "errors",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.common import EngineName, Quiet, say
+from lab.cli.common import BundleOption, EngineName, Quiet, chosen_bundles, say
 from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_FAILED, EXIT_OK, InputError
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ def grade(
     starter: _Starter = False,
     reference: _Reference = False,
     engine_: EngineName = None,
+    bundle: BundleOption = None,
     no_cache: _NoCache = False,
     json_: _Json = False,
     classroom: _Classroom = None,
@@ -134,12 +135,13 @@ def grade(
         if tournament and (loaded.assignment.tournament is None or not is_class):
             found = "one submission" if loaded.assignment.tournament else "an assignment without 'tournament:'"
             raise InputError(f"--tournament: found {found}; expected a class, and an assignment with a tournament")
-        prepare(experiments, _stepper(quiet))
+        bundles = prepare(experiments, _stepper(quiet), chosen_bundles(bundle))
     options = Options(
         output=output or Path("grades", loaded.name),
         processors=_processors(jobs),
         read_cache=not no_cache,
         engine=engine_,
+        bundles=bundles,
     )
     if is_class:
         from lab.cli.classroom.grade_class import grade_class

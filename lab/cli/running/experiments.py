@@ -11,11 +11,13 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli.common import (
+    BundleOption,
     EngineName,
     ExperimentFile,
     Jobs,
     Overrides,
     all_overrides,
+    chosen_bundles,
     planned,
     processors,
     say,
@@ -149,17 +151,21 @@ TrialOption = Annotated[
 ]
 
 
-def shell(file: ExperimentFile, set_: Overrides = None, trial: TrialOption = None) -> None:
+def shell(file: ExperimentFile, set_: Overrides = None, trial: TrialOption = None, bundle: BundleOption = None) -> None:
     """Start the topology of an experiment in a virtual machine, in real time, with Mininet's command line."""
+    from lab.bundle.choose import check_kernels, using
     from lab.engine.vm.engine import VmEngine
     from lab.engine.vm.shell import run_shell
     from lab.run.modules import with_modules_in
 
     # A shell is always in a virtual machine, whichever engine the experiment asks for.
-    loaded, plan = planned(file, all_overrides(set_, "vm"))
-    chosen = chosen_trial(plan, trial)
-    engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
-    engine.locate(say)
+    bundles = chosen_bundles(bundle)
+    with using(bundles):
+        loaded, plan = planned(file, all_overrides(set_, "vm"))
+        chosen = chosen_trial(plan, trial)
+        check_kernels(bundles, [chosen.job["kernel"]], "vm")
+        engine = VmEngine([chosen.job["kernel"]], packages=loaded.packages)
+        engine.locate(say)
     job = with_modules_in(chosen.job, engine, say)
     say(f"booting a virtual machine with the topology of trial {chosen.id}; the command `exit` ends it")
     run_shell(*engine.machine(chosen.job["kernel"]), job, say)

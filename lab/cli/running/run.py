@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from lab.cli.common import (
+    BundleOption,
     EngineName,
     ExperimentFile,
     Jobs,
@@ -17,6 +18,7 @@ from lab.cli.common import (
     Quiet,
     Verbose,
     all_overrides,
+    chosen_bundles,
     command_line,
     completing,
     detail_of,
@@ -35,7 +37,6 @@ if TYPE_CHECKING:
 
     from lab.compare.cells import RunCells
     from lab.compare.tolerances import Tolerances
-    from lab.engine.bundles import Bundle
     from lab.plan.plan import Plan
     from lab.run.runner import Outcome, Runner
     from lab.store.run import Run
@@ -69,15 +70,6 @@ _AllowInvalid = Annotated[
 _NoCache = Annotated[
     bool, typer.Option("--no-cache", help="Run all trials, even those whose results are in the cache.")
 ]
-_Bundle = Annotated[
-    list[str] | None,
-    typer.Option(
-        "--bundle",
-        metavar="DIGEST|FILE|URL",
-        help="Use this bundle in place of the default one (see `lab bundle`); a file is imported first. May be "
-        "repeated, for experiments with several kernels.",
-    ),
-]
 
 
 def run(
@@ -86,7 +78,7 @@ def run(
     jobs: Jobs = None,
     set_: Overrides = None,
     engine_: EngineName = None,
-    bundle: _Bundle = None,
+    bundle: BundleOption = None,
     confirm: _Confirm = None,
     baseline: _Baseline = None,
     tolerance: TolerancesOption = None,
@@ -106,7 +98,7 @@ def run(
     detail = detail_of(verbose, quiet)
     reference = _reference(baseline, tolerance)
     overrides = all_overrides(set_, engine_)
-    bundles = _bundles(bundle)
+    bundles = chosen_bundles(bundle)
     with using(bundles):
         loaded, plan = planned(file, overrides, image_lookup([]))
         check_kernels(bundles, plan.kernels, plan.engine)
@@ -129,15 +121,6 @@ def run(
     compared = EXIT_OK if reference is None else compare_with_baseline(folder, *reference, quiet=quiet)
     print(folder.path)
     raise typer.Exit(max(confirmed, compared, ended))
-
-
-def _bundles(names: list[str] | None) -> list[Bundle]:
-    """Return the bundles that the user has chosen; a file is imported."""
-    if not names:
-        return []
-    from lab.bundle.transfer import bundles_named
-
-    return bundles_named(names, say)
 
 
 def _reference(baseline: Path | None, tolerance: list[str] | None) -> tuple[RunCells, Tolerances] | None:

@@ -12,7 +12,17 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from lab.cli.common import EngineName, ExperimentFile, Overrides, all_overrides, engine_named, planned, say
+from lab.cli.common import (
+    BundleOption,
+    EngineName,
+    ExperimentFile,
+    Overrides,
+    all_overrides,
+    chosen_bundles,
+    engine_named,
+    planned,
+    say,
+)
 from lab.cli.running.experiments import TrialOption, chosen_trial
 from lab.errors import InputError, SpecError
 
@@ -29,6 +39,7 @@ def watch(
     set_: Overrides = None,
     trial: TrialOption = None,
     engine_: EngineName = None,
+    bundle: BundleOption = None,
     port: Annotated[
         int,
         typer.Option("--port", min=0, max=65535, help="The port of the page on the loopback interface; 0: a free one."),
@@ -39,18 +50,22 @@ def watch(
 ) -> None:
     """Show a trial in the browser while it runs, and change its links with sliders.  Ctrl-C ends it."""
     from lab.api.known import image_lookup
+    from lab.bundle.choose import check_kernels, using
     from lab.run.modules import with_modules
     from lab.watch.links import WatchedLinks
     from lab.watch.rendering import WatchPage
     from lab.watch.server import serving
     from lab.watch.session import Session
 
-    loaded, plan = _planned(file, set_, engine_, image_lookup([]))
-    chosen = chosen_trial(plan, trial)
-    links = WatchedLinks(plan.cell(chosen.cell_id).experiment, loaded.contents, repetition=chosen.repetition)
-    engine = engine_named(plan.engine, plan, loaded.packages)
-    engine.locate(say)
-    with_modules(plan, engine, say)  # A module that does not compile is no reason to open a page.
+    bundles = chosen_bundles(bundle)
+    with using(bundles):
+        loaded, plan = _planned(file, set_, engine_, image_lookup([]))
+        chosen = chosen_trial(plan, trial)
+        check_kernels(bundles, plan.kernels, plan.engine)
+        links = WatchedLinks(plan.cell(chosen.cell_id).experiment, loaded.contents, repetition=chosen.repetition)
+        engine = engine_named(plan.engine, plan, loaded.packages)
+        engine.locate(say)
+        with_modules(plan, engine, say)  # A module that does not compile is no reason to open a page.
     try:
         asyncio.run(engine.prepare(say))
         session = Session(_WithModules(engine), links, Path(file))

@@ -81,6 +81,7 @@ class ScenarioDocument(TypedDict):
     trials: int
     failed: int
     digest: str
+    bundles: dict[str, str]
 
 
 class MessageDocument(TypedDict):
@@ -232,4 +233,5 @@ def _scenario(loaded: Loaded, name: str, report: Report | None) -> ScenarioDocum
         "trials": 0 if report is None else report.trials,
         "failed": 0 if report is None else len(report.failures),
         "digest": "" if report is None else report.digest,
+        "bundles": {} if report is None else report.bundles,
     }

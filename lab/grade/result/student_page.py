@@ -49,6 +49,7 @@ def student_page(grade: GradeDocument, figures: Callable[[str], Path]) -> str:
             "ignored": listed(grade["submission"]["ignored"][:20]),
             "version": grade["lab_version"],
             "assignment": grade["assignment"]["digest"],
+            "bundles": sorted({item for one in grade["scenarios"] for item in one["bundles"].items()}),
         },
     )
 

@@ -51,6 +51,8 @@ class Task:
     key: str
     """A digest of everything that the report depends on."""
     engine: str | None = None
+    bundles: list[str] = field(default_factory=list)
+    """The digests of the bundles in which the trials run; without any, they run in the default ones."""
     modules: bool = False
     """Whether the submission may contain kernel modules."""
     may_not_use: list[str] = field(default_factory=list)
@@ -81,6 +83,8 @@ class Report:
     trials: int = 0
     digest: str = ""
     """Digest of all raw records."""
+    bundles: dict[str, str] = field(default_factory=dict)
+    """Kernel → the digest of the bundle in which its trials ran."""
     wall_s: float = 0.0
     key: str = ""
     format: int = FORMAT

@@ -13,7 +13,9 @@ from typing import Any
 
 from lab.api.engines import all_overrides, engine_named, plan_of
 from lab.api.known import image_lookup
-from lab.errors import InputError, LabError, MachineryError, TrialError
+from lab.bundle.choose import bundle_named, bundles_of_run, using
+from lab.engine.bundles import Bundle
+from lab.errors import ImageError, InputError, LabError, MachineryError, TrialError
 from lab.evaluation.expectations.cells import cells_of
 from lab.evaluation.expectations.judge import Entry, Outcome, judged
 from lab.evaluation.trial import EvaluatedTrial, evaluate_run
@@ -49,7 +51,8 @@ def carry_out(task: Task) -> Report:
     began = time.monotonic()
     os.sched_setaffinity(0, task.processors)
     try:
-        report = _run_and_judge(task)
+        with using(_bundles(task)):
+            report = _run_and_judge(task)
     except InputError as error:
         report = Report(task.name, "refused", _inside_stage(str(error), task))
     except _EndlessError as error:
@@ -59,6 +62,18 @@ def carry_out(task: Task) -> Report:
     report = replace(report, wall_s=round(time.monotonic() - began, 3), key=task.key)
     report.write(Path(task.output))
     return report
+
+
+def _bundles(task: Task) -> list[Bundle]:
+    """Return the bundles in which the trials run.
+
+    Raises:
+        MachineryError: One has been removed since the grading began, for which the submission cannot be blamed.
+    """
+    try:
+        return [bundle_named(digest) for digest in task.bundles]
+    except InputError as error:
+        raise ImageError(f"the bundle of the scenario is no longer in the cache: {error}") from error
 
 
 class _EndlessError(Exception):
@@ -83,6 +98,7 @@ def _run_and_judge(task: Task) -> Report:
         failures={name: _failure(error, task) for name, error in outcome.failures.items()},
         trials=len(plan.trials),
         digest=run.results_digest(),
+        bundles={bundle.kernel: bundle.digest for bundle in bundles_of_run(run.provenance)},
     )
 
 

@@ -25,7 +25,7 @@ def folder(tmp_path: Path, options: Options, monkeypatch: pytest.MonkeyPatch) ->
     """The folder of an assignment; nothing has to be built for it."""
     assert options is not None
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("lab.grade.grading.prepare", lambda *_arguments: None)
+    monkeypatch.setattr("lab.grade.grading.prepare", lambda *_arguments: {})
     return write_assignment(tmp_path / "a", hidden=HIDDEN)
 
 

@@ -91,6 +91,17 @@ def test_another_submission_or_assignment_is_graded_anew(tmp_path: Path, options
     assert points_of(third)["goodput"] < points_of(first)["goodput"]
 
 
+def test_another_bundle_is_graded_anew_and_a_missing_one_is_not_the_students_fault(
+    tmp_path: Path, options: Options
+) -> None:
+    loaded = loaded_assignment(tmp_path / "a")
+    ada = Submission("ada", {"mine.yaml": STARTER.encode(), "answers.yaml": ANSWERS})
+    (before,) = graded(loaded, options, ada)
+    (after,) = graded(loaded, replace(options, bundles={"debian-13": "0" * 64}), ada)
+    assert (before["status"], after["status"]) == ("waiting", "incomplete")
+    assert "the bundle of the scenario is no longer in the cache" in after["messages"][0]["text"]
+
+
 def test_a_person_gives_points_for_answers(tmp_path: Path, options: Options) -> None:
     loaded = loaded_assignment(tmp_path / "a")
     ada = Submission("ada", {"mine.yaml": STARTER.encode(), "answers.yaml": ANSWERS})
