@@ -61,7 +61,7 @@ def test_a_bundle_is_chosen_by_its_digest(run: api.Run, tmp_path: Path) -> None:
     assert f"bundle=['{digest[:16]}']" in again.provenance["command"]
     with pytest.raises(api.LabError, match="found 0 bundles whose digest begins with 'nosuch'"):
         api.run(EXPERIMENT, set=few, engine="uml", bundle="nosuch", output=tmp_path)
-    with pytest.raises(api.LabError, match="--bundle: found bundles with uml-7.3; the experiment runs on debian-13"):
+    with pytest.raises(api.LabError, match=r"found bundles with uml-7\.3; the experiment runs on debian-13"):
         api.run(EXPERIMENT, set=few, engine="vm", bundle=[digest], output=tmp_path)
 
 

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from lab.engine.tethered import tethered
 from lab.grade.scenario.task import Report, Task, read_report
 from lab.run.runner import run_workers
 
@@ -48,12 +49,8 @@ async def _run(task: Task, processors: Sequence[int]) -> Report:
     log = folder / "process.txt"
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
-            # The process ends with this one, however this one ends.
-            *("setpriv", "--pdeathsig", "TERM"),
-            sys.executable,
-            "-m",
-            "lab.grade",
-            str(told),
+            # The process ends with this one, however this one ends; it cleans up what it runs.
+            *tethered([sys.executable, "-m", "lab.grade", str(told)], os.getpid(), with_signal=signal.SIGTERM),
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
@@ -69,6 +66,8 @@ async def _run(task: Task, processors: Sequence[int]) -> Report:
         except BaseException:
             await asyncio.shield(_end(process))
             raise
+        finally:
+            _kill_group(process)
     report = read_report(folder)
     if report is not None and report.key == task.key:
         return report
@@ -87,13 +86,19 @@ def _kept(report: Report, folder: Path) -> Report:
     return report
 
 
+def _kill_group(process: asyncio.subprocess.Process) -> None:
+    """Kill what a process that has ended has left of its process group."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(process.pid, signal.SIGKILL)
+
+
 async def _end(process: asyncio.subprocess.Process) -> None:
-    """End a process and those that it has started: first in an orderly way, then at once."""
+    """End a process: first in an orderly way, then at once."""
     with contextlib.suppress(ProcessLookupError):
         process.terminate()
         try:
             async with asyncio.timeout(_END_S):
                 await process.wait()
         except TimeoutError:
-            os.killpg(process.pid, signal.SIGKILL)
+            process.kill()
             await process.wait()

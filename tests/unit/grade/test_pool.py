@@ -91,7 +91,7 @@ def test_a_process_that_misbehaves_has_a_report_and_is_gone(
         assert message in report.message
         assert not report.is_final
     time.sleep(0.2)
-    assert str(tmp_path) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(tmp_path) not in subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True).stdout
 
 
 def test_cancelling_ends_the_processes(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +105,7 @@ def test_cancelling_ends_the_processes(tmp_path: Path, monkeypatch: pytest.Monke
             await running
 
     asyncio.run(cancelled())
-    assert str(tmp_path) not in subprocess.run(["ps", "-eo", "args"], capture_output=True, text=True).stdout
+    assert str(tmp_path) not in subprocess.run(["ps", "-ewwo", "args"], capture_output=True, text=True).stdout
     assert read_report(tmp_path / "a") is None
 
 
