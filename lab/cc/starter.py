@@ -10,6 +10,7 @@ from pathlib import Path
 from lab import names
 from lab.cc.sources import SUFFIX
 from lab.errors import InputError
+from lab.job import kernels
 
 __all__ = ["STARTERS", "algorithm_starter", "name_of"]
 
@@ -28,6 +29,11 @@ def name_of(source: Path) -> str:
         raise InputError(
             f"--cc: found {source.name!r}; expected up to 15 lowercase letters, digits and '_', then '{SUFFIX}', such "
             "as my_cc.bpf.c"
+        )
+    if name in kernels.ALGORITHMS:
+        raise InputError(
+            f"--cc: found {source.name!r}, but the kernel has an algorithm named {name!r}; expected another name, such "
+            f"as my_{name[:12]}{SUFFIX}"
         )
     return name
 

@@ -29,7 +29,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
         "store": {"errors", "job", "names"},
     },
     {
-        "cc": {"errors", "names", "store"},
+        "cc": {"errors", "job", "names", "store"},
     },
     {
         "agent": {"job"},

@@ -24,7 +24,12 @@ if ! chroot "$root" apt-cache madison "$name" | grep -qF " $version "; then
 fi
 # The parts of the headers have the same version, which may not be the newest one.
 chroot "$root" apt-get install -y -qq --no-install-recommends -t "$release" "$name=$version" make
-chroot "$root" dpkg-query -W -f '${Package} ${Version}\n' >"$root/lab-packages"
+# One line for each package: name, version, and the SHA-256 that the archive's lists have.
+# shellcheck disable=SC2046 # These are many words.
+chroot "$root" apt-cache show $(chroot "$root" dpkg-query -W -f '${Package}=${Version}\n') | awk '
+	/^Package: / { package = $2 }
+	/^Version: / { version = $2 }
+	/^SHA256: / { print package, version, $2 }' | sort >"$root/lab-packages"
 rm -rf "$root"/var/cache/* "$root"/var/lib/apt "$root"/var/lib/dpkg "$root"/usr/share/doc "$root"/usr/share/info \
 	"$root"/usr/share/perl* "$root"/usr/lib/x86_64-linux-gnu/perl* "$root"/usr/bin/perl* \
 	"$root"/usr/lib/gcc/x86_64-linux-gnu/*/lto* "$root"/usr/libexec/gcc/x86_64-linux-gnu/*/lto*

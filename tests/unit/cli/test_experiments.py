@@ -109,6 +109,10 @@ def test_new_writes_each_starter_under_the_name_of_the_file(lab_command: Lab, tm
         ([], "found no file to write"),
         (["--cc", "My.bpf.c"], "--cc: found 'My.bpf.c'"),
         (["--cc", "x.c"], "--cc: found 'x.c'"),
+        (
+            ["--cc", "reno.bpf.c"],
+            "but the kernel has an algorithm named 'reno'; expected another name, such as my_reno.bpf.c",
+        ),
         (["--cc", "x.bpf.c", "--starter", "vegas"], "--starter: found 'vegas'; expected one of fixed, reno, delay"),
         (["x.yaml", "--starter", "delay"], "--starter: found no --cc"),
         (["e.yaml", "--cc", "../x.bpf.c"], "expected the source in the folder of the experiment"),

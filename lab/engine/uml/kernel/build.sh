@@ -41,10 +41,15 @@ in_root tar -xf "/var/tmp/unpacked/usr/src/linux-source-$version.tar.xz" -C /var
 	--exclude='*/drivers/net/ethernet/*.[ch]' --exclude='*/drivers/net/wireless/*.[ch]' \
 	--exclude='*/tools/testing/*' --exclude='*/boot/dts/*'
 rm -rf "$root/var/tmp/unpacked"
-{
-	in_root dpkg-query -W -f '${Package} ${Version}\n'
-	in_root dpkg-deb -f "/var/tmp/debs/$deb" Package Version | sed -n 'N;s/Package: \(.*\)\nVersion: \(.*\)/\1 \2/p'
-} | sort >"$root/var/tmp/lab/packages"
+# One line for each package: name, version, and the SHA-256 that the archive's lists have.
+# shellcheck disable=SC2046 # These are many words.
+in_root apt-cache show $(
+	in_root dpkg-query -W -f '${Package}=${Version}\n'
+	in_root dpkg-deb -W --showformat '${Package}=${Version}\n' "/var/tmp/debs/$deb"
+) | awk '
+	/^Package: / { package = $2 }
+	/^Version: / { version = $2 }
+	/^SHA256: / { print package, version, $2 }' | sort >"$root/var/tmp/lab/packages"
 
 cp -r "$given" "$root/var/tmp/given"
 for patch in "$root"/var/tmp/given/patches/*.patch; do
