@@ -143,9 +143,9 @@ def _digest(folder: Path) -> str:
     return hashlib.sha256(shared.record_file.read_bytes()).hexdigest()
 
 
-def all_collectors(cc: str) -> Job:
-    """Return a job of ten seconds with some loss, recorded by all collectors."""
-    overrides = ["repeat=1", "engine=uml", "duration=10s", f"matrix.flows.bulk.cc=[{cc}]"]
+def all_collectors(cc: str, duration: str = "10s") -> Job:
+    """Return a job with some loss, recorded by all collectors."""
+    overrides = ["repeat=1", "engine=uml", f"duration={duration}", f"matrix.flows.bulk.cc=[{cc}]"]
     (trial,) = shipped_plan(*overrides, "matrix.topology.bottleneck.loss=[0.1%]").trials
     return {**trial.job, "collectors": self_test_job()["collectors"]}
 

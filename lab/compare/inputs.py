@@ -25,7 +25,6 @@ _WORDS = {
     "lab_version": "version of lab",
     "lockstep_digest": "library for QEMU", "machine_digest": "settings of the machine", "python": "Python",
     "qemu_version": "QEMU", "uml_kernel_digest": "kernel of User-mode Linux",
-    "uml_recipe_digest": "recipe of User-mode Linux",
 }  # fmt: skip
 """Key of ``provenance.json`` → what people call it."""
 

@@ -98,12 +98,6 @@ def combined(identities: Mapping[str, Mapping[str, str]]) -> dict[str, str]:
     }
 
 
-def built_once(what: str, step: Step, build: Callable[[Step], _T]) -> _T:
-    """Return the result of ``build``, which is called with a function for its own steps; say that it is built now."""
-    step(f"{what}: building it (this is necessary only once)")
-    return build(lambda doing: step(f"{what}: {doing}"))
-
-
 def processor_of(worker: int) -> int:
     """Return the host's CPU on which the trials of this worker run."""
     processors = sorted(os.sched_getaffinity(0))

@@ -10,8 +10,8 @@ from functools import partial
 from lab.cc.compiler import CompileError
 from lab.cc.module import ModuleTools, compile_module, unpacked_source
 from lab.cc.packed import packed, unpacked
-from lab.engine.base import Engine, Step, built_once
-from lab.engine.debian.builds import intact
+from lab.engine.base import Engine, Step
+from lab.engine.debian.builds import found_or_built
 from lab.engine.image.build import Image
 from lab.engine.modules.headers import Headers, build_headers, find_headers
 from lab.engine.vm.engine import VmEngine
@@ -93,6 +93,10 @@ def _compiled(algorithm: Algorithm, kernel: str, engine: Engine, step: Step) -> 
 
 
 def _headers(image: Image, step: Step) -> Headers:
-    what = f"headers of {image.kernel}"
-    found = intact(what, partial(find_headers, image), step)
-    return found or built_once(what, step, lambda doing: build_headers(image, doing))
+    return found_or_built(
+        f"headers of {image.kernel}",
+        partial(find_headers, image),
+        partial(build_headers, image),
+        step,
+        kind="kernel-headers",
+    )

@@ -192,7 +192,12 @@ def test_marks_are_those_of_tc(run: Run, overrides: list[str]) -> None:
         qdisc = next(found for found in port["qdiscs_after"] if found["kind"] in ("red", "pie", "fq_codel"))
         marked = qdisc.get("ecn_mark", qdisc.get("marked", 0))
         counted = trial.trial.record["flows"][0]["accounts"]["sides"]["arrived"]["all"]["ce_packets"]
-        assert counted == marked > 0, qdisc
+        assert counted == marked, qdisc
+        if qdisc["kind"] == "pie" and qdisc["prob"] > 0.1:
+            # Above this probability, PIE drops packets that it could mark (pie_qdisc_enqueue, net/sched/sch_pie.c).
+            assert qdisc["dropped"] > 0
+            continue
+        assert marked > 0, qdisc
         assert marked_by_tc(trial.trial, ("r1", port["interface"])) == marked
         times = marked_arrivals(trial.trial, "f")
         assert len(times) == counted

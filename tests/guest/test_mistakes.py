@@ -20,7 +20,7 @@ from tests.mistakes import COMPILER, FOLDER, STARTERS, Mistake, compiled, mistak
 
 pytestmark = [pytest.mark.vm, pytest.mark.nightly]
 
-KERNELS = ("debian-13", "debian-12")
+KERNELS = ("debian-13", "debian-12", "debian-13-backports")
 LOADED = {name: one for name, one in mistakes().items() if one.who not in COMPILER}
 STARTER_NAMES = [path.name.removesuffix(".bpf.c") for path in STARTERS]
 

@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -54,14 +55,16 @@ def sent(record: Record) -> int:
     return flow["accounts"]["sides"]["sent"]["all"]["bytes"]
 
 
-def test_a_copy_of_reno_sends_what_reno_sends(engine: VmEngine, tmp_path: Path) -> None:
-    job = job_of(engine, tmp_path, SOURCE)
+@pytest.mark.parametrize("kernel", ["debian-12", "debian-13", "debian-13-backports"])
+def test_a_copy_of_reno_sends_what_reno_sends(engines: Callable[[str], VmEngine], tmp_path: Path, kernel: str) -> None:
+    engine, on = engines(kernel), f"kernel={kernel}"
+    job = job_of(engine, tmp_path, SOURCE, on)
     (own,) = job["algorithms"]
     assert own["form"] == "module"
     check_job(json.loads(json.dumps(job)), "the plan", ())
     record = run(engine, tmp_path, job)
     assert record["flows"][0]["congestion_control"] == "mine"
-    reno = run(engine, tmp_path, job_of(engine, tmp_path, SOURCE, "flows.bulk.cc=reno"))
+    reno = run(engine, tmp_path, job_of(engine, tmp_path, SOURCE, on, "flows.bulk.cc=reno"))
     assert sent(record) == pytest.approx(sent(reno), rel=0.03)
 
 

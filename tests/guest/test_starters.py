@@ -102,7 +102,10 @@ def sawtooth(directory: Path) -> Sawtooth:
     )
 
 
-@pytest.fixture(scope="module", params=("debian-13", pytest.param("debian-12", marks=pytest.mark.nightly)))
+AT_NIGHT = [pytest.param(kernel, marks=pytest.mark.nightly) for kernel in ("debian-12", "debian-13-backports")]
+
+
+@pytest.fixture(scope="module", params=("debian-13", *AT_NIGHT))
 def teeth(
     run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> dict[str, Sawtooth]:
@@ -141,7 +144,7 @@ def test_starters_record_their_own_values(teeth: dict[str, Sawtooth]) -> None:
 
 
 @pytest.mark.nightly
-@pytest.mark.parametrize("kernel", ["debian-13", "debian-12"])
+@pytest.mark.parametrize("kernel", ["debian-12", "debian-13", "debian-13-backports"])
 def test_the_other_starters_do_what_they_say(
     run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory, kernel: str
 ) -> None:

@@ -32,7 +32,7 @@ def damaged_copy(engine: VmEngine, lab_cache: Path, tmp_path: Path, monkeypatch:
     """
     cache = tmp_path / "a cache: here, and"
     (cache / "templates").mkdir(parents=True)
-    for part in ("images", "recipes"):
+    for part in ("emulators", "images", "recipes"):
         (cache / part).symlink_to((lab_cache / part).resolve())
     copy = cache / "templates" / engine.template().path.name
     # cp keeps the holes of the guest's memory.

@@ -178,13 +178,32 @@ def _chosen_build(kind: type[_B], parent: Path, digest: str) -> _B:
     return found
 
 
-def intact(what: str, find: Callable[[], _B | None], step: Step) -> _B | None:
-    """Return what *find* returns; if that is damaged, say so (*what* is its name) and return None."""
+def found_or_built(
+    what: str, find: Callable[[], _B | None], build: Callable[[Step], _B], step: Step, *, kind: str
+) -> _B:
+    """Return what *find* returns; build it if it is not there, or damaged, and say so.
+
+    If several processes need builds of this *kind* at the same time, one of them builds while the others wait.
+
+    Args:
+        what: The name of the build in messages.
+        find: Raises a DamagedBuildError if the build is damaged.
+        build: Called with a function for its own steps.
+        step: Called with a description of each step.
+        kind: The kind of build.
+    """
     try:
-        return find()
+        if (found := find()) is not None:
+            return found
     except DamagedBuildError as error:
         step(Notice(f"{what}: {error}; {DAMAGED_ADVICE}"))
-        return None
+    # The builders have locks of their own, because they may also be called when a build is there.
+    with places.builder_lock(f"first-{kind}"):
+        with contextlib.suppress(DamagedBuildError):
+            if (found := find()) is not None:
+                return found
+        step(f"{what}: building it (this is necessary only once)")
+        return build(lambda doing: step(f"{what}: {doing}"))
 
 
 def last_digest(recipe: str) -> str | None:

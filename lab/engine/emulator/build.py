@@ -30,7 +30,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from lab.engine.base import Notice, Step, built_once
+from lab.engine.base import Notice, Step
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks
 from lab.engine.debian.builds import (
     DESCRIPTIONS,
@@ -38,7 +38,7 @@ from lab.engine.debian.builds import (
     DamagedBuildError,
     content_digest,
     find_build,
-    intact,
+    found_or_built,
     list_builds,
     open_build,
     publish_build,
@@ -107,7 +107,7 @@ def locate_emulator(step: Step) -> Emulator:
     Raises:
         ImageError: It cannot be built.
     """
-    return intact("QEMU", find_emulator, step) or built_once("QEMU", step, build_emulator)
+    return found_or_built("QEMU", find_emulator, build_emulator, step, kind="emulator")
 
 
 def open_emulator(digest: str) -> Emulator | None:

@@ -29,7 +29,7 @@ from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
 
-from lab.engine.base import Notice, Step, built_once
+from lab.engine.base import Notice, Step
 from lab.engine.debian.archive import packages_of
 from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks, last_errors
 from lab.engine.debian.builds import (
@@ -37,7 +37,7 @@ from lab.engine.debian.builds import (
     DamagedBuildError,
     content_digest,
     find_build,
-    intact,
+    found_or_built,
     list_builds,
     open_build,
     publish_build,
@@ -122,8 +122,9 @@ def locate_image(step: Step, *, mirror: str | None = None) -> Image:
     Raises:
         ImageError: It cannot be built.
     """
-    what = "guest image"
-    return intact(what, find_image, step) or built_once(what, step, lambda doing: build_image(doing, mirror=mirror))
+    return found_or_built(
+        "guest image", find_image, lambda doing: build_image(doing, mirror=mirror), step, kind="image"
+    )
 
 
 def open_image(digest: str) -> Image | None:

@@ -17,9 +17,9 @@ from pathlib import Path
 from typing import BinaryIO
 
 from lab.engine import sources, watch
-from lab.engine.base import Notice, Step, VirtualTime, built_once, combined, in_thread, processor_of
+from lab.engine.base import Notice, Step, VirtualTime, combined, in_thread, processor_of
 from lab.engine.bundles import Bundle, note_use
-from lab.engine.debian.builds import intact
+from lab.engine.debian.builds import found_or_built
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image, locate_image
 from lab.engine.image.build import recipe_digest as image_recipe
@@ -72,8 +72,8 @@ class UmlEngine:
         self._identities.clear()
         for name in self._names:
             what = f"kernel {name}"
-            self._kernels[name] = intact(what, partial(find_kernel, name), step) or built_once(
-                what, step, partial(build_kernel, name)
+            self._kernels[name] = found_or_built(
+                what, partial(find_kernel, name), partial(build_kernel, name), step, kind="uml-kernel"
             )
         self._image = locate_image(step)
         for bundle in self.bundles().values():
@@ -90,12 +90,10 @@ class UmlEngine:
     def _identity(self, name: str) -> dict[str, str]:
         # The result is cached because computing it reads all files of the agent.
         if name not in self._identities:
-            kernel, _image = self.parts(name)
             setup = [arguments.ARGUMENTS, arguments.init_script().decode(), self_test_job()]
             self._identities[name] = {
                 "engine": self.name,
                 "bundle_digest": self._bundle(name).digest,
-                "uml_recipe_digest": kernel.recipe,
                 "agent_digest": sources.digest(sources.agent_files()),
                 "bpf_digest": sources.digest(sources.bpf_files()),
                 "machine_digest": hashlib.sha256(json.dumps(setup, sort_keys=True).encode()).hexdigest(),

@@ -13,9 +13,9 @@ from functools import partial
 from pathlib import Path
 
 from lab.engine import watch
-from lab.engine.base import Step, VirtualTime, built_once, combined, in_thread, processor_of
+from lab.engine.base import Step, VirtualTime, combined, in_thread, processor_of
 from lab.engine.bundles import Bundle, note_use
-from lab.engine.debian.builds import intact
+from lab.engine.debian.builds import found_or_built
 from lab.engine.emulator.build import Emulator, locate_emulator
 from lab.engine.emulator.build import recipe_digest as emulator_recipe
 from lab.engine.image.build import Image, build_image, find_image
@@ -68,20 +68,21 @@ class VmEngine:
             package = self._packages.get(kernel)
             name = package.name if package else kernel
             what = "guest image" if kernel == kernels.DEFAULT else f"guest image with {name}"
-            found = intact(what, partial(find_image, kernel), step)
-            self._images[kernel] = found or self._build_image(kernel, what, step)
+            self._images[kernel] = found_or_built(
+                what, partial(find_image, kernel), partial(self._build_image, kernel), step, kind="image"
+            )
         self._emulator = locate_emulator(step)
         for bundle in self.bundles().values():
             note_use(bundle)
 
-    def _build_image(self, kernel: str, what: str, step: Step) -> Image:
+    def _build_image(self, kernel: str, step: Step) -> Image:
         package = self._packages.get(kernel)
         if kernels.is_package(kernel) and package is None:
             raise EngineError(
                 f"there is no guest image with the kernel {kernel} (the name contains the SHA-256 of its package); "
                 "build the image from the package's file with `lab bundle build --kernel FILE.deb`"
             )
-        return built_once(what, step, lambda doing: build_image(doing, kernel=kernel, package=package))
+        return build_image(step, kernel=kernel, package=package)
 
     def recipes(self) -> dict[str, str]:
         images = {f"guest image {kernel}": image_recipe(kernel) for kernel in self._kernels}

@@ -19,7 +19,6 @@ PROVENANCE_LABELS = {
     "python": "Python",
     "engine": "Engine",
     "uml_kernel_digest": "User-mode Linux digest",
-    "uml_recipe_digest": "User-mode Linux recipe digest",
     "kernel": "Kernel",
     "bundle_digest": "Bundle digest",
     "qemu_version": "QEMU",
