@@ -35,7 +35,7 @@ def compare(first: Sequence[float], second: Sequence[float], confidence: float =
     if a.sd is None or b.sd is None:
         return Comparison(a.mean, b.mean, None, None)
     parts = a.sd**2 / a.n, b.sd**2 / b.n
-    variance = sum(parts)
+    variance = math.fsum(parts)
     if variance == 0:
         return Comparison(a.mean, b.mean, 0.0, 1.0 if a.mean == b.mean else 0.0)
     degrees = variance**2 / (parts[0] ** 2 / (a.n - 1) + parts[1] ** 2 / (b.n - 1))

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -26,7 +27,7 @@ class Repetition:
         Repetitions are trials, not flows, so all these flows together give one value.
         """
         found = [value for value in map(measure, self.flows) if value is not None]
-        return sum(found) / len(found) if found else None
+        return math.fsum(found) / len(found) if found else None
 
     def curves(self) -> list[FlowCurves]:
         """Return the curves of those flows that were traced."""

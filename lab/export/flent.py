@@ -24,6 +24,7 @@ from __future__ import annotations
 import gzip
 import itertools
 import json
+import math
 from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from typing import Any
@@ -145,8 +146,8 @@ class _Series:
             self._add(name, values, "Mbits/s", cong_control=flow["congestion_control"], flow=flow["name"])
             rates.append(values)
         over_flows = [[value for value in at if value is not None] for at in zip(*rates, strict=True)]
-        self._add("TCP upload sum", [sum(at) if at else None for at in over_flows], "Mbits/s")
-        self._add("TCP upload avg", [sum(at) / len(at) if at else None for at in over_flows], "Mbits/s")
+        self._add("TCP upload sum", [math.fsum(at) if at else None for at in over_flows], "Mbits/s")
+        self._add("TCP upload avg", [math.fsum(at) / len(at) if at else None for at in over_flows], "Mbits/s")
         self._add("TCP upload fairness", [_jain(at) for at in over_flows], "Idx")
         if "tcp_probe" in trial.record["collectors"]:
             self._add_sockets(trial)
@@ -208,5 +209,5 @@ class _Series:
 
 
 def _jain(rates: Sequence[float]) -> float | None:
-    squares = sum(rate * rate for rate in rates)
-    return sum(rates) ** 2 / (len(rates) * squares) if squares else None
+    squares = math.fsum(rate * rate for rate in rates)
+    return math.fsum(rates) ** 2 / (len(rates) * squares) if squares else None

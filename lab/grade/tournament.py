@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import json
+import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -153,7 +154,7 @@ def _duel(loaded: Loaded, pair: tuple[str, str], report: Report, folder: Path) -
 
     def mean(column: str, flow: str) -> float | None:
         values: list[Any] = metrics.filter(metrics["group"] == flow)[column].drop_nulls().to_list()
-        return sum(values) / len(values) if values else None
+        return math.fsum(values) / len(values) if values else None
 
     return Duel(
         first,

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Iterator
 
@@ -76,7 +77,7 @@ def _offered(flow: Flow) -> str:
     if flow["arrivals"] is None or not flow["arrivals"]["bytes"]:
         return ""
     sizes = flow["arrivals"]["bytes"]
-    mean = format_size(round(sum(sizes) / len(sizes), -2))
+    mean = format_size(round(math.fsum(sizes) / len(sizes), -2))
     return f" ({len(sizes)} flows, {mean} on average: {format_rate(offered_bps(flow) or 0, 3)})"
 
 

@@ -3,6 +3,8 @@
 
 from __future__ import annotations
 
+import math
+
 from lab.analysis import iperf
 from lab.analysis.base_rtt import expected_echo, varies
 from lab.analysis.checks.check import Check, Finding, Verdict, combine, graded
@@ -113,7 +115,7 @@ def _hop_load(trial: MeasuredTrial, hop: Hop, flows: list[MeasuredFlow]) -> Find
     ends = [start + transfer.seconds for start, transfer in zip(starts, transfers, strict=True)]
     span = max(ends) - min(starts)
     framing = [_framing(trial, flow) for flow in flows]
-    whole = sum(transfer.bytes * factor for transfer, factor in zip(transfers, framing, strict=True))
+    whole = math.fsum(transfer.bytes * factor for transfer, factor in zip(transfers, framing, strict=True))
     together = whole * 8 / span if span > 0 else 0.0
     one_by_one = [transfer.bps * factor for transfer, factor in zip(transfers, framing, strict=True)]
     is_constant = not hop.direction["changes"] and hop.direction["capacity"] is None

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import pairwise
@@ -88,7 +89,7 @@ def dynamics(trial: MeasuredTrial, flow: MeasuredFlow) -> Dynamics:
         slow_start_overshoot=slow_start[1] / pipe if slow_start and pipe else None,
         **{f"state_{name.lower()}_share": shares[name] if shares else None for name in CA_STATES},
         recoveries=len(took) if took is not None else None,
-        recovery_mean_s=sum(took) / len(took) if took else None,
+        recovery_mean_s=math.fsum(took) / len(took) if took else None,
         rate_rise_recovery_s=_rise(trial, flow) if flow.is_bulk and flow.is_measured else None,
     )
 
@@ -177,7 +178,7 @@ def _rise(trial: MeasuredTrial, flow: MeasuredFlow) -> float | None:
         if place is None:
             return None
         took.append(place * STEP_NS / 1e9)
-    return sum(took) / len(took) if took else None
+    return math.fsum(took) / len(took) if took else None
 
 
 def _sum(parts: Iterable[np.ndarray[tuple[int], np.dtype[np.float64]]]) -> np.ndarray[tuple[int], np.dtype[np.float64]]:

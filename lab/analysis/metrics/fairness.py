@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -79,7 +80,7 @@ def _jain_over_time(trial: MeasuredTrial, together: Sequence[MeasuredFlow]) -> f
     starts = window_starts(start_ns, max(flow.window["end_ns"] for flow in together))
     found = [jain_index(list(rates)) for rates in _rates_of_active(trial, together, starts) if len(rates) > 1]
     known = [index for index in found if index is not None]
-    return sum(known) / len(known) if known else None
+    return math.fsum(known) / len(known) if known else None
 
 
 def _convergence_s(trial: MeasuredTrial, flow: MeasuredFlow, together: Sequence[MeasuredFlow]) -> float | None:
@@ -110,7 +111,7 @@ def _group_share(trial: MeasuredTrial, flow: MeasuredFlow) -> float | None:
         return None
     together = trial.sharing(flow, trial.flows)
     rates = [(other.asked["group"], other.received("measured").bps) for other in together]
-    total = sum(rate for _group, rate in rates)
+    total = math.fsum(rate for _group, rate in rates)
     if len({group for group, _rate in rates}) < 2 or not total:
         return None
-    return sum(rate for group, rate in rates if group == flow.asked["group"]) / total
+    return math.fsum(rate for group, rate in rates if group == flow.asked["group"]) / total

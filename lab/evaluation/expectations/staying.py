@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -43,10 +44,10 @@ def stayed(found: Sequence[Span], name: str, comparator: str, window: tuple[floa
         if span.end > start and span.start < end
     ]
     own = [span for span in inside if span.name == name]
-    total = sum(span.end - span.start for span in own)
+    total = math.fsum(span.end - span.start for span in own)
     if stay is not None:
         return _times(own, name, window, stay)
-    covered = sum(span.end - span.start for span in inside)
+    covered = math.fsum(span.end - span.start for span in inside)
     if comparator == "!=":
         text = f"{_text(total)} in {name}" if own else f"never in {name}"
         return Stayed(not own, text, None)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -50,7 +51,7 @@ def value_of(term: Term, result: EvaluatedTrial, who: str) -> float | Unknown:
     else:
         values = [_of_flow(term, trial, asked) for asked in asked_flows(trial, who)]
         known = [value for value in values if value is not None]
-        found = sum(known) / len(known) if known else None
+        found = math.fsum(known) / len(known) if known else None
     if found is None:
         return Unknown(f"{term.measure.name} was not measured for {who} in the trial {trial.id}")
     return found
@@ -76,7 +77,7 @@ def _of_column(column: Column, result: EvaluatedTrial, who: str) -> float | None
     rows += [probe for probe in result.probes if probe.name == who]
     values = [getattr(row, column.name, None) for row in rows]
     known = [float(value) for value in values if value is not None]
-    return sum(known) / len(known) * column.scale if known else None
+    return math.fsum(known) / len(known) * column.scale if known else None
 
 
 def _of_flow(term: Term, trial: TrialResult, asked: Flow) -> float | None:

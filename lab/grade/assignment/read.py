@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import stat
 from collections.abc import Mapping
@@ -67,7 +68,7 @@ class Loaded:
 
     @property
     def most_points(self) -> float:
-        return sum(one.points for one in self.rubric.values())
+        return math.fsum(one.points for one in self.rubric.values())
 
     @property
     def digest(self) -> str:

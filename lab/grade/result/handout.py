@@ -8,6 +8,7 @@ anything else.  Hidden criteria are only counted.
 from __future__ import annotations
 
 import base64
+import math
 import mimetypes
 import posixpath
 import re
@@ -50,7 +51,7 @@ def handout_html(loaded: Loaded) -> str:
         raise InputError(f"{loaded.folder / name}: {found}; expected text in UTF-8") from None
     body = _with_pictures(_rendered(text), posixpath.dirname(name), loaded)
     public = {one: criterion for one, criterion in loaded.rubric.items() if one not in loaded.hidden}
-    hidden = sum(criterion.points for one, criterion in loaded.rubric.items() if one in loaded.hidden)
+    hidden = math.fsum(criterion.points for one, criterion in loaded.rubric.items() if one in loaded.hidden)
     return render_other(
         "handout.html.j2",
         {

@@ -6,6 +6,7 @@ It says nothing of other students.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,7 +60,7 @@ def remarks(grade: GradeDocument) -> list[str]:
     found = []
     waiting = [one for one in grade["criteria"] if one["verdict"] == "waiting"]
     if waiting:
-        points = number(sum(one["most"] for one in waiting))
+        points = number(math.fsum(one["most"] for one in waiting))
         be = "answer has" if len(waiting) == 1 else "answers have"
         found.append(f"{len(waiting)} {be} still to be read by a person, for up to {points} points.")
     if grade["status"] == "incomplete":

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any, Literal
 
@@ -64,7 +65,7 @@ def _best_of(rows: Sequence[Row], column: Column) -> list[int]:
     if better is None:
         return []
     values = [row.by_repetition(column.value) for row in rows]
-    means = {place: sum(own.values()) / len(own) for place, own in enumerate(values) if own}
+    means = {place: math.fsum(own.values()) / len(own) for place, own in enumerate(values) if own}
     if len(means) < 2:
         return []
     first = (max if better == "higher" else min)(means, key=means.__getitem__)

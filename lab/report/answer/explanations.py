@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -115,7 +116,7 @@ def _modes(repetition: Repetition, flows: Sequence[FlowMetrics]) -> list[str]:
     if len(flows) > 1:
         return []
     modes: Sequence[Span] = inside(repetition.evaluated.trial, flows[0].flow).modes
-    whole = sum(span.end - span.start for span in modes)
+    whole = math.fsum(span.end - span.start for span in modes)
     if not whole:
         return []
     seconds: dict[str, float] = {}
@@ -138,12 +139,12 @@ def _limits(flows: Sequence[FlowMetrics]) -> list[str]:
     }
     for what, known in limits.items():
         shares = [share for share in known if share is not None]
-        share = sum(shares) / len(shares) if shares else 0.0
+        share = math.fsum(shares) / len(shares) if shares else 0.0
         if share >= _WORTH_TELLING:
             found.append(f"had {what} as the limit {number(100 * share, 2, 0)} % of the time with data to send")
     again = [flow.retransmitted_share for flow in flows if flow.retransmitted_share is not None]
     if sum(again):
-        found.append(f"sent {number(100 * sum(again) / len(again), 2, 2)} % of the segments again")
+        found.append(f"sent {number(100 * math.fsum(again) / len(again), 2, 2)} % of the segments again")
     return found
 
 

@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -180,7 +181,7 @@ def _group(level: str, items: Sequence[Observation]) -> Group:
     shares = [item.share for item in items if item.share is not None]
     return Group(
         level,
-        sum(values) / len(values),
+        math.fsum(values) / len(values),
         min(values),
         max(values),
         (min(shares), max(shares)) if len(shares) == len(values) else None,

@@ -266,7 +266,7 @@ def _mark_better(axes: Axes, taken: Sequence[Box]) -> None:
     def covered(corner: tuple[float, float]) -> float:
         left, bottom = inside.left + corner[0] * width, inside.bottom + corner[1] * height
         box = Box(left, bottom, left + _BETTER[0], bottom + _BETTER[1])
-        return sum(box.overlap(other) for other in taken)
+        return math.fsum(box.overlap(other) for other in taken)
 
     corners = [(right, up) for up in (0.02, 0.3, 0.55) for right in (1 - _BETTER[0] / width - 0.01, 0.4, 0.03)]
     left, bottom = min(corners, key=covered)

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -42,10 +43,10 @@ def share_of(row: Row) -> Share | None:
         bulk = {flow["name"] for flow in item.evaluated.trial.job["flows"] if flow["arrivals"] is None}
         everything = [flow for flow in item.evaluated.metrics if flow.flow in bulk and flow.goodput_bps is not None]
         mine = [flow for flow in item.flows if flow.flow in bulk and flow.goodput_bps is not None]
-        whole = sum(flow.goodput_bps or 0.0 for flow in everything)
+        whole = math.fsum(flow.goodput_bps or 0.0 for flow in everything)
         total, own = len(everything), len(mine)
         if whole and mine:
-            shares.append(100 * sum(flow.goodput_bps or 0.0 for flow in mine) / whole)
+            shares.append(100 * math.fsum(flow.goodput_bps or 0.0 for flow in mine) / whole)
     return Share(total, own, tuple(shares)) if shares and total > own else None
 
 

@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -77,4 +78,4 @@ def place(
 def _cost(box: Box, within: Box, occupied: Sequence[Box]) -> float:
     """Return the area of a box that covers something, or that is outside; ``min`` takes the first of equal ones."""
     area = (box.right - box.left) * (box.top - box.bottom)
-    return sum(box.overlap(other) for other in occupied) + 3 * (area - box.overlap(within))
+    return math.fsum(box.overlap(other) for other in occupied) + 3 * (area - box.overlap(within))

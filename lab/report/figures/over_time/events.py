@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -140,7 +141,7 @@ def _figure(report: Report, rows: Sequence[Row]) -> Figure:
     if any(queues):
         heights.append(1.15)
     layout = ConstrainedLayoutEngine(h_pad=0.02, hspace=0.0)
-    figure = Figure(figsize=(PAGE_INCHES, sum(heights) + 0.85), layout=layout)
+    figure = Figure(figsize=(PAGE_INCHES, math.fsum(heights) + 0.85), layout=layout)
     grid = GridSpec(len(heights), len(rows), figure=figure, height_ratios=heights)
     end_s = last_moment(report)
     columns: list[list[Axes]] = []
