@@ -251,12 +251,13 @@ _VERIFIER_RULES = (
         "The result of a look-up may be NULL, because there may be nothing to find. Check it first: "
         "if (!found) return;",
     ),
+    # Since Linux 7.3, the kernel also says of such a write that it cannot write there.
+    _Rule(r"beyond the member of \w+ ended at|access beyond \w+ at off", "This writes more bytes than the field has."),
     _Rule(r"no write support to \w+ at off|cannot write into \w+ at off", _read_only),
     _Rule(r"only read is supported", _read_only),
-    _Rule(r"beyond the member of \w+ ended at|access beyond \w+ at off", "This writes more bytes than the field has."),
     _Rule(r"infinite loop detected", _loop),
     _Rule(
-        r"the call stack of \d+ frames is too deep|back-edge from insn",
+        r"the call stack of \d+ frames is too deep|back-edge from insn|recursive call from",
         "A function calls itself, directly or through another one. Use a loop with a fixed limit instead.",
         lambda _found, log: log.place() or log.place_of_recursion(),
     ),

@@ -42,6 +42,8 @@ class Said:
     """What was said, with the places in the source that it names."""
 
     _MARK = re.compile(r"; (?P<text>.*?)(?: @ (?P<file>[^\s:]+):(?P<line>\d+))?")
+    _REASON = re.compile(r"^Reason:\n((?:[ \t]+\S.*\n)+)", re.MULTILINE)
+    _AT = re.compile(r"^At:\n\s+\w+ @ (?P<file>[^\s:]+):(?P<line>\d+)", re.MULTILINE)
     _INSTRUCTION = re.compile(r"(\d+): \([0-9a-f]{2}\) ")
     _COMPILER = re.compile(r"^(?P<file>[^\s:]+):(?P<line>\d+):\d+: (?:fatal )?(?:error|note: used here)", re.MULTILINE)
     _COMPILER_CRASH = re.compile(r"^Error at line (?P<line>\d+):", re.MULTILINE)
@@ -52,7 +54,10 @@ class Said:
 
     def place(self) -> Place | None:
         """Return the place of the last instruction that the verifier has looked at, in the source or its headers."""
-        return self._last_mark(self.said.splitlines())
+        found = self._last_mark(self.said.splitlines())
+        if found is None and (at := self._AT.search(self.said)) is not None and not _PARTS.fullmatch(at["file"]):
+            return self._named(at["file"], int(at["line"]))
+        return found
 
     def place_of_instruction(self, number: int) -> Place | None:
         """Return the place of the instruction with this number."""
@@ -94,7 +99,11 @@ class Said:
         return list(self._lines_with(r"\b(for|while|bpf_loop)\s*\("))
 
     def last_words(self) -> str | None:
-        """Return the last thing that the verifier says before its statistics; None if it says nothing."""
+        """Return the reason that the verifier gives, which it does since Linux 7.3, or else the last thing that it says
+        before its statistics; None if it says nothing."""
+        given = self._REASON.search(self.said)
+        if given is not None:
+            return " ".join(given[1].split()).rstrip(".")
         for line in reversed(self.said.splitlines()):
             words = line.strip()
             is_noise = words.startswith(("libbpf: ", "processed ", "verification time", "stack depth", "; ", "mark_"))
