@@ -9,8 +9,11 @@ release=$2
 kernel=$3
 version=$4
 
+from=
 case $release in
 *-backports)
+	# The headers' parts are in the same place, which apt does not look at without being told.
+	from="-t $release"
 	own=${release%-backports}
 	sed -n "s/^\(deb .*\) $own main\$/\1 $release main/p" "$root/etc/apt/sources.list" \
 		>"$root/etc/apt/sources.list.d/backports.list"
@@ -22,8 +25,9 @@ if ! chroot "$root" apt-cache madison "$name" | grep -qF " $version "; then
 	echo "E: Debian's archive does not offer $name $version"
 	exit 1
 fi
-# The parts of the headers have the same version, which may not be the newest one.
-chroot "$root" apt-get install -y -qq --no-install-recommends -t "$release" "$name=$version" make
+# The compiler of some headers does not bring the assembler.
+# shellcheck disable=SC2086 # These are two words, or none.
+chroot "$root" apt-get install -y -qq --no-install-recommends $from "$name=$version" make binutils
 # One line for each package: name, version, and the SHA-256 that the archive's lists have.
 # shellcheck disable=SC2046 # These are many words.
 chroot "$root" apt-cache show $(chroot "$root" dpkg-query -W -f '${Package}=${Version}\n') | awk '
