@@ -129,6 +129,9 @@ def _isolated(bwrap: str, folders: Mapping[Path, str], system: Path | None) -> l
     else:
         arguments += ["--ro-bind", str(system / "usr"), "/usr"]
         arguments += ["--ro-bind", str(system / "etc/alternatives"), "/etc/alternatives"]
+        # Since Linux 7.3, objtool reads the addresses of its own stack from /proc/self/maps.  There are no processes in
+        # this /proc but those of the sandbox.
+        arguments += ["--proc", "/proc"]
         arguments += ["--dev", "/dev", "--tmpfs", "/tmp", "--tmpfs", "/build", "--symlink", "usr/bin", "/bin"]
     arguments += ["--symlink", "usr/lib", "/lib", "--symlink", "usr/lib64", "/lib64"]
     for outside, inside in folders.items():
