@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
+from lab.cc.starter import STARTERS, algorithm_starter
 from lab.engine.base import Step
 from lab.errors import InputError
 from lab.grade.assignment.read import Loaded
@@ -96,6 +97,8 @@ def _pairs(loaded: Loaded, submissions: Sequence[Submission]) -> list[Pair] | No
     if not sources:
         return None
     given = [data.decode(errors="replace") for name, data in loaded.files.items() if name.endswith((".c", ".h"))]
+    # The starters of `lab new --cc` are there for everybody.
+    published = {f"lab's starter {one!r}": algorithm_starter(one, one) for one in STARTERS}
     found: list[Pair] = []
     for name in sources:
         texts = {
@@ -103,5 +106,5 @@ def _pairs(loaded: Loaded, submissions: Sequence[Submission]) -> list[Pair] | No
             for one in submissions
             if name in one.files
         }
-        found += similar_pairs(texts, given)
+        found += similar_pairs(texts, given, published)
     return found

@@ -2,10 +2,9 @@
 """Find sources that are nearly the same, whatever their variables are called.  This module does no I/O.
 
 Sources are compared by fingerprints of their tokens, which winnowing chooses: Schleimer, Wilkerson and Aiken,
-"Winnowing: Local Algorithms for Document Fingerprinting", SIGMOD 2003, the method of MOSS.  Names, numbers and "
-"texts are replaced
-by one token each before, and comments are left out.  What all students were given has no part in it, nor has what many
-of them have in common.
+"Winnowing: Local Algorithms for Document Fingerprinting", SIGMOD 2003, the method of MOSS.  Names, numbers and
+texts are replaced by one token each before, and comments are left out.  What all students were given has no part in it,
+nor has what many of them have in common.
 """
 
 from __future__ import annotations
@@ -14,6 +13,7 @@ import hashlib
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from lab.grade.submission.sources import CToken, tokens
 
@@ -64,16 +64,28 @@ def _hash(texts: Iterable[str]) -> int:
     return int.from_bytes(hashlib.blake2b("\0".join(texts).encode(errors="replace"), digest_size=8).digest(), "big")
 
 
-def similar_pairs(sources: Mapping[str, str], given: Sequence[str] = ()) -> list[Pair]:
+def similar_pairs(
+    sources: Mapping[str, str], given: Sequence[str] = (), published: Mapping[str, str] = MappingProxyType({})
+) -> list[Pair]:
     """Return the pairs of *sources* (name → text in C) that are nearly the same, the most similar first.
 
-    *given* are the sources that all had from the start.
+    Args:
+        sources: What was handed in.
+        given: The sources that all had from the start.
+        published: Sources that anybody can find.  A pair may have one of them as the second source.
     """
     known = {one for source in given for one in fingerprints(source)}
     prints = {
         name: {value: lines for value, lines in fingerprints(source).items() if value not in known}
         for name, source in sources.items()
     }
+    public = {name: fingerprints(source) for name, source in published.items()}
+    found = [
+        pair
+        for name, own in sorted(prints.items())
+        for other, theirs in public.items()
+        if (pair := _pair(name, own, other, theirs)) is not None
+    ]
     if len(prints) >= _LEAST_CLASS:
         counts = Counter(value for own in prints.values() for value in own)
         common = {value for value, number in counts.items() if number > COMMON_SHARE * len(prints)}
@@ -82,16 +94,23 @@ def similar_pairs(sources: Mapping[str, str], given: Sequence[str] = ()) -> list
             name: {value: lines for value, lines in own.items() if value not in common} for name, own in prints.items()
         }
         prints = {name: own if len(own) >= _LEAST_FINGERPRINTS else prints[name] for name, own in kept.items()}
-    found = []
-    names = sorted(name for name, own in prints.items() if len(own) >= _LEAST_FINGERPRINTS)
+    names = sorted(prints)
     for number, first in enumerate(names):
         for second in names[number + 1 :]:
-            both = prints[first].keys() & prints[second].keys()
-            shared = len(both) / min(len(prints[first]), len(prints[second]))
-            if shared >= LEAST_SHARED:
-                places = _merged([(prints[first][value], prints[second][value]) for value in both])
-                found.append(Pair(first, second, shared, places))
+            if (pair := _pair(first, prints[first], second, prints[second])) is not None:
+                found.append(pair)
     return sorted(found, key=lambda pair: (-pair.shared, pair.first, pair.second))
+
+
+def _pair(
+    first: str, mine: Mapping[int, tuple[int, int]], second: str, theirs: Mapping[int, tuple[int, int]]
+) -> Pair | None:
+    """Return what two sources with these fingerprints have in common; None if they are not nearly the same."""
+    fewest = min(len(mine), len(theirs))
+    both = mine.keys() & theirs.keys()
+    if fewest < _LEAST_FINGERPRINTS or len(both) / fewest < LEAST_SHARED:
+        return None
+    return Pair(first, second, len(both) / fewest, _merged([(mine[value], theirs[value]) for value in both]))
 
 
 def _merged(

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import re
 
+from lab.cc.starter import STARTERS, algorithm_starter
 from lab.grade.submission.similar import GRAM, WINDOW, fingerprints, similar_pairs
 from lab.grade.submission.sources import forbidden_names, tokens
 from lab.job.bpf_sources import BPF_SOURCES
@@ -42,6 +43,18 @@ def test_what_all_were_given_does_not_count() -> None:
     copied = {"ada": GIVEN + FIRST, "bob": GIVEN + renamed(FIRST)}
     assert [(pair.first, pair.second) for pair in similar_pairs(copied, [GIVEN])] == [("ada", "bob")]
     assert similar_pairs({"ada": GIVEN, "bob": GIVEN}, [GIVEN]) == []
+
+
+def test_a_copy_of_what_anybody_can_find_is_found_unless_all_were_given_it() -> None:
+    starters = {name: algorithm_starter(name, name) for name in STARTERS}
+    mine = starters["delay"].replace("base_rtt", "lowest").replace('LAB_CC("delay"', 'LAB_CC("mine"')
+    (pair,) = similar_pairs({"ada": mine, "bob": FIRST}, published=starters)
+    assert (pair.first, pair.second) == ("ada", "delay")
+    assert pair.shared > 0.95
+    assert similar_pairs({"ada": mine, "bob": FIRST}, [starters["delay"]], starters) == []
+    # A copy counts, even if most of the class has made one.
+    names = {pair.first for pair in similar_pairs({f"s{number}": mine for number in range(8)}, published=starters)}
+    assert len(names) == 8
 
 
 def test_what_most_of_a_class_has_does_not_count() -> None:
