@@ -11,9 +11,9 @@ help: ## Show this list
 setup: ## Install the missing packages (as root or with sudo) and make the .venv
 	@scripts/setup.sh
 
-demo: ## Set up, then compare CUBIC and BBR; print the path of the report (with BUNDLE=FILE, nothing is built)
+demo: ## Set up, then compare CUBIC and BBR; print the path of the report (BUNDLE=FILE: nothing is built; ENGINE=uml: fast)
 	@scripts/setup.sh $(if $(BUNDLE),bundle)
-	.venv/bin/lab run $(if $(BUNDLE),--bundle '$(BUNDLE)') experiments/cubic_vs_bbr.yaml
+	.venv/bin/lab run $(if $(BUNDLE),--bundle '$(BUNDLE)') $(if $(ENGINE),--engine '$(ENGINE)') experiments/cubic_vs_bbr.yaml
 
 test: ## Set up, with what only tests need, then run the whole test suite
 	@scripts/setup.sh tests
