@@ -83,6 +83,15 @@ ACCEPTED = {"debian-13-backports": ("helper_not_allowed", "row_not_submitted")}
 of a ring buffer."""
 
 
+def check_said(kernel: str, mistake: Mistake, said: str) -> None:
+    """Assert that what a kernel has *said* is explained, or that it is one that accepts the mistake."""
+    if mistake.name in ACCEPTED.get(kernel, ()):
+        assert said == ""
+    else:
+        assert said
+        mistake.check(said)
+
+
 def put_captured(kernel: str, said: Mapping[str, str]) -> None:
     """Replace what :func:`captured` returns."""
     folder = FOLDER / "said"

@@ -33,6 +33,7 @@ import numpy as np
 import pyarrow.compute as pc
 from numpy.typing import NDArray
 
+from lab.analysis.statistics import jain_index
 from lab.errors import InputError
 from lab.evaluation.trial import arrivals_of
 from lab.job.protocol import Flow, Probe
@@ -148,7 +149,7 @@ class _Series:
         over_flows = [[value for value in at if value is not None] for at in zip(*rates, strict=True)]
         self._add("TCP upload sum", [math.fsum(at) if at else None for at in over_flows], "Mbits/s")
         self._add("TCP upload avg", [math.fsum(at) / len(at) if at else None for at in over_flows], "Mbits/s")
-        self._add("TCP upload fairness", [_jain(at) for at in over_flows], "Idx")
+        self._add("TCP upload fairness", [jain_index(at) for at in over_flows], "Idx")
         if "tcp_probe" in trial.record["collectors"]:
             self._add_sockets(trial)
 
@@ -206,8 +207,3 @@ class _Series:
 
     def _at(self, time_ns: int) -> float:
         return self._began_s + time_ns / 1e9
-
-
-def _jain(rates: Sequence[float]) -> float | None:
-    squares = math.fsum(rate * rate for rate in rates)
-    return math.fsum(rates) ** 2 / (len(rates) * squares) if squares else None

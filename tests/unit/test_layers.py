@@ -45,7 +45,7 @@ FLOORS: tuple[dict[str, set[str]], ...] = (
     },
     {
         "bundle": {"engine", "errors", "job", "store"},
-        "export": {"errors", "evaluation", "job", "store"},
+        "export": {"analysis", "errors", "evaluation", "job", "store"},
         "report": {"analysis", "errors", "evaluation", "experiment", "job", "store", "units", "words"},
         "run": {"analysis", "cc", "engine", "errors", "evaluation", "job", "names", "plan", "store", "version"},
     },
