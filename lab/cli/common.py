@@ -17,6 +17,8 @@ from lab.cli.streams import discard
 from lab.errors import InputError
 
 if TYPE_CHECKING:
+    from rich.console import Console
+
     from lab.engine.base import Engine, Step
     from lab.engine.bundles import Bundle
     from lab.run.progress import Detail
@@ -35,6 +37,7 @@ __all__ = [
     "chosen_bundles",
     "command_line",
     "completing",
+    "console",
     "detail_of",
     "engine_named",
     "planned",
@@ -101,6 +104,18 @@ Verbose = Annotated[
     ),
 ]
 Quiet = Annotated[bool, typer.Option("-q", "--quiet", help="Print results and errors only, no progress.")]
+
+
+_WIDTH = 110
+"""The number of columns if the messages do not go to a terminal."""
+
+
+def console() -> Console:
+    """Return the console on which messages with styles and tables are shown, on the standard error stream."""
+    from rich.console import Console
+
+    found = Console(stderr=True, highlight=False)
+    return found if found.is_terminal else Console(stderr=True, highlight=False, width=_WIDTH)
 
 
 def chosen_bundles(names: list[str] | None) -> list[Bundle]:

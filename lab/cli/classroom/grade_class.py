@@ -6,8 +6,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from lab.cli.classroom.grade_shown import console
-from lab.cli.common import say
+from lab.cli.common import console, say
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

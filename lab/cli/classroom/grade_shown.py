@@ -5,24 +5,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from rich.console import Console
+from lab.cli.common import console
 
+if TYPE_CHECKING:
     from lab.grade.result.grade import GradeDocument
 
-_WIDTH = 110
-"""The number of columns if the messages do not go to a terminal."""
 _STYLES = {"full": "green", "part": "yellow", "none": "bold red", "failed": "bold red", "waiting": "dim"}
 _MOST_LINES = 30
 """The number of lines of a message that are shown; the page has them all."""
-
-
-def console() -> Console:
-    """Return the console on which messages are shown."""
-    from rich.console import Console
-
-    found = Console(stderr=True, highlight=False)
-    return found if found.is_terminal else Console(stderr=True, highlight=False, width=_WIDTH)
 
 
 def show_grade(grade: GradeDocument) -> None:

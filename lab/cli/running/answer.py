@@ -7,37 +7,33 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from lab.cli.common import console
+
 if TYPE_CHECKING:
     from rich.table import Table
-
-_WIDTH = 110
-"""The number of columns if the messages do not go to a terminal."""
 
 
 def show_answer(report_dir: Path) -> None:
     """Print the answer that the report in *report_dir* gives, on the standard error stream."""
-    from rich.console import Console
     from rich.padding import Padding
     from rich.text import Text
 
     document = json.loads((report_dir / "answer.json").read_text(encoding="utf-8"))
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=True, highlight=False, width=_WIDTH)
+    out = console()
     if not document["sentences"]:
         return
-    console.print()
+    out.print()
     for sentence in document["sentences"]:
-        console.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
-        console.print()
+        out.print(Padding(Text(sentence), (0, 0, 0, 2), expand=False))
+        out.print()
     if document["basis"]:
-        console.print(Padding(Text(document["basis"], style="dim"), (0, 0, 1, 2), expand=False))
+        out.print(Padding(Text(document["basis"], style="dim"), (0, 0, 1, 2), expand=False))
     if document["evidence"]:
-        console.print(_evidence(document["evidence"]))
+        out.print(_evidence(document["evidence"]))
     if document["lines"]:
-        console.print(_table(document))
+        out.print(_table(document))
         for text in _below(document):
-            console.print(Text(text))
+            out.print(Text(text))
 
 
 def _evidence(found: list[dict[str, Any]]) -> Table:

@@ -13,8 +13,6 @@ from lab.errors import EXIT_EXPECTATION_FAILED, EXIT_OK
 if TYPE_CHECKING:
     from lab.evaluation.expectations.document import ExpectationsDocument
 
-_WIDTH = 110
-"""The number of columns if the messages do not go to a terminal."""
 _STYLES = {"met": "green", "not met": "bold red", "cannot be judged": "bold red"}
 
 
@@ -31,22 +29,19 @@ def report_expectations(report_dir: Path, *, quiet: bool = False) -> int:
 
 def show_expectations(document: ExpectationsDocument, page: Path | None, *, quiet: bool = False) -> int:
     """Print the outcome of expectations, and the *page* that shows more; return the exit code that follows."""
-    from rich.console import Console
     from rich.text import Text
 
-    from lab.cli.common import say
+    from lab.cli.common import console, say
 
-    console = Console(stderr=True, highlight=False)
-    if not console.is_terminal:
-        console = Console(stderr=True, highlight=False, width=_WIDTH)
+    out = console()
     all_of = document["expectations"]
     for one in all_of:
         if quiet and one["verdict"] == "met":
             continue
-        console.print(Text.assemble((f"{one['verdict']}: ", _STYLES[one["verdict"]]), one["name"]), soft_wrap=True)
+        out.print(Text.assemble((f"{one['verdict']}: ", _STYLES[one["verdict"]]), one["name"]), soft_wrap=True)
         for line in filter(None, (one["that"] if one["that"] != one["name"] else "", one["sentence"])):
-            for part in textwrap.wrap(line, console.width - 5):
-                console.print(Text(f"    {part}"), soft_wrap=True)
+            for part in textwrap.wrap(line, out.width - 5):
+                out.print(Text(f"    {part}"), soft_wrap=True)
     missed = len(all_of) - document["counts"]["met"]
     if not missed:
         if not quiet:
