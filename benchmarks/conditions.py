@@ -69,10 +69,10 @@ def conditions() -> Iterator[tuple[str, Condition]]:
         )
 
 
-def replays(engine: str, times: int, said: Callable[[str, str], None], algorithms: Sequence[str] = ALGORITHMS) -> None:
+def replays(engine: str, times: int, said: Callable[[str, str], None]) -> None:
     """Run the experiment under *times* conditions; ``said`` is called with each condition and the digest of the run."""
     for _number, (name, condition) in zip(range(times), conditions(), strict=False):
-        said(name, replay(engine, condition, algorithms))
+        said(name, replay(engine, condition))
 
 
 def replay(engine: str, condition: Condition, algorithms: Sequence[str] = ALGORITHMS) -> str:

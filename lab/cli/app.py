@@ -4,6 +4,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import signal
@@ -127,9 +128,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         # The tracer, which replaces this process, says itself that its output is closed.
         is_trace = list(sys.argv[1:] if arguments is None else arguments)[:1] == ["trace"]
-        return _guarded(lambda: app(args=arguments, standalone_mode=False), with_output=not is_trace)
+        return _guarded(lambda: _command().main(args=arguments, standalone_mode=False), with_output=not is_trace)
     finally:
         signal.signal(signal.SIGTERM, previous)
+
+
+@functools.cache
+def _command() -> Any:
+    """Return what Typer makes of all functions above, which takes longer than many a command."""
+    return typer.main.get_command(app)
 
 
 def _guarded(command: Callable[[], Any], *, with_output: bool) -> int:

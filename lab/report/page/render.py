@@ -3,6 +3,7 @@
 
 from __future__ import annotations
 
+import functools
 import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
@@ -68,6 +69,12 @@ def _script_data(value: Any) -> str:
 
 
 def _render(template: str, content: Mapping[str, Any], *, html: bool) -> str:
+    return _environment(html).get_template(template).render(**content)
+
+
+@functools.cache
+def _environment(html: bool) -> Environment:
+    """Return the settings for pages or for Markdown, which keep the compiled templates for further pages."""
     environment = Environment(
         loader=PackageLoader("lab.report"),
         autoescape=html,
@@ -77,7 +84,7 @@ def _render(template: str, content: Mapping[str, Any], *, html: bool) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["cell"] = _markdown_cell
-    return environment.get_template(template).render(**content)
+    return environment
 
 
 def _markdown_cell(text: object) -> str:
