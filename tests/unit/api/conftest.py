@@ -15,9 +15,9 @@ from lab.engine.replay import ReplayEngine
 from lab.plan.plan import Plan
 from lab.store.run import Run
 from tests.data.capture import RECORDS
-from tests.unit.cli.conftest import lab_command, quick
+from tests.unit.cli.conftest import drawn_before, lab_command, quick
 
-__all__ = ["lab_command"]
+__all__ = ["drawn_before", "lab_command"]
 
 Loaded = Callable[[str], lab.Run]
 

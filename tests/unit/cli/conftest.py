@@ -96,10 +96,19 @@ def engines_of_commands(monkeypatch: pytest.MonkeyPatch, found: list[Engine]) ->
     monkeypatch.setattr("lab.cli.machine.prepare.engine_named", named)
 
 
+@pytest.fixture(scope="session")
+def drawn_before(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of figures that tests share, because most of them make the same reports."""
+    return tmp_path_factory.mktemp("figures")
+
+
 @pytest.fixture
-def lab_command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Iterator[Lab]:
-    """Runs ``lab`` with a cache of its own, in a folder of its own."""
+def lab_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, capsys: pytest.CaptureFixture[str], drawn_before: Path
+) -> Iterator[Lab]:
+    """Runs ``lab`` with a cache of its own, but for the figures, and in a folder of its own."""
     monkeypatch.setenv("LAB_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setattr("lab.store.places.figures", lambda: drawn_before)
     monkeypatch.setenv("COLUMNS", "200")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("lab.report.figures.saving.save", quick)

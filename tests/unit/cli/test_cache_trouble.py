@@ -20,6 +20,12 @@ Mount = Callable[[Path, str], None]
 
 
 @pytest.fixture
+def drawn_before(tmp_path: Path) -> Path:
+    """The folder of figures in the cache of the test, which shares none with other tests."""
+    return tmp_path / "cache" / "figures"
+
+
+@pytest.fixture
 def mount() -> Iterator[Mount]:
     """Mounts a file system in memory with the given options, or mounts it again with others."""
     mounted: list[Path] = []
