@@ -77,7 +77,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: 
         "--set",
         "matrix.flows.bulk.cc=[cubic, bbr, reno]",
         "--set",
-        "duration=30s",
+        "duration=10s",
         "--set",
         "seed=77",
         "--jobs",
@@ -112,7 +112,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: 
 
 @pytest.mark.vm
 def test_two_runs_of_the_same_at_the_same_time(uml: UmlEngine, tmp_path: Path) -> None:
-    command = ["run", *SHORT, "--set", "seed=78", "--set", "duration=2s", "-o", str(tmp_path)]
+    command = ["run", *SHORT, "--set", "seed=78", "--set", "matrix={}", "--set", "duration=2s", "-o", str(tmp_path)]
     with started(*command) as first, started(*command) as second:
         ends = [process.communicate(timeout=DEADLINE_S) for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], ends
@@ -124,7 +124,7 @@ def test_two_runs_of_the_same_at_the_same_time(uml: UmlEngine, tmp_path: Path) -
 @pytest.mark.vm
 def test_a_terminal_shows_how_far_every_trial_is(uml: UmlEngine, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = ["run", *SHORT, "--set", "duration=30s", "--set", "seed=79", "-o", str(tmp_path)]
+    command = ["run", *SHORT, "--set", "duration=10s", "--set", "seed=79", "-o", str(tmp_path)]
     with subprocess.Popen([str(lab_command()), *command], stderr=theirs, stdout=subprocess.PIPE, text=True) as process:
         os.close(theirs)
         shown = b""
@@ -140,7 +140,7 @@ def test_a_terminal_shows_how_far_every_trial_is(uml: UmlEngine, tmp_path: Path)
     text = shown.decode()
     assert process.returncode == 0, text
     assert "2 running" in text or "1 running" in text
-    assert "of 30" in text
+    assert "of 10" in text
     assert "virtual s" in text
     assert "Traceback" not in text
 

@@ -111,6 +111,7 @@ def test_verify_names_trial_and_file_that_differ(
 
 
 @pytest.mark.vm
+@pytest.mark.nightly
 def test_virtual_machines_confirm_a_run(engine: VmEngine, lab: Lab, tmp_path: Path) -> None:
     short = [*SHORT_VM, "--set", "matrix={}", "--set", "repeat=3", "--set", "flows.bulk.cc=bbr", "-o", str(tmp_path)]
     # The template may have to be built first.
@@ -213,7 +214,7 @@ def content_of(path: Path) -> str:
 
 
 @pytest.mark.vm
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.nightly)])
 def test_an_interrupt_stops_every_machine(running: subprocess.Popen[str], tmp_path: Path, number: int) -> None:
     machines = machines_of(running.pid)
     running.send_signal(number)

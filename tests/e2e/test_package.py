@@ -126,14 +126,23 @@ def test_a_release_needs_a_version_everywhere_and_everything_committed(clone: Pa
 
 
 @pytest.fixture(scope="module")
-def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A fresh virtual environment in which pip has installed the wheel with all that it depends on."""
+def installed(wheel: Path, tmp_path_factory: pytest.TempPathFactory, pytestconfig: pytest.Config) -> Path:
+    """A virtual environment in which pip has installed the wheel, at night with the newest of all that it depends on.
+
+    By day, the packages that it depends on are those of this environment.
+    """
     place = tmp_path_factory.mktemp("installed") / "venv"
     # This environment's pip installs into the new one, which saves the time to install pip there.
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", str(place)], check=True)
     pip = [sys.executable, "-m", "pip", "--python", str(place / "bin" / "python"), "--disable-pip-version-check"]
+    others = [] if pytestconfig.getoption("nightly") else ["--no-deps"]
+    if others:
+        (of_new,) = place.glob("lib/python3*/site-packages")
+        (of_this,) = Path(sys.prefix).glob("lib/python3*/site-packages")
+        # The checkout, which is installed for editing, is not found here: only that folder's own .pth file names it.
+        (of_new / "others.pth").write_text(f"{of_this}\n")
     done = subprocess.run(
-        [*pip, "install", "-q", "--no-compile", str(wheel)], capture_output=True, text=True, check=False
+        [*pip, "install", "-q", "--no-compile", *others, str(wheel)], capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
     return place

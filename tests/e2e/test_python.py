@@ -38,7 +38,9 @@ def run(lab_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> api.Run:
     """The experiment, run in an event loop as in a notebook."""
 
     async def cell() -> api.Run:
-        return api.run(EXPERIMENT, engine="uml", output=tmp_path_factory.mktemp("results"))
+        return api.run(
+            EXPERIMENT, set={"report.defaults": False}, engine="uml", output=tmp_path_factory.mktemp("results")
+        )
 
     return asyncio.run(cell())
 
@@ -69,7 +71,8 @@ def test_the_command_line_repeats_and_verifies_it(run: api.Run, lab: Lab, tmp_pa
     verified = lab("verify", str(run.path))
     assert (verified.returncode, verified.stdout) == (0, "2/2 byte-identical\n"), verified.stderr
     file = str(run.path / "experiment.yaml")
-    again = lab("run", file, "--engine", "uml", "--no-cache", "-o", str(tmp_path))
+    few = ("--set", "report.defaults=false")
+    again = lab("run", file, "--engine", "uml", "--no-cache", *few, "-o", str(tmp_path))
     assert again.returncode == 0, again.stderr
     repeated = api.load(again.stdout.splitlines()[-1])
     assert repeated.provenance["results_digest"] == run.provenance["results_digest"]

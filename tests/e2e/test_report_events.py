@@ -17,8 +17,8 @@ from tests.conftest import SHIPPED, lab_command
 
 pytestmark = pytest.mark.vm
 
-EVERYTHING = "{tcp_probe: , flow: , life: , states: , retrans: , resets: , destroy: , packets: , " + (
-    "drops: {latency: true}, queue: {every_packet: true}}"
+EVERYTHING = "{tcp_probe: , flow: , life: , states: , retrans: , resets: , destroy: , packets: , drops: , " + (
+    "queue: {every_packet: true}}"
 )
 
 
@@ -28,7 +28,7 @@ def run_dir(lab_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     results = tmp_path_factory.mktemp("results")
     done = subprocess.run(
         [
-            *(str(lab_command()), "run", str(SHIPPED), "--output", str(results)),
+            *(str(lab_command()), "run", str(SHIPPED), "--engine", "uml", "--output", str(results)),
             *("--set", "repeat=1", "--set", "duration=5s", "--set", f"collect={EVERYTHING}"),
             *("--set", "matrix.topology.bottleneck.loss=[1%]", "--set", "topology.bottleneck.queue.limit=0.25bdp"),
         ],

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Jobs on a dumbbell with two pairs of hosts, and what the kernel counted in them."""
+"""Jobs on a dumbbell with two pairs of hosts or on other networks, and what the kernel counted in them."""
 
 from __future__ import annotations
 
@@ -28,3 +28,11 @@ def job(kernel: str, flows: dict[str, Any], link: dict[str, Any], duration: str 
 def flow(record: Record, name: str) -> FlowResult:
     assert record["status"] == "ok", record.get("error")
     return next(found for found in record["flows"] if found["name"] == name)
+
+
+def job_on(topology: dict[str, Any], source: str = "s1", destination: str = "d1", ip: str = "ipv4") -> Job:
+    """Return a job on *topology*, whose flow is never started by scripts that only build its network."""
+    flows = {"bulk": {"from": source, "to": destination}}
+    document = {"name": "test", "topology": topology, "flows": flows, "duration": "10s", "ip": ip, "seed": 5}
+    (trial,) = make_plan(validate(document)).trials
+    return trial.job

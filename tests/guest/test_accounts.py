@@ -13,7 +13,7 @@ import pytest
 from lab.job import kernels
 from lab.job.protocol import Job, Record
 from lab.store.rows import Context, read_rows, rows_to_table
-from tests.conftest import FAST, FAST_AND_AT_NIGHT_VM, FAST_AND_VM, record_in
+from tests.conftest import FAST, FAST_AND_AT_NIGHT_VM, record_in
 from tests.guest.dumbbell import flow, job
 
 pytestmark = pytest.mark.vm
@@ -36,7 +36,7 @@ MIXED = {
 }
 
 
-@pytest.fixture(scope="module", params=FAST_AND_VM)
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
 def mixed(run_job: RunJob, request: pytest.FixtureRequest) -> Path:
     """Three flows on a link that loses 2 % and duplicates 5 % of the packets in one direction."""
     return run_job(job(request.param, MIXED, {"loss": "2%", "duplicate": "5%"}))
@@ -268,7 +268,7 @@ def test_no_trial_fails_however_much_is_lost(run_job: RunJob, kernel: str) -> No
     assert arrived["packets"] / sent["packets"] == pytest.approx(0.5, abs=0.07)
 
 
-@pytest.mark.parametrize("count", [1, 40, 200])
+@pytest.mark.parametrize("count", [1, 40, pytest.param(200, marks=pytest.mark.nightly)])
 def test_any_number_of_flows(run_job: RunJob, count: int) -> None:
     flows = {"f": {"from": "s1", "to": "d1", "count": count}}
     record = record_in(

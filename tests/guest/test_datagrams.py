@@ -15,7 +15,7 @@ import pytest
 from lab.job import kernels
 from lab.job.accounts import DatagramCounts
 from lab.job.protocol import Job
-from tests.conftest import FAST_AND_AT_NIGHT_VM, FAST_AND_VM, record_in
+from tests.conftest import FAST_AND_AT_NIGHT_VM, record_in
 from tests.guest.dumbbell import flow, job
 
 pytestmark = pytest.mark.vm
@@ -34,7 +34,7 @@ def kernel(request: pytest.FixtureRequest) -> str:
     return found
 
 
-@pytest.fixture(scope="module", params=FAST_AND_VM)
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
 def each_kernel(request: pytest.FixtureRequest) -> str:
     found: str = request.param
     return found

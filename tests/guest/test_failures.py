@@ -87,6 +87,7 @@ def test_a_killed_qemu(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.Mon
         asyncio.run(run_with(engine, directory, kill, monkeypatch))
 
 
+@pytest.mark.nightly
 def test_a_guest_that_stands_still(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     limited = with_limits(engine, Limits(stall_s=12.0))
     directory = tmp_path / "record"
@@ -155,6 +156,7 @@ def test_a_tc_that_refuses(run_job: Callable[[Job], Path]) -> None:
     assert "nosuch" in error
 
 
+@pytest.mark.nightly
 def test_an_agent_that_does_not_get_ready(engine: VmEngine, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     original = sources.bpf_files()
     broken = {name: b"#error no such thing\n" if name.endswith(".bpf.c") else text for name, text in original.items()}

@@ -13,9 +13,9 @@ from lab.engine.vm.engine import VmEngine
 from tests.guest.own_guest import run_script
 from tests.guest.scripts.flow_calls import CASES, OLD_CASES
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.nightly]
 
-KERNELS = (pytest.param("debian-13", marks=pytest.mark.nightly), "debian-12")
+KERNELS = ("debian-13", "debian-12")
 """Linux 6.12, and 6.1, where sendfile() and splice() have a way of their own into a socket (before 6.5)."""
 
 NAMES = (*CASES, *(f"{name} on an old connection" for name in OLD_CASES), "IPv6", "IPv4 in an IPv6 socket")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Test links and topologies by sending numbered datagrams through networks that the agent has built."""
+"""Test links by sending numbered datagrams through networks that the agent has built."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ from lab.job.network import mean_burst, mean_loss
 from lab.job.protocol import Job
 from lab.plan.plan import make_plan
 from tests.conftest import FAST_AND_AT_NIGHT_VM
+from tests.guest.dumbbell import job_on
 from tests.guest.own_guest import run_script
 
 pytestmark = pytest.mark.vm
@@ -50,6 +51,9 @@ IMPAIRED: dict[str, dict[str, Any]] = {
     "gap": {"delay": "5ms", "reorder": {"probability": "100%", "gap": 10}},
 }
 
+AT_NIGHT = {"uniform", "pareto", "paretonormal", "correlated", "correlated uniform", "heavy loss", "gemodel of four"}
+"""Impairments whose trains are sent only at night; others that are sent by day are made in the same way."""
+
 DISCIPLINES: dict[str, dict[str, Any]] = {
     "bfifo": {"discipline": "bfifo", "limit": "30280B"},
     "pfifo": {"discipline": "pfifo", "limit": "20p"},
@@ -67,46 +71,6 @@ MARKING: dict[str, dict[str, Any]] = {
     "red": {"discipline": "red", "limit": "150kB", "parameters": {"ecn": True}},
     "cake": {"discipline": "cake"},
 }
-
-SHAPES: dict[str, tuple[dict[str, Any], int]] = {
-    "dumbbell": ({"kind": "dumbbell", "pairs": 25, "bottleneck": {"rate": "100mbit", "delay": "1ms"}}, 50),
-    "parking-lot": ({"kind": "parking-lot", "hops": 3, "bottleneck": {"rate": "100mbit", "delay": "1ms"}}, 8),
-    "star": ({"kind": "star", "hosts": 6}, 6),
-    "star of a switch": ({"kind": "star", "hosts": 6, "centre": "switch"}, 6),
-    "linear": ({"kind": "linear", "hosts": 4}, 4),
-    "linear of switches": ({"kind": "linear", "hosts": 4, "centre": "switch"}, 4),
-    "tree": ({"kind": "tree", "depth": 2, "fanout": 3}, 9),
-    "tree of routers": ({"kind": "tree", "depth": 2, "fanout": 3, "centre": "router"}, 9),
-    "custom": (
-        {
-            "kind": "custom",
-            "nodes": {
-                **dict.fromkeys(("h1", "h2", "h3", "h4"), "host"),
-                **dict.fromkeys(("w1", "w2"), "switch"),
-                **dict.fromkeys(("r1", "r2", "r3"), "router"),
-            },
-            "links": {
-                "a": {"from": "h1", "to": "w1"},
-                "b": {"from": "h2", "to": "w2"},
-                "c": {"from": "w1", "to": "w2"},
-                "d": {"from": "w1", "to": "r1"},
-                "e": {"from": "w2", "to": "r2"},
-                "f": {"from": "r1", "to": "r3"},
-                "g": {"from": "r2", "to": "r3"},
-                "h": {"from": "r3", "to": "h3"},
-                "i": {"from": "r2", "to": "h4", "rate": "10mbit", "delay": "1ms"},
-            },
-        },
-        4,
-    ),
-}
-
-
-def job_on(topology: dict[str, Any], source: str = "s1", destination: str = "d1", ip: str = "ipv4") -> Job:
-    flows = {"bulk": {"from": source, "to": destination}}
-    document = {"name": "test", "topology": topology, "flows": flows, "duration": "10s", "ip": ip, "seed": 5}
-    (trial,) = make_plan(validate(document)).trials
-    return trial.job
 
 
 def link(**fields: Any) -> Job:
@@ -138,9 +102,16 @@ def traced(limit: str) -> Job:
     return trial.job
 
 
-def _asked() -> dict[str, tuple[Any, ...]]:
+def by_time(*names: str) -> list[Any]:
+    """Return the names as parameters of a test, which leaves out those of :data:`AT_NIGHT` by day."""
+    return [pytest.param(name, marks=[pytest.mark.nightly] if name in AT_NIGHT else []) for name in names]
+
+
+def _asked(nightly: bool) -> dict[str, tuple[Any, ...]]:
     asked: dict[str, tuple[Any, ...]] = {
-        name: ("train", link(**fields), MANY, 50 * US, 100) for name, fields in IMPAIRED.items()
+        name: ("train", link(**fields), MANY, 50 * US, 100)
+        for name, fields in IMPAIRED.items()
+        if nightly or name not in AT_NIGHT
     }
     for rate in ("1mbit", "10mbit", "100mbit"):
         asked[f"rate {rate}"] = (
@@ -181,11 +152,6 @@ def _asked() -> dict[str, tuple[Any, ...]]:
     asked["capacity, now and then"] = ("train", traced("1MB"), 40, 41 * MS, FULL)
     asked["capacity, half packets"] = ("train", traced("1MB"), 100, 0, FRAME // 2 - 42)
     asked["capacity, short queue"] = ("train", traced("20p"), 100, 0, FULL)
-    for name, (shape, hosts) in SHAPES.items():
-        ends = ("s1", "d1") if name == "dumbbell" else ("s0", "d0") if name == "parking-lot" else ("h1", "h2")
-        asked[f"everyone {name}"] = ("everyone", job_on(shape, *ends))
-        asked[f"everyone {name} in IPv6"] = ("everyone", job_on(shape, *ends, ip="ipv6"))
-        assert sum(node["role"] == "host" for node in asked[f"everyone {name}"][1]["nodes"]) == hosts
     return asked
 
 
@@ -197,9 +163,11 @@ def answers(
     engines: Callable[[str], VmEngine | UmlEngine],
     tmp_path_factory: pytest.TempPathFactory,
     request: pytest.FixtureRequest,
+    pytestconfig: pytest.Config,
 ) -> Answers:
     script = Path(__file__).parent / "scripts" / "links.py"
-    found: Answers = run_script(engines(request.param), script, tmp_path_factory.mktemp("links"), _asked())
+    asked = _asked(pytestconfig.getoption("nightly"))
+    found: Answers = run_script(engines(request.param), script, tmp_path_factory.mktemp("links"), asked)
     return found
 
 
@@ -239,6 +207,7 @@ def test_delay_is_exact_to_a_tenth_of_a_millisecond(train: Callable[..., Train])
     assert found.delays_ms.max() < 20.4
 
 
+@pytest.mark.nightly
 def test_uniform_jitter_and_that_it_reorders(train: Callable[..., Train]) -> None:
     found = train("uniform")
     assert 15.0 <= found.delays_ms.min() < 15.1
@@ -255,7 +224,7 @@ def test_normal_jitter_in_order(train: Callable[..., Train]) -> None:
     assert found.delays_ms.max() < 20 + 5 * 2 + 0.1
 
 
-@pytest.mark.parametrize("name", ["pareto", "paretonormal", "correlated"])
+@pytest.mark.parametrize("name", by_time("pareto", "paretonormal", "correlated"))
 def test_other_distributions_have_the_spread_declared(train: Callable[..., Train], name: str) -> None:
     found = train(name)
     # iproute2 normalises its tables to a mean of 0 and a standard deviation of 1, the Pareto tables only approximately.
@@ -263,7 +232,7 @@ def test_other_distributions_have_the_spread_declared(train: Callable[..., Train
     assert 1.0 < found.delays_ms.std() < 3.0
 
 
-@pytest.mark.parametrize("name", ["correlated", "correlated uniform"])
+@pytest.mark.parametrize("name", by_time("correlated", "correlated uniform"))
 def test_the_kernel_does_not_correlate_jitter(train: Callable[..., Train], name: str) -> None:
     """The kernel ignores the correlation of jitter, as ``lab check`` warns.
 
@@ -274,15 +243,16 @@ def test_the_kernel_does_not_correlate_jitter(train: Callable[..., Train], name:
     assert abs(np.corrcoef(delays[:-1], delays[1:])[0, 1]) < 0.05
 
 
-@pytest.mark.parametrize(("name", "share"), [("random loss", 0.01), ("heavy loss", 0.3)])
-def test_independent_loss_is_within_its_binomial_band(train: Callable[..., Train], name: str, share: float) -> None:
+@pytest.mark.parametrize("name", by_time("random loss", "heavy loss"))
+def test_independent_loss_is_within_its_binomial_band(train: Callable[..., Train], name: str) -> None:
     found = train(name)
+    share = {"random loss": 0.01, "heavy loss": 0.3}[name]
     band = 4 * math.sqrt(MANY * share * (1 - share))
     assert abs(len(found.lost) - MANY * share) < band
     assert np.mean(found.bursts()) == pytest.approx(1 / (1 - share), rel=0.1)
 
 
-@pytest.mark.parametrize("name", ["gemodel", "gemodel of four", "state"])
+@pytest.mark.parametrize("name", by_time("gemodel", "gemodel of four", "state"))
 def test_loss_in_bursts_is_as_theory_has_it(train: Callable[..., Train], name: str) -> None:
     found = train(name)
     netem = link(**IMPAIRED[name])["links"][0]["ab"]["netem"]
@@ -455,32 +425,3 @@ def test_a_short_queue_of_a_link_with_a_capacity_file_drops_what_comes_last(trai
     assert 21 <= 100 - len(found.lost) <= 25
     clsact = max(qdisc["drops"] for qdisc in found.qdiscs if qdisc["kind"] == "clsact")
     assert clsact == len(found.lost)
-
-
-ROUTERS_BETWEEN = {
-    "dumbbell": {("s1", "d1"): 2, ("s1", "s2"): 1, ("d25", "s25"): 2},
-    "parking-lot": {("s0", "d0"): 4, ("s1", "d1"): 2, ("s3", "d3"): 2, ("s1", "d3"): 4},
-    "star": {("h1", "h6"): 1},
-    "star of a switch": {("h1", "h6"): 0},
-    "linear": {("h1", "h4"): 4, ("h2", "h3"): 2},
-    "linear of switches": {("h1", "h4"): 0},
-    "tree": {("h1", "h9"): 0},
-    "tree of routers": {("h1", "h2"): 1, ("h1", "h9"): 3},
-    "custom": {("h1", "h2"): 0, ("h1", "h3"): 2, ("h1", "h4"): 1, ("h3", "h4"): 2},
-}
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_every_host_reaches_every_other_through_the_routers_between(answers: Answers, name: str) -> None:
-    arrived = answers[f"everyone {name}"]["arrived"]
-    hosts = SHAPES[name][1]
-    assert len(arrived) == hosts * (hosts - 1)
-    for (source, destination), routers in ROUTERS_BETWEEN[name].items():
-        assert 64 - arrived[f"{source} {destination}"] == routers
-    assert answers[f"everyone {name} in IPv6"]["arrived"].keys() == arrived.keys()
-
-
-@pytest.mark.parametrize("name", SHAPES)
-def test_nodes_send_no_packets_of_their_own(answers: Answers, name: str) -> None:
-    for version in ("", " in IPv6"):
-        assert set(answers[f"everyone {name}{version}"]["multicast"].values()) == {0}

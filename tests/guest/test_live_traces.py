@@ -32,7 +32,7 @@ Printed = dict[str, Any]
 
 
 NEEDS_THE_WHOLE_KERNEL = ("latency", "causes")
-"""Sessions for which User-mode Linux lacks something: fentry, kprobes, or an action of tc."""
+"""Sessions for which User-mode Linux lacks something: fentry, kprobes, or an action of tc; they run at night."""
 
 
 @pytest.fixture(scope="module")
@@ -43,14 +43,11 @@ def printed(
 ) -> Printed:
     """Name of a session → what it printed and what was done while it ran."""
     script = Path(__file__).parent / "scripts" / "live_traces.py"
-    others = tuple(name for name in SESSIONS if name not in NEEDS_THE_WHOLE_KERNEL)
-    found: Printed = {}
     # Compiling programs takes minutes in a virtual machine.
-    on_each = {FAST: others, kernels.DEFAULT: NEEDS_THE_WHOLE_KERNEL}
+    kernel, names = FAST, tuple(name for name in SESSIONS if name not in NEEDS_THE_WHOLE_KERNEL)
     if pytestconfig.getoption("nightly"):
-        on_each = {kernels.DEFAULT: tuple(SESSIONS)}
-    for kernel, names in on_each.items():
-        found |= run_script(engines(kernel), script, tmp_path_factory.mktemp("live"), names)
+        kernel, names = kernels.DEFAULT, tuple(SESSIONS)
+    found: Printed = run_script(engines(kernel), script, tmp_path_factory.mktemp("live"), names)
     sessions = [session for name, session in found.items() if name != "list"]
     assert {session["status"] for session in sessions} == {0}
     assert all(session["errors"].strip().endswith("events, 0 lost") for session in sessions)
@@ -121,6 +118,7 @@ def test_probe_shows_what_is_sent(printed: Printed) -> None:
     assert received
 
 
+@pytest.mark.nightly
 def test_drops_latency_follows_packets_through_the_stack(printed: Printed) -> None:
     lines = [line.split() for line in printed["latency"]["errors"].splitlines()]
     packets: Counter[tuple[str, str]] = Counter()
@@ -132,6 +130,7 @@ def test_drops_latency_follows_packets_through_the_stack(printed: Printed) -> No
     assert packets["dev_queue_xmit", "eth_type_trans"] == 8
 
 
+@pytest.mark.nightly
 def test_each_drop_has_its_cause(printed: Printed) -> None:
     done = printed["causes"]["done"]
     found = rows(printed, "causes")

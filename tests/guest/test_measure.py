@@ -11,7 +11,7 @@ import pytest
 
 from lab.job.protocol import Job
 from lab.store.rows import Context, read_rows, rows_to_table
-from tests.conftest import FAST_AND_VM, record_in
+from tests.conftest import FAST_AND_AT_NIGHT_VM, record_in
 from tests.guest.dumbbell import flow, job
 
 pytestmark = pytest.mark.vm
@@ -37,7 +37,7 @@ WINDOWS_MS = {
 }
 
 
-@pytest.fixture(scope="module", params=FAST_AND_VM)
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
 def directory(run_job: RunJob, request: pytest.FixtureRequest) -> Path:
     measure = {"from": "1s", "to": "3s"}
     return run_job(job(request.param, FLOWS, {"loss": "1%", "queue": {"limit": "100p"}}, measure=measure))

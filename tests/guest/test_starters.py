@@ -19,7 +19,7 @@ from lab.store.rows import read_rows
 from tests.conftest import record_in
 from tests.mistakes import STARTERS
 
-pytestmark = pytest.mark.vm
+pytestmark = [pytest.mark.vm, pytest.mark.nightly]
 
 EXPERIMENT = """
 name: starters
@@ -102,10 +102,10 @@ def sawtooth(directory: Path) -> Sawtooth:
     )
 
 
-AT_NIGHT = [pytest.param(kernel, marks=pytest.mark.nightly) for kernel in ("debian-12", "debian-13-backports")]
+KERNELS = ("debian-12", "debian-13", "debian-13-backports")
 
 
-@pytest.fixture(scope="module", params=("debian-13", *AT_NIGHT))
+@pytest.fixture(scope="module", params=KERNELS)
 def teeth(
     run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory, request: pytest.FixtureRequest
 ) -> dict[str, Sawtooth]:
@@ -143,8 +143,7 @@ def test_starters_record_their_own_values(teeth: dict[str, Sawtooth]) -> None:
     assert teeth["my_cubic"].own == frozenset({"w_max", "k_ms", "target"})
 
 
-@pytest.mark.nightly
-@pytest.mark.parametrize("kernel", ["debian-12", "debian-13", "debian-13-backports"])
+@pytest.mark.parametrize("kernel", KERNELS)
 def test_the_other_starters_do_what_they_say(
     run_job: Callable[[Job], Path], tmp_path_factory: pytest.TempPathFactory, kernel: str
 ) -> None:

@@ -11,7 +11,7 @@ import pytest
 
 from lab.job.protocol import Job, Record
 from lab.store.rows import Context, read_rows, rows_to_table
-from tests.conftest import FAST_AND_VM, record_in
+from tests.conftest import FAST_AND_AT_NIGHT_VM, record_in
 from tests.guest.dumbbell import job
 
 pytestmark = pytest.mark.vm
@@ -20,7 +20,7 @@ DOWN_S, UP_S = 1.0, 2.5
 DOWN = [{"at": f"{DOWN_S}s", "loss": "100%"}, {"at": f"{UP_S}s", "loss": "0%"}]
 
 
-@pytest.fixture(scope="module", params=FAST_AND_VM)
+@pytest.fixture(scope="module", params=FAST_AND_AT_NIGHT_VM)
 def outage(run_job: Callable[[Job], Path], request: pytest.FixtureRequest) -> Path:
     link = {"schedule": DOWN, "reverse": {"schedule": DOWN}}
     collect: dict[str, Any] = {"tcp_probe": {}, "retrans": {}}

@@ -128,6 +128,7 @@ def test_flows_start_one_after_the_other(run_job: RunJob) -> None:
         assert sent["first_ns"] == pytest.approx((number - 1) * 1e9, abs=1e6)
 
 
+@pytest.mark.nightly
 def test_64_flows_at_a_time(run_job: RunJob) -> None:
     flows = {"many": {"from": "s{i}", "to": "d{i}", "count": 64}}
     trial = Trial(run_job(job(flows, "3s", pairs=64, collect={"retrans": {}}, link={"rate": "50mbit"})))

@@ -35,6 +35,7 @@ matrix:
 repeat: 2
 collect:
   states:
+report: {defaults: false}
 """
 
 Lab = Callable[..., "subprocess.CompletedProcess[str]"]

@@ -22,7 +22,7 @@ from tests.data.capture import RECORDS
 from tests.unit.cli.conftest import Lab
 
 SEED = 20260
-EXPERIMENTS = ("everything", "short_flows", "fairness")
+EXPERIMENTS = ("everything", *(pytest.param(name, marks=pytest.mark.nightly) for name in ("short_flows", "fairness")))
 MUTATIONS, AT_NIGHT = 15, 500
 """Mutations of each run."""
 

@@ -15,7 +15,7 @@ from playwright.sync_api import Page
 
 from lab.report.tables.parts import MOST_COLUMNS
 from tests.data.capture import names
-from tests.unit.report.browser.conftest import SCREEN, Open, Watched
+from tests.unit.report.browser.conftest import DRAWN, SCREEN, Open, Watched
 
 pytestmark = pytest.mark.browser
 
@@ -26,6 +26,10 @@ A4_PX = 695
 TOO_FAR_RIGHT = """() => [...document.querySelectorAll("table, td, th, img, pre, figure")]
     .filter(one => one.getBoundingClientRect().width > 0 && one.getBoundingClientRect().right > innerWidth + 1)
     .map(one => one.outerHTML.slice(0, 90))"""
+
+
+PAGES = [name if name in DRAWN else pytest.param(name, marks=pytest.mark.nightly) for name in names()]
+"""The experiments whose pages are looked at; by day only those that have most of what a page can have."""
 
 
 def background(page: Page, selector: str = "body") -> tuple[int, ...]:
@@ -54,7 +58,7 @@ def unfolded(seen: Callable[[str], Watched]) -> Iterator[Callable[[str, int], Pa
         page.set_viewport_size(SCREEN)
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", PAGES)
 def test_it_asks_for_nothing_and_complains_of_nothing(name: str, seen: Callable[[str], Watched]) -> None:
     watched = seen(name)
     watched.page.wait_for_load_state("networkidle")
@@ -68,7 +72,7 @@ def place(page: Page) -> Path:
     return Path(unquote(urlparse(page.url).path))
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", PAGES)
 def test_every_link_leads_somewhere(name: str, seen: Callable[[str], Watched]) -> None:
     page = seen(name).page
     links: list[str] = page.eval_on_selector_all("a", "all => all.map(one => one.getAttribute('href'))")
@@ -86,7 +90,7 @@ def test_every_link_leads_somewhere(name: str, seen: Callable[[str], Watched]) -
 
 
 @pytest.mark.parametrize("width", [400, 1280])
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", PAGES)
 def test_only_boxes_inside_of_the_page_scroll_sideways(
     name: str, width: int, unfolded: Callable[[str, int], Page]
 ) -> None:
@@ -94,7 +98,7 @@ def test_only_boxes_inside_of_the_page_scroll_sideways(
     assert page.evaluate("[document.documentElement.scrollWidth, document.body.scrollWidth]") == [width, width]
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", PAGES)
 def test_no_column_is_cut_on_paper(name: str, unfolded: Callable[[str, int], Page]) -> None:
     page = unfolded(name, A4_PX)
     page.emulate_media(media="print")
@@ -104,7 +108,7 @@ def test_no_column_is_cut_on_paper(name: str, unfolded: Callable[[str, int], Pag
     assert page.eval_on_selector_all("#explorer, .top, .command button, .filter, .links", shown) == 0
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", PAGES)
 def test_tables_on_paper_are_large_enough_to_read(name: str, unfolded: Callable[[str, int], Page]) -> None:
     page = unfolded(name, A4_PX)
     page.emulate_media(media="print")
@@ -116,7 +120,7 @@ def test_tables_on_paper_are_large_enough_to_read(name: str, unfolded: Callable[
     assert max(widths, default=0) <= MOST_COLUMNS + 1
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", PAGES)
 def test_each_figure_says_what_it_shows(name: str, seen: Callable[[str], Watched]) -> None:
     figures = seen(name).page.eval_on_selector_all(
         "figure", "all => all.map(one => [one.querySelector('img').alt, one.querySelector('figcaption').innerText])"
@@ -127,7 +131,7 @@ def test_each_figure_says_what_it_shows(name: str, seen: Callable[[str], Watched
         assert caption[:30] not in alt
 
 
-@pytest.mark.parametrize("name", names())
+@pytest.mark.parametrize("name", PAGES)
 def test_headings_and_landmarks_are_in_order(name: str, seen: Callable[[str], Watched]) -> None:
     page = seen(name).page
     levels = page.eval_on_selector_all("h1, h2, h3, h4", "all => all.map(one => Number(one.tagName[1]))")
