@@ -69,7 +69,7 @@ TOOLS = {
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--nightly", action="store_true", help="also run the tests that take long in virtual machines")
+    parser.addoption("--nightly", action="store_true", help="also tests that take long or repeat what others cover")
 
 
 REPORT = Path("tests", "unit", "report")

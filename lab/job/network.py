@@ -7,6 +7,7 @@ the protocol.
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -160,7 +161,7 @@ def state_stationary(values: list[float]) -> list[float]:
     share = [1.0, 0.0, 0.0, 0.0]
     # Each step is averaged with the previous one; otherwise a periodic chain would alternate for ever.
     for _ in range(200_000):
-        moved = [sum(share[source] * chain[source][target] for source in range(4)) for target in range(4)]
+        moved = [math.fsum(share[source] * chain[source][target] for source in range(4)) for target in range(4)]
         moved = [(old + new) / 2 for old, new in zip(share, moved, strict=True)]
         if max(abs(old - new) for old, new in zip(share, moved, strict=True)) < 1e-13:
             return moved
@@ -172,7 +173,7 @@ def state_burst(values: list[float]) -> float:
     """Return the mean number of consecutive packets that are lost in netem's four-state model."""
     chain, share = state_chain(values), state_stationary(values)
     lost = share[_BURST] + share[_ISOLATED]
-    begins = sum(
+    begins = math.fsum(
         share[source] * chain[source][target] for source in (_GOOD, _GAP_GOOD) for target in (_BURST, _ISOLATED)
     )
     return lost / begins if begins else 0.0

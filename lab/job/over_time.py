@@ -8,6 +8,7 @@ the guest.  It therefore uses only the standard library and imports nothing from
 from __future__ import annotations
 
 import base64
+import math
 import zlib
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -90,7 +91,7 @@ def mean(steps: Steps[float], start_ns: int, end_ns: int) -> float:
     """Return the mean over the time from *start_ns* to *end_ns*; the value at *start_ns* if that time is empty."""
     if end_ns <= start_ns:
         return steps.at(start_ns)
-    total = sum((until_ns - since_ns) * value for since_ns, until_ns, value in steps.spans(start_ns, end_ns))
+    total = math.fsum((until_ns - since_ns) * value for since_ns, until_ns, value in steps.spans(start_ns, end_ns))
     return total / (end_ns - start_ns)
 
 

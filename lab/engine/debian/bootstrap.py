@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 import subprocess
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
@@ -33,6 +34,14 @@ _STOP_LIMIT_S = 20.0
 
 Progress = Callable[[str], None]
 
+PACKAGE_LIST = "packages.awk"
+"""The name of the program with which hooks list the packages of a root file system; see :func:`package_list`."""
+
+
+def package_list() -> dict[str, bytes]:
+    """Return the file :data:`PACKAGE_LIST` for :func:`files_for_hooks`."""
+    return {PACKAGE_LIST: resources.files("lab.engine.debian").joinpath(PACKAGE_LIST).read_bytes()}
+
 
 def check_tools(*tools: str) -> None:
     """Check that this machine has mmdebstrap, and *tools*, whose packages have the same names.
@@ -47,6 +56,10 @@ def check_tools(*tools: str) -> None:
             "Ubuntu, `lab doctor --fix` installs it; anywhere else, take a bundle from a machine that has one "
             "(`lab bundle export FILE` there, `lab bundle import FILE` here), or run lab in a container (Containerfile)"
         )
+
+
+class StoppedError(Exception):
+    """What was being built is not needed any more."""
 
 
 @contextlib.contextmanager
@@ -86,6 +99,7 @@ def bootstrap(
     mirror: str | None,
     suite: str = SUITE,
     installs: bool = True,
+    stop: threading.Event | None = None,
 ) -> None:
     """Make a root file system with *packages* and their dependencies; without packages, an empty one.
 
@@ -101,8 +115,10 @@ def bootstrap(
         suite: The code name of the Debian release.
         installs: Whether the packages are installed with their scripts, or only unpacked.  If they are only unpacked,
             mmdebstrap calls extract hooks, but no customize hooks.
+        stop: Another thread sets it to end this call early.
 
     Raises:
+        StoppedError: *stop* was set.
         ImageError: mmdebstrap failed.  The message names the log.
     """
     variant = ("essential" if installs else "extract") if packages else "custom"
@@ -127,7 +143,7 @@ def bootstrap(
             start_new_session=True,
         )
         try:
-            _follow(process, printed, progress)
+            _follow(process, printed, progress, stop)
         except BaseException:
             _stop(process)
             raise
@@ -163,13 +179,17 @@ def _supervisor() -> str:
     return resources.files("lab.engine.debian").joinpath("supervise.sh").read_text(encoding="utf-8")
 
 
-def _follow(process: subprocess.Popen[bytes], printed: TextIO, progress: Progress) -> None:
-    """Call ``progress`` with each step that the process prints, until the process has ended."""
+def _follow(
+    process: subprocess.Popen[bytes], printed: TextIO, progress: Progress, stop: threading.Event | None
+) -> None:
+    """Call ``progress`` with each step that the process prints, until the process has ended or *stop* is set."""
     rest = ""
     running = True
     while running:
         with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(_POLL_S)
+        if stop is not None and stop.is_set():
+            raise StoppedError
         running = process.returncode is None
         *lines, rest = (rest + printed.read()).split("\n")
         for line in lines:

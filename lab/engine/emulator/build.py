@@ -19,14 +19,20 @@ emulator.
 
 from __future__ import annotations
 
+import contextlib
+import contextvars
 import hashlib
 import json
 import platform
 import re
 import shlex
 import subprocess
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import partial
 from importlib import resources
 from pathlib import Path
 
@@ -101,13 +107,31 @@ def find_emulator() -> Emulator | None:
     return find_build(Emulator, places.emulators(), recipe_digest())
 
 
-def locate_emulator(step: Step) -> Emulator:
+def locate_emulator(step: Step, *, stop: threading.Event | None = None) -> Emulator:
     """Return the current emulator; build it if it is not in the cache, or damaged.
 
     Raises:
         ImageError: It cannot be built.
+        StoppedError: *stop* was set while it was being built.
     """
-    return found_or_built("QEMU", find_emulator, build_emulator, step, kind="emulator")
+    return found_or_built("QEMU", find_emulator, partial(build_emulator, stop=stop), step, kind="emulator")
+
+
+@contextlib.contextmanager
+def emulator_located_beside(step: Step) -> Iterator[Callable[[], Emulator]]:
+    """Let another thread do what :func:`locate_emulator` does while the block does something else.
+
+    Yields a function that waits for the emulator and returns it.  If the block fails, the build is stopped.
+    """
+    stop = threading.Event()
+    with ThreadPoolExecutor(1, "emulator") as pool:
+        # Which builds are chosen is part of the context, which threads do not share.
+        found = pool.submit(contextvars.copy_context().run, partial(locate_emulator, step, stop=stop))
+        try:
+            yield found.result
+        except BaseException:
+            stop.set()
+            raise
 
 
 def open_emulator(digest: str) -> Emulator | None:
@@ -124,15 +148,17 @@ def list_emulators() -> tuple[list[Emulator], list[DamagedBuildError]]:
     return list_builds(Emulator, places.emulators())
 
 
-def build_emulator(progress: Progress, *, mirror: str | None = None) -> Emulator:
+def build_emulator(progress: Progress, *, mirror: str | None = None, stop: threading.Event | None = None) -> Emulator:
     """Make an emulator from Debian packages, which takes less than a minute and downloads about 110 MB.
 
     Args:
         progress: Called with a description of each step.
         mirror: The Debian mirror to use; None for mmdebstrap's default.
+        stop: Another thread sets it to end the build early.
 
     Raises:
         ImageError: A tool is missing or fails, or this is another kind of processor.  The message names the log.
+        StoppedError: *stop* was set.
     """
     if platform.machine() != "x86_64":
         raise ImageError(
@@ -143,37 +169,39 @@ def build_emulator(progress: Progress, *, mirror: str | None = None) -> Emulator
     with places.builder_lock("emulator"):
         for message in remove_leftovers(places.emulators()):
             progress(Notice(message))
-        with unfinished_folder(places.emulators()) as partial:
+        with unfinished_folder(places.emulators()) as folder:
             try:
-                return _build(partial, progress, mirror)
+                return _build(folder, progress, mirror, stop)
             except OSError as exc:
-                raise ImageError(f"cannot build the emulator in {partial}: {exc}") from exc
+                raise ImageError(f"cannot build the emulator in {folder}: {exc}") from exc
 
 
-def _build(partial: Path, progress: Progress, mirror: str | None) -> Emulator:
+def _build(folder: Path, progress: Progress, mirror: str | None, stop: threading.Event | None) -> Emulator:
     log = places.cache_root() / "emulator-build.log"
     # The sources may change while the emulator is built.
     recipe = recipe_digest()
-    with files_for_hooks(dict(_sources()), progress) as folder:
-        script = shlex.join([str(folder / "collect.sh")])
+    with files_for_hooks(dict(_sources()), progress) as given:
+        script = shlex.join([str(given / "collect.sh")])
         hooks = [
             "--format=null",
             f'--extract-hook={script} "$1" {shlex.join(_COMPILER_FLAGS)}',
-            f"--extract-hook=copy-out /emulator {shlex.quote(str(partial))}",
+            f"--extract-hook=copy-out /emulator {shlex.quote(str(folder))}",
         ]
-        bootstrap(hooks, "/dev/null", packages=PACKAGES, log=log, progress=progress, mirror=mirror, installs=False)
-    for file in (partial / "emulator").iterdir():
-        file.rename(partial / file.name)
-    (partial / "emulator").rmdir()
-    digest = content_digest(partial, _content_names(partial))
+        bootstrap(
+            hooks, "/dev/null", packages=PACKAGES, log=log, progress=progress, mirror=mirror, installs=False, stop=stop
+        )
+    for file in (folder / "emulator").iterdir():
+        file.rename(folder / file.name)
+    (folder / "emulator").rmdir()
+    digest = content_digest(folder, _content_names(folder))
     emulator = Emulator(
         digest=digest,
         path=places.emulators() / digest,
-        version=_version(partial),
+        version=_version(folder),
         built=datetime.now(UTC).isoformat(timespec="seconds"),
         recipe=recipe,
     )
-    publish_build(partial, emulator)
+    publish_build(folder, emulator)
     return emulator
 
 

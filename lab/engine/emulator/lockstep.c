@@ -35,6 +35,7 @@
 #include <stdint.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/syscall.h>
 #include <time.h>
 #include <unistd.h>
@@ -86,6 +87,8 @@ __attribute__((constructor)) static void begin(void)
 {
 	ready();
 	role = IS_MAIN_LOOP;
+	/* The dynamic loader has started QEMU, and ps would show its name. */
+	prctl(PR_SET_NAME, "qemu-system-x86");
 }
 
 static enum role my_role(void)

@@ -23,7 +23,7 @@ import platform
 import shlex
 import shutil
 import subprocess
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
@@ -31,7 +31,15 @@ from pathlib import Path
 
 from lab.engine.base import Notice, Step
 from lab.engine.debian.archive import packages_of
-from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks, last_errors
+from lab.engine.debian.bootstrap import (
+    SUITE,
+    Progress,
+    bootstrap,
+    check_tools,
+    files_for_hooks,
+    last_errors,
+    package_list,
+)
 from lab.engine.debian.builds import (
     Build,
     DamagedBuildError,
@@ -42,7 +50,7 @@ from lab.engine.debian.builds import (
     open_build,
     publish_build,
 )
-from lab.engine.emulator.build import MKFS, Emulator, command_of, locate_emulator
+from lab.engine.emulator.build import MKFS, Emulator, command_of, emulator_located_beside
 from lab.engine.image import cpio
 from lab.engine.image.kernel import boot_modules, check_configuration
 from lab.engine.image.known import known_in, write_known
@@ -100,6 +108,7 @@ def recipe_digest(kernel: str = kernels.DEFAULT) -> str:
         # It writes the root file system, and comes from the packages of the emulator.
         "mkfs.erofs": "emulator",
         "customize.sh": _resource("customize.sh").decode(),
+        **{name: content.decode() for name, content in package_list().items()},
         "package.py": {name: content.decode() for name, content in _package_reader().items()},
         "init.sh": _resource("init.sh").decode(),
         "known.py": _resource("known.py").decode(),
@@ -167,8 +176,8 @@ def build_image(
             check_package(package)
         except PackageError as error:
             raise InputError(str(error)) from error
-    emulator = locate_emulator(progress)
-    with places.builder_lock("image"):
+    # Either of the two takes about a minute, and mostly one processor.
+    with emulator_located_beside(progress) as emulator, places.builder_lock("image"):
         for message in remove_leftovers(places.images()):
             progress(Notice(message))
         with unfinished_folder(places.images()) as partial:
@@ -181,7 +190,7 @@ def build_image(
 def _build(
     partial: Path,
     progress: Progress,
-    emulator: Emulator,
+    emulator: Callable[[], Emulator],
     kernel_name: str,
     package: Path | None,
     mirror: str | None,
@@ -205,7 +214,7 @@ def _build(
     # All files belong to root and have time 0, so that two builds from the same packages give the same bytes.
     uuid = "00000000-0000-0000-0000-000000000000"
     options = ["-T0", f"-U{uuid}", "--all-root"]
-    _run(MKFS, [*command_of(MKFS), *options, str(partial / "root.erofs"), str(root)], log, cwd=emulator.path)
+    _run(MKFS, [*command_of(MKFS), *options, str(partial / "root.erofs"), str(root)], log, cwd=emulator().path)
     size = (partial / "root.erofs").stat().st_size
     os.truncate(partial / "root.erofs", -(-size // ROOT_ALIGNMENT) * ROOT_ALIGNMENT)
     shutil.copyfile(root / f"boot/vmlinuz-{kernel}", partial / "vmlinuz")
@@ -229,7 +238,7 @@ def _build(
 
 def _bootstrap(tar: Path, kernel: Sequence[Path], log: Path, progress: Progress, mirror: str | None) -> None:
     """Make the root file system with the kernel in the packages *kernel*."""
-    files: dict[str, bytes | Path] = {"customize.sh": _resource("customize.sh"), **_package_reader()}
+    files: dict[str, bytes | Path] = {"customize.sh": _resource("customize.sh"), **package_list(), **_package_reader()}
     # The names of the user's own packages may be any.
     files |= {f"kernel/{number}.deb": package for number, package in enumerate(kernel)}
     with files_for_hooks(files, progress) as folder:

@@ -20,10 +20,8 @@ chroot "$root" depmod "$release"
 
 # One line for each package: name, version, and the SHA-256 that the archive's lists have.
 # shellcheck disable=SC2046 # These are many words.
-chroot "$root" apt-cache show $(chroot "$root" dpkg-query -W -f '${Package}=${Version}\n') | awk '
-	/^Package: / { package = $2 }
-	/^Version: / { version = $2 }
-	/^SHA256: / { print package, version, $2 }' >"$root/usr/share/lab/packages"
+chroot "$root" apt-cache show $(chroot "$root" dpkg-query -W -f '${Package}=${Version}\n') |
+	awk -f "$(dirname "$0")/packages.awk" >"$root/usr/share/lab/packages"
 cat "$root/usr/share/lab/kernel-packages" >>"$root/usr/share/lab/packages"
 sort -o "$root/usr/share/lab/packages" "$root/usr/share/lab/packages"
 rm "$root/usr/share/lab/kernel-packages"

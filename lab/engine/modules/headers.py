@@ -20,7 +20,7 @@ from importlib import resources
 from pathlib import Path
 
 from lab.engine.base import Notice
-from lab.engine.debian.bootstrap import Progress, bootstrap, check_tools, files_for_hooks
+from lab.engine.debian.bootstrap import Progress, bootstrap, check_tools, files_for_hooks, package_list
 from lab.engine.debian.builds import Build, content_digest, find_build, publish_build
 from lab.engine.image.build import Image
 from lab.errors import ImageError, InputError
@@ -80,7 +80,8 @@ def version_in(image: Image) -> str:
 
 def recipe_digest(image: Image) -> str:
     """Return a digest of what :func:`build_headers` builds for the kernel of an image, except package versions."""
-    recipe = [PACKAGES, _suite(image), image.kernel, version_in(image), _hook().decode()]
+    hook = {name: content.decode() for name, content in _hook().items()}
+    recipe = [PACKAGES, _suite(image), image.kernel, version_in(image), hook]
     return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
 
 
@@ -114,7 +115,7 @@ def build_headers(image: Image, progress: Progress, *, mirror: str | None = None
 def _build(partial: Path, image: Image, progress: Progress, mirror: str | None) -> Headers:
     recipe, version = recipe_digest(image), version_in(image)
     suite = _suite(image)
-    with files_for_hooks({"headers.sh": _hook()}, progress) as folder:
+    with files_for_hooks(_hook(), progress) as folder:
         words = shlex.join([suite, image.kernel, version])
         hooks = [
             f'--customize-hook={shlex.quote(str(folder / "headers.sh"))} "$1" {words}',
@@ -140,5 +141,7 @@ def _suite(image: Image) -> str:
     return kernels.DEBIAN.get(kernel_and_version(image.kernel_name)[0], "")
 
 
-def _hook() -> bytes:
-    return resources.files("lab.engine.modules").joinpath("headers.sh").read_bytes()
+def _hook() -> dict[str, bytes]:
+    """Return the files of the hook, by name."""
+    script = resources.files("lab.engine.modules").joinpath("headers.sh").read_bytes()
+    return {"headers.sh": script, **package_list()}

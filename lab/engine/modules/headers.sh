@@ -30,10 +30,8 @@ fi
 chroot "$root" apt-get install -y -qq --no-install-recommends $from "$name=$version" make binutils
 # One line for each package: name, version, and the SHA-256 that the archive's lists have.
 # shellcheck disable=SC2046 # These are many words.
-chroot "$root" apt-cache show $(chroot "$root" dpkg-query -W -f '${Package}=${Version}\n') | awk '
-	/^Package: / { package = $2 }
-	/^Version: / { version = $2 }
-	/^SHA256: / { print package, version, $2 }' | sort >"$root/lab-packages"
+chroot "$root" apt-cache show $(chroot "$root" dpkg-query -W -f '${Package}=${Version}\n') |
+	awk -f "$(dirname "$0")/packages.awk" | sort >"$root/lab-packages"
 rm -rf "$root"/var/cache/* "$root"/var/lib/apt "$root"/var/lib/dpkg "$root"/usr/share/doc "$root"/usr/share/info \
 	"$root"/usr/share/perl* "$root"/usr/lib/x86_64-linux-gnu/perl* "$root"/usr/bin/perl* \
 	"$root"/usr/lib/gcc/x86_64-linux-gnu/*/lto* "$root"/usr/libexec/gcc/x86_64-linux-gnu/*/lto*

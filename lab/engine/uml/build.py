@@ -26,7 +26,7 @@ from importlib.resources.abc import Traversable
 from pathlib import Path
 
 from lab.engine.base import Notice
-from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks
+from lab.engine.debian.bootstrap import SUITE, Progress, bootstrap, check_tools, files_for_hooks, package_list
 from lab.engine.debian.builds import (
     Build,
     DamagedBuildError,
@@ -147,7 +147,7 @@ def _build(partial: Path, name: str, progress: Progress, mirror: str | None) -> 
 def _sources() -> Iterator[tuple[str, bytes]]:
     """Yield (relative path, content) of the build script, the configuration and the patches, sorted by path."""
     folder = resources.files("lab.engine.uml").joinpath("kernel")
-    yield from sorted(_files_in(folder, ""))
+    yield from sorted([*_files_in(folder, ""), *package_list().items()])
 
 
 def _files_in(folder: Traversable, prefix: str) -> Iterator[tuple[str, bytes]]:

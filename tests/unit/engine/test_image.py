@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -15,6 +16,7 @@ import pytest
 from filelock import Timeout
 
 from lab.engine.debian.builds import DamagedBuildError
+from lab.engine.emulator.build import find_emulator
 from lab.engine.image import build
 from lab.engine.image.known import read_known
 from lab.engine.vm.engine import VmEngine
@@ -113,6 +115,40 @@ def test_an_interrupt_ends_the_builder(builder: Path, own_cache: Path, tmp_path:
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert list((own_cache / "images").iterdir()) == []
+
+
+def without_emulator(builder: Path, for_image: str, for_emulator: str) -> None:
+    """Empty the cache, and let the ``mmdebstrap`` of each of the two begin with a script of its own."""
+    shutil.rmtree(places.cache_root())
+    both = f'case "$*" in *customize.sh*) {for_image};; *"copy-out /emulator"*) {for_emulator};; esac'
+    write_program(builder, builder.read_text().replace("#!/bin/sh", both, 1))
+
+
+def test_qemu_is_built_at_the_same_time(builder: Path, tmp_path: Path) -> None:
+    def meet(own: str, other: str) -> str:
+        wait = f"for _ in $(seq 100); do [ -e {tmp_path}/{other} ] && break; sleep 0.1; done"
+        return f"touch {tmp_path}/{own}; {wait}; [ -e {tmp_path}/{other} ] || exit 7"
+
+    without_emulator(builder, meet("image", "emulator"), meet("emulator", "image"))
+    build.build_image(ignore)
+    assert find_emulator() is not None
+
+
+@pytest.mark.parametrize("failing", ["image", "emulator"])
+def test_if_one_of_the_two_fails_nothing_is_left(builder: Path, tmp_path: Path, failing: str) -> None:
+    pid = tmp_path / "pid"
+    # The other one has begun before.
+    fails = f"while ! [ -e {pid} ]; do sleep 0.05; done; echo 'E: something is wrong'; exit 7"
+    goes_on = f"echo $$ >{pid}.new; mv {pid}.new {pid}"
+    if failing == "image":
+        without_emulator(builder, fails, f"{goes_on}; exec sleep 600")
+    else:
+        without_emulator(builder, goes_on, fails)
+    with pytest.raises(ImageError, match="something is wrong"):
+        build.build_image(ignore)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid.read_text()), 0)
+    assert list(places.images().iterdir()) == list(places.emulators().iterdir()) == []
 
 
 @pytest.mark.parametrize("tool", ["mmdebstrap", "tar"])
@@ -304,5 +340,5 @@ exit 1"""
     modes = {path: mode for mode, _, path in (line.partition(" ") for line in seen.read_text().splitlines())}
     assert {Path(path).name for path in modes} >= {"customize.sh", "0.deb", "python", "image", "package.py"}
     for path, mode in modes.items():
-        assert mode == ("644" if Path(path).suffix in (".py", ".deb") else "755"), path
+        assert mode == ("644" if Path(path).suffix in (".py", ".deb", ".awk") else "755"), path
         assert not Path(path).exists()

@@ -17,6 +17,8 @@ from typing import Any
 import pytest
 
 from lab.evaluation.trial import evaluate_trials
+from lab.job.network import mean_burst, state_stationary
+from lab.job.protocol import Loss
 from lab.report.answer.answer import answer
 from lab.report.model import Report
 from lab.store.run import Run
@@ -50,4 +52,14 @@ def test_no_result_depends_on_it(replayed: Callable[[str], Run], monkeypatch: py
             evaluated = evaluate_trials(run)
             results = [(one.metrics, one.checks, one.probes) for one in evaluated]
             found.append(repr((results, answer(Report(run, evaluated)))))
+    assert found[0] == found[1]
+
+
+def test_no_loss_of_a_link_depends_on_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    loss: Loss = {"model": "state", "values": [0.013, 0.21, 0.1, 0.63, 0.0057]}
+    found = []
+    for add in (_one_by_one, _rounded_once):
+        with monkeypatch.context() as patch:
+            _patched(patch, add)
+            found.append((state_stationary(loss["values"]), mean_burst(loss)))
     assert found[0] == found[1]

@@ -46,10 +46,7 @@ rm -rf "$root/var/tmp/unpacked"
 in_root apt-cache show $(
 	in_root dpkg-query -W -f '${Package}=${Version}\n'
 	in_root dpkg-deb -W --showformat '${Package}=${Version}\n' "/var/tmp/debs/$deb"
-) | awk '
-	/^Package: / { package = $2 }
-	/^Version: / { version = $2 }
-	/^SHA256: / { print package, version, $2 }' | sort >"$root/var/tmp/lab/packages"
+) | awk -f "$given/packages.awk" | sort >"$root/var/tmp/lab/packages"
 
 cp -r "$given" "$root/var/tmp/given"
 for patch in "$root"/var/tmp/given/patches/*.patch; do
