@@ -48,7 +48,7 @@ class PeakMemory:
 def _machines() -> Iterator[Memory]:
     for process in _descendants(os.getpid()):
         try:
-            if not Path(f"/proc/{process}/comm").read_text(encoding="utf-8").startswith("ld-linux"):
+            if not Path(f"/proc/{process}/comm").read_text(encoding="utf-8").startswith("qemu"):
                 continue
             rollup = Path(f"/proc/{process}/smaps_rollup").read_text(encoding="utf-8")
         except OSError:  # The process has ended meanwhile.

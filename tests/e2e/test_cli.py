@@ -187,9 +187,9 @@ def running(engine: VmEngine, tmp_path: Path) -> Iterator[subprocess.Popen[str]]
 
 
 def machines_of(pid: int) -> list[int]:
-    """Return the QEMU processes that are children of ``pid``; they are started by their own dynamic loader."""
+    """Return the QEMU processes that are children of ``pid``."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [int(child) for child in children if "ld-linux" in content_of(Path(f"/proc/{child}/comm"))]
+    return [int(child) for child in children if "qemu-system-x86" in content_of(Path(f"/proc/{child}/comm"))]
 
 
 def wait_until_gone(pids: list[int], seconds: float) -> None:
