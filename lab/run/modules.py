@@ -13,13 +13,13 @@ from lab.cc.packed import packed, unpacked
 from lab.engine.base import Engine, Step
 from lab.engine.debian.builds import found_or_built
 from lab.engine.image.build import Image
-from lab.engine.modules.headers import Headers, build_headers, find_headers
+from lab.engine.modules.headers import Headers, build_headers, common_recipe, find_headers
 from lab.engine.vm.engine import VmEngine
 from lab.errors import InputError
 from lab.job.protocol import Algorithm, Job
 from lab.plan.plan import Plan
 
-__all__ = ["has_modules", "prepare_headers", "with_modules", "with_modules_in"]
+__all__ = ["has_modules", "prepare_headers", "recipes_of", "with_modules", "with_modules_in"]
 
 _SOURCE = "module source"
 
@@ -57,6 +57,11 @@ def prepare_headers(plan: Plan, engine: Engine, step: Step) -> None:
     if has_modules(trial.job for trial in plan.trials) and isinstance(engine, VmEngine):
         for kernel in plan.kernels:
             _headers(engine.machine(kernel)[1], step)
+
+
+def recipes_of(plan: Plan) -> dict[str, str]:
+    """Return the digest of the recipe of what the modules of a plan are compiled with; empty if it has none."""
+    return {"kernel headers": common_recipe()} if has_modules(trial.job for trial in plan.trials) else {}
 
 
 def _has_source(job: Job) -> bool:

@@ -103,9 +103,11 @@ def _share(text: str | None) -> Share | None:
 
 
 def _key_of(experiments: list[tuple[LoadedExperiment, Plan]]) -> str:
+    from lab.run.modules import recipes_of
+
     recipes: dict[str, str] = {}
     for loaded, plan in experiments:
-        recipes |= engine_named(plan.engine, plan, loaded.packages).recipes()
+        recipes |= engine_named(plan.engine, plan, loaded.packages).recipes() | recipes_of(plan)
     return hashlib.sha256(json.dumps(recipes, sort_keys=True).encode()).hexdigest()
 
 

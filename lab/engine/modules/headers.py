@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from importlib import resources
 from pathlib import Path
+from typing import Any
 
 from lab.engine.base import Notice
 from lab.engine.debian.bootstrap import Progress, bootstrap, check_tools, files_for_hooks, package_list
@@ -80,9 +81,16 @@ def version_in(image: Image) -> str:
 
 def recipe_digest(image: Image) -> str:
     """Return a digest of what :func:`build_headers` builds for the kernel of an image, except package versions."""
-    hook = {name: content.decode() for name, content in _hook().items()}
-    recipe = [PACKAGES, _suite(image), image.kernel, version_in(image), hook]
-    return hashlib.sha256(json.dumps(recipe).encode()).hexdigest()
+    return _digest([common_recipe(), _suite(image), image.kernel, version_in(image)])
+
+
+def common_recipe() -> str:
+    """Return a digest of what the recipes for all kernels have in common, which is known before there is an image."""
+    return _digest([PACKAGES, {name: content.decode() for name, content in _hook().items()}])
+
+
+def _digest(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
 
 
 def find_headers(image: Image) -> Headers | None:

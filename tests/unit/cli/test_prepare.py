@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from lab.engine.base import Engine
+from lab.engine.modules import headers
 from lab.engine.uml.engine import UmlEngine
 from lab.engine.vm.engine import VmEngine
 from lab.run.share import Share, parse_share
@@ -16,6 +17,13 @@ from tests.data.capture import EXPERIMENTS, RECORDS
 from tests.unit.cli.conftest import Changing, InRealTime, Lab, die, provenance
 
 UDP = EXPERIMENTS / "udp.yaml"
+MODULE = """\
+name: module
+topology: {kind: dumbbell, bottleneck: {rate: 10mbit, delay: 20ms}}
+flows: {bulk: {from: s1, to: d1, cc: {name: mine, module: tcp_mine.c}}}
+duration: 10s
+engine: vm
+"""
 
 
 @pytest.mark.parametrize("text", ["0/2", "3/2", "1/0", "2", "1/2/3", "-1/2", "1 /2", "", "1.0/2"])
@@ -83,6 +91,21 @@ def test_the_key_is_that_of_what_would_be_built(lab_command: Lab) -> None:
     machine = key(UDP, "--engine", "vm")
     assert machine != alone
     assert key(UDP, "--engine", "vm", "--set", "kernel=debian-12") != machine
+
+
+def test_the_key_knows_of_the_headers_for_modules(
+    lab_command: Lab, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    shutil.copy(Path(__file__).parents[2] / "guest" / "modules" / "tcp_mine.c", tmp_path)
+    path = tmp_path / "module.yaml"
+    path.write_text(MODULE)
+    keys = set()
+    for packages in (headers.PACKAGES, (*headers.PACKAGES, "another")):
+        monkeypatch.setattr(headers, "PACKAGES", packages)
+        said = lab_command("prepare", "--key", path)
+        assert said.code == 0, said.err
+        keys.add(said.out)
+    assert len(keys) == 2
 
 
 def test_engines_say_what_they_would_build() -> None:
