@@ -67,6 +67,7 @@ def test_a_bundle_is_chosen_by_its_digest(run: api.Run, tmp_path: Path) -> None:
         api.run(EXPERIMENT, set=few, engine="vm", bundle=[digest], output=tmp_path)
 
 
+@pytest.mark.nightly
 def test_the_command_line_repeats_and_verifies_it(run: api.Run, lab: Lab, tmp_path: Path) -> None:
     verified = lab("verify", str(run.path))
     assert (verified.returncode, verified.stdout) == (0, "2/2 byte-identical\n"), verified.stderr

@@ -222,7 +222,7 @@ def test_marks_are_those_of_the_queue(run_job: RunJob, kernel: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["ipv4", "ipv6"])
-@pytest.mark.parametrize("delay", ["1us", "20ms", "1s"])
+@pytest.mark.parametrize("delay", ["1us", pytest.param("20ms", marks=pytest.mark.nightly), "1s"])
 def test_data_begin_at_the_declared_time(run_job: RunJob, kernel: str, version: str, delay: str) -> None:
     flows = {name: {**asked, "start": "1s", "duration": "8s"} for name, asked in MIXED.items()}
     link = {"delay": delay, "queue": {"limit": "500p"}}

@@ -19,7 +19,7 @@ from lab.engine.selftest import self_test_job
 from lab.job.kernels import netem_takes_seeds
 from lab.job.protocol import Job, Record
 from lab.store.rows import Context, read_rows, rows_to_table
-from tests.conftest import FAST, job_of, record_in
+from tests.conftest import FAST, FAST_AND_AT_NIGHT_VM, job_of, record_in
 
 pytestmark = pytest.mark.vm
 
@@ -433,7 +433,7 @@ def test_what_cubic_knows(everything: Trial) -> None:
     assert {row["ca_alpha"] for row in rows} == {0}
 
 
-@pytest.mark.parametrize("kernel", ["debian-13", FAST])
+@pytest.mark.parametrize("kernel", FAST_AND_AT_NIGHT_VM)
 def test_what_dctcp_knows(run: Callable[[Job], Trial], kernel: str) -> None:
     red = "{min: 15kB, max: 30kB, avpkt: 1000, burst: 20, probability: 0.1, ecn: true}"
     queue = f"topology.bottleneck.queue={{discipline: red, limit: 300kB, parameters: {red}}}"

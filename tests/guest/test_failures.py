@@ -118,14 +118,14 @@ def failed(run_job: Callable[[Job], Path], job: Job) -> str:
 
 def test_an_iperf3_that_fails(run_job: Callable[[Job], Path]) -> None:
     # An iperf3 server runs only one test at the same time and rejects the second client.
-    job = job_of("duration=2s", kernel=kernels.DEFAULT)
+    job = job_of("duration=2s")
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "second", "start_ns": flow["start_ns"] + 500_000_000})
     assert ": the iperf3 client failed: the server is busy running a test" in failed(run_job, job)
 
 
 def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) -> None:
-    job = job_of("duration=1s", kernel=kernels.DEFAULT)
+    job = job_of("duration=1s")
     job["flows"][0]["port"] = 70_000
     assert "flow bulk: the iperf3 server does not listen on its port; it printed: " in failed(run_job, job)
 
@@ -133,20 +133,20 @@ def test_an_iperf3_server_that_does_not_start(run_job: Callable[[Job], Path]) ->
 def test_an_agent_that_hangs(run_job: Callable[[Job], Path]) -> None:
     # The agent waits for a flow that starts after the limit.  The 180 virtual seconds until then take little real time,
     # because nothing happens in them.
-    job = job_of("duration=1s", "collect={}", kernel=kernels.DEFAULT)
+    job = job_of("duration=1s", "collect={}")
     (flow,) = job["flows"]
     job["flows"].append({**flow, "name": "late", "port": flow["port"] + 1, "start_ns": 1_000_000_000_000})
     assert "still running 180 s of virtual time after the planned end of traffic" in failed(run_job, job)
 
 
 def test_a_job_of_another_version(run_job: Callable[[Job], Path]) -> None:
-    job = job_of("duration=1s", kernel=kernels.DEFAULT)
+    job = job_of("duration=1s")
     job["format"] = 99
     assert failed(run_job, job) == f"the job has format 99; this agent expects format {PROTOCOL_FORMAT}"
 
 
 def test_a_tc_that_refuses(run_job: Callable[[Job], Path]) -> None:
-    job = job_of("duration=1s", kernel=kernels.DEFAULT)
+    job = job_of("duration=1s")
     (bottleneck,) = (link for link in job["links"] if link["name"] == "bottleneck")
     bottleneck["ab"]["queue"] = {
         "discipline": "nosuch", "limit_bytes": None, "limit_packets": 10, "parameters": {},

@@ -119,8 +119,8 @@ def test_an_algorithm_the_kernel_lacks_fails_with_what_it_has(run: RunJob) -> No
     assert "cubic" in record["error"]
 
 
-def test_ipv6(run: RunJob) -> None:
-    directory = run(job_of("duration=2s", "ip=ipv6"))
+def test_ipv6(run_long: RunJob) -> None:
+    directory = run_long(job_of("duration=2s", "ip=ipv6"))
     record = record_in(directory)
     assert record["status"] == "ok"
     rows = read_rows(directory, "tcp_probe", record["collectors"]["tcp_probe"])

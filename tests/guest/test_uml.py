@@ -182,7 +182,7 @@ def until(condition: Callable[[], bool], limit_s: float) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("how", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.nightly)])
 def test_nothing_is_left_when_lab_is_killed(own_kernel: Path, tmp_path: Path, how: signal.Signals) -> None:
     # Other tests use the folder for temporary files at the same time.
     temporary = tmp_path / "temporary"
@@ -205,6 +205,7 @@ def test_nothing_is_left_when_lab_is_killed(own_kernel: Path, tmp_path: Path, ho
     assert list((places.cache_root() / "zygotes").iterdir()) == []
 
 
+@pytest.mark.nightly
 def test_verify_runs_trials_again(lab: Callable[..., subprocess.CompletedProcess[str]], tmp_path: Path) -> None:
     options = ["--engine", "uml", "--set", "duration=1s", "--set", "repeat=1", "--set", "report.defaults=false"]
     options += ["--set", "matrix.topology.bottleneck.loss=[0%]", "-o", str(tmp_path)]

@@ -67,6 +67,7 @@ def test_the_page_shows_the_cells_of_the_notebook() -> None:
     assert shown[: len(cells)] == cells
 
 
+@pytest.mark.nightly
 def test_an_experiment_runs_in_a_notebook_with_a_progress_bar(tmp_path: Path) -> None:
     setup = f"""
 import os

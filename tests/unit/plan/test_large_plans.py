@@ -106,7 +106,11 @@ def test_a_plan_that_does_not_fit_into_memory_is_refused_before_it_is_made() -> 
     [
         ({}, 2200),
         ({"topology": {**document(1)["topology"], "pairs": 40}}, 2200),
-        ({"flows": {"f": {"from": "s1", "to": "d1", "amount": "10kB", "arrivals": {"per_second": 60}}}}, 2200),
+        pytest.param(
+            {"flows": {"f": {"from": "s1", "to": "d1", "amount": "10kB", "arrivals": {"per_second": 60}}}},
+            2200,
+            marks=pytest.mark.nightly,
+        ),
     ],
     ids=["small", "wide", "short flows"],
 )
