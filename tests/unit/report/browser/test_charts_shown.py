@@ -152,7 +152,9 @@ def test_keys_zoom_and_read_values(page: Page) -> None:
     assert shown(page) == (0, end)
 
 
-@pytest.mark.parametrize("share", [0.2, 0.5, 0.9])
+@pytest.mark.parametrize(
+    "share", [pytest.param(0.2, marks=pytest.mark.nightly), 0.5, pytest.param(0.9, marks=pytest.mark.nightly)]
+)
 def test_the_value_under_the_pointer_is_that_of_the_trial(share: float, page: Page, reports: Reports) -> None:
     window = chart(page, "Congestion window")
     place = in_sight(window)
@@ -178,7 +180,7 @@ def rgb(colour: str) -> list[int]:
     return [int(colour[start : start + 2], 16) for start in (1, 3, 5)]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", [pytest.param("light", marks=pytest.mark.nightly), "dark"])
 def test_each_series_has_the_colour_that_it_has_in_the_figures(scheme: str, opened: Open, reports: Reports) -> None:
     page = opened("loss", scheme=scheme)
     canvas = chart(page, "Congestion window").locator("canvas").element_handle()
