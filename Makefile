@@ -15,11 +15,11 @@ demo: ## Set up, then compare CUBIC and BBR; print the path of the report (BUNDL
 	@scripts/setup.sh $(if $(BUNDLE),bundle)
 	.venv/bin/lab run $(if $(BUNDLE),--bundle '$(BUNDLE)') $(if $(ENGINE),--engine '$(ENGINE)') experiments/cubic_vs_bbr.yaml
 
-test: ## Set up, with what only tests need, then run the whole test suite
+test: ## Set up, with what only tests need, then run the tests but those that `make nightly` adds
 	@scripts/setup.sh tests
 	.venv/bin/pytest -n auto --dist loadscope --durations=25
 
-nightly: ## Run all tests, hundreds of repeated trials, and the known truths on every kernel; takes hours
+nightly: ## Run all tests, also those that take long, hundreds of repeated trials, and the known truths on every kernel; takes hours
 	@scripts/setup.sh tests
 	scripts/nightly.sh
 
