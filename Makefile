@@ -52,9 +52,10 @@ bench: setup ## Measure speed, memory and the cost of tracing, and compare the e
 	.venv/bin/python -m benchmarks.engines
 	.venv/bin/python -m benchmarks.ns3
 
-lock: setup ## Pin the newest versions of dependencies that pyproject.toml allows (needs uv)
-	uv pip compile $(LOCKED) --extra pandas --group dev pyproject.toml -o requirements.lock
-	uv pip compile $(LOCKED) --group release -o requirements-release.lock
+lock: setup ## Pin the newest versions of dependencies that pyproject.toml allows
+	.venv/bin/uv pip compile $(LOCKED) --extra pandas --group dev pyproject.toml -o requirements.lock
+	.venv/bin/uv pip compile $(LOCKED) --group release -o requirements-release.lock
+	.venv/bin/uv pip compile $(LOCKED) --group setup -o requirements-setup.lock
 
 release: setup ## Check version and changelog, make sdist and wheel in dist/, and check them; nothing is uploaded
 	@scripts/release.sh

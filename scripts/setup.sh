@@ -61,12 +61,18 @@ fi
 
 # The stamp file records the inputs from which the environment was made; if they change, it is made again.
 stamp=.venv/lab-setup
-made_from="$(sha256sum requirements.lock pyproject.toml) $("$python" --version) $(pwd)"
+made_from="$(sha256sum requirements.lock requirements-setup.lock pyproject.toml) $("$python" --version) $(pwd)"
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$made_from" ]; then
 	echo "setup: making .venv"
 	rm -rf .venv
 	"$python" -m venv .venv
-	.venv/bin/python -m pip install -q --disable-pip-version-check --require-hashes -r requirements.lock
-	.venv/bin/python -m pip install -q --disable-pip-version-check --no-build-isolation --no-deps -e .
+	pip=".venv/bin/python -m pip install -q --disable-pip-version-check"
+	# uv needs a quarter of the time, but it does not read pip's settings, such as those for an index of one's own.
+	$pip --require-hashes -r requirements-setup.lock
+	.venv/bin/uv pip install -q --python .venv/bin/python --require-hashes -r requirements.lock || {
+		echo "setup: uv cannot install the packages; trying it with pip" >&2
+		$pip --require-hashes -r requirements.lock
+	}
+	$pip --no-build-isolation --no-deps -e .
 	printf '%s' "$made_from" >"$stamp"
 fi
