@@ -67,7 +67,7 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$made_from" ]; then
 	rm -rf .venv
 	"$python" -m venv .venv
 	pip=".venv/bin/python -m pip install -q --disable-pip-version-check"
-	# uv needs a quarter of the time, but it does not read pip's settings, such as those for an index of one's own.
+	# uv needs a third of the time, but it does not read pip's settings, such as those for an index of one's own.
 	$pip --require-hashes -r requirements-setup.lock
 	.venv/bin/uv pip install -q --python .venv/bin/python --require-hashes -r requirements.lock || {
 		echo "setup: uv cannot install the packages; trying it with pip" >&2
