@@ -51,6 +51,8 @@ def receiver(network: Network, node: str) -> socket.socket:
     if network.job["ip"] == "ipv4":
         found.setsockopt(socket.IPPROTO_IP, socket.IP_RECVTOS, 1)
         found.setsockopt(socket.IPPROTO_IP, 12, 1)  # IP_RECVTTL
+    else:
+        found.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVHOPLIMIT, 1)
     found.bind((network.address_of(node), PORT))
     found.setblocking(False)
     return found
@@ -66,7 +68,7 @@ def sender(network: Network, node: str, tos: int = 0) -> socket.socket:
 
 
 def drain(inbox: socket.socket) -> list[list[int]]:
-    """Return [number, time sent, time received, TTL, ECN field] of each datagram, in the order of arrival."""
+    """Return [number, time sent, time received, TTL or hop limit, ECN field] of each datagram as it arrived."""
     found: list[list[int]] = []
     while True:
         try:
@@ -76,7 +78,8 @@ def drain(inbox: socket.socket) -> list[list[int]]:
         number, sent_ns = HEADER.unpack_from(data)
         seen = {(level, kind): value for level, kind, value in extra}
         seconds, nanoseconds = struct.unpack("qq", seen[socket.SOL_SOCKET, SO_TIMESTAMPNS])
-        ttl = seen.get((socket.IPPROTO_IP, socket.IP_TTL), b"\0\0\0\0")
+        hop_limit = seen.get((socket.IPPROTO_IPV6, socket.IPV6_HOPLIMIT), b"\0\0\0\0")
+        ttl = seen.get((socket.IPPROTO_IP, socket.IP_TTL), hop_limit)
         tos = seen.get((socket.IPPROTO_IP, socket.IP_TOS), b"\0")
         found.append([number, sent_ns, seconds * 10**9 + nanoseconds, struct.unpack("i", ttl)[0], tos[0] & 3])
 
@@ -117,7 +120,7 @@ def multicast_packets() -> int:
 def everyone_to_everyone(job: Job) -> dict[str, Any]:
     """Send one datagram from each host to each other host.
 
-    Return "source destination" → TTL on arrival, and how many packets to groups each node has sent.
+    Return "source destination" → TTL or hop limit on arrival, and how many packets to groups each node has sent.
     """
     names = [node["name"] for node in job["nodes"] if node["role"] == "host"]
     with running(job) as network:
