@@ -113,7 +113,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: 
 @pytest.mark.vm
 @pytest.mark.nightly
 def test_two_runs_of_the_same_at_the_same_time(uml: UmlEngine, tmp_path: Path) -> None:
-    command = ["run", *SHORT, "--set", "seed=78", "--set", "matrix={}", "--set", "duration=2s", "-o", str(tmp_path)]
+    command = ["run", *SHORT, "--set", "seed=78", "--set", "duration=2s", "-o", str(tmp_path)]
     with started(*command) as first, started(*command) as second:
         ends = [process.communicate(timeout=DEADLINE_S) for process in (first, second)]
     assert [first.returncode, second.returncode] == [0, 0], ends

@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import json
 import os
-import re
 import shutil
 import signal
 import subprocess
@@ -294,7 +293,6 @@ def test_an_image_that_cannot_be_built(lab: Lab, tmp_path: Path) -> None:
     )
     assert done.returncode == 3
     assert "mmdebstrap failed (exit status 25); E: no route to the mirror" in done.stderr
-    # QEMU and the image are built at the same time, so either may fail first.
-    assert re.search(rf"\(log: {tmp_path}/c/[a-z-]+\.log\)", done.stderr)
+    assert str(tmp_path / "c" / "kernel-packages.log") in done.stderr
     assert "Traceback" not in done.stderr
     assert not list((tmp_path / "c").glob("*/*/info.json"))

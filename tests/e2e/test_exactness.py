@@ -22,5 +22,6 @@ def test_all_conditions_give_the_same_records_in_virtual_machines(
     assert engine is not None
     found = dict(islice(conditions(), 5))
     names = found if pytestconfig.getoption("nightly") else BY_DAY
+    assert len(found) == 5
     digests = {name: replay("vm", found[name], ["bbr"]) for name in names}
     assert len(set(digests.values())) == 1, digests

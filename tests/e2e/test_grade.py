@@ -164,7 +164,7 @@ CLASS = {
     "hidden_call": HIDDEN_CALL,
     "no_window": NO_WINDOW,
 }
-AT_NIGHT = {"teacher", "endless", "flood", "no_window"}
+AT_NIGHT = {"endless", "flood", "no_window"}
 """Submissions that are graded only at night, because each of them takes a trial or a boot of its own."""
 MESSAGES = {
     "no_semicolon": "my_cc.bpf.c:",

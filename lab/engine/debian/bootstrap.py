@@ -34,13 +34,11 @@ _STOP_LIMIT_S = 20.0
 
 Progress = Callable[[str], None]
 
-PACKAGE_LIST = "packages.awk"
-"""The name of the program with which hooks list the packages of a root file system; see :func:`package_list`."""
-
 
 def package_list() -> dict[str, bytes]:
-    """Return the file :data:`PACKAGE_LIST` for :func:`files_for_hooks`."""
-    return {PACKAGE_LIST: resources.files("lab.engine.debian").joinpath(PACKAGE_LIST).read_bytes()}
+    """Return the program with which hooks list the packages of a root file system, for :func:`files_for_hooks`."""
+    name = "packages.awk"
+    return {name: resources.files("lab.engine.debian").joinpath(name).read_bytes()}
 
 
 def check_tools(*tools: str) -> None:
