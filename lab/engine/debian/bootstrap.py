@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TextIO
 
 from lab.engine.base import Notice
+from lab.engine.debian.stopping import StoppedError
 from lab.errors import ImageError
 from lab.store.folders import scratch_folder
 
@@ -54,10 +55,6 @@ def check_tools(*tools: str) -> None:
             "Ubuntu, `lab doctor --fix` installs it; anywhere else, take a bundle from a machine that has one "
             "(`lab bundle export FILE` there, `lab bundle import FILE` here), or run lab in a container (Containerfile)"
         )
-
-
-class StoppedError(Exception):
-    """What was being built is not needed any more."""
 
 
 @contextlib.contextmanager

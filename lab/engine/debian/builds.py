@@ -11,6 +11,7 @@ import contextlib
 import hashlib
 import json
 import re
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import asdict, dataclass, fields
@@ -19,6 +20,7 @@ from types import MappingProxyType
 from typing import Any, ClassVar, TypeVar
 
 from lab.engine.base import DAMAGED_ADVICE, Notice, Step
+from lab.engine.debian.stopping import held
 from lab.errors import ImageError
 from lab.store import integrity, places
 from lab.store.files import write_file, writing
@@ -179,7 +181,13 @@ def _chosen_build(kind: type[_B], parent: Path, digest: str) -> _B:
 
 
 def found_or_built(
-    what: str, find: Callable[[], _B | None], build: Callable[[Step], _B], step: Step, *, kind: str
+    what: str,
+    find: Callable[[], _B | None],
+    build: Callable[[Step], _B],
+    step: Step,
+    *,
+    kind: str,
+    stop: threading.Event | None = None,
 ) -> _B:
     """Return what *find* returns; build it if it is not there, or damaged, and say so.
 
@@ -191,6 +199,10 @@ def found_or_built(
         build: Called with a function for its own steps.
         step: Called with a description of each step.
         kind: The kind of build.
+        stop: Another thread sets it to end this call early while it waits; *build* has to notice it by itself.
+
+    Raises:
+        StoppedError: *stop* was set.
     """
     try:
         if (found := find()) is not None:
@@ -198,7 +210,7 @@ def found_or_built(
     except DamagedBuildError as error:
         step(Notice(f"{what}: {error}; {DAMAGED_ADVICE}"))
     # The builders have locks of their own, because they may also be called when a build is there.
-    with places.builder_lock(f"first-{kind}"):
+    with held(places.builder_lock(f"first-{kind}"), stop):
         with contextlib.suppress(DamagedBuildError):
             if (found := find()) is not None:
                 return found

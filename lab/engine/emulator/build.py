@@ -49,6 +49,7 @@ from lab.engine.debian.builds import (
     open_build,
     publish_build,
 )
+from lab.engine.debian.stopping import held
 from lab.errors import ImageError
 from lab.store import places
 from lab.store.folders import remove_leftovers, unfinished_folder
@@ -114,7 +115,8 @@ def locate_emulator(step: Step, *, stop: threading.Event | None = None) -> Emula
         ImageError: It cannot be built.
         StoppedError: *stop* was set while it was being built.
     """
-    return found_or_built("QEMU", find_emulator, partial(build_emulator, stop=stop), step, kind="emulator")
+    build = partial(build_emulator, stop=stop)
+    return found_or_built("QEMU", find_emulator, build, step, kind="emulator", stop=stop)
 
 
 @contextlib.contextmanager
@@ -166,7 +168,7 @@ def build_emulator(progress: Progress, *, mirror: str | None = None, stop: threa
             "what is known of other hosts)"
         )
     check_tools()
-    with places.builder_lock("emulator"):
+    with held(places.builder_lock("emulator"), stop):
         for message in remove_leftovers(places.emulators()):
             progress(Notice(message))
         with unfinished_folder(places.emulators()) as folder:

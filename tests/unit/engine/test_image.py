@@ -9,6 +9,7 @@ import shutil
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -149,6 +150,31 @@ def test_if_one_of_the_two_fails_nothing_is_left(builder: Path, tmp_path: Path, 
     with pytest.raises(ProcessLookupError):
         os.kill(int(pid.read_text()), 0)
     assert list(places.images().iterdir()) == list(places.emulators().iterdir()) == []
+
+
+@pytest.mark.parametrize("lock", ["first-emulator", "emulator"])
+def test_if_the_image_fails_another_labs_build_of_qemu_is_not_waited_for(
+    builder: Path, tmp_path: Path, lock: str
+) -> None:
+    without_emulator(builder, "echo 'E: something is wrong'; exit 7", "exit 0")
+    held = tmp_path / "held"
+    hold = f"""
+import pathlib, time
+from lab.store import places
+with places.builder_lock({lock!r}):
+    pathlib.Path({str(held)!r}).touch()
+    time.sleep(600)
+"""
+    with subprocess.Popen([sys.executable, "-c", hold]) as other:
+        try:
+            while not held.exists():
+                time.sleep(0.05)
+            began = time.monotonic()
+            with pytest.raises(ImageError, match="something is wrong"):
+                build.build_image(ignore)
+            assert time.monotonic() - began < 60
+        finally:
+            other.kill()
 
 
 @pytest.mark.parametrize("tool", ["mmdebstrap", "tar"])
