@@ -97,7 +97,7 @@ class Mailbox:
 
     @state.setter
     def state(self, value: State) -> None:
-        struct.pack_into("<I", self._memory, _STATE_OFFSET, value)
+        self._write("<I", _STATE_OFFSET, value)
 
     @property
     def virtual_ns(self) -> int:
@@ -109,7 +109,7 @@ class Mailbox:
 
     @virtual_ns.setter
     def virtual_ns(self, value: int) -> None:
-        struct.pack_into("<Q", self._memory, _VIRTUAL_OFFSET, value)
+        self._write("<Q", _VIRTUAL_OFFSET, value)
 
     def write(self, data: bytes) -> int:
         """Append *data* to the record area and return their length.
@@ -124,12 +124,12 @@ class Mailbox:
         if start + len(data) > len(self._memory):
             raise MailboxError(f"the record is larger than the mailbox's {len(self._memory) - _RECORD_OFFSET} bytes")
         self._memory[start : start + len(data)] = data
-        struct.pack_into("<Q", self._memory, _RECORD_LENGTH_OFFSET, length + len(data))
+        self._write("<Q", _RECORD_LENGTH_OFFSET, length + len(data))
         return len(data)
 
     def clear_record(self) -> None:
         """Empty the record area."""
-        struct.pack_into("<Q", self._memory, _RECORD_LENGTH_OFFSET, 0)
+        self._write("<Q", _RECORD_LENGTH_OFFSET, 0)
 
     @property
     def record(self) -> memoryview:
@@ -161,7 +161,7 @@ class Mailbox:
         ring = len(self._memory) - _FRAMES_BYTES
         self._memory[ring + start : ring + start + first] = data[:first]
         self._memory[ring : ring + len(data) - first] = data[first:]
-        struct.pack_into("<Q", self._memory, _PUBLISHED_OFFSET, published + len(data))
+        self._write("<Q", _PUBLISHED_OFFSET, published + len(data))
         return True
 
     def frames(self) -> list[bytes]:
@@ -181,7 +181,7 @@ class Mailbox:
                 raise MailboxError("the guest has damaged a frame")
             found.append(self._ring(taken, length))
             taken += length
-        struct.pack_into("<Q", self._memory, _TAKEN_OFFSET, taken)
+        self._write("<Q", _TAKEN_OFFSET, taken)
         return found
 
     def _ring(self, position: int, length: int) -> bytes:
@@ -205,11 +205,16 @@ class Mailbox:
         if len(data) > MOST_CONTROL_BYTES:
             raise MailboxError(f"the control document has {len(data)} bytes; at most {MOST_CONTROL_BYTES} are allowed")
         number = self._read("<I", _CONTROL_NUMBER_OFFSET)
-        struct.pack_into("<I", self._memory, _CONTROL_NUMBER_OFFSET, (number + 1) % (1 << 32))
+        self._write("<I", _CONTROL_NUMBER_OFFSET, (number + 1) % (1 << 32))
         start = len(self._memory) - _FRAMES_BYTES - MOST_CONTROL_BYTES
         self._memory[start : start + len(data)] = data
-        struct.pack_into("<I", self._memory, _CONTROL_LENGTH_OFFSET, len(data))
-        struct.pack_into("<I", self._memory, _CONTROL_NUMBER_OFFSET, (number + 2) % (1 << 32))
+        self._write("<I", _CONTROL_LENGTH_OFFSET, len(data))
+        self._write("<I", _CONTROL_NUMBER_OFFSET, (number + 2) % (1 << 32))
 
     def _read(self, code: str, offset: int) -> int:
         return int(struct.unpack_from(code, self._memory, offset)[0])
+
+    def _write(self, code: str, offset: int, value: int) -> None:
+        # The other side may be reading.  struct.pack_into would fill the place with zeros before it writes the number.
+        data = struct.pack(code, value)
+        self._memory[offset : offset + len(data)] = data

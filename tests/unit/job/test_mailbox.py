@@ -5,13 +5,19 @@ from __future__ import annotations
 
 import io
 import mmap
+import os
 import struct
+import subprocess
+import sys
 import tarfile
+import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from lab.job.mailbox import MAILBOX_BYTES, Mailbox, MailboxError, State
+from tests.conftest import ALL_PROCESSORS
 
 RECORD_OFFSET = 4 << 20
 ROOM_FOR_JOB = RECORD_OFFSET - 4096
@@ -48,6 +54,41 @@ def test_progress_and_record_come_out(memory: mmap.mmap) -> None:
     assert host.job == b"{}"
     guest.clear_record()
     assert bytes(host.record) == b""
+
+
+WRITER = """
+import mmap, sys
+from lab.job.mailbox import Mailbox
+with open(sys.argv[1], "r+b") as file:
+    guest = Mailbox(mmap.mmap(file.fileno(), 0))
+    while True:
+        for low in range(1, 255):
+            guest.virtual_ns = low * 0x0101010101010101
+"""
+
+
+@pytest.fixture
+def all_processors() -> Iterator[None]:
+    """Let two processes run at the same time, also if the tests have a single processor."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, ALL_PROCESSORS)
+    yield
+    os.sched_setaffinity(0, before)
+
+
+def test_a_number_is_never_seen_half_written(tmp_path: Path, all_processors: None) -> None:
+    path = tmp_path / "memory"
+    with open(path, "w+b") as file:
+        file.truncate(RECORD_OFFSET)
+        host = Mailbox(mmap.mmap(file.fileno(), 0))
+    with subprocess.Popen([sys.executable, "-c", WRITER, str(path)]) as writer:
+        try:
+            while host.virtual_ns == 0:
+                time.sleep(0.01)
+            found = {host.virtual_ns for _ in range(300_000)}
+        finally:
+            writer.kill()
+    assert {value for value in found if len(set(value.to_bytes(8, "little"))) != 1 or value == 0} == set()
 
 
 def test_initialising_forgets_what_was_there(memory: mmap.mmap) -> None:
