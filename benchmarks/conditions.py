@@ -37,6 +37,7 @@ flows:
 duration: 1s
 matrix:
   flows.bulk.cc: [{algorithms}]
+report: {{defaults: false}}
 """
 
 

@@ -142,6 +142,15 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
         )
 
 
+@pytest.fixture
+def all_processors() -> Iterator[None]:
+    """Let two processes run at the same time, also if the tests have a single processor."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, ALL_PROCESSORS)
+    yield
+    os.sched_setaffinity(0, before)
+
+
 @pytest.fixture(scope="session")
 def emulator(lab_cache: Path) -> Emulator:
     """The current emulator, which may have to be built."""

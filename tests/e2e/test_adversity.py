@@ -71,19 +71,7 @@ def has_ended(pid: int) -> bool:
 
 @pytest.mark.vm
 def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: Lab, tmp_path: Path) -> None:
-    command = [
-        "run",
-        *SHORT,
-        "--set",
-        "matrix.flows.bulk.cc=[cubic, bbr, reno]",
-        "--set",
-        "duration=10s",
-        "--set",
-        "seed=77",
-        "--jobs",
-        "1",
-    ]
-    command += ["-o", str(tmp_path)]
+    command = ["run", *SHORT, "--set", "seed=77", "--jobs", "1", "-o", str(tmp_path)]
     with started(*command) as process:
         read_until(process, "done in")
         process.send_signal(signal.SIGINT)
@@ -92,7 +80,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: 
         assert time.monotonic() - began < 5
         output, _errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
-    assert "interrupted; 1 of 3 trials are finished and kept; the same command continues with the others" in said
+    assert "interrupted; 1 of 2 trials are finished and kept; the same command continues with the others" in said
     assert output == ""
     first = run_folder(tmp_path)
     assert (first / "report" / "index.html").exists()
@@ -102,7 +90,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: 
     done = lab(*command)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("from the cache (") == 1
-    assert done.stderr.count(": done in") == 2
+    assert done.stderr.count(": done in") == 1
     kept, again = (
         json.loads((run / "trials/cubic-loss-0.1pct-r1/trial.json").read_text())
         for run in (first, run_folder(tmp_path))
@@ -125,7 +113,7 @@ def test_two_runs_of_the_same_at_the_same_time(uml: UmlEngine, tmp_path: Path) -
 @pytest.mark.vm
 def test_a_terminal_shows_how_far_every_trial_is(uml: UmlEngine, tmp_path: Path) -> None:
     ours, theirs = pty.openpty()
-    command = ["run", *SHORT, "--set", "duration=10s", "--set", "seed=79", "-o", str(tmp_path)]
+    command = ["run", *SHORT, "--set", "seed=79", "-o", str(tmp_path)]
     with subprocess.Popen([str(lab_command()), *command], stderr=theirs, stdout=subprocess.PIPE, text=True) as process:
         os.close(theirs)
         shown = b""
@@ -141,7 +129,7 @@ def test_a_terminal_shows_how_far_every_trial_is(uml: UmlEngine, tmp_path: Path)
     text = shown.decode()
     assert process.returncode == 0, text
     assert "2 running" in text or "1 running" in text
-    assert "of 10" in text
+    assert "of 5" in text
     assert "virtual s" in text
     assert "Traceback" not in text
 
@@ -162,20 +150,8 @@ def small_disk(tmp_path: Path) -> Iterator[Path]:
 
 @pytest.mark.vm
 def test_a_full_disk(uml: UmlEngine, lab: Lab, small_disk: Path) -> None:
-    done = lab(
-        "run",
-        *SHORT,
-        "--set",
-        "duration=3s",
-        "--set",
-        "repeat=9",
-        "--set",
-        "seed=80",
-        "--jobs",
-        "1",
-        "-o",
-        str(small_disk),
-    )
+    longer = ("--set", "duration=3s", "--set", "repeat=9", "--set", "seed=80")
+    done = lab("run", *SHORT, *longer, "--jobs", "1", "-o", str(small_disk))
     assert done.returncode == 3
     assert "Traceback" not in done.stderr
     last = done.stderr.splitlines()[-1]
@@ -187,7 +163,6 @@ def test_a_full_disk(uml: UmlEngine, lab: Lab, small_disk: Path) -> None:
     for trial in trials:
         assert json.loads((trial / "trial.json").read_text())["status"] == "ok"
         assert (trial / "tcp_probe.parquet").read_bytes()[-4:] == b"PAR1"
-    assert not list(small_disk.rglob(".tmp-*"))
     assert not list(small_disk.rglob(".tmp-*"))
 
 

@@ -75,6 +75,7 @@ def test_a_second_run_takes_everything_from_the_cache(
 
 
 @pytest.mark.vm
+@pytest.mark.nightly
 def test_without_the_cache_the_results_are_the_same(
     finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab, tmp_path: Path
 ) -> None:
@@ -85,6 +86,7 @@ def test_without_the_cache_the_results_are_the_same(
 
 
 @pytest.mark.vm
+@pytest.mark.nightly
 def test_verify(finished: tuple[Path, subprocess.CompletedProcess[str]], lab: Lab) -> None:
     done = lab("verify", str(run_folder(finished[0])))
     assert done.stdout.splitlines()[-1] == "2/2 byte-identical"

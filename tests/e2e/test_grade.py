@@ -8,7 +8,7 @@ import multiprocessing
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,22 +19,14 @@ from lab.engine.vm.engine import VmEngine
 from lab.job import kernels
 from tests.conftest import ALL_PROCESSORS, FAST, SHARED_PARTS
 
-pytestmark = pytest.mark.vm
+# Scenarios run on all processors, as they do for a teacher.
+pytestmark = [pytest.mark.vm, pytest.mark.usefixtures("all_processors")]
 
 ASSIGNMENTS = Path(__file__).parents[2] / "assignments"
 STARTERS = Path(__file__).parents[2] / "lab" / "cc" / "starters"
 Lab = Callable[..., Any]
 
 VM = ("aimd", "lossy", "low_delay", "fairness")
-
-
-@pytest.fixture(autouse=True)
-def all_processors() -> Iterator[None]:
-    """Let scenarios run on all processors, as they do for a teacher."""
-    own = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, ALL_PROCESSORS)
-    yield
-    os.sched_setaffinity(0, own)
 
 
 def graded(lab: Lab, *arguments: str, **environment: str) -> Any:

@@ -44,15 +44,20 @@ class RingBuffer:
         rows = self._view[start : start + count * self.row_bytes]
         count = self._finished(rows, count)
         out.write(rows[: count * self.row_bytes])
-        _POSITION.pack_into(self._consumer, 0, consumed + count * self.row_bytes)
+        self._free_until(consumed + count * self.row_bytes)
         return count
 
     def skip(self) -> int:
         """Discard every record, and return how many there were."""
         (consumed,) = _POSITION.unpack_from(self._consumer)
         (produced,) = _POSITION.unpack_from(self._producer)
-        _POSITION.pack_into(self._consumer, 0, produced)
+        self._free_until(produced)
         return int(produced - consumed) // self.row_bytes
+
+    def _free_until(self, position: int) -> None:
+        # The kernel may read the position at any moment.  struct.pack_into would fill its place with zeros before it
+        # writes the number, and the kernel, which would find no room, would lose an event.
+        self._consumer[: _POSITION.size] = _POSITION.pack(position)
 
     def _finished(self, rows: memoryview, count: int) -> int:
         headers = rows.cast("I")[:: self.row_bytes // 4]

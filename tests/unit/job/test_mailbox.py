@@ -5,7 +5,6 @@ from __future__ import annotations
 
 import io
 import mmap
-import os
 import struct
 import subprocess
 import sys
@@ -17,7 +16,6 @@ from pathlib import Path
 import pytest
 
 from lab.job.mailbox import MAILBOX_BYTES, Mailbox, MailboxError, State
-from tests.conftest import ALL_PROCESSORS
 
 RECORD_OFFSET = 4 << 20
 ROOM_FOR_JOB = RECORD_OFFSET - 4096
@@ -65,15 +63,6 @@ with open(sys.argv[1], "r+b") as file:
         for low in range(1, 255):
             guest.virtual_ns = low * 0x0101010101010101
 """
-
-
-@pytest.fixture
-def all_processors() -> Iterator[None]:
-    """Let two processes run at the same time, also if the tests have a single processor."""
-    before = os.sched_getaffinity(0)
-    os.sched_setaffinity(0, ALL_PROCESSORS)
-    yield
-    os.sched_setaffinity(0, before)
 
 
 def test_a_number_is_never_seen_half_written(tmp_path: Path, all_processors: None) -> None:
