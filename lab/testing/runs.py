@@ -8,7 +8,7 @@ import json
 import os
 import tempfile
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from filelock import FileLock
 from lab.api.building import overrides_of
 from lab.api.results import Run, load
 from lab.api.running import run
+from lab.bundle.transfer import bundles_named
 from lab.errors import LabError, TrialsFailedError
 from lab.experiment.read.document import parse_yaml
 
@@ -62,25 +63,8 @@ class Runs:
         text = json.dumps([str(path.resolve()), overrides_of(chosen), where])
         key = hashlib.sha256(text.encode()).hexdigest()[:32]
         if key not in self._known:
-            self._known[key] = self._shared(key, path, chosen, where)
+            self._known[key] = load(self._once(key, lambda: str(self._run(path, chosen, where).path)))
         return self._known[key]
-
-    def _shared(self, key: str, path: Path, overrides: Mapping[str, Any], engine: str | None) -> Run:
-        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-        note = self._folder / f"{key}.json"
-        with FileLock(self._folder / f"{key}.lock"):
-            if note.exists():
-                told = json.loads(note.read_text(encoding="utf-8"))
-                if told["error"]:
-                    raise LabError(told["error"])
-                return load(told["run"])
-            try:
-                found = self._run(path, overrides, engine)
-            except LabError as error:
-                note.write_text(json.dumps({"error": str(error)}), encoding="utf-8")
-                raise
-            note.write_text(json.dumps({"run": str(found.path), "error": ""}), encoding="utf-8")
-            return found
 
     def _run(self, path: Path, overrides: Mapping[str, Any], engine: str | None) -> Run:
         try:
@@ -88,7 +72,7 @@ class Runs:
                 path,
                 set=overrides,
                 engine=engine,
-                bundle=self.options.bundles,
+                bundle=self._bundles(),
                 jobs=self.options.jobs,
                 output=self.options.output,
                 cache=self.options.cache,
@@ -97,6 +81,37 @@ class Runs:
         except TrialsFailedError as error:
             failed: Run = error.run
             return failed
+
+    def _bundles(self) -> list[str]:
+        """Return the digests of the chosen bundles.  Files and addresses are imported once in a session."""
+        if not self.options.bundles:
+            return []
+        return self._once("bundles", self._imported).split()
+
+    def _imported(self) -> str:
+        return " ".join(bundle.digest for bundle in bundles_named(self.options.bundles, lambda _step: None))
+
+    def _once(self, key: str, find: Callable[[], str]) -> str:
+        """Return what *find* returned, or raise what it raised, in the worker that was the first to ask for *key*.
+
+        Raises:
+            LabError: *find* raised one.
+        """
+        self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        note = self._folder / f"{key}.json"
+        with FileLock(self._folder / f"{key}.lock"):
+            if note.exists():
+                told = json.loads(note.read_text(encoding="utf-8"))
+                if told["error"]:
+                    raise LabError(told["error"])
+                return str(told["found"])
+            try:
+                found = find()
+            except LabError as error:
+                note.write_text(json.dumps({"error": str(error)}), encoding="utf-8")
+                raise
+            note.write_text(json.dumps({"found": found, "error": ""}), encoding="utf-8")
+            return found
 
     def forget(self) -> None:
         """Remove what the workers have told each other; the runs stay."""

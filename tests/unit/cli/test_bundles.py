@@ -9,6 +9,7 @@ import re
 import shutil
 import tarfile
 import threading
+import uuid
 from collections.abc import Callable, Iterator
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -27,8 +28,10 @@ from lab.engine.emulator import build as emulator_build
 from lab.engine.emulator.build import Emulator
 from lab.engine.image.build import find_image
 from lab.engine.replay import ReplayEngine
+from lab.errors import LabError
 from lab.store import places
 from lab.store.folders import bytes_on_disk
+from lab.testing.runs import Options, Runs
 from tests.conftest import write_bootstrap
 from tests.data.capture import EXPERIMENTS
 from tests.emulators import write_emulator
@@ -314,6 +317,31 @@ def test_a_bundle_comes_from_the_web(server: str, lab_command: Lab, elsewhere: C
     assert in_cache(other) == {}
     assert lab_command("bundle", "import", server).code == 0
     assert len(in_cache(other)) > 8
+
+
+def test_a_session_of_pytest_imports_a_file_once(
+    exported: Path, elsewhere: Callable[[], Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    elsewhere()
+    asked: list[list[str]] = []
+
+    def run(_path: Path, *, bundle: list[str], **_others: object) -> None:
+        asked.append(bundle)
+        exported.unlink(missing_ok=True)
+        raise LabError("this run ends here")
+
+    monkeypatch.setattr("lab.testing.runs.run", run)
+    options = Options(None, [str(exported)], tmp_path / "results", {}, jobs=1, cache=True)
+    session = uuid.uuid4().hex
+    workers = [Runs(options, session), Runs(options, session)]
+    try:
+        for worker, name in zip(workers, ("one.yaml", "other.yaml"), strict=True):
+            with pytest.raises(LabError, match="this run ends here"):
+                worker.loaded(tmp_path / name, {}, None)
+    finally:
+        workers[0].forget()
+    (bundle,) = known_bundles()
+    assert asked == [[bundle.digest]] * 2
 
 
 def repacked(packed: Path, change: Callable[[Path], None]) -> Path:
