@@ -5,9 +5,6 @@
 LOCKED = --upgrade --universal --no-strip-extras --generate-hashes --python-version 3.11 --no-emit-index-url --no-emit-find-links \
 	--no-annotate --custom-compile-command "make lock"
 
-# The tests of live traces wait most of the time, so there is a worker more than processors.
-WORKERS = -n $$(($$(nproc) + 1)) --dist loadscope
-
 # Tests start lab many times.  Without bytecode on the disk, Python would compile its modules each time.
 test nightly coverage: export PYTHONDONTWRITEBYTECODE =
 
@@ -18,12 +15,11 @@ setup: ## Install the missing packages (as root or with sudo) and make the .venv
 	@scripts/setup.sh
 
 demo: ## Set up, then compare CUBIC and BBR; print the path of the report (BUNDLE=FILE: nothing is built; ENGINE=uml: fast)
-	@scripts/setup.sh $(if $(BUNDLE),bundle)
-	.venv/bin/lab run $(if $(BUNDLE),--bundle '$(BUNDLE)') $(if $(ENGINE),--engine '$(ENGINE)') experiments/cubic_vs_bbr.yaml
+	@scripts/demo.sh '$(BUNDLE)' '$(ENGINE)'
 
 test: ## Set up, with what only tests need, then run the tests but those that `make nightly` adds
 	@scripts/setup.sh tests
-	.venv/bin/pytest $(WORKERS) --durations=25
+	.venv/bin/pytest -n auto --dist loadscope --durations=25
 
 nightly: ## Run all tests, also those that take long, hundreds of repeated trials, and the known truths on every kernel; takes hours
 	@scripts/setup.sh tests
@@ -31,7 +27,7 @@ nightly: ## Run all tests, also those that take long, hundreds of repeated trial
 
 coverage: ## Run the tests that need neither QEMU nor root; show which part of lab they cover, without agent and engines
 	@scripts/setup.sh tests
-	.venv/bin/pytest $(WORKERS) -m "not vm and not live" --cov=lab --cov-branch
+	.venv/bin/pytest -n auto --dist loadscope -m "not vm and not live" --cov=lab --cov-branch
 
 lint: setup ## Check formatting, style and types
 	.venv/bin/ruff format --check .

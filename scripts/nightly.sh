@@ -34,7 +34,7 @@ done
 step exact-trials .venv/bin/python -m benchmarks.exactness
 step exact-runs-uml .venv/bin/python -m benchmarks.conditions --engine uml --times 100
 step exact-runs-vm .venv/bin/python -m benchmarks.conditions --engine vm --times 100
-step tests .venv/bin/pytest -n "$(($(nproc) + 1))" --dist loadscope --nightly --junitxml="$results/tests.xml"
+step tests .venv/bin/pytest -n auto --dist loadscope --nightly --junitxml="$results/tests.xml"
 
 set --
 for log in "$results"/*.txt "$results"/*.xml; do
