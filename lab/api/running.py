@@ -93,6 +93,15 @@ def run(
     return result
 
 
+def imported(names: Sequence[str]) -> list[str]:
+    """Return the digests of bundles that are named as for :func:`run`; those in files or at addresses are imported.
+
+    Raises:
+        InputError: A name is none of a bundle, or a file is not what it should be.
+    """
+    return [bundle.digest for bundle in bundles_named(names, lambda _step: None)]
+
+
 def _carried_out(runner: Runner, plan: Plan, about: Mapping[str, Any], observer: PlainObserver) -> Outcome:
     """Run the trials, write the report, and say what is wrong with the run."""
     with _saying_what_is_kept(runner, plan):

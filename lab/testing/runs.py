@@ -18,8 +18,7 @@ from filelock import FileLock
 
 from lab.api.building import overrides_of
 from lab.api.results import Run, load
-from lab.api.running import run
-from lab.bundle.transfer import bundles_named
+from lab.api.running import imported, run
 from lab.errors import LabError, TrialsFailedError
 from lab.experiment.read.document import parse_yaml
 
@@ -86,10 +85,7 @@ class Runs:
         """Return the digests of the chosen bundles.  Files and addresses are imported once in a session."""
         if not self.options.bundles:
             return []
-        return self._once("bundles", self._imported).split()
-
-    def _imported(self) -> str:
-        return " ".join(bundle.digest for bundle in bundles_named(self.options.bundles, lambda _step: None))
+        return self._once("bundles", lambda: " ".join(imported(self.options.bundles))).split()
 
     def _once(self, key: str, find: Callable[[], str]) -> str:
         """Return what *find* returned, or raise what it raised, in the worker that was the first to ask for *key*.
