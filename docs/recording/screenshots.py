@@ -7,6 +7,7 @@ import contextlib
 import io
 import shutil
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -95,6 +96,9 @@ def _url_of(shot: Shot, work: Path) -> Iterator[str]:
 def _play(page: Page, until_s: float) -> None:
     """Play the trial until the given virtual time."""
     page.get_by_role("button", name="Play").click()
+    deadline = time.monotonic() + _LONGEST_MS / 1000
     while float(page.locator("#now").inner_text()) < until_s:
+        if time.monotonic() > deadline:
+            raise RuntimeError(f"the trial does not go on: {page.locator('body').inner_text()}")
         page.wait_for_timeout(100)
     page.get_by_role("button", name="Pause").click()
