@@ -71,7 +71,8 @@ def has_ended(pid: int) -> bool:
 
 @pytest.mark.vm
 def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: Lab, tmp_path: Path) -> None:
-    command = ["run", *SHORT, "--set", "seed=77", "--jobs", "1", "-o", str(tmp_path)]
+    three = ("--set", "matrix.flows.bulk.cc=[cubic, bbr, reno]", "--set", "seed=77")
+    command = ["run", *SHORT, *three, "--jobs", "1", "-o", str(tmp_path)]
     with started(*command) as process:
         read_until(process, "done in")
         process.send_signal(signal.SIGINT)
@@ -80,7 +81,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: 
         assert time.monotonic() - began < 5
         output, _errors = process.communicate(timeout=DEADLINE_S)
     assert process.returncode == 130
-    assert "interrupted; 1 of 2 trials are finished and kept; the same command continues with the others" in said
+    assert "interrupted; 1 of 3 trials are finished and kept; the same command continues with the others" in said
     assert output == ""
     first = run_folder(tmp_path)
     assert (first / "report" / "index.html").exists()
@@ -90,7 +91,7 @@ def test_the_same_command_goes_on_where_it_was_interrupted(uml: UmlEngine, lab: 
     done = lab(*command)
     assert done.returncode == 0, done.stderr
     assert done.stderr.count("from the cache (") == 1
-    assert done.stderr.count(": done in") == 1
+    assert done.stderr.count(": done in") == 2
     kept, again = (
         json.loads((run / "trials/cubic-loss-0.1pct-r1/trial.json").read_text())
         for run in (first, run_folder(tmp_path))

@@ -42,12 +42,12 @@ report: {defaults: false}
 
 AS_NOBODY = ("setpriv", "--reuid", str(NOBODY), "--regid", str(NOBODY), "--clear-groups", "--no-new-privs")
 
-IMPORT_AND_RUN = """\
+COMMANDS = """\
 set -e
 LAB bundle import bundle.tar.zst
 LAB run tiny.yaml --engine ENGINE
+LAB verify results/tiny/latest
 """
-VERIFY = "LAB verify results/tiny/latest\n"
 
 
 def check_here(results: Path) -> None:
@@ -68,8 +68,12 @@ def workspace_in(folder: Path, bundle: Path) -> Path:
     return folder
 
 
-def run_alone(script: str, *arguments: str | Path, timeout: float) -> str:
-    """Run a shell script without a network and with mounts of its own, and return what it prints."""
+def commands(lab: str, engine: str) -> str:
+    return COMMANDS.replace("LAB", lab).replace("ENGINE", engine)
+
+
+def run_alone(script: str, *arguments: str | Path, timeout: float) -> None:
+    """Run a shell script without a network and with mounts of its own; it must run and verify the experiment."""
     done = subprocess.run(
         ["unshare", "--mount", "--net", "sh", "-c", script, "sh", *arguments],
         capture_output=True,
@@ -78,7 +82,7 @@ def run_alone(script: str, *arguments: str | Path, timeout: float) -> str:
         timeout=timeout,
     )
     assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    assert "1/1 byte-identical" in done.stdout
 
 
 @pytest.fixture(scope="module")
@@ -127,9 +131,8 @@ exec chroot . /usr/bin/setpriv --reuid 65534 --regid 65534 --clear-groups --no-n
         f"export PYTHONPATH={packages}:{ROOT}\n"
         f"exec {os.path.realpath(sys.executable)} -c 'import sys; from lab.cli import main; sys.exit(main())' \"$@\"",
     )
-    commands = IMPORT_AND_RUN.replace("LAB", "lab").replace("ENGINE", "uml")
     needed = dict.fromkeys((str(ROOT), sys.base_prefix, packages))
-    run_alone(script, root, home, tools, commands, *needed, timeout=600)
+    run_alone(script, root, home, tools, commands("lab", "uml"), *needed, timeout=600)
     check_here(home / "results")
 
 
@@ -161,9 +164,7 @@ def test_a_bare_root_of_another_release(exported: Callable[[str], Path], bare: P
     home = workspace_in(bare / "home" / "user", exported(kernels.DEFAULT))
     script = 'set -e; mount -t proc proc "$1/proc"; mount --bind /dev "$1/dev"; cd "$1"; shift; exec chroot . "$@"'
     environment = ("env", "-i", "-C", "/home/user", "HOME=/home/user", "PATH=/usr/bin")
-    commands = (IMPORT_AND_RUN + VERIFY).replace("LAB", "/venv/bin/lab").replace("ENGINE", "vm")
-    printed = run_alone(script, bare, *AS_NOBODY, *environment, "sh", "-c", commands, timeout=1800)
-    assert "1/1 byte-identical" in printed
+    run_alone(script, bare, *AS_NOBODY, *environment, "sh", "-c", commands("/venv/bin/lab", "vm"), timeout=1800)
     check_here(home / "results")
 
 

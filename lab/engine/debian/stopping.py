@@ -22,10 +22,8 @@ def held(lock: FileLock, stop: threading.Event | None) -> Iterator[None]:
         StoppedError: *stop* was set during the wait.
     """
     try:
-        lock.acquire(cancel_check=None if stop is None else stop.is_set)
+        acquired = lock.acquire(cancel_check=None if stop is None else stop.is_set)
     except Timeout as error:
         raise StoppedError from error
-    try:
+    with acquired:
         yield
-    finally:
-        lock.release()
