@@ -255,4 +255,5 @@ def lock_in(folder: Path, name: str) -> FileLock:
     except OSError as exc:
         hint = "set LAB_CACHE to another folder"
         raise StoreError(f"cannot write the cache {folder.parent}: {reason_of(exc)}; {hint}") from exc
-    return FileLock(folder / f"{name}.lock")
+    # By default, only the thread that has acquired a lock can release it, and any other releases nothing, silently.
+    return FileLock(folder / f"{name}.lock", thread_local=False)

@@ -18,6 +18,7 @@ import hashlib
 import json
 import os
 import shutil
+import threading
 from collections.abc import Collection
 from dataclasses import dataclass
 from pathlib import Path
@@ -115,7 +116,11 @@ async def build_template(emulator: Emulator, image: Image, step: Step) -> Templa
     """
     # Another lab may hold the lock for a minute, so waiting for it must not block the event loop.
     lock = places.builder_lock("template")
-    await asyncio.to_thread(lock.acquire)
+    stop = threading.Event()
+    try:
+        await asyncio.to_thread(lock.acquire, cancel_check=stop.is_set)
+    finally:
+        stop.set()  # A wait that is cancelled ends.
     try:
         existing = find_template(emulator, image)
         if existing is not None:

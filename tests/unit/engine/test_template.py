@@ -102,3 +102,16 @@ def test_the_log_of_a_failed_build_is_kept(image: Image, monkeypatch: pytest.Mon
     assert str(caught.value) == f"the template cannot be built: the virtual machine ended (log: {log})"
     assert log.read_text() == "Kernel panic"
     assert list(places.templates().iterdir()) == []
+
+
+def test_a_template_that_another_lab_builds_is_waited_for_until_an_interrupt(image: Image, made: Path) -> None:
+    async def wait(seconds: float) -> None:
+        async with asyncio.timeout(seconds):
+            assert (await template.build_template(EMULATOR, image, lambda _step: None)).path == made
+
+    with places.builder_lock("template"), pytest.raises(TimeoutError):
+        asyncio.run(wait(0.5))  # This ends only when no thread waits any more.
+    asyncio.run(wait(60))
+    # The lock is free again, for this process and for others.
+    with places.builder_lock("template").acquire(timeout=10):
+        pass
