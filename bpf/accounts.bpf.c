@@ -308,22 +308,8 @@ static __always_inline int accounts_arrive(const void *skb)
 	return 0;
 }
 
-int accounts_tcp4(struct bpf_raw_tracepoint_args *ctx)
-{
-	return accounts_arrive((const void *)ctx->args[0]);
-}
-
-int accounts_tcp6(struct bpf_raw_tracepoint_args *ctx)
-{
-	return accounts_arrive((const void *)ctx->args[0]);
-}
-
-int accounts_udp4(struct bpf_raw_tracepoint_args *ctx)
-{
-	return accounts_arrive((const void *)ctx->args[0]);
-}
-
-int accounts_udp6(struct bpf_raw_tracepoint_args *ctx)
+/* At tcp_v4_rcv(), tcp_v6_rcv(), udp_rcv() and udpv6_rcv(). */
+int accounts_arrived(struct bpf_raw_tracepoint_args *ctx)
 {
 	return accounts_arrive((const void *)ctx->args[0]);
 }
@@ -349,8 +335,7 @@ static __always_inline int accounts_enter_record(struct bpf_raw_tracepoint_args 
 	return accounts_arrive(skb);
 }
 
-FIRST_PROGRAM(accounts_enter, 0)
-SECOND_PROGRAM(accounts_enter, 0)
+INTERRUPTIBLE_PROGRAM(accounts_enter, 0)
 
 /* Adds what a receiving socket has delivered in order since it was last seen, at the time of the last arrival. */
 static __always_inline void accounts_deliver(const void *sk, const void *tcp)
@@ -381,5 +366,4 @@ static __always_inline int accounts_received_record(struct bpf_raw_tracepoint_ar
 	return 0;
 }
 
-FIRST_PROGRAM(accounts_received, 1)
-SECOND_PROGRAM(accounts_received, 1)
+INTERRUPTIBLE_PROGRAM(accounts_received, 1)

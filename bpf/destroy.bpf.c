@@ -34,5 +34,4 @@ static __always_inline int destroy_socket_record(struct bpf_raw_tracepoint_args 
 	return 0;
 }
 
-FIRST_PROGRAM(destroy_socket, 0)
-SECOND_PROGRAM(destroy_socket, 0)
+INTERRUPTIBLE_PROGRAM(destroy_socket, 0)

@@ -88,8 +88,7 @@ static __always_inline int drops_packet_record(struct bpf_raw_tracepoint_args *c
 	return 0;
 }
 
-FIRST_PROGRAM(drops_packet, 0)
-SECOND_PROGRAM(drops_packet, 0)
+INTERRUPTIBLE_PROGRAM(drops_packet, 0)
 
 static __always_inline u32 drops_bucket(u64 value)
 {

@@ -66,19 +66,29 @@ static __always_inline int is_missing(u32 place, u64 subject)
 }
 
 /*
- * These macros define the two programs of a place, both of which call <program>_record().  `about` is the number of the
- * argument that is the subject of the event.  There are two macros because bcc finds only one program in each macro.
+ * Whether this is the second program of its place.  Both are compiled only once: the loader copies the code and writes 0
+ * or 1 in place of WHICH_PROGRAM (lab/agent/collectors/bcc_loader.py).
  */
-#define FIRST_PROGRAM(program, about) \
+static __always_inline u64 is_second(void)
+{
+	u64 which;
+
+	asm volatile("%0 = " WHICH_PROGRAM " ll" : "=r"(which));
+	return which;
+}
+
+/*
+ * Defines the program of a place, which calls <program>_record().  `about` is the number of the argument that is the
+ * subject of the event.
+ */
+#define INTERRUPTIBLE_PROGRAM(program, about) \
 	int program(struct bpf_raw_tracepoint_args *ctx) \
 	{ \
-		program##_record(ctx); \
-		leave_recorded(PLACE_##program, argument_of(ctx, about)); \
-		return 0; \
-	}
-
-#define SECOND_PROGRAM(program, about) \
-	int program##_within(struct bpf_raw_tracepoint_args *ctx) \
-	{ \
-		return is_missing(PLACE_##program, argument_of(ctx, about)) ? program##_record(ctx) : 0; \
+		if (is_second()) { \
+			if (!is_missing(PLACE_##program, argument_of(ctx, about))) \
+				return 0; \
+		} else { \
+			leave_recorded(PLACE_##program, argument_of(ctx, about)); \
+		} \
+		return program##_record(ctx); \
 	}

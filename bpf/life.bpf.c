@@ -76,5 +76,4 @@ static __always_inline int life_change_record(struct bpf_raw_tracepoint_args *ct
 	return 0;
 }
 
-FIRST_PROGRAM(life_change, 0)
-SECOND_PROGRAM(life_change, 0)
+INTERRUPTIBLE_PROGRAM(life_change, 0)

@@ -96,5 +96,4 @@ static __always_inline int losses_packet_record(struct bpf_raw_tracepoint_args *
 	return 0;
 }
 
-FIRST_PROGRAM(losses_packet, 0)
-SECOND_PROGRAM(losses_packet, 0)
+INTERRUPTIBLE_PROGRAM(losses_packet, 0)

@@ -39,12 +39,8 @@ static __always_inline int packets_record(const void *skb)
 	return 0;
 }
 
-int packets_ipv4(struct bpf_raw_tracepoint_args *ctx)
-{
-	return packets_record((const void *)ctx->args[0]);
-}
-
-int packets_ipv6(struct bpf_raw_tracepoint_args *ctx)
+/* At tcp_v4_rcv() and at tcp_v6_rcv(). */
+int packets_received(struct bpf_raw_tracepoint_args *ctx)
 {
 	return packets_record((const void *)ctx->args[0]);
 }

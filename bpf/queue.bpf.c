@@ -127,8 +127,7 @@ static __always_inline int queue_before_record(struct bpf_raw_tracepoint_args *c
 	return 0;
 }
 
-FIRST_PROGRAM(queue_before, 0)
-SECOND_PROGRAM(queue_before, 0)
+INTERRUPTIBLE_PROGRAM(queue_before, 0)
 
 /* Tracepoint arguments: (struct Qdisc *qdisc, const struct netdev_queue *txq, struct sk_buff *skb) */
 int queue_enqueue(struct bpf_raw_tracepoint_args *ctx)

@@ -60,8 +60,7 @@ static __always_inline int resets_sent_record(struct bpf_raw_tracepoint_args *ct
 	return resets_record(sk, &ends, reason, 1);
 }
 
-FIRST_PROGRAM(resets_sent, 1)
-SECOND_PROGRAM(resets_sent, 1)
+INTERRUPTIBLE_PROGRAM(resets_sent, 1)
 
 static __always_inline int resets_received_record(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -72,5 +71,4 @@ static __always_inline int resets_received_record(struct bpf_raw_tracepoint_args
 	return resets_record(sk, &ends, 0, 0);
 }
 
-FIRST_PROGRAM(resets_received, 0)
-SECOND_PROGRAM(resets_received, 0)
+INTERRUPTIBLE_PROGRAM(resets_received, 0)

@@ -78,8 +78,7 @@ static __always_inline int retrans_segment_record(struct bpf_raw_tracepoint_args
 	return 0;
 }
 
-FIRST_PROGRAM(retrans_segment, 1)
-SECOND_PROGRAM(retrans_segment, 1)
+INTERRUPTIBLE_PROGRAM(retrans_segment, 1)
 
 static __always_inline int retrans_synack_record(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -99,5 +98,4 @@ static __always_inline int retrans_synack_record(struct bpf_raw_tracepoint_args 
 	return 0;
 }
 
-FIRST_PROGRAM(retrans_synack, 1)
-SECOND_PROGRAM(retrans_synack, 1)
+INTERRUPTIBLE_PROGRAM(retrans_synack, 1)

@@ -86,5 +86,4 @@ static __always_inline int sockets_end_record(struct bpf_raw_tracepoint_args *ct
 	return 0;
 }
 
-FIRST_PROGRAM(sockets_end, 0)
-SECOND_PROGRAM(sockets_end, 0)
+INTERRUPTIBLE_PROGRAM(sockets_end, 0)

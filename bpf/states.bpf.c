@@ -43,5 +43,4 @@ static __always_inline int states_change_record(struct bpf_raw_tracepoint_args *
 	return 0;
 }
 
-FIRST_PROGRAM(states_change, 0)
-SECOND_PROGRAM(states_change, 0)
+INTERRUPTIBLE_PROGRAM(states_change, 0)

@@ -182,16 +182,14 @@ static __always_inline int tcp_probe_receive_record(struct bpf_raw_tracepoint_ar
 	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], TCP_PROBE_RECEIVE);
 }
 
-FIRST_PROGRAM(tcp_probe_receive, 1)
-SECOND_PROGRAM(tcp_probe_receive, 1)
+INTERRUPTIBLE_PROGRAM(tcp_probe_receive, 1)
 
 static __always_inline int tcp_probe_transmit_record(struct bpf_raw_tracepoint_args *ctx)
 {
 	return tcp_probe_record((void *)ctx->args[0], (void *)ctx->args[1], TCP_PROBE_TRANSMIT);
 }
 
-FIRST_PROGRAM(tcp_probe_transmit, 1)
-SECOND_PROGRAM(tcp_probe_transmit, 1)
+INTERRUPTIBLE_PROGRAM(tcp_probe_transmit, 1)
 
 static __always_inline int tcp_probe_timeout_record(struct bpf_raw_tracepoint_args *ctx)
 {
@@ -213,5 +211,4 @@ static __always_inline int tcp_probe_timeout_record(struct bpf_raw_tracepoint_ar
 	return tcp_probe_record(sk, (void *)ctx->args[1], TCP_PROBE_TIMEOUT);
 }
 
-FIRST_PROGRAM(tcp_probe_timeout, 1)
-SECOND_PROGRAM(tcp_probe_timeout, 1)
+INTERRUPTIBLE_PROGRAM(tcp_probe_timeout, 1)

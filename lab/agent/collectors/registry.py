@@ -26,7 +26,8 @@ class Hook:
     """Whether the program takes sample measurements, some of which may be missed, rather than recording every event."""
     is_interruptible: bool = False
     """Whether an interrupt handler may reach the hook while its program is running for a process.  The kernel does not
-    run the program within itself, so a second program records such events (bpf/interrupted.bpf.c)."""
+    run the program within itself, so it is loaded twice, and the second one records such events
+    (bpf/interrupted.bpf.c)."""
     is_second: bool = False
     """Whether this is the hook of such a second program."""
     required: bool = True
@@ -37,7 +38,7 @@ class Hook:
         """The hook itself and, if it is interruptible, the hook of its second program."""
         if not self.is_interruptible:
             return (self,)
-        return self, replace(self, program=f"{self.program}_within", is_second=True)
+        return self, replace(self, is_second=True)
 
 
 @dataclass(frozen=True)
@@ -114,8 +115,8 @@ _ALL = (
     Collector(
         "packets",
         (
-            Hook("packets_ipv4", "function", ("tcp_v4_rcv",)),
-            Hook("packets_ipv6", "function", ("tcp_v6_rcv",)),
+            Hook("packets_received", "function", ("tcp_v4_rcv",)),
+            Hook("packets_received", "function", ("tcp_v6_rcv",)),
         ),
         16 << 20,
     ),
@@ -162,10 +163,10 @@ _ALWAYS = (
         "accounts",
         (
             _tracepoint("accounts_received", "tcp_probe"),
-            Hook("accounts_tcp4", "function", ("tcp_v4_rcv",), option="by_function"),
-            Hook("accounts_tcp6", "function", ("tcp_v6_rcv",), option="by_function"),
-            Hook("accounts_udp4", "function", ("udp_rcv",), option="by_function"),
-            Hook("accounts_udp6", "function", ("udpv6_rcv",), option="by_function"),
+            Hook("accounts_arrived", "function", ("tcp_v4_rcv",), option="by_function"),
+            Hook("accounts_arrived", "function", ("tcp_v6_rcv",), option="by_function"),
+            Hook("accounts_arrived", "function", ("udp_rcv",), option="by_function"),
+            Hook("accounts_arrived", "function", ("udpv6_rcv",), option="by_function"),
             Hook("accounts_enter", "tracepoint", ("netif_receive_skb",), option="by_interface", is_interruptible=True),
         ),
         8 << 20,

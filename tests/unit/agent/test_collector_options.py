@@ -61,7 +61,7 @@ def test_every_collector_is_known_everywhere() -> None:
         source = (BPF_SOURCES / f"{name}.bpf.c").read_text()
         for hook in collector.hooks:
             plain = f"\nint {hook.program}(struct bpf_raw_tracepoint_args *ctx)"
-            both = rf"\nFIRST_PROGRAM\({hook.program}, (\d)\)\nSECOND_PROGRAM\({hook.program}, \1\)\n"
-            assert re.search(both, source) if hook.is_interruptible else plain in source
+            twice = rf"\nINTERRUPTIBLE_PROGRAM\({hook.program}, \d\)\n"
+            assert re.search(twice, source) if hook.is_interruptible else plain in source
         used = "".join((BPF_SOURCES / f"{file}.bpf.c").read_text() for file in (*collector.follows, name))
         assert all(re.search(rf"^BPF_\w+\(.*\b{table}\b", used, re.MULTILINE) for table in collector.memory), name
