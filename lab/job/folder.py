@@ -19,7 +19,7 @@ from lab.job.mailbox import MailboxError, State
 from lab.job.watched import MOST_CONTROL_BYTES, MOST_FRAME_BYTES
 
 _JOB, _STATE, _PROGRESS, _RECORD = "job.json", "state", "progress", "record.tar"
-_CONTROL, _FRAME = "control.json", "frame-"
+_CONTROL, _FRAME = "control-", "frame-"
 
 
 class SharedFolder:
@@ -29,6 +29,7 @@ class SharedFolder:
         self._folder = folder
         self._record: BinaryIO | None = None
         self._frames = 0
+        self._controls = 0
 
     def initialise(self, job: bytes, *, is_watched: bool = False) -> None:
         """Write a job; the host calls this before the instance starts.
@@ -101,7 +102,7 @@ class SharedFolder:
     @property
     def is_watched(self) -> bool:
         """Whether the host wants frames while the trial runs."""
-        return (self._folder / _CONTROL).exists()
+        return self._control_file(0).exists()
 
     def publish(self, frame: bytes) -> bool:
         """Add a frame for the host; there is always room.
@@ -148,14 +149,22 @@ class SharedFolder:
 
     @property
     def control(self) -> bytes:
-        """The control document that the host has written."""
-        return (self._folder / _CONTROL).read_bytes()
+        """The newest control document that the host has written."""
+        while self._control_file(self._controls + 1).exists():
+            self._controls += 1
+        return self._control_file(self._controls).read_bytes()
 
     @control.setter
     def control(self, data: bytes) -> None:
         if len(data) > MOST_CONTROL_BYTES:
             raise MailboxError(f"the control document has {len(data)} bytes; at most {MOST_CONTROL_BYTES} are allowed")
-        self._put(_CONTROL, data)
+        # Each document has a file of its own.  The guest's hostfs asks for the size of a file before it opens the file;
+        # if the host replaced it between the two, the guest would read the new content up to the old size.
+        self._put(f"{_CONTROL}{self._controls}", data)
+        self._controls += 1
+
+    def _control_file(self, number: int) -> Path:
+        return self._folder / f"{_CONTROL}{number}"
 
     def _put(self, name: str, data: bytes) -> None:
         """Write a file that appears under its name only when it is complete."""

@@ -43,12 +43,6 @@ READY_LIMIT_S = 300.0
 FORK_LIMIT_S = 120.0
 """The maximum wall-clock time that a zygote may take to fork, or to report the end of a child that was killed."""
 _POLL_S = 0.05
-_CONTROL_BYTES = 1 << 16
-"""The size of a control document, with spaces at its end.
-
-The guest's kernel may read a new file while it still knows the size of the one that it replaces; with the same size for
-all, the document is whole.
-"""
 _WATCHED_POLL_S = 0.005
 _TAIL_BYTES = 2000
 _MESSAGE_BYTES = 1 << 20
@@ -241,7 +235,7 @@ async def _steer(child: Child, shared: SharedFolder, steering: Steering) -> None
             if ended.done():
                 return
             if (control := steering.control()) is not None:
-                shared.control = control.ljust(_CONTROL_BYTES)
+                shared.control = control
             if is_held != steering.is_held:
                 is_held = steering.is_held
                 (child.hold if is_held else child.resume)()

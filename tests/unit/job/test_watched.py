@@ -68,6 +68,16 @@ def test_the_control_is_the_newest_one(ends: Ends) -> None:
     assert guest.control == b'{"allowed_ns": 7}'
 
 
+def test_no_control_document_replaces_another(tmp_path: Path) -> None:
+    # The guest's kernel asks for a file's size before it opens the file, and may be stopped between the two.
+    host = SharedFolder(tmp_path)
+    host.initialise(b"{}", is_watched=True)
+    documents = [b"", b'{"allowed_ns": 500000000}', b"{}"]
+    for document in documents[1:]:
+        host.control = document
+    assert sorted(path.read_bytes() for path in tmp_path.glob("control*")) == sorted(documents)
+
+
 def test_what_is_too_large_is_refused(ends: Ends) -> None:
     host, guest = ends
     with pytest.raises(MailboxError, match="at most"):
@@ -129,13 +139,12 @@ def test_the_host_writes_through_no_link_of_the_guest(tmp_path: Path) -> None:
     secret.write_text("of the host")
     host = SharedFolder(folder)
     host.initialise(b"{}", is_watched=True)
-    (folder / "control.json.part").symlink_to(secret)
+    (folder / "control-1.part").symlink_to(secret)
     with pytest.raises(OSError, match="symbolic links"):
         host.control = b"{}"
     assert secret.read_text() == "of the host"
-    (folder / "control.json.part").unlink()
-    (folder / "control.json").unlink()
-    (folder / "control.json").symlink_to(secret)
+    (folder / "control-1.part").unlink()
+    (folder / "control-1").symlink_to(secret)
     host.control = b"{}"
     assert secret.read_text() == "of the host"
 
