@@ -14,12 +14,14 @@ into it::
 from __future__ import annotations
 
 import asyncio
+import errno
 import hashlib
 import json
+import mmap
 import os
 import shutil
 import threading
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -179,18 +181,30 @@ async def _build(emulator: Emulator, image: Image, partial: Path, step: Step) ->
 def _dig_holes(path: Path) -> None:
     """Make a file sparse: copy only the pages that are not all zeros, and replace the file by the copy."""
     copy = path.with_suffix(".sparse")
+    page = bytes(mmap.PAGESIZE)
     with open(path, "rb") as source, open(copy, "wb") as target:
-        position = 0
-        zeros = bytes(_CHUNK)
-        page = bytes(4096)
-        while chunk := source.read(_CHUNK):
-            if chunk != zeros:
-                for offset in range(0, len(chunk), 4096):
-                    if chunk[offset : offset + 4096] != page:
-                        os.pwrite(target.fileno(), chunk[offset : offset + 4096], position + offset)
-            position += len(chunk)
-        target.truncate(position)
+        for begin, end in _extents(source.fileno()):
+            for start in range(begin, end, _CHUNK):
+                chunk = os.pread(source.fileno(), min(_CHUNK, end - start), start)
+                for offset in range(0, len(chunk), len(page)):
+                    if chunk[offset : offset + len(page)] != page:
+                        os.pwrite(target.fileno(), chunk[offset : offset + len(page)], start + offset)
+        target.truncate(os.fstat(source.fileno()).st_size)
     copy.replace(path)
+
+
+def _extents(file: int) -> Iterator[tuple[int, int]]:
+    """Yield the beginning and the end of each part of a file that is not a hole already."""
+    end = 0
+    while True:
+        try:
+            begin = os.lseek(file, end, os.SEEK_DATA)
+        except OSError as exc:
+            if exc.errno != errno.ENXIO:
+                raise
+            return  # There are no more data.
+        end = os.lseek(file, begin, os.SEEK_HOLE)
+        yield begin, end
 
 
 def _kept_log(partial: Path) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import mmap
 import os
 from collections.abc import Callable
 from dataclasses import replace
@@ -115,3 +116,19 @@ def test_a_template_that_another_lab_builds_is_waited_for_until_an_interrupt(ima
     # The lock is free again, for this process and for others.
     with places.builder_lock("template").acquire(timeout=10):
         pass
+
+
+def test_a_saved_memory_has_the_same_bytes_but_takes_only_the_pages_that_are_used(tmp_path: Path) -> None:
+    ram, page = tmp_path / "ram.img", mmap.PAGESIZE
+    with ram.open("wb") as file:
+        file.truncate(64 << 20)
+        for start, content in ((0, b"first"), (33 * page, bytes(3 * page)), (5000 * page, b"in the middle" * page)):
+            file.seek(start)
+            file.write(content)
+        os.fsync(file.fileno())
+    before, taken = ram.read_bytes(), ram.stat().st_blocks
+    template._dig_holes(ram)
+    assert ram.read_bytes() == before
+    assert ram.stat().st_blocks * 512 <= 15 * page
+    assert ram.stat().st_blocks < taken
+    assert [path.name for path in tmp_path.iterdir()] == ["ram.img"]
