@@ -44,7 +44,7 @@ def using(bundles: Sequence[Bundle]) -> Iterator[None]:
         for recipe, digest in chosen_recipes(bundle).items():
             if recipes.setdefault(recipe, digest) != digest:
                 raise InputError(
-                    f"--bundle: found bundles with different files for the same purpose ({recipes[recipe][:16]} and "
+                    f"bundle: found bundles with different files for the same purpose ({recipes[recipe][:16]} and "
                     f"{digest[:16]}); expected bundles that have QEMU, or the image with a kernel, in common"
                 )
     with choosing(recipes):
@@ -58,12 +58,12 @@ def check_kernels(bundles: Sequence[Bundle], kernels: Sequence[str], engine: str
         InputError: A kernel has none, or the engine uses no bundles.
     """
     if bundles and engine == "native":
-        raise InputError("--bundle: found it with the engine native, whose trials use no bundle")
+        raise InputError("bundle: found it with the engine native, whose trials use no bundle")
     without = [kernel for kernel in kernels if all(bundle.kernel != kernel for bundle in bundles)]
     if bundles and without:
         given = ", ".join(bundle.kernel for bundle in bundles)
         raise InputError(
-            f"--bundle: found bundles with {given}; the experiment runs on {', '.join(without)}, too: give a bundle "
+            f"bundle: found bundles with {given}; the experiment runs on {', '.join(without)}, too: give a bundle "
             "for each kernel"
         )
 

@@ -127,7 +127,7 @@ def bundles_named(names: Sequence[str], step: Step) -> list[Bundle]:
         if _is_address(name) or Path(name).is_file():
             found += import_bundles(name, step)[0]
         elif name.endswith(".tar.zst"):
-            raise InputError(f"--bundle: found {name!r}; there is no such file")
+            raise InputError(f"bundle: found {name!r}; there is no such file")
         else:
             found.append(bundle_named(name))
     for bundle in found:
