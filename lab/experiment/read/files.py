@@ -144,13 +144,22 @@ def _algorithm(experiment: Path, key: str, files: dict[str, bytes]) -> OwnAlgori
 
     found = gather(file, read_beside, MODULE_SUFFIX if is_module else SOURCE_SUFFIX)
     files |= {posixpath.join(folder, path): data for path, data in found.files.items()}
-    above = str(experiment.parent / folder) if folder else str(experiment.parent)
+    above = _in_short(experiment.parent / folder)
     shown = "" if above == "." else f"{above}/"
     if is_module and name is not None:
         module = packed_source(ModuleSource(name, found, shown))
         return OwnAlgorithm(name, found.sha256, packed(module), source, is_module=True)
     compiled = compile_source(found, shown, name)
     return OwnAlgorithm(compiled.name, found.sha256, packed(compiled.object), source)
+
+
+def _in_short(folder: Path) -> str:
+    """Return the path of a folder without ``..``, unless it would then be another folder because of a link."""
+    short = os.path.normpath(folder)
+    try:
+        return short if os.path.samefile(short, folder) else str(folder)
+    except OSError:
+        return str(folder)
 
 
 def _stays_in_folder(path: Path) -> None:

@@ -114,6 +114,25 @@ def test_a_compile_error_is_at_the_field_with_the_students_line(folder: Path) ->
 
 
 @pytest.mark.parametrize(
+    ("place", "shown"),
+    [
+        ("scenarios", ""),
+        ("linked", "linked/../"),  # Its parent is another folder.
+    ],
+)
+def test_a_source_in_the_folder_above_has_a_short_path(place: str, shown: str, folder: Path) -> None:
+    wrong = GOOD.replace("snd_cwnd / 2", "snd_cwmd / 2")
+    for parent in (folder, folder / "elsewhere"):
+        (parent / "scenarios").mkdir(parents=True)
+        (parent / "my_cc.bpf.c").write_text(wrong)
+    (folder / "linked").symlink_to("elsewhere/scenarios")
+    experiment = Path(place, "e.yaml")
+    experiment.write_text(EXPERIMENT.replace("CC", "../my_cc.bpf.c"))
+    with pytest.raises(SpecError, match=f"it does not compile:\n{shown}my_cc.bpf.c:4:"):
+        load_experiment(experiment)
+
+
+@pytest.mark.parametrize(
     ("cc", "words"),
     [
         ("./none.bpf.c", "there is no such file"),
