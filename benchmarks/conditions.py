@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmarks.disturbances import busy, stopped_and_continued
+from lab.engine.tethered import tethered
 
 LIMIT_S = 600.0
 
@@ -85,7 +86,8 @@ def replay(engine: str, condition: Condition, algorithms: Sequence[str] = ALGORI
         lab = str(Path(sys.executable).with_name("lab"))
         command = [*condition.prefix, lab, "run", "conditions.yaml", "--no-cache", "--quiet", "--engine", engine]
         with subprocess.Popen(
-            command,
+            # A run that is stopped for a moment must not stay so if this process is killed.
+            tethered(command, os.getpid()),
             cwd=folder,
             env={**os.environ, **condition.environment},
             stdout=subprocess.PIPE,

@@ -13,17 +13,20 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from lab.engine.tethered import tethered
+
 
 @contextlib.contextmanager
 def busy(_pid: int) -> Iterator[None]:
     """Let four processes compute all the time."""
-    loops = [subprocess.Popen(["sh", "-c", "while :; do :; done"]) for _ in range(4)]
+    loop = tethered(["sh", "-c", "while :; do :; done"], os.getpid())
+    loops = [subprocess.Popen(loop) for _ in range(4)]
     try:
         yield
     finally:
-        for loop in loops:
-            loop.kill()
-            loop.wait()
+        for process in loops:
+            process.kill()
+            process.wait()
 
 
 @contextlib.contextmanager
