@@ -250,6 +250,29 @@ def test_a_bundle_build_that_is_stopped(
 
 
 @pytest.mark.vm
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root's mmdebstrap mounts file systems outside a user namespace")
+def test_a_killed_bundle_build_leaves_nothing_mounted(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None:
+    temporary, pids = tmp_path / "temporary", tmp_path / "pids"
+    temporary.mkdir()
+    write_program(
+        tmp_path / "bin" / "mmdebstrap",
+        f"mkdir $TMPDIR/root; mount -t tmpfs lab-test $TMPDIR/root; echo $$ $PPID >{pids}.new; mv {pids}.new {pids}\n"
+        "exec sleep 600",
+    )
+    with started("bundle", "build", **builder, TMPDIR=str(temporary)) as process:
+        wait_for(pids.exists, DEADLINE_S, "the builder has not started")
+        running = list(map(int, pids.read_text().split()))
+        for pid in (process.pid, *running):
+            os.kill(pid, signal.SIGKILL)
+    for pid in running:
+        wait_for(partial(has_ended, pid), 5, f"{pid} still runs")
+    assert str(tmp_path) not in Path("/proc/mounts").read_text()
+    assert [path.name[:9] for path in sorted(temporary.iterdir())] == ["lab-hooks", "lab-root-"]
+    builds_afterwards(lab, {**builder, "TMPDIR": str(temporary)}, tmp_path)
+    assert not list(temporary.iterdir())
+
+
+@pytest.mark.vm
 def test_a_bundle_build_that_is_killed_near_its_end(lab: Lab, builder: dict[str, str], tmp_path: Path) -> None:
     write_bootstrap(tmp_path, mkfs="kill -9 $PPID")
     assert lab("bundle", "build", **builder).returncode == -9

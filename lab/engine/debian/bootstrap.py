@@ -29,6 +29,9 @@ NO_ADDED_TIME = "1735689600"
 """SOURCE_DATE_EPOCH: the time stamp, in seconds since 1970, of everything that would otherwise contain the time of its
 build."""
 
+_OWN_MOUNTS = ("unshare", "--mount", "--")
+"""The beginning of the command line of a program whose mounts nobody else sees; they go away with its last process."""
+
 _POLL_S = 0.1
 _STOP_LIMIT_S = 20.0
 """Time that mmdebstrap is given to remove its unpacked files after it has been told to stop."""
@@ -119,12 +122,33 @@ def bootstrap(
     variant = ("essential" if installs else "extract") if packages else "custom"
     command = _command([f"--variant={variant}", *arguments], target, packages, suite, mirror)
     log.parent.mkdir(parents=True, exist_ok=True)
+    if not _can_have_own_mounts():
+        _run(command, _temporary_folder(), log, progress, stop)
+        return
+    # mmdebstrap mounts file systems in its temporary folder.  With mounts of its own, none stays if it is killed, and
+    # what it leaves of its folder can be removed.
+    with scratch_folder("root", lambda message: progress(Notice(message)), Path(_temporary_folder())) as folder:
+        folder.chmod(0o755)
+        _run([*_OWN_MOUNTS, *command], str(folder), log, progress, stop)
+
+
+def _can_have_own_mounts() -> bool:
+    """Return whether a program can be given mounts of its own.
+
+    Users other than root need not ask: mmdebstrap then makes a user namespace, with mounts of its own.
+    """
+    return (
+        os.geteuid() == 0 and subprocess.run([*_OWN_MOUNTS, "true"], capture_output=True, check=False).returncode == 0
+    )
+
+
+def _run(command: Sequence[str], temporary: str, log: Path, progress: Progress, stop: threading.Event | None) -> None:
     environment = {
         **os.environ,
         "SOURCE_DATE_EPOCH": NO_ADDED_TIME,
         "LC_ALL": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
-        "TMPDIR": _temporary_folder(),
+        "TMPDIR": temporary,
     }
     # The output goes to a file rather than a pipe, because mmdebstrap also prints while it cleans up after lab has been
     # killed, and with a closed pipe it could not finish.
