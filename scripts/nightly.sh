@@ -40,8 +40,10 @@ set --
 for log in "$results"/*.txt "$results"/*.xml; do
 	[ ! -f "$log" ] || set -- "$@" --also "$log"
 done
+title="Nightly results: all steps passed"
+[ -z "$failed" ] || title="Nightly results: these steps failed:$failed"
 # `lab site` exits with 1 if a run did not go well; the step of that run has failed, too.
-.venv/bin/lab site "$results"/runs/*/*/latest -o "$results/site" --title "Nightly results" "$@" || true
+.venv/bin/lab site "$results"/runs/*/*/latest -o "$results/site" --title "$title" "$@" || true
 if [ -n "$failed" ]; then
 	echo "nightly: failed:$failed"
 	exit 1
